@@ -1,0 +1,49 @@
+/**
+ * Every error that may reach a caller, by code: HTTP status, title, and whether the same request can
+ * succeed later without being changed. Details that only help an operator go to the log, as `cause`.
+ */
+const ERRORS = {
+  invalid_request: { status: 400, title: "The request is not valid", retry: false },
+  invalid_path: { status: 400, title: "The path is not in canonical form", retry: false },
+  body_too_large: { status: 413, title: "The request body is too large", retry: false },
+  unsupported_media_type: { status: 415, title: "The body's content type is not accepted", retry: false },
+  unauthenticated: { status: 401, title: "A valid token is required", retry: false },
+  forbidden: { status: 403, title: "The token does not allow this", retry: false },
+  not_found: { status: 404, title: "There is no such thing here", retry: false },
+  method_not_allowed: { status: 405, title: "The method is not allowed here", retry: false },
+  conflict: { status: 409, title: "The request conflicts with what exists", retry: false },
+  recovery_key_unusable: { status: 422, title: "A recovery PGP key cannot encrypt", retry: false },
+  too_many_requests: { status: 429, title: "Too many requests", retry: true },
+  internal: { status: 500, title: "Something went wrong here", retry: true },
+  issuer_keys_unreachable: { status: 503, title: "The issuer's keys cannot be fetched", retry: true },
+  directory_unavailable: { status: 503, title: "No directory has been loaded yet", retry: true },
+  internal_vault_unavailable: { status: 503, title: "The internal Vault does not answer", retry: true },
+  org_vault_unavailable: { status: 503, title: "The organization's Vault does not answer", retry: true },
+  org_vault_sealed: { status: 503, title: "The organization's Vault is sealed", retry: true },
+  step_failed: { status: 500, title: "A step of the job failed", retry: true },
+  step_timeout: { status: 504, title: "A step of the job took too long", retry: true },
+  quarantined: { status: 409, title: "The organization is quarantined", retry: false },
+} as const;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** The error codes, for schemas. */
+export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
+
+/** An error of the closed set above. `detail` is for the caller and names what to do; it never holds a secret. */
+export class StrongroomError extends Error {
+  readonly code: ErrorCode;
+  readonly status: number;
+  readonly title: string;
+  /** Whether the same request may succeed later. */
+  readonly retry: boolean;
+
+  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(detail, options);
+    this.name = "StrongroomError";
+    this.code = code;
+    this.status = ERRORS[code].status;
+    this.title = ERRORS[code].title;
+    this.retry = ERRORS[code].retry;
+  }
+}

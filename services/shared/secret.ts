@@ -1,0 +1,36 @@
+import { inspect } from "node:util";
+
+const REDACTED = "[secret]";
+
+/**
+ * A value that cannot be logged, serialized or interpolated by accident: every implicit conversion
+ * gives `[secret]`, and only {@link Secret.reveal} gives the text.
+ */
+export class Secret {
+  readonly #value: string;
+
+  constructor(value: string) {
+    this.#value = value;
+  }
+
+  /** The text itself. Call it where the value leaves the process, never to keep the result. */
+  reveal(): string {
+    return this.#value;
+  }
+
+  toString(): string {
+    return REDACTED;
+  }
+
+  toJSON(): string {
+    return REDACTED;
+  }
+
+  [Symbol.toPrimitive](): string {
+    return REDACTED;
+  }
+
+  [inspect.custom](): string {
+    return REDACTED;
+  }
+}
