@@ -1,11 +1,15 @@
 import { defineConfig } from "vitest/config";
+import { OutcomesReporter } from "./test/harness/outcomes.ts";
 
 /** Two cores and a real Vault per organization: more workers only make each other wait. */
 const workers = 2;
+/** A file that the outcome of each test is added to. */
+const outcomes = process.env.TEST_OUTCOMES;
 
 export default defineConfig({
   test: {
     maxWorkers: workers,
+    reporters: outcomes ? ["default", new OutcomesReporter(outcomes)] : ["default"],
     projects: [
       { test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
       {

@@ -1,5 +1,7 @@
 import type {} from "vitest";
 import type { TestProject } from "vitest/node";
+import { createProgress } from "../../services/shared/progress.ts";
+import { findVault } from "../../services/shared/vault/binary.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -8,6 +10,8 @@ declare module "vitest" {
 }
 
 /** Finds (or builds, once per machine) the Vault that the tests run, and hands its path to all of them. */
-export default function setup(project: TestProject): void {
-  project.provide("vaultBinary", process.env.VAULT_BIN ?? "vault");
+export default async function setup(project: TestProject): Promise<void> {
+  const progress = createProgress(process.stderr);
+  const { path } = await findVault({ env: process.env, progress });
+  project.provide("vaultBinary", path);
 }

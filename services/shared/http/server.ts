@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
-import Fastify, { type FastifyServerOptions } from "fastify";
+import Fastify, { type FastifyServerOptions, LogController, type RawServerDefault } from "fastify";
 import type { Logger } from "pino";
 
 /** Who may use a route: holders of a permission, or everyone, with the reason why that is safe. */
@@ -12,18 +12,20 @@ declare module "fastify" {
   }
 }
 
+type Options = Pick<
+  FastifyServerOptions<RawServerDefault, Logger>,
+  "bodyLimit" | "clientErrorHandler" | "rewriteUrl" | "childLoggerFactory" | "return503OnClosing"
+>;
+
 /**
  * A Fastify server with the settings that production and tests share: a request id of our own making
  * (also sent back as `X-Request-Id`), bounded time and size, no log line that holds a URL or a header,
  * unknown fields refused rather than dropped, and no route without a declared {@link Access}.
  */
-export function createServer(
-  logger: Logger,
-  options: Pick<FastifyServerOptions, "bodyLimit" | "clientErrorHandler"> = {},
-) {
+export function createServer(logger: Logger, options: Options = {}) {
   const app = Fastify({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomUUID(),
     requestIdHeader: false,
     bodyLimit: 64 * 1024,
@@ -34,14 +36,16 @@ export function createServer(
     http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000 },
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false, caseSensitive: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
+    exposeHeadRoutes: false,
     ...options,
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   app.addHook("onRoute", (route) => {
     if (!route.config?.access) throw new Error(`${route.method} ${route.url}: the route declares no access`);
   });
-  app.addHook("onRequest", async (request, reply) => {
+  app.addHook("onRequest", (request, reply, done) => {
     reply.header("X-Request-Id", request.id);
+    done();
   });
   return app;
 }

@@ -21,3 +21,14 @@ export const orgParameters = (prefix: string, org: string) => ({
   certificate: `${prefix}/orgs/${org}/tls-certificate`,
   key: `${prefix}/orgs/${org}/tls-key`,
 });
+
+/**
+ * The name itself, if it is one that every store takes: `/` and segments of letters, digits, `_`, `-` and
+ * `.`, 200 characters at most. Throws otherwise.
+ */
+export function checkParameterName(name: string): string {
+  if (name.length > 200 || !/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.-]+)+$/.test(name)) {
+    throw new TypeError(`not a parameter's name: ${JSON.stringify(name.slice(0, 200))}`);
+  }
+  return name;
+}

@@ -1,4 +1,4 @@
-import nodeVault, { type client as NodeVaultClient } from "node-vault";
+import { Agent, type Dispatcher } from "undici";
 import type { Secret } from "../secret.ts";
 
 /** Where a Vault is, and how to know that it is the right one. */
@@ -24,7 +24,7 @@ export class VaultError extends Error {
   }
 }
 
-/** No answer came: refused, reset, timed out, or not the certificate that was asked for. */
+/** No answer came: refused, reset, timed out, too large, or not the certificate that was asked for. */
 export class VaultUnreachableError extends Error {
   override name = "VaultUnreachableError";
   readonly code: string;
@@ -47,11 +47,11 @@ export interface VaultClient {
 }
 
 const TIMEOUT_MS = 15_000;
+const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 
 /**
- * A client on node-vault, with what that leaves open closed: a timeout, kept-alive connections that check
- * the CA and the server's name, no use of the environment, no `LIST` verb, no debug output, and errors
- * that carry nothing of the request (node-vault's own hold the token).
+ * A client for one Vault. It uses nothing of the environment (no proxy, no `VAULT_*`), follows no redirect,
+ * checks the CA and the server's name, bounds time and size, and its errors carry nothing of the request.
  * `token` is called for each request, so that a renewed login is picked up; give none for open paths.
  */
 export function vaultClient(
@@ -59,50 +59,65 @@ export function vaultClient(
   token?: () => Secret | Promise<Secret>,
   timeoutMs = TIMEOUT_MS,
 ): VaultClient {
-  const client: NodeVaultClient = nodeVault({
-    endpoint: endpoint.address,
-    noCustomHTTPVerbs: true,
-    debug: () => {},
-    rpDefaults: { strictSSL: true, timeout: timeoutMs },
-    requestOptions: {
-      agentOptions: { ca: endpoint.ca, servername: endpoint.serverName, keepAlive: true, maxSockets: 16 },
+  const agent = new Agent({
+    connections: 16,
+    maxResponseSize: MAX_ANSWER_BYTES,
+    connect: {
+      timeout: timeoutMs,
+      rejectUnauthorized: true,
+      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
+      ...(endpoint.serverName === undefined ? {} : { servername: endpoint.serverName }),
     },
-  } as nodeVault.VaultOptions);
-  client.token = "";
+  });
 
-  const call = async (
-    operation: string,
-    run: (options: { headers: Record<string, string> }) => Promise<unknown>,
-  ) => {
+  const call = async (operation: string, method: Dispatcher.HttpMethod, path: string, data?: object) => {
+    const what = `${operation} ${path.split("?")[0]}`;
     const headers: Record<string, string> = { "X-Vault-Request": "true" };
     if (token) headers["X-Vault-Token"] = (await token()).reveal();
+    if (data) headers["Content-Type"] = "application/json";
+    let status: number;
+    let text: string;
     try {
-      return ((await run({ headers })) ?? {}) as VaultBody;
+      const answer = await agent.request({
+        origin: endpoint.address,
+        path: `/v1/${path}`,
+        method,
+        headers,
+        body: data ? JSON.stringify(data) : null,
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+      status = answer.statusCode;
+      text = await answer.body.text();
     } catch (error) {
-      throw withoutRequest(operation, error);
+      const { code, name } = error as { code?: string; name?: string };
+      throw new VaultUnreachableError(what, code ?? name ?? "unknown");
     }
+    const body = parse(text);
+    if (status !== 200 && status !== 204) {
+      const errors = Array.isArray(body.errors) ? body.errors.map(String) : [];
+      throw new VaultError(what, status, errors);
+    }
+    return body;
   };
 
   return {
-    read: (path) => call(`read ${path}`, (options) => client.read(path, options)),
-    list: (path) => call(`list ${path}`, (options) => client.list(path, options)),
-    write: (path, data = {}) => call(`write ${path}`, (options) => client.write(path, data, options)),
+    read: (path) => call("read", "GET", path),
+    list: (path) => call("list", "GET", `${path}?list=true`),
+    write: (path, data = {}) => call("write", "POST", path, data),
     delete: async (path) => {
-      await call(`delete ${path}`, (options) => client.delete(path, options));
+      await call("delete", "DELETE", path);
     },
   };
 }
 
-function withoutRequest(operation: string, error: unknown): Error {
-  const { response, code } = error as {
-    response?: { statusCode?: number; body?: { errors?: unknown } };
-    code?: string;
-  };
-  if (response?.statusCode) {
-    const errors = Array.isArray(response.body?.errors) ? response.body.errors.map(String) : [];
-    return new VaultError(operation, response.statusCode, errors);
+/** Vault answers JSON or nothing; what is neither comes from something else and holds no message worth keeping. */
+function parse(text: string): VaultBody {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null ? (body as VaultBody) : {};
+  } catch {
+    return {};
   }
-  return new VaultUnreachableError(operation, code ?? "unknown");
 }
 
 /** Runs `read`, and gives undefined where Vault answers 404. */

@@ -1,0 +1,54 @@
+const LIMIT = 600;
+
+/** Vault's tokens, JWTs and PEM blocks. Vault does not log them; a reason that is shown must not rely on it. */
+const SECRETS =
+  /\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN[\s\S]*?(?:-----END[^-]*-----|$)/g;
+
+/**
+ * Why a Vault server ended, in its own words, out of what it wrote since it was started: the plain text that
+ * it prints when it cannot start, or else its last log line of a warning or an error. One line.
+ */
+export function exitReason(log: string): string | undefined {
+  const lines = log.split("\n");
+  const plain = withoutBanner(lines).filter((line) => line.trim() !== "" && !isLogLine(line));
+  return tidy(plain.length > 0 ? plain.join(" ") : lastComplaint(lines));
+}
+
+/** Why a Vault server that answers is sealed: the last complaint in its log that speaks of it. */
+export function sealedReason(log: string): string | undefined {
+  return tidy(lastComplaint(log.split("\n").filter((line) => /seal/i.test(line))));
+}
+
+/** Vault's description of itself at a start that went well, and its own headings. */
+function withoutBanner(lines: string[]): string[] {
+  const started = lines.findLastIndex((line) => line.startsWith("==> Vault server started!"));
+  return lines.slice(started + 1).filter((line) => !line.startsWith("==>"));
+}
+
+function isLogLine(line: string): boolean {
+  return line.startsWith("{") || /^\S+T\S+ +\[[A-Z]+\]/.test(line);
+}
+
+function lastComplaint(lines: string[]): string | undefined {
+  for (const line of lines.toReversed()) {
+    if (/^\S+T\S+ +\[(ERROR|WARN)\]/.test(line)) return line.replace(/^\S+ +\[[A-Z]+\] */, "");
+    const entry = parse(line);
+    if (entry?.["@level"] !== "error" && entry?.["@level"] !== "warn") continue;
+    const { "@message": message, error } = entry;
+    return [message, error].filter((each) => typeof each === "string").join(": ");
+  }
+  return undefined;
+}
+
+function parse(line: string): Record<string, unknown> | undefined {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+function tidy(text: string | undefined): string | undefined {
+  const line = text?.replace(SECRETS, "[secret]").replace(/\s+/g, " ").trim();
+  return line && line.length > LIMIT ? `${line.slice(0, LIMIT)}…` : line;
+}

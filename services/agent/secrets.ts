@@ -1,0 +1,26 @@
+import { join } from "node:path";
+import { writeFileAtomic } from "../shared/files.ts";
+import type { InstanceSpec } from "../shared/instance-spec.ts";
+import type { ParameterStore } from "../shared/parameters/store.ts";
+import type { Secret } from "../shared/secret.ts";
+
+/**
+ * Resolves a spec's secrets: those for files are written into the instance's folder (0600), those for the
+ * environment are returned by variable. Throws, with nothing written, where a parameter is missing.
+ */
+export async function resolveSecrets(
+  spec: InstanceSpec,
+  dir: string,
+  parameters: ParameterStore,
+): Promise<Record<string, Secret>> {
+  const environment: Record<string, Secret> = {};
+  const files: { path: string; value: Secret }[] = [];
+  for (const secret of spec.secrets) {
+    const value = await parameters.get(secret.parameter);
+    if (!value) throw new Error(`the parameter ${secret.parameter} is missing`);
+    if ("environment" in secret) environment[secret.environment] = value;
+    else files.push({ path: join(dir, secret.file), value });
+  }
+  for (const { path, value } of files) await writeFileAtomic(path, value.reveal());
+  return environment;
+}

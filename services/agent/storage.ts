@@ -1,0 +1,47 @@
+import { readdir } from "node:fs/promises";
+import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../shared/files.ts";
+import type { InstanceSpec } from "../shared/instance-spec.ts";
+import type { instanceFolder } from "../shared/process/instance-folders.ts";
+
+export type InstanceFolder = ReturnType<typeof instanceFolder>;
+
+/**
+ * Makes sure that a folder is the spec's own: marked with its org and attempt at the first use, and refused
+ * ever after for any other. Also refused is one that was set aside, or one that holds storage without a mark.
+ */
+export async function claimStorage(spec: InstanceSpec, folder: InstanceFolder): Promise<void> {
+  await makeFolder(folder.dir);
+  const setAside = await readText(folder.setAside);
+  if (setAside !== undefined) throw new Error("the storage was set aside and is not started again");
+  const { org, attempt } = spec;
+  const owner = (await readJson(folder.identity)) as { org?: unknown; attempt?: unknown } | undefined;
+  if (owner) {
+    if (owner.org === org && owner.attempt === attempt) return;
+    throw new Error(`the storage is marked as that of ${owner.org}, attempt ${owner.attempt}`);
+  }
+  // Names with a dot in front are writes that a crash cut off.
+  const found = (await readdir(folder.dir)).filter((name) => !name.startsWith("."));
+  if (found.length > 0) throw new Error("the storage carries no mark of whose it is");
+  await writeJson(folder.identity, { org, attempt });
+}
+
+/** Writes Vault's configuration, with the folder's path in place of `{dir}`, and makes its storage's folder. */
+export async function writeConfig(spec: InstanceSpec, folder: InstanceFolder): Promise<void> {
+  const config = withDir(spec.config, folder.dir) as InstanceSpec["config"];
+  for (const path of storagePaths(config)) if (path.startsWith(`${folder.dir}/`)) await makeFolder(path);
+  await writeFileAtomic(folder.config, `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** `{dir}` in every string value is the folder. */
+export function withDir(value: unknown, dir: string): unknown {
+  if (typeof value === "string") return value.replaceAll("{dir}", () => dir);
+  if (Array.isArray(value)) return value.map((each) => withDir(each, dir));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withDir(each, dir)]));
+}
+
+/** Raft makes no folder of its own. */
+function storagePaths(config: InstanceSpec["config"]): string[] {
+  const blocks = [config.storage].flat().flatMap((block) => Object.values(block ?? {}));
+  return blocks.map((block) => (block as { path?: unknown }).path).filter((path) => typeof path === "string");
+}

@@ -1,0 +1,152 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ERROR_CODES, type ErrorCode, StrongroomError } from "../shared/errors.ts";
+import type { Job, JobEvent } from "../shared/registry/records.ts";
+import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
+import type { Secret } from "../shared/secret.ts";
+import { Failure } from "./failure.ts";
+import { serverSentEvents } from "./server-sent-events.ts";
+
+const TIMEOUT_MS = 15_000;
+const PAGES_AT_MOST = 1000;
+const RECONNECTS_AT_MOST = 10;
+
+/**
+ * A client of the control-plane API. What the API refuses is thrown as the StrongroomError it names; an
+ * API that does not answer as a Failure (`unavailable`).
+ */
+export class ControlPlane {
+  readonly #address: string;
+  readonly #token: () => Promise<Secret>;
+
+  /** `token` is asked for before each request, and may give the same one again. */
+  constructor(address: string, token: () => Promise<Secret>) {
+    this.#address = address;
+    this.#token = token;
+  }
+
+  /** Starts an onboarding. The same key with the same request gives the same job. */
+  async createOrg(request: CreateOrg, idempotencyKey: string = randomUUID()): Promise<Job> {
+    return await this.#json("POST", "/v1/orgs", { "Idempotency-Key": idempotencyKey }, request);
+  }
+
+  async job(id: string): Promise<Job> {
+    return await this.#json("GET", `/v1/jobs/${encodeURIComponent(id)}`);
+  }
+
+  /** Every change of a job, from its first to its end; takes up again where a connection broke. */
+  async *jobEvents(id: string, signal?: AbortSignal): AsyncGenerator<JobEvent> {
+    let last: string | undefined;
+    for (let connects = 0; connects <= RECONNECTS_AT_MOST; connects++) {
+      if (connects > 0) await sleep(500, undefined, { signal });
+      try {
+        const response = await this.#request("GET", `/v1/jobs/${encodeURIComponent(id)}/events`, {
+          Accept: "text/event-stream",
+          ...(last && { "Last-Event-ID": last }),
+        });
+        if (!response.body) continue;
+        for await (const event of serverSentEvents(response.body, signal)) {
+          last = event.id ?? last;
+          const change = JSON.parse(event.data) as JobEvent;
+          yield change;
+          if (!change.step && (change.state === "succeeded" || change.state === "failed")) return;
+        }
+      } catch (error) {
+        if (signal?.aborted || (error instanceof StrongroomError && !error.retry)) throw error;
+      }
+    }
+    throw new Failure("unavailable", `The events of job ${id} could not be followed to the end`);
+  }
+
+  /** All organizations, deleted ones too. */
+  async orgs(): Promise<OrgView[]> {
+    const orgs: OrgView[] = [];
+    let cursor: string | undefined;
+    for (let pages = 0; pages < PAGES_AT_MOST; pages++) {
+      const query = new URLSearchParams({ limit: "100", ...(cursor && { cursor }) });
+      const page: OrgPage = await this.#json("GET", `/v1/orgs?${query}`);
+      orgs.push(...page.orgs);
+      cursor = page.next;
+      if (!cursor) break;
+    }
+    return orgs;
+  }
+
+  async org(id: string): Promise<OrgView> {
+    return await this.#json("GET", `/v1/orgs/${encodeURIComponent(id)}`);
+  }
+
+  /** The organization with this id, or the live one of this name. Failure `notFound`. */
+  async findOrg(nameOrId: string): Promise<OrgView> {
+    const named = (await this.orgs()).filter((org) => org.name === nameOrId || org.id === nameOrId);
+    const found = named.find((org) => org.id === nameOrId || !["deleted", "failed"].includes(org.state));
+    if (found) return found;
+    const [gone] = named;
+    throw new Failure(
+      "notFound",
+      gone ? `The organization ${nameOrId} is ${gone.state}` : `There is no organization ${nameOrId}`,
+      gone ? `To look at it, name its id: ${gone.id}` : "These exist: strongroom org list",
+    );
+  }
+
+  /** How far this clock is ahead of the control plane's, to about a second, in milliseconds. */
+  async clockSkewMs(): Promise<number> {
+    const { headers } = await this.#request("GET", "/v1/orgs?limit=1", {});
+    // The header names whole seconds; on average half of one is over.
+    return Date.now() - (Date.parse(headers.get("date") ?? "") + 500);
+  }
+
+  async deleteOrg(id: string): Promise<Job> {
+    return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
+  }
+
+  async #json<T>(
+    method: string,
+    path: string,
+    headers: Record<string, string> = {},
+    body?: object,
+  ): Promise<T> {
+    const response = await this.#request(method, path, headers, body);
+    return (await response.json()) as T;
+  }
+
+  async #request(method: string, path: string, headers: Record<string, string>, body?: object) {
+    const streaming = headers.Accept === "text/event-stream";
+    const authorization = `Bearer ${(await this.#token()).reveal()}`;
+    let response: Response;
+    try {
+      response = await fetch(`${this.#address}${path}`, {
+        method,
+        headers: { ...headers, authorization, ...(body && { "Content-Type": "application/json" }) },
+        ...(body && { body: JSON.stringify(body) }),
+        ...(streaming ? {} : { signal: AbortSignal.timeout(TIMEOUT_MS) }),
+        redirect: "error",
+      });
+    } catch {
+      throw new Failure(
+        "unavailable",
+        `The control plane at ${this.#address} does not answer`,
+        "Is the platform running? Look at: strongroom doctor",
+      );
+    }
+    if (!response.ok) throw await problem(response);
+    return response;
+  }
+}
+
+/** The error that a problem document (RFC 9457) names. */
+async function problem(response: Response): Promise<Error> {
+  const body = (await response.json().catch(() => ({}))) as {
+    code?: string;
+    detail?: string;
+    title?: string;
+  };
+  const detail = body.detail ?? body.title;
+  if (ERROR_CODES.includes(body.code as ErrorCode)) {
+    return new StrongroomError(body.code as ErrorCode, detail ?? String(body.code));
+  }
+  return new Failure(
+    "failure",
+    `The control plane answered ${response.status}${detail ? `: ${detail}` : ""}`,
+  );
+}

@@ -1,0 +1,16 @@
+import type { Session } from "../session.ts";
+import { orgToken } from "./token.ts";
+
+/** `strongroom env --org <org>`: what a shell evaluates to talk to the gateway with Vault's own tools. */
+export async function env(
+  session: Session,
+  _: string[],
+  options: { org: string; group?: string },
+): Promise<undefined> {
+  const { gateway } = await session.local("env");
+  const variables = { VAULT_ADDR: gateway, VAULT_TOKEN: (await orgToken(session, options)).reveal() };
+  session.out.data(variables, () =>
+    // Neither an address nor a JWT can hold a quote.
+    Object.entries(variables).map(([name, value]) => `export ${name}='${value}'`),
+  );
+}

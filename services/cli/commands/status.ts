@@ -1,0 +1,41 @@
+import type { OrgView } from "../../shared/registry/views.ts";
+import { asFailure } from "../failure.ts";
+import { table } from "../output.ts";
+import { type ServiceHealth, serviceHealth } from "../platform/service-health.ts";
+import type { Session } from "../session.ts";
+import { orgTable } from "./org.ts";
+
+/** `strongroom status`: the services of this machine's platform, and every living organization. */
+export async function status(session: Session): Promise<number> {
+  const { out, state } = session;
+  const platform = session.environment.STRONGROOM_URL ? undefined : await session.local("status");
+  const services = platform ? await serviceHealth(state, platform) : [];
+  // With the control plane down the services are still worth seeing.
+  const { orgs, failure } = await organizations(session);
+  out.data({ ...(platform && { platform, services }), orgs: orgs ?? null }, () => [
+    ...(platform
+      ? [`Platform on ${platform.state} (pid ${platform.pid})`, "", ...serviceTable(services), ""]
+      : []),
+    ...(orgs?.length ? orgTable(orgs) : []),
+  ]);
+  if (orgs?.length === 0)
+    out.note("No organizations. Make one: strongroom org create NAME --claim ID --wait");
+  if (failure) out.failure(failure);
+  return failure || services.some((service) => service.state !== "healthy") ? 1 : 0;
+}
+
+async function organizations(session: Session) {
+  try {
+    const orgs: OrgView[] = await (await session.controlPlane()).orgs();
+    return { orgs: orgs.filter(({ state }) => state !== "deleted" && state !== "failed") };
+  } catch (error) {
+    return { failure: asFailure(error) };
+  }
+}
+
+function serviceTable(services: ServiceHealth[]): string[] {
+  return table(
+    ["SERVICE", "STATE", "PID", "ADDRESS"],
+    services.map(({ name, state, pid, address }) => [name, state, pid ? String(pid) : "-", address ?? "-"]),
+  );
+}

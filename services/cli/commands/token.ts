@@ -1,0 +1,36 @@
+import type { Secret } from "../../shared/secret.ts";
+import { Failure } from "../failure.ts";
+import { mintOperatorToken, mintTenantToken, OPERATOR_PERMISSIONS } from "../identity-provider.ts";
+import type { Session } from "../session.ts";
+
+/** `strongroom token --org <org>` or `--operator`: prints the token and nothing else. */
+export async function token(
+  session: Session,
+  _: string[],
+  options: { org?: string; operator?: boolean; group?: string; sub?: string },
+): Promise<undefined> {
+  if ((options.org === undefined) === (options.operator !== true)) {
+    throw new Failure("usage", "Name one: --org ORG (a tenant's token) or --operator (the control plane's)");
+  }
+  if (options.operator && options.group)
+    throw new Failure("usage", "--group is of --org; operators have none");
+  const { identityProvider } = await session.local("token");
+  const minted = options.operator
+    ? await mintOperatorToken(identityProvider, OPERATOR_PERMISSIONS, options.sub)
+    : await orgToken(session, options as { org: string });
+  session.out.data({ token: minted.reveal() }, () => minted.reveal());
+}
+
+/** A token for the organization of this name or id, whose claim the control plane knows. */
+export async function orgToken(
+  session: Session,
+  { org, group, sub }: { org: string; group?: string; sub?: string },
+): Promise<Secret> {
+  const { identityProvider } = await session.local("a token of the local identity provider");
+  const { claim } = await (await session.controlPlane()).findOrg(org);
+  return await mintTenantToken(identityProvider, {
+    org: claim,
+    ...(group && { groups: [group] }),
+    ...(sub && { sub }),
+  });
+}

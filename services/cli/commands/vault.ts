@@ -1,0 +1,36 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { constants } from "node:os";
+import { Failure } from "../failure.ts";
+import type { Session } from "../session.ts";
+import { orgToken } from "./token.ts";
+
+/** What the program may know of the person's own environment: none of it is about another Vault. */
+const KEPT = ["PATH", "HOME", "TERM", "LANG", "LC_ALL", "TZ", "NO_COLOR"];
+
+/** `strongroom vault --org <org> -- <args>`: the platform's own Vault program as a client of the gateway. */
+export async function vault(
+  session: Session,
+  args: string[],
+  options: { org: string; group?: string },
+): Promise<number> {
+  const { gateway, vaultBinary } = await session.local("vault");
+  const token = await orgToken(session, options);
+  const { system } = session.environment;
+  const kept = Object.fromEntries(KEPT.flatMap((name) => (system[name] ? [[name, system[name]]] : [])));
+  const child = spawn(vaultBinary, args, {
+    env: { ...kept, VAULT_ADDR: gateway, VAULT_TOKEN: token.reveal() },
+    stdio: "inherit",
+  });
+  // Ctrl-C is the program's to answer; it gets it from the terminal as we do.
+  const ignore = () => {};
+  process.on("SIGINT", ignore);
+  try {
+    const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+    return code ?? 128 + (signal ? constants.signals[signal] : 0);
+  } catch {
+    throw new Failure("unavailable", `${vaultBinary} cannot be run`, "Look at: strongroom doctor");
+  } finally {
+    process.off("SIGINT", ignore);
+  }
+}

@@ -1,0 +1,28 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { mintTenantToken } from "./identity-provider.ts";
+import type { PlatformFile } from "./platform/state-folder.ts";
+
+const SERVED_WITHIN_MS = 10_000;
+const POLL_MS = 100;
+
+/**
+ * Waits until the gateway answers for an organization with its Vault's health, as it does once the
+ * directory that names the organization has reached it; false where that takes longer than `timeoutMs`.
+ */
+export async function whenServed(
+  platform: Pick<PlatformFile, "gateway" | "identityProvider">,
+  claim: string,
+  { timeoutMs = SERVED_WITHIN_MS, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<boolean> {
+  const token = await mintTenantToken(platform.identityProvider, { org: claim });
+  for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+    const answer = await fetch(`${platform.gateway}/v1/sys/health`, {
+      headers: { authorization: `Bearer ${token.reveal()}` },
+      signal: AbortSignal.timeout(5_000),
+    }).catch(() => undefined);
+    await answer?.body?.cancel();
+    if (answer?.status === 200) return true;
+    await sleep(POLL_MS, undefined, { signal });
+  }
+  return false;
+}

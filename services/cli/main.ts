@@ -1,0 +1,3 @@
+import { runStrongroom } from "./program.ts";
+
+process.exitCode = await runStrongroom(process.argv.slice(2), process.env, process.stdout, process.stderr);

@@ -1,0 +1,39 @@
+import { Option } from "commander";
+import { Failure } from "./failure.ts";
+
+const MAX_PERIOD_SECONDS = 768 * 3600;
+const SECONDS = { s: 1, m: 60, h: 3600 };
+
+/** A port; 0 for any free one. */
+export const port = (flags: string, description: string, preset: number) =>
+  new Option(flags, description).default(preset).argParser((text) => {
+    const value = Number(text);
+    if (/^[0-9]{1,5}$/.test(text) && value <= 65_535) return value;
+    throw wrong(flags, text, "a port (0 to 65535)");
+  });
+
+/** A duration like `30m` or `768h`, as seconds. */
+export const period = (flags: string, description: string) =>
+  new Option(flags, description).argParser((text) => {
+    const [, number, unit] = /^([0-9]{1,9})([smh])$/.exec(text) ?? [];
+    const seconds = Number(number) * SECONDS[unit as keyof typeof SECONDS];
+    if (seconds >= 1 && seconds <= MAX_PERIOD_SECONDS) return seconds;
+    throw wrong(flags, text, "a duration from 1s to 768h");
+  });
+
+/** A number of things. */
+export const count = (flags: string, description: string, preset: number) =>
+  new Option(flags, description).default(preset).argParser((text) => {
+    if (/^[0-9]{1,6}$/.test(text)) return Number(text);
+    throw wrong(flags, text, "a number");
+  });
+
+/** The group a tenant's token shows. */
+export const group = () =>
+  new Option(
+    "--group <group>",
+    "writer to write, admin to destroy too; without it, a reader's token",
+  ).choices(["writer", "admin"]);
+
+const wrong = (flags: string, text: string, expected: string) =>
+  new Failure("usage", `${flags.split(" ")[0]}: ${JSON.stringify(text)} is not ${expected}`);

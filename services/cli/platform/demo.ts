@@ -1,0 +1,116 @@
+import { readFile } from "node:fs/promises";
+import { orgServerName } from "../../shared/org.ts";
+import type { OrgView } from "../../shared/registry/views.ts";
+import type { Secret } from "../../shared/secret.ts";
+import { VaultError } from "../../shared/vault/client.ts";
+import { loginWithJwt } from "../../shared/vault/platform-jwt.ts";
+import { ControlPlane } from "../client.ts";
+import { followJob, jobDuration } from "../follow-job.ts";
+import { whenServed } from "../gateway.ts";
+import { mintTenantToken } from "../identity-provider.ts";
+import { duration, type Output } from "../output.ts";
+import { operatorTokens, type Session } from "../session.ts";
+import type { PlatformFile } from "./state-folder.ts";
+
+const PATH = "secret/data/app/db";
+
+/**
+ * The platform's main job before one's eyes: two organizations, a secret of one, and what the other's
+ * token gets. Where organizations exist already it only prints the lines to paste.
+ */
+export async function demo({ out }: Session, platform: PlatformFile, signal: AbortSignal): Promise<void> {
+  const controlPlane = new ControlPlane(platform.controlPlane, operatorTokens(platform.identityProvider));
+  const existing = (await controlPlane.orgs()).filter(({ state }) => state === "ready");
+  if (existing.length > 0) {
+    out.note();
+    out.note(
+      `Organizations are here already (${existing.map(({ name }) => name).join(", ")}), so nothing is shown again.`,
+    );
+    const [org] = existing.toSorted((a, b) => a.name.localeCompare(b.name));
+    if (org) printLines(out, org);
+    return;
+  }
+  for (const name of ["acme", "globex"]) {
+    signal.throwIfAborted();
+    out.note();
+    await onboard(controlPlane, platform, name, out);
+  }
+  await show(controlPlane, platform, out);
+}
+
+async function onboard(controlPlane: ControlPlane, platform: PlatformFile, name: string, out: Output) {
+  const job = await controlPlane.createOrg({ name, claim: `org_${name}` });
+  const ended = await followJob(controlPlane, job, name, out);
+  await whenServed(platform, `org_${name}`);
+  out.note(`${name} has a Vault of its own after ${duration(jobDuration(ended))}`);
+}
+
+async function show(controlPlane: ControlPlane, platform: PlatformFile, out: Output): Promise<void> {
+  const token = (org: string, ...groups: string[]) =>
+    mintTenantToken(platform.identityProvider, { org: `org_${org}`, groups });
+  out.note();
+  out.note("acme writes a secret, with the token of a writer:");
+  await ask(out, platform, "POST", await token("acme", "writer"), { data: { password: "s3cret" } });
+  out.note("acme reads it, with the token of a reader:");
+  await ask(out, platform, "GET", await token("acme"));
+  out.note("globex asks for the same path, and gets its own Vault, which is empty:");
+  await ask(out, platform, "GET", await token("globex"));
+  const acme = await controlPlane.findOrg("acme");
+  out.note("globex goes around the gateway, straight to acme's Vault, which refuses its login:");
+  out.note(`  ${await loginDirectly(platform, acme, await token("globex"))}`);
+  printLines(out, acme);
+}
+
+/** One request at the gateway, and its answer as one line. */
+async function ask(
+  out: Output,
+  platform: PlatformFile,
+  method: string,
+  token: Secret,
+  body?: object,
+): Promise<void> {
+  const response = await fetch(`${platform.gateway}/v1/${PATH}`, {
+    method,
+    headers: { authorization: `Bearer ${token.reveal()}` },
+    ...(body && { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const answer = (await response.json()) as { data?: { data?: object; version?: number }; errors?: string[] };
+  const text = answer.data?.data ?? (answer.data ? { version: answer.data.version } : answer);
+  const colour = response.ok ? "green" : "yellow";
+  out.note(`  ${method} /v1/${PATH}  ${out.style(colour, String(response.status))}  ${JSON.stringify(text)}`);
+}
+
+async function loginDirectly(platform: PlatformFile, org: OrgView, token: Secret): Promise<string> {
+  const endpoint = {
+    address: `https://${org.listen}`,
+    ca: await readFile(`${platform.state}/gateway/ca.pem`, "utf8"),
+    serverName: orgServerName(org.id),
+  };
+  try {
+    await loginWithJwt(endpoint, "jwt", "reader", token);
+    return "It was let in. That must never happen: please report it.";
+  } catch (error) {
+    if (error instanceof VaultError) return `${error.status}  ${error.errors.join("; ")}`;
+    throw error;
+  }
+}
+
+function printLines(out: Output, org: OrgView): void {
+  const { name } = org;
+  out.note();
+  out.note(`${out.style("bold", "Try it")}, in another terminal in this folder:`);
+  out.note(`  npx strongroom status`);
+  out.note(`  npx strongroom vault --org ${name} --group writer -- kv put secret/app/db password=s3cret`);
+  out.note(`  npx strongroom vault --org ${name} -- kv get secret/app/db`);
+  if (org.instance?.pid) {
+    out.note(`Kill the Vault of ${name}, and see it come back with its secrets:`);
+    out.note(
+      `  kill -9 ${org.instance.pid} && sleep 1 && npx strongroom vault --org ${name} -- kv get secret/app/db`,
+    );
+  }
+  out.note("Onboard one more:");
+  out.note("  npx strongroom org create initech --claim org_initech --wait");
+  out.note();
+  out.note("Ctrl-C stops everything; `npm start` brings it back with every secret.");
+}

@@ -1,0 +1,232 @@
+import { randomBytes } from "node:crypto";
+import { rename, rm } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { makeFolder, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
+import { endProcess, readProcessRecord } from "../../shared/process/identity.ts";
+import { rotateByRename } from "../../shared/process/log-files.ts";
+import { Supervisor } from "../../shared/process/supervise.ts";
+import { Secret } from "../../shared/secret.ts";
+import { type VaultClient, VaultUnreachableError, vaultClient } from "../../shared/vault/client.ts";
+import { health } from "../../shared/vault/health.ts";
+import { initializeShamir, sealStatus, unseal } from "../../shared/vault/init.ts";
+import { bootstrapInternalVault } from "../../shared/vault/internal-vault.ts";
+import { internalServerConfig } from "../../shared/vault/server-config.ts";
+import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
+import { Failure } from "../failure.ts";
+import type { StateFolder } from "./state-folder.ts";
+
+const START_MS = 30_000;
+const STARTS_AT_MOST = 4;
+const INIT_TIMEOUT_MS = 60_000;
+const LOOK_TIMEOUT_MS = 2_000;
+const GRACE_MS = 5_000;
+const POLL_MS = 50;
+const WATCH_MS = 500;
+const AUDIT_CHECK_MS = 60_000;
+const AUDIT_LIMITS = { bytes: 20 * 1024 * 1024, keep: 5 };
+const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;
+
+export interface InternalVaultOptions {
+  state: StateFolder;
+  vaultBinary: string;
+  port: number;
+  /** Takes effect while the folder is new. */
+  unsealTokenPeriodSeconds: number;
+  /** Told of each thing worth a line. */
+  onEvent(text: string): void;
+}
+
+/**
+ * The internal Vault as a process of this machine: started, initialized and bootstrapped where it is new,
+ * unsealed, and unsealed again whenever it had to be started again. The root token lives in a file only
+ * while the bootstrap lasts, so that one that was cut off can be taken up.
+ */
+export class InternalVault {
+  readonly address: string;
+  readonly #options: InternalVaultOptions;
+  readonly #supervisor: Supervisor;
+  /** For calls that take no token; the first waits as long as initializing takes. */
+  readonly #open: VaultClient;
+  readonly #look: VaultClient;
+  #watching = new AbortController();
+  #watch: Promise<void> = Promise.resolve();
+
+  constructor(options: InternalVaultOptions) {
+    const { state, vaultBinary, port } = options;
+    const config = state.at("internal-vault", "vault.json");
+    this.#options = options;
+    this.address = `http://127.0.0.1:${port}`;
+    this.#open = vaultClient({ address: this.address }, undefined, INIT_TIMEOUT_MS);
+    this.#look = vaultClient({ address: this.address }, undefined, LOOK_TIMEOUT_MS);
+    this.#supervisor = new Supervisor({
+      prepare: async () => ({
+        command: vaultBinary,
+        args: ["server", `-config=${config}`],
+        environment: { PATH: "/usr/bin:/bin", HOME: state.at("internal-vault") },
+        folder: state.at("internal-vault"),
+      }),
+      marker: config,
+      recordFile: state.processFile("internal-vault"),
+      logFile: state.logFile("internal-vault"),
+      graceMs: GRACE_MS,
+      // What it prints when it cannot start; its log lines are JSON.
+      explain: (log) => /^Error.*$/m.exec(log)?.[0],
+      onChange: (now) => {
+        if (now.state === "backoff") options.onEvent(`internal Vault: ${now.reason}; starting it again`);
+      },
+    });
+  }
+
+  /** Brings it up, unsealed and bootstrapped. Failure `unavailable` where it does not come up. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { state, port } = this.#options;
+    const dir = state.at("internal-vault");
+    await writeJson(
+      state.at("internal-vault", "vault.json"),
+      internalServerConfig({ dir, listen: `127.0.0.1:${port}` }),
+    );
+    if (!(await readText(this.#unsealKeyFile))) await this.#setAsideKeyless();
+    await makeFolder(state.at("internal-vault", "raft"));
+    this.#supervisor.start();
+    await this.#answering(signal);
+    if (!(await sealStatus(this.#look)).initialized) await this.#initialize();
+    await this.#unseal();
+    await this.#active(signal);
+    await this.#bootstrap();
+    this.#watch = this.#keepUnsealed();
+  }
+
+  async stop(): Promise<void> {
+    this.#watching.abort();
+    await this.#watch;
+    await this.#supervisor.stop();
+  }
+
+  get #unsealKeyFile() {
+    return this.#options.state.at("internal-vault", "unseal-key");
+  }
+  get #rootTokenFile() {
+    return this.#options.state.at("internal-vault", "root-token");
+  }
+
+  /**
+   * Storage without its unseal key is what a crash during the first initialization leaves: nobody can
+   * open it. It is moved aside, not deleted, unless organizations depend on it.
+   */
+  async #setAsideKeyless(): Promise<void> {
+    const { state } = this.#options;
+    if (await readText(state.at("control-plane", "role-id"))) {
+      throw new Failure(
+        "failure",
+        `${this.#unsealKeyFile} is missing, and without it nothing of this platform can be opened`,
+        "Put it back from a copy, or begin anew on another folder: --state DIR",
+      );
+    }
+    const survivor = await readProcessRecord(state.processFile("internal-vault"));
+    if (survivor) await endProcess(survivor, { graceMs: GRACE_MS });
+    const raft = state.at("internal-vault", "raft");
+    await rename(raft, `${raft}.unopenable-${Date.now()}`).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOENT") throw error;
+    });
+    await rm(this.#rootTokenFile, { force: true });
+  }
+
+  async #initialize(): Promise<void> {
+    const { rootToken, unsealKey } = await initializeShamir(this.#open);
+    await writeFileAtomic(this.#rootTokenFile, rootToken.reveal());
+    await writeFileAtomic(this.#unsealKeyFile, unsealKey.reveal());
+  }
+
+  async #unseal(): Promise<void> {
+    const { sealed } = await sealStatus(this.#look);
+    if (!sealed) return;
+    const key = await readText(this.#unsealKeyFile);
+    if (key) await unseal(this.#open, new Secret(key.trim()));
+  }
+
+  async #bootstrap(): Promise<void> {
+    const { state, unsealTokenPeriodSeconds } = this.#options;
+    const rootToken = (await readText(this.#rootTokenFile))?.trim();
+    if (!rootToken) return;
+    const root = vaultClient({ address: this.address }, () => new Secret(rootToken));
+    if (await isTokenAlive(root)) {
+      const identity = await bootstrapInternalVault(root, {
+        unsealTokenPeriodSeconds,
+        certificateMaxTtlSeconds: CERTIFICATE_MAX_TTL_SECONDS,
+        operatorPassword: await this.#operatorPassword(),
+        auditFile: state.at("internal-vault", "audit.log"),
+      });
+      await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
+      await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
+      await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
+      await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
+      await revokeSelf(root);
+    }
+    await rm(this.#rootTokenFile);
+  }
+
+  async #operatorPassword(): Promise<Secret> {
+    const file = this.#options.state.operatorPassword;
+    const kept = (await readText(file))?.trim();
+    if (kept) return new Secret(kept);
+    const password = randomBytes(24).toString("base64url");
+    await writeFileAtomic(file, password);
+    return new Secret(password);
+  }
+
+  async #answering(signal: AbortSignal): Promise<void> {
+    await this.#until("answer", signal, async () => {
+      await sealStatus(this.#look);
+      return true;
+    });
+  }
+
+  async #active(signal: AbortSignal): Promise<void> {
+    await this.#until("become active", signal, async () => (await health(this.#look)) === "active");
+  }
+
+  async #until(what: string, signal: AbortSignal, check: () => Promise<boolean>): Promise<void> {
+    for (const end = performance.now() + START_MS; ; await sleep(POLL_MS, undefined, { signal })) {
+      if (await check().catch(ifUnreachable(false))) return;
+      const { reason, starts } = this.#supervisor.state;
+      if (performance.now() < end && !(reason && starts >= STARTS_AT_MOST)) continue;
+      throw new Failure(
+        "unavailable",
+        `The internal Vault did not ${what}${reason ? `: ${reason}` : ` within ${START_MS / 1000} s`}`,
+        `Its log: ${this.#options.state.logFile("internal-vault")}`,
+      );
+    }
+  }
+
+  /** A Vault that was started again is sealed; nobody but its owner can open it. */
+  async #keepUnsealed(): Promise<void> {
+    const { signal } = this.#watching;
+    let auditChecked = performance.now();
+    while (!signal.aborted) {
+      await sleep(WATCH_MS, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      try {
+        if ((await sealStatus(this.#look)).sealed) {
+          await this.#unseal();
+          this.#options.onEvent("internal Vault: unsealed again");
+        }
+        if (performance.now() - auditChecked > AUDIT_CHECK_MS) {
+          auditChecked = performance.now();
+          const audit = this.#options.state.at("internal-vault", "audit.log");
+          if (await rotateByRename(audit, AUDIT_LIMITS)) await this.#supervisor.signal("SIGHUP");
+        }
+      } catch (error) {
+        if (!(error instanceof VaultUnreachableError)) {
+          this.#options.onEvent(`internal Vault: ${error instanceof Error ? error.message : String(error)}`);
+        }
+      }
+    }
+  }
+}
+
+const ifUnreachable =
+  <T>(otherwise: T) =>
+  (error: unknown): T => {
+    if (error instanceof VaultUnreachableError) return otherwise;
+    throw error;
+  };

@@ -1,0 +1,51 @@
+import { isSame, readProcessRecord } from "../../shared/process/identity.ts";
+import { type PlatformFile, SERVICES, type StateFolder } from "./state-folder.ts";
+
+const TIMEOUT_MS = 2_000;
+
+/** One part of the platform as it is now. */
+export interface ServiceHealth {
+  name: string;
+  state: "healthy" | "unhealthy" | "not running";
+  pid?: number;
+  address?: string;
+}
+
+/** Where a part says how it is; the agent listens nowhere, so its living is all that can be seen. */
+const HEALTH_PATHS: Record<string, string> = {
+  "internal-vault": "/v1/sys/health",
+  "identity-provider": "/health",
+  "control-plane": "/ready",
+  gateway: "/v1/sys/health",
+};
+
+/** Whether the part at the address answers that it is ready. */
+export async function answersHealthy(name: string, address: string): Promise<boolean> {
+  const path = HEALTH_PATHS[name];
+  const answer = await fetch(`${address}${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
+    () => undefined,
+  );
+  await answer?.body?.cancel();
+  return answer?.ok === true;
+}
+
+/** Every part of the platform on this machine, the internal Vault first. */
+export async function serviceHealth(state: StateFolder, platform: PlatformFile): Promise<ServiceHealth[]> {
+  const addresses: Record<string, string> = {
+    "internal-vault": platform.internalVault,
+    "identity-provider": platform.identityProvider,
+    "control-plane": platform.controlPlane,
+    gateway: platform.gateway,
+  };
+  return await Promise.all(
+    ["internal-vault", ...SERVICES].map(async (name): Promise<ServiceHealth> => {
+      const address = addresses[name];
+      const record = await readProcessRecord(state.processFile(name));
+      if (!record || !(await isSame(record, record.marker))) {
+        return { name, state: "not running", ...(address && { address }) };
+      }
+      const healthy = !address || (await answersHealthy(name, address));
+      return { name, state: healthy ? "healthy" : "unhealthy", pid: record.pid, ...(address && { address }) };
+    }),
+  );
+}

@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { writeFileAtomic } from "../../shared/files.ts";
+import { Supervisor } from "../../shared/process/supervise.ts";
+import { Failure } from "../failure.ts";
+import { answersHealthy } from "./service-health.ts";
+import type { ServiceName, StateFolder } from "./state-folder.ts";
+
+const READY_MS = 30_000;
+const POLL_MS = 50;
+const STARTS_AT_MOST = 4;
+const WRONG_SETTING = 78;
+/** An agent stops its Vaults before it ends; the others finish what they are at. */
+const GRACE_MS: Record<ServiceName, number> = {
+  "identity-provider": 6_000,
+  "control-plane": 8_000,
+  agent: 30_000,
+  gateway: 6_000,
+};
+
+export interface ServiceSettings {
+  /** Where it will listen, if it does. */
+  address?: string;
+  /** Its `STRONGROOM_*` variables; none of them is a secret. */
+  settings: Record<string, string>;
+}
+
+/** One of the platform's own services as a process of this machine, kept running. */
+export class Service {
+  readonly name: ServiceName;
+  readonly #address: string | undefined;
+  readonly #settings: Record<string, string>;
+  readonly #state: StateFolder;
+  readonly #supervisor: Supervisor;
+
+  constructor(
+    name: ServiceName,
+    state: StateFolder,
+    { address, settings }: ServiceSettings,
+    onEvent: (text: string) => void,
+  ) {
+    this.name = name;
+    this.#state = state;
+    this.#address = address;
+    this.#settings = settings;
+    const main = fileURLToPath(new URL(`../../${name}/main.ts`, import.meta.url));
+    this.#supervisor = new Supervisor({
+      prepare: async () => ({
+        command: process.execPath,
+        args: [`--env-file=${state.envFile(name)}`, main],
+        environment: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: state.path },
+        folder: state.path,
+      }),
+      marker: state.envFile(name),
+      recordFile: state.processFile(name),
+      logFile: state.logFile(name),
+      graceMs: GRACE_MS[name],
+      explain: crashReason,
+      onChange: (now) => {
+        if (now.state === "backoff") onEvent(`${name}: ${now.reason}; starting it again`);
+      },
+    });
+  }
+
+  /** Starts it and waits until it is ready. Failure `unavailable` with its own words where it is not. */
+  async start(signal: AbortSignal): Promise<void> {
+    await writeFileAtomic(this.#state.envFile(this.name), envFile(this.#settings));
+    this.#supervisor.start();
+    for (const end = performance.now() + READY_MS; ; await sleep(POLL_MS, undefined, { signal })) {
+      const { state, exitCode, reason, starts } = this.#supervisor.state;
+      const ready = this.#address ? await answersHealthy(this.name, this.#address) : state === "running";
+      if (ready && state === "running") return;
+      const hopeless = exitCode === WRONG_SETTING || (reason !== undefined && starts >= STARTS_AT_MOST);
+      if (performance.now() < end && !hopeless) continue;
+      throw new Failure(
+        "unavailable",
+        `The ${this.name} did not get ready${reason ? `: ${reason}` : ` within ${READY_MS / 1000} s`}`,
+        `Its log: ${this.#state.logFile(this.name)}`,
+      );
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.#supervisor.stop();
+  }
+}
+
+/** What a Node program wrote when it died: the error that nobody caught, or its settings' complaints. */
+function crashReason(log: string): string | undefined {
+  const plain = log.split("\n").filter((line) => line !== "" && !/^(\{|\s|Node\.js v)/.test(line));
+  return plain.findLast((line) => /^\w*Error\b/.test(line)) ?? plain.join("; ").slice(0, 400);
+}
+
+/** As `node --env-file` reads it. Single quotes keep what is between them as it is. */
+function envFile(settings: Record<string, string>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `${name}=${quoted(name, value)}\n`)
+    .join("");
+}
+
+function quoted(name: string, value: string): string {
+  for (const quote of ["'", "`", '"']) {
+    if (!value.includes(quote) && !value.includes("\n")) return `${quote}${value}${quote}`;
+  }
+  throw new Failure(
+    "config",
+    `${name}: its value holds all kinds of quotes`,
+    "Choose another folder: --state DIR",
+  );
+}

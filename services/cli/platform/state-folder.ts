@@ -1,0 +1,171 @@
+import { link, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { makeFolder, readJson, writeJson } from "../../shared/files.ts";
+import { processIdentity } from "../../shared/process/identity.ts";
+import { Failure } from "../failure.ts";
+
+const Url = Type.String({ pattern: "^http://127\\.0\\.0\\.1:[0-9]+$" });
+
+/** Where a running platform is, as `platform.json` says it; there only while all of it is up. */
+export const PlatformFile = Type.Object({
+  gateway: Url,
+  controlPlane: Url,
+  identityProvider: Url,
+  internalVault: Url,
+  issuer: Type.String(),
+  state: Type.String(),
+  vaultBinary: Type.String(),
+  pid: Type.Integer(),
+});
+export type PlatformFile = Static<typeof PlatformFile>;
+
+/** What was settled when the folder was new: others have written it down, so it stays from start to start. */
+export const Settled = Type.Object({
+  /** Where the folder was: audit devices hold absolute paths. */
+  path: Type.String(),
+  internalVaultPort: Type.Integer(),
+  identityProviderPort: Type.Integer(),
+  unsealTokenPeriodSeconds: Type.Integer(),
+});
+export type Settled = Static<typeof Settled>;
+
+/** What `strongroom up` runs beside the internal Vault, in the order in which they start. */
+export const SERVICES = ["identity-provider", "control-plane", "agent", "gateway"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+/** The folder that holds everything of one platform; nothing of it lies anywhere else. */
+export class StateFolder {
+  /** Absolute. */
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = resolve(path);
+  }
+
+  at(...names: string[]): string {
+    return join(this.path, ...names);
+  }
+
+  get platformFile() {
+    return this.at("platform.json");
+  }
+  get operatorPassword() {
+    return this.at("operator-password");
+  }
+  /** The platform's own PGP key: what organizations' recovery keys are encrypted to by default. */
+  get recoveryKey() {
+    return this.at("recovery-key.asc");
+  }
+  get recoveryPublicKey() {
+    return this.at("recovery-key.pub.asc");
+  }
+  get instances() {
+    return this.at("instances");
+  }
+  /** A service's settings; the path on its command line tells it from any other process. */
+  envFile(name: string) {
+    return this.at("run", `${name}.env`);
+  }
+  addressFile(name: string) {
+    return this.at("run", `${name}.address`);
+  }
+  processFile(name: string) {
+    return this.at("run", `${name}.process.json`);
+  }
+  logFile(name: string) {
+    return this.at("logs", `${name}.log`);
+  }
+
+  /** Makes the folders. Failure `config` where others may read what is there already. */
+  async prepare(): Promise<void> {
+    const folders = [
+      ".",
+      "run",
+      "logs",
+      "internal-vault",
+      "control-plane",
+      "identity-provider",
+      "parameters",
+    ];
+    for (const name of [...folders, "instances", "gateway"]) await makeFolder(this.at(name));
+    const { mode } = await stat(this.path);
+    if ((mode & 0o077) !== 0) {
+      throw new Failure("config", `Others may look into ${this.path}`, `Close it: chmod 700 ${this.path}`);
+    }
+  }
+
+  /** Where the platform is, or undefined while it is not all up. */
+  async platform(): Promise<PlatformFile | undefined> {
+    const file = await readJson(this.platformFile);
+    return Value.Check(PlatformFile, file) ? file : undefined;
+  }
+
+  /** What was settled, or undefined where the folder is new. */
+  async settled(): Promise<Settled | undefined> {
+    const file = await readJson(this.at("settled.json"));
+    return Value.Check(Settled, file) ? file : undefined;
+  }
+
+  async settle(settled: Settled): Promise<void> {
+    await writeJson(this.at("settled.json"), settled);
+  }
+
+  /**
+   * Takes the folder for this process alone, until the function that it gives is called. Failure `conflict`
+   * where another `strongroom up` has it. What a killed one left is taken over.
+   */
+  async lock(): Promise<() => Promise<void>> {
+    const lock = this.at("run", "up.json");
+    const own = await processIdentity(process.pid);
+    const content = JSON.stringify({ pid: process.pid, startTime: own?.startTime });
+    const temporary = `${lock}.${process.pid}`;
+    await writeFile(temporary, content, { mode: 0o600 });
+    try {
+      for (let tries = 0; tries < 5; tries++) {
+        try {
+          await link(temporary, lock);
+          return () => rm(lock, { force: true });
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        }
+        await this.#removeStale(lock);
+      }
+      throw new Failure("conflict", `Others are starting on ${this.path} at the same time`);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+
+  /** Removes the lock if its process is dead: moved aside first, so that a lock taken meanwhile is seen. */
+  async #removeStale(lock: string): Promise<void> {
+    const seen = await readFile(lock, "utf8").catch(() => "");
+    const holder = parseHolder(seen);
+    if (holder && (await processIdentity(holder.pid))?.startTime === holder.startTime) {
+      throw new Failure(
+        "conflict",
+        `A platform already runs on ${this.path} (pid ${holder.pid})`,
+        `Use it (strongroom status), stop it (kill ${holder.pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0`,
+      );
+    }
+    const aside = `${lock}.stale.${process.pid}`;
+    try {
+      await rename(lock, aside);
+      if ((await readFile(aside, "utf8")) !== seen) await link(aside, lock).catch(() => {});
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    } finally {
+      await rm(aside, { force: true });
+    }
+  }
+}
+
+function parseHolder(text: string): { pid: number; startTime: string } | undefined {
+  try {
+    const { pid, startTime } = JSON.parse(text);
+    return Number.isInteger(pid) && typeof startTime === "string" ? { pid, startTime } : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,54 @@
+import fastifySwagger from "@fastify/swagger";
+import { StrongroomError } from "../shared/errors.ts";
+import { sendProblem } from "../shared/http/problem.ts";
+import { createServer, type Server } from "../shared/http/server.ts";
+import type { Issuer } from "../shared/org.ts";
+import type { Engine } from "./onboarding/engine.ts";
+import { openApi } from "./openapi.ts";
+import { authorizeOperators } from "./operators.ts";
+import type { Platform } from "./platform.ts";
+import { directoryRoutes } from "./routes/directory.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { jobRoutes } from "./routes/jobs.ts";
+import { orgRoutes } from "./routes/orgs.ts";
+
+export interface AppOptions {
+  platform: Platform;
+  engine: Engine;
+  /** Who signs operators' tokens, and for which audience. */
+  operators: Issuer;
+  /** Whether the start is over; rejects where the internal Vault does not answer. */
+  isReady(): Promise<boolean>;
+}
+
+/** The control plane's API. */
+export async function createApp({ platform, engine, operators, isReady }: AppOptions): Promise<Server> {
+  const app = createServer(platform.log);
+  app.setErrorHandler(sendProblem);
+  app.setNotFoundHandler(() => {
+    throw new StrongroomError("not_found", "There is no such path, or not for this method.");
+  });
+  authorizeOperators(app, operators, platform.log);
+  app.addHook("onResponse", async (request, reply) => {
+    request.log.info(
+      {
+        requestId: request.id,
+        subject: request.operator?.subject,
+        method: request.method,
+        route: request.routeOptions.url,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime * 10) / 10,
+      },
+      "request",
+    );
+  });
+  await app.register(fastifySwagger, openApi);
+
+  app.register(async (routes: Server) => {
+    orgRoutes(routes, platform, engine);
+    jobRoutes(routes, platform, engine);
+    directoryRoutes(routes, platform.directory);
+    healthRoutes(routes, isReady);
+  });
+  return app;
+}

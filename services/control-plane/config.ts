@@ -1,0 +1,93 @@
+import { readFileSync } from "node:fs";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { ConfigError, SecretFile } from "../shared/config.ts";
+import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
+import { Issuer } from "../shared/org.ts";
+import { parameterSettings } from "../shared/parameters/settings.ts";
+
+const File = (description: string) =>
+  Type.String({ minLength: 1, description: `${description} (path of a file)` });
+
+/** The control plane's settings, by the names of their variables. */
+export const Config = Type.Object({
+  ...LISTEN_SETTINGS,
+  STRONGROOM_INTERNAL_VAULT_ADDR: Type.String({
+    pattern: "^https?://[^/]+$",
+    description: "The internal Vault, as the control plane and the organizations' Vaults reach it",
+  }),
+  STRONGROOM_ROLE_ID_FILE: SecretFile("AppRole role id at the internal Vault"),
+  STRONGROOM_SECRET_ID_FILE: SecretFile("AppRole secret id at the internal Vault"),
+  STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
+  ...parameterSettings,
+  STRONGROOM_PARAMETER_PREFIX: Type.String({
+    pattern: "^(/[A-Za-z0-9_.-]+)+$",
+    default: "/strongroom",
+    description: "What the names of all parameters begin with",
+  }),
+  STRONGROOM_RUNTIME: Type.Enum(["process"], {
+    default: "process",
+    description: "What runs the organizations' Vaults: process (the agent of this machine)",
+  }),
+  STRONGROOM_INSTANCES_DIR: Type.String({
+    minLength: 1,
+    description: "Absolute path of the folder shared with the agent",
+  }),
+  STRONGROOM_ISSUERS_FILE: File(
+    "The issuers of organizations' tokens, as a JSON list; the first is the default",
+  ),
+  STRONGROOM_OPERATOR_AUDIENCE: Type.String({
+    minLength: 1,
+    description: "`aud` of operators' tokens; their issuer is the first of the list",
+  }),
+  STRONGROOM_RECOVERY_KEY_FILE: File("PGP public key that recovery keys are encrypted to by default"),
+  STRONGROOM_CERTIFICATE_SECONDS: Type.Integer({
+    minimum: 60,
+    maximum: 30 * 24 * 3600,
+    default: 30 * 24 * 3600,
+    description: "Lifetime of the organizations' server certificates; renewed after two thirds",
+  }),
+  STRONGROOM_UPKEEP_SECONDS: Type.Number({
+    minimum: 0.2,
+    maximum: 3600,
+    default: 15,
+    description: "Time between two looks at every organization",
+  }),
+  STRONGROOM_DRIFT_SECONDS: Type.Number({
+    minimum: 0.2,
+    maximum: 24 * 3600,
+    default: 300,
+    description: "Time between two comparisons of an organization's Vault with what it should be",
+  }),
+});
+export type Config = Static<typeof Config>;
+
+/** Reads the file of a `*_FILE` setting that holds no secret. */
+export function readSettingFile(path: string, setting: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}
+
+const Issuers = Type.Array(Issuer, { minItems: 1, maxItems: 100 });
+
+/** The configured issuers. Throws ConfigError where the file is not a list of them. */
+export function readIssuers(path: string): [Issuer, ...Issuer[]] {
+  const setting = "STRONGROOM_ISSUERS_FILE";
+  let value: unknown;
+  try {
+    value = JSON.parse(readSettingFile(path, setting));
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw new ConfigError(`${setting}: ${path} is not valid JSON`);
+  }
+  const [problem] = Value.Errors(Issuers, value);
+  if (problem) throw new ConfigError(`${setting}: ${path}: ${problem.instancePath} ${problem.message}`);
+  const issuers = value as [Issuer, ...Issuer[]];
+  if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
+    throw new ConfigError(`${setting}: ${path}: an issuer is listed twice`);
+  }
+  return issuers;
+}

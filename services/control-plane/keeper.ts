@@ -1,0 +1,161 @@
+import { isDeepStrictEqual } from "node:util";
+import type { InstanceSpec, InstanceStatus } from "../shared/instance-spec.ts";
+import type { OrgRecord } from "../shared/registry/records.ts";
+import { VaultUnreachableError } from "../shared/vault/client.ts";
+import { sealStatus } from "../shared/vault/init.ts";
+import { compareOrgVault } from "../shared/vault/org-vault.ts";
+import { lookupAccessor, renewAccessor } from "../shared/vault/tokens.ts";
+import { loginToObserve } from "./observe.ts";
+import { replaceCertificate, revokeRetiredCertificates } from "./onboarding/certificate.ts";
+import { isAddressTaken, moveTo, restarted, settingsDigest } from "./onboarding/instance.ts";
+import { replaceUnsealToken, revokeRetiredTokens } from "./onboarding/unseal-token.ts";
+import { instanceSpec, orgClient, orgVaultSettings, type Platform } from "./platform.ts";
+
+const LOOK_TIMEOUT_MS = 2_000;
+const RENEW_CERTIFICATE_AFTER = 2 / 3;
+const RENEW_TOKEN_BELOW = 3 / 4;
+const REPLACE_TOKEN_BELOW = 1 / 2;
+
+/** Keeps single organizations that are ready in order. */
+export interface Keeper {
+  /** Repairs what can be repaired without an approval, and puts the rest on the organization's record. */
+  keep(record: OrgRecord): Promise<void>;
+  /** Puts what is wrong with an organization on its record; undefined: nothing is. */
+  report(record: OrgRecord, problem: string | undefined): Promise<void>;
+  /** The shortest period of the unseal tokens seen, in milliseconds. */
+  shortestPeriodMs(): number;
+}
+
+export function createKeeper(platform: Platform, driftIntervalMs: number): Keeper {
+  const { vault, registry, runtime, issuers, now, log } = platform;
+  const published = new Map<string, InstanceSpec>();
+  const compared = new Map<string, number>();
+  let shortestPeriodMs = Number.POSITIVE_INFINITY;
+
+  async function keep(found: OrgRecord): Promise<void> {
+    let record = found;
+    try {
+      record = await keepIssuer(record);
+      record = await keepUnsealToken(record);
+      record = await keepCertificate(record);
+      const status = await runtime.observe(record.id);
+      record = await keepAddress(record, status);
+      // Before the first publishing nothing can be told: what the runtime reports may be from another time.
+      const isFirst = !published.has(record.id);
+      await keepPublished(record);
+      if (isFirst) return;
+      const problem = await diagnose(record, status);
+      await report(record, problem);
+      if (problem || !isInForce(record, status)) return;
+      await revokeRetiredTokens(platform, record.id);
+      await revokeRetiredCertificates(platform, record.id);
+      await compare(record);
+    } catch (error) {
+      await report(record, error instanceof Error ? error.message : String(error));
+      throw error;
+    }
+  }
+
+  /** An issuer's settings may have changed since the organization was made; which issuer it is may not. */
+  async function keepIssuer(record: OrgRecord): Promise<OrgRecord> {
+    const issuer = issuers.find(({ issuer }) => issuer === record.issuer.issuer);
+    if (!issuer || isDeepStrictEqual(issuer, record.issuer)) return record;
+    return registry.orgs.update(record.id, (current) => ({ ...current, issuer }));
+  }
+
+  async function keepUnsealToken(record: OrgRecord): Promise<OrgRecord> {
+    const { id, unsealTokenAccessor: accessor, pendingTokenAccessor } = record;
+    const token = accessor && !pendingTokenAccessor ? await lookupAccessor(vault, accessor) : undefined;
+    if (!accessor || !token || token.ttl < token.period * REPLACE_TOKEN_BELOW) {
+      log.warn({ org: id, secondsLeft: token?.ttl ?? 0 }, "the unseal token is replaced");
+      return replaceUnsealToken(platform, id);
+    }
+    shortestPeriodMs = Math.min(shortestPeriodMs, token.period * 1000);
+    if (token.ttl < token.period * RENEW_TOKEN_BELOW) await renewAccessor(vault, accessor);
+    return record;
+  }
+
+  async function keepCertificate(record: OrgRecord): Promise<OrgRecord> {
+    const { id, certificateSerial, certificateNotBefore, certificateNotAfter, pendingCertificateSerial } =
+      record;
+    const begin = Date.parse(certificateNotBefore ?? "");
+    const renewAt = begin + (Date.parse(certificateNotAfter ?? "") - begin) * RENEW_CERTIFICATE_AFTER;
+    if (certificateSerial && !pendingCertificateSerial && now().getTime() < renewAt) return record;
+    return replaceCertificate(platform, id);
+  }
+
+  async function keepAddress(record: OrgRecord, status: InstanceStatus | undefined): Promise<OrgRecord> {
+    if (!status || status.restart !== record.restart || !isAddressTaken(status)) return record;
+    log.warn(
+      { org: record.id, listen: record.listen },
+      "its address is taken by another process; it gets a new one",
+    );
+    return moveTo(platform, record.id, await runtime.allocate(record.id));
+  }
+
+  /** Publishes what should run, where that is something else than was published last. */
+  async function keepPublished(found: OrgRecord): Promise<void> {
+    let record = found;
+    if (settingsDigest(platform, record) !== record.settingsDigest) {
+      record = await registry.orgs.update(record.id, (current) => restarted(platform, current));
+    }
+    const spec = instanceSpec(platform, record);
+    if (isDeepStrictEqual(spec, published.get(record.id))) return;
+    await runtime.publish(spec);
+    published.set(record.id, spec);
+  }
+
+  /** What is wrong with the instance, in Vault's own words where it gave any. */
+  async function diagnose(
+    record: OrgRecord,
+    status: InstanceStatus | undefined,
+  ): Promise<string | undefined> {
+    if (!status) return "Nothing is reported of its instance. Is the agent running?";
+    if (status.state !== "running") {
+      return `Its Vault does not run (${status.state})${status.lastError ? `: ${status.lastError}` : ""}`;
+    }
+    try {
+      const seal = await sealStatus(orgClient(platform, record, undefined, LOOK_TIMEOUT_MS));
+      if (seal.sealed) return `Its Vault is sealed${status.lastError ? `: ${status.lastError}` : ""}`;
+      if (record.clusterId && seal.clusterId !== record.clusterId) {
+        return `Its Vault is another one than was initialized for it (cluster ${seal.clusterId})`;
+      }
+      return undefined;
+    } catch (error) {
+      if (error instanceof VaultUnreachableError) return `Its Vault does not answer (${error.code})`;
+      throw error;
+    }
+  }
+
+  const isInForce = (record: OrgRecord, status: InstanceStatus | undefined) =>
+    status?.restart === record.restart && status.reload === record.reload;
+
+  /** Repairing takes an approval; here the differences are only named. */
+  async function compare(record: OrgRecord): Promise<void> {
+    const at = now().getTime();
+    if (at - (compared.get(record.id) ?? Number.NEGATIVE_INFINITY) < driftIntervalMs) return;
+    compared.set(record.id, at);
+    const client = await loginToObserve(platform, record);
+    const differences = await compareOrgVault(client, await orgVaultSettings(platform, record), {
+      sudo: false,
+    });
+    if (isDeepStrictEqual(differences, record.drift ?? [])) return;
+    if (differences.length > 0)
+      log.warn({ org: record.id, differences }, "its Vault differs from what it should be");
+    await registry.orgs.update(record.id, ({ drift: _, ...current }) => ({
+      ...current,
+      ...(differences.length > 0 && { drift: differences }),
+    }));
+  }
+
+  async function report({ id, lastError }: OrgRecord, problem: string | undefined): Promise<void> {
+    if (problem === lastError?.message) return;
+    if (problem) log.warn({ org: id, problem }, "an organization is not well");
+    await registry.orgs.update(id, ({ lastError: _, ...current }) => ({
+      ...current,
+      ...(problem && { lastError: { at: now().toISOString(), message: problem } }),
+    }));
+  }
+
+  return { keep, report, shortestPeriodMs: () => shortestPeriodMs };
+}

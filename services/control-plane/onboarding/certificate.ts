@@ -1,0 +1,82 @@
+import { orgParameters } from "../../shared/parameters/store.ts";
+import type { OrgRecord } from "../../shared/registry/records.ts";
+import { Secret } from "../../shared/secret.ts";
+import { issueOrgCertificate, revokeCertificate } from "../../shared/vault/pki.ts";
+import { orgRecord, type Platform } from "../platform.ts";
+import type { Step } from "./workflow.ts";
+
+/** The server certificate by which the organization's Vault proves whose it is, in the parameter store. */
+export const issueCertificate = (platform: Platform): Step => ({
+  name: "issue-certificate",
+  async do({ org }) {
+    const { certificateSerial, pendingCertificateSerial } = await orgRecord(platform, org);
+    if (pendingCertificateSerial || !certificateSerial) await replaceCertificate(platform, org);
+    await revokeRetiredCertificates(platform, org);
+  },
+  undo: ({ org }) => endCertificates(platform, org),
+});
+
+/**
+ * Issues a certificate and puts it in place of the one before, which is retired: revoke it only once the
+ * instance has loaded the new one. (A certificate issued in the instant of a crash, before it is recorded,
+ * has lost its private key with the process.)
+ */
+export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
+  const { vault, registry, parameters, parameterPrefix, certificateSeconds, seam } = platform;
+  const { certificate, key, serial, notBefore, notAfter } = await issueOrgCertificate(
+    vault,
+    org,
+    certificateSeconds,
+  );
+  await registry.orgs.update(org, ({ pendingCertificateSerial: interrupted, ...record }) => ({
+    ...record,
+    pendingCertificateSerial: serial,
+    retiredCertificateSerials: [...record.retiredCertificateSerials, ...(interrupted ? [interrupted] : [])],
+  }));
+  await seam("issue-certificate:recorded");
+  const names = orgParameters(parameterPrefix, org);
+  await parameters.put(names.key, key);
+  await parameters.put(names.certificate, new Secret(certificate));
+  await seam("issue-certificate:stored");
+  return registry.orgs.update(org, ({ pendingCertificateSerial: _, certificateSerial: old, ...record }) => ({
+    ...record,
+    certificateSerial: serial,
+    certificateNotBefore: notBefore.toISOString(),
+    certificateNotAfter: notAfter.toISOString(),
+    retiredCertificateSerials: [...record.retiredCertificateSerials, ...(old ? [old] : [])],
+    reload: record.reload + (old ? 1 : 0),
+  }));
+}
+
+/** Revokes the certificates that were replaced. */
+export async function revokeRetiredCertificates({ vault, registry }: Platform, org: string): Promise<void> {
+  const { retiredCertificateSerials: retired } = (await registry.orgs.read(org))?.value ?? {};
+  if (!retired || retired.length === 0) return;
+  for (const serial of retired) await revokeCertificate(vault, serial);
+  await registry.orgs.update(org, (record) => ({
+    ...record,
+    retiredCertificateSerials: record.retiredCertificateSerials.filter((each) => !retired.includes(each)),
+  }));
+}
+
+/** Revokes every certificate the organization has, and deletes the parameters. */
+export async function endCertificates(platform: Platform, org: string): Promise<void> {
+  const { vault, registry, parameters, parameterPrefix } = platform;
+  const names = orgParameters(parameterPrefix, org);
+  await parameters.delete(names.key);
+  await parameters.delete(names.certificate);
+  const { certificateSerial, pendingCertificateSerial, retiredCertificateSerials } = await orgRecord(
+    platform,
+    org,
+  );
+  for (const serial of [certificateSerial, pendingCertificateSerial, ...retiredCertificateSerials]) {
+    if (serial) await revokeCertificate(vault, serial);
+  }
+  await registry.orgs.update(
+    org,
+    ({ certificateSerial: _, pendingCertificateSerial: __, ...record }): OrgRecord => ({
+      ...record,
+      retiredCertificateSerials: [],
+    }),
+  );
+}

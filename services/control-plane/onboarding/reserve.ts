@@ -1,0 +1,80 @@
+import { StrongroomError } from "../../shared/errors.ts";
+import type { JobRecord, OrgRecord, Reservation } from "../../shared/registry/records.ts";
+import { type Collection, claimKey } from "../../shared/registry/registry.ts";
+import { CasConflictError } from "../../shared/vault/kv.ts";
+import type { Platform } from "../platform.ts";
+import type { Step } from "./workflow.ts";
+
+/** What a job that creates an organization was asked for. */
+export function requestOf(job: JobRecord): NonNullable<JobRecord["request"]> {
+  if (!job.request) throw new Error(`${job.id}: the job has no request`);
+  return job.request;
+}
+
+/**
+ * Takes the name and the claim, each by an index record that only one job can make, and makes the
+ * organization's record. Fails with `conflict` where another live organization has either.
+ */
+export const reserve = (platform: Platform): Step => ({
+  name: "reserve",
+
+  async do(job) {
+    const { name, claim, issuer } = requestOf(job);
+    const { names, claims, orgs } = platform.registry;
+    await take(names, name, job, `The name ${name} is taken by another organization.`);
+    const taken = "The claim belongs to another organization of this issuer.";
+    await take(claims, claimKey(issuer.issuer, claim), job, taken);
+    const record: OrgRecord = {
+      id: job.org,
+      name,
+      claim,
+      issuer,
+      state: "initializing",
+      job: job.id,
+      attempt: 1,
+      retiredTokenAccessors: [],
+      retiredCertificateSerials: [],
+      restart: 0,
+      reload: 0,
+      createdAt: job.createdAt,
+    };
+    await unlessThere(orgs.create(job.org, record));
+  },
+
+  async undo(job) {
+    const { registry } = platform;
+    if (await registry.orgs.read(job.org)) {
+      await registry.orgs.update(job.org, (record) => ({ ...record, state: "failed" }));
+    }
+    await release(platform, job.org, requestOf(job));
+  },
+});
+
+/** Frees the organization's name and claim, if they are its own. */
+export async function release(
+  { registry: { names, claims } }: Platform,
+  org: string,
+  { name, claim, issuer }: Pick<OrgRecord, "name" | "claim" | "issuer">,
+): Promise<void> {
+  const key = claimKey(issuer.issuer, claim);
+  if ((await claims.read(key))?.value.org === org) await claims.remove(key);
+  if ((await names.read(name))?.value.org === org) await names.remove(name);
+}
+
+async function take(
+  index: Collection<Reservation>,
+  key: string,
+  job: JobRecord,
+  taken: string,
+): Promise<void> {
+  await unlessThere(index.create(key, { org: job.org, job: job.id }));
+  if ((await index.read(key))?.value.job !== job.id) throw new StrongroomError("conflict", taken);
+}
+
+async function unlessThere(creation: Promise<unknown>): Promise<void> {
+  try {
+    await creation;
+  } catch (error) {
+    if (!(error instanceof CasConflictError)) throw error;
+  }
+}

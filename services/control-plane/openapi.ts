@@ -1,0 +1,40 @@
+import type { FastifyDynamicSwaggerOptions } from "@fastify/swagger";
+import type { FastifySchema } from "fastify";
+import { Type } from "typebox";
+import { PROBLEM_TYPE, Problem } from "../shared/http/problem.ts";
+
+/** How `GET /v1/openapi.json` is made from the routes' own declarations. */
+export const openApi: FastifyDynamicSwaggerOptions = {
+  openapi: {
+    openapi: "3.1.0",
+    info: {
+      title: "Strongroom control plane",
+      version: "1",
+      description: "Organizations, each with a Vault of its own. Errors are problems (RFC 9457).",
+    },
+    components: {
+      securitySchemes: { operator: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+    },
+  },
+  transform({ schema, url, route }) {
+    const access = route.config?.access;
+    const needs = access && "permission" in access ? access.permission : undefined;
+    const shown: FastifySchema = {
+      ...schema,
+      description: needs
+        ? `Needs the permission \`${needs}\`.`
+        : `Open: ${access && "open" in access ? access.open : ""}.`,
+      security: needs ? [{ operator: [needs] }] : [],
+    };
+    return { schema: shown, url };
+  },
+};
+
+/** The answers of a route beside its own: each listed status is a problem. */
+export const problems = <S extends number>(...statuses: S[]) =>
+  Object.fromEntries(
+    statuses.map((status) => [
+      status,
+      { description: "A problem", content: { [PROBLEM_TYPE]: { schema: Type.Unsafe<Problem>(Problem) } } },
+    ]),
+  );

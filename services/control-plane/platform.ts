@@ -1,0 +1,101 @@
+import type { Logger } from "pino";
+import { StrongroomError } from "../shared/errors.ts";
+import type { InstanceSpec } from "../shared/instance-spec.ts";
+import { type Issuer, orgServerName } from "../shared/org.ts";
+import { orgParameters, type ParameterStore } from "../shared/parameters/store.ts";
+import type { OrgRecord } from "../shared/registry/records.ts";
+import type { Registry } from "../shared/registry/registry.ts";
+import type { Secret } from "../shared/secret.ts";
+import { type VaultClient, vaultClient } from "../shared/vault/client.ts";
+import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
+import { orgServerConfig } from "../shared/vault/server-config.ts";
+import type { DirectoryPublisher } from "./directory.ts";
+import type { Seam } from "./onboarding/workflow.ts";
+import type { Runtime } from "./runtime/runtime.ts";
+
+/** What the control plane acts on and with. */
+export interface Platform {
+  /** The internal Vault, with the control plane's own login. */
+  vault: VaultClient;
+  registry: Registry;
+  directory: DirectoryPublisher;
+  parameters: ParameterStore;
+  /** Like `/strongroom`. */
+  parameterPrefix: string;
+  runtime: Runtime;
+  /** PEM of the authority behind the organizations' certificates. */
+  ca: string;
+  /** `http(s)://host:port` at which the organizations' Vaults find their unseal keys. */
+  internalVaultAddress: string;
+  /** Lifetime of an organization's server certificate. */
+  certificateSeconds: number;
+  /** The configured issuers; the first is the default. */
+  issuers: [Issuer, ...Issuer[]];
+  /** Base64 PGP keys that recovery keys are encrypted to where the organization brings none. */
+  recoveryPgpKeys: string[];
+  /** The public keys, PEM, that an issuer signs with now. */
+  issuerKeys(issuer: Issuer): Promise<string[]>;
+  /** The platform's own public keys, PEM, as the organizations' Vaults should have them. */
+  platformKeys(): Promise<OrgVaultSettings["platformKeys"]>;
+  log: Logger;
+  now(): Date;
+  seam: Seam;
+}
+
+/** An organization's record. Throws `not_found`. */
+export async function orgRecord(platform: Platform, org: string): Promise<OrgRecord> {
+  const found = await platform.registry.orgs.read(org);
+  if (!found) throw new StrongroomError("not_found", "There is no such organization.");
+  return found.value;
+}
+
+/** A client of an organization's Vault, which has to prove by its certificate that it is that one. */
+export function orgClient(
+  platform: Platform,
+  record: OrgRecord,
+  token?: () => Secret,
+  timeoutMs?: number,
+): VaultClient {
+  return vaultClient(orgEndpoint(platform, record), token, timeoutMs);
+}
+
+export function orgEndpoint({ ca }: Platform, { id, listen }: OrgRecord) {
+  return { address: `https://${listen}`, ca, serverName: orgServerName(id) };
+}
+
+/** What should run for an organization, as its record says it. */
+export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpec {
+  const { id: org, attempt, listen, restart, reload } = record;
+  if (listen === undefined) throw new Error(`${org}: it has no address yet`);
+  const parameters = orgParameters(platform.parameterPrefix, org);
+  return {
+    org,
+    attempt,
+    listen,
+    config: orgServerConfig({ org, listen, internalVaultAddress: platform.internalVaultAddress }),
+    environment: {},
+    secrets: [
+      { environment: "VAULT_TOKEN", parameter: parameters.unsealToken },
+      { file: "tls/certificate.pem", parameter: parameters.certificate },
+      { file: "tls/key.pem", parameter: parameters.key },
+    ],
+    restart,
+    reload,
+  };
+}
+
+/** How an organization's Vault should be configured. */
+export async function orgVaultSettings(platform: Platform, record: OrgRecord): Promise<OrgVaultSettings> {
+  const [issuerKeys, platformKeys] = await Promise.all([
+    platform.issuerKeys(record.issuer),
+    platform.platformKeys(),
+  ]);
+  return {
+    org: record.id,
+    claim: record.claim,
+    issuer: record.issuer,
+    issuerKeys,
+    platformKeys,
+    auditDirectory: platform.runtime.auditDirectory(record.id, record.attempt),
+  };
+}

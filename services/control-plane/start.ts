@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Logger } from "pino";
+import { readSecretFile } from "../shared/config.ts";
+import type { Server } from "../shared/http/server.ts";
+import { createLogger } from "../shared/log.ts";
+import { parameterStore } from "../shared/parameters/settings.ts";
+import { createRegistry } from "../shared/registry/registry.ts";
+import { appRoleLogin } from "../shared/vault/approle.ts";
+import { type VaultClient, vaultClient } from "../shared/vault/client.ts";
+import { kv2 } from "../shared/vault/kv.ts";
+import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
+import { publicKeys } from "../shared/vault/transit.ts";
+import { createApp } from "./app.ts";
+import { type Config, readIssuers, readSettingFile } from "./config.ts";
+import { createDirectory } from "./directory.ts";
+import { fetchIssuerKeys } from "./issuer-keys.ts";
+import { createWorkflow } from "./onboarding/create.ts";
+import { deleteWorkflow } from "./onboarding/delete.ts";
+import { createEngine, type Engine } from "./onboarding/engine.ts";
+import type { Seam } from "./onboarding/workflow.ts";
+import type { Platform } from "./platform.ts";
+import { platformRecoveryKeys } from "./recovery-keys.ts";
+import { ProcessRuntime } from "./runtime/process.ts";
+import { createUpkeep, type Upkeep } from "./upkeep.ts";
+
+const READY_CHECK_TIMEOUT_MS = 2_000;
+const RETRY_MS = 1_000;
+const STOP_WITHIN_MS = 4_000;
+
+/**
+ * The control plane by its settings; it begins its work once it listens, and ends it when it is closed.
+ * `seam` lets tests make things go wrong.
+ */
+export async function startControlPlane(config: Config, seam: Seam = async () => {}): Promise<Server> {
+  const log = createLogger("control-plane", config.STRONGROOM_LOG_LEVEL);
+  const internalVault = { address: config.STRONGROOM_INTERNAL_VAULT_ADDR };
+  const login = appRoleLogin(internalVault, {
+    roleId: readSecretFile(config.STRONGROOM_ROLE_ID_FILE, "STRONGROOM_ROLE_ID_FILE"),
+    secretId: readSecretFile(config.STRONGROOM_SECRET_ID_FILE, "STRONGROOM_SECRET_ID_FILE"),
+  });
+  const platform = await assemble(config, vaultClient(internalVault, login.token), log, seam);
+  const { registry, now } = platform;
+  const workflows = { create: createWorkflow(platform), delete: deleteWorkflow(platform) };
+  const engine = createEngine({ registry, workflows, log, now, seam });
+  const upkeep = createUpkeep(platform, engine, {
+    intervalMs: config.STRONGROOM_UPKEEP_SECONDS * 1000,
+    driftIntervalMs: config.STRONGROOM_DRIFT_SECONDS * 1000,
+  });
+
+  const stopping = new AbortController();
+  const look = vaultClient(internalVault, login.token, READY_CHECK_TIMEOUT_MS);
+  let hasBegun = false;
+  const app = await createApp({
+    platform,
+    engine,
+    operators: { ...platform.issuers[0], audience: config.STRONGROOM_OPERATOR_AUDIENCE },
+    async isReady() {
+      if (hasBegun) await look.read("auth/token/lookup-self");
+      return hasBegun;
+    },
+  });
+  app.addHook("onListen", async () => {
+    void begin(engine, upkeep, log, stopping.signal).then(() => {
+      hasBegun = true;
+    });
+  });
+  app.addHook("onClose", async () => {
+    stopping.abort();
+    await Promise.all([upkeep.stop(), engine.stop(STOP_WITHIN_MS)]);
+  });
+  return app;
+}
+
+/** Takes up unfinished jobs, and looks once at everything, before anything is said to be ready. */
+async function begin(engine: Engine, upkeep: Upkeep, log: Logger, signal: AbortSignal): Promise<void> {
+  for (; !signal.aborted; await sleep(RETRY_MS)) {
+    try {
+      await engine.resume();
+      await upkeep.pass();
+      upkeep.start();
+      return;
+    } catch (err) {
+      log.error({ err }, "not ready yet");
+    }
+  }
+}
+
+async function assemble(config: Config, vault: VaultClient, log: Logger, seam: Seam): Promise<Platform> {
+  const now = () => new Date();
+  const registry = createRegistry(kv2(vault, "registry"));
+  const issuers = readIssuers(config.STRONGROOM_ISSUERS_FILE);
+  const recoveryKey = readSettingFile(config.STRONGROOM_RECOVERY_KEY_FILE, "STRONGROOM_RECOVERY_KEY_FILE");
+  return {
+    vault,
+    registry,
+    directory: createDirectory({ vault, registry, issuers, now }),
+    parameters: parameterStore(config),
+    parameterPrefix: config.STRONGROOM_PARAMETER_PREFIX,
+    runtime: new ProcessRuntime(config.STRONGROOM_INSTANCES_DIR),
+    ca: readSettingFile(config.STRONGROOM_CA_FILE, "STRONGROOM_CA_FILE"),
+    internalVaultAddress: config.STRONGROOM_INTERNAL_VAULT_ADDR,
+    certificateSeconds: config.STRONGROOM_CERTIFICATE_SECONDS,
+    issuers,
+    recoveryPgpKeys: await platformRecoveryKeys(recoveryKey),
+    issuerKeys: fetchIssuerKeys,
+    platformKeys: () => readPlatformKeys(vault),
+    log,
+    now,
+    seam,
+  };
+}
+
+async function readPlatformKeys(vault: VaultClient): Promise<OrgVaultSettings["platformKeys"]> {
+  const [observe, maintain, backup] = await Promise.all([
+    publicKeys(vault, "platform-observe"),
+    publicKeys(vault, "platform-maintain"),
+    publicKeys(vault, "platform-backup"),
+  ]);
+  return { "platform-observe": observe, "platform-maintain": maintain, "platform-backup": backup };
+}

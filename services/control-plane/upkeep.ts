@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { StrongroomError } from "../shared/errors.ts";
+import type { OrgRecord } from "../shared/registry/records.ts";
+import { allOrgs } from "./directory.ts";
+import { createKeeper } from "./keeper.ts";
+import type { Engine } from "./onboarding/engine.ts";
+import { isEnded } from "./onboarding/progress.ts";
+import { refuseReadyStorage } from "./onboarding/quarantine.ts";
+import type { Platform } from "./platform.ts";
+
+export interface UpkeepOptions {
+  /** Between two passes. Passes come sooner where unseal tokens live so short that they would not last. */
+  intervalMs: number;
+  /** Between two comparisons of one organization's Vault with what it should be. */
+  driftIntervalMs: number;
+}
+
+/** Looks after all organizations, again and again. */
+export interface Upkeep {
+  /** One look at everything. What fails for one organization shows on its record and stops no other's. */
+  pass(): Promise<void>;
+  /** Passes at intervals until stopped. */
+  start(): void;
+  stop(): Promise<void>;
+}
+
+const AT_ONCE = 4;
+/** Passes in one life of an unseal token. */
+const PASSES_PER_PERIOD = 8;
+const MIN_INTERVAL_MS = 250;
+
+export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
+  const { registry, directory, log } = platform;
+  const keeper = createKeeper(platform, options.driftIntervalMs);
+  const stopping = new AbortController();
+  let passing: Promise<void> = Promise.resolve();
+
+  async function pass(): Promise<void> {
+    engine.retry();
+    const records = await allOrgs(registry);
+    const work = records.values();
+    const worker = async () => {
+      for (const record of work) await lookAfter(record);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await directory.publish();
+  }
+
+  async function lookAfter(record: OrgRecord): Promise<void> {
+    try {
+      if (record.state === "ready") await keeper.keep(record);
+      if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
+    } catch (error) {
+      if (error instanceof StrongroomError && error.code === "quarantined") return;
+      log.error({ org: record.id, err: error }, "an organization could not be looked after");
+    }
+  }
+
+  /** Nobody is onboarding it: was it ready once, and is its record an old one? */
+  async function doubt(record: OrgRecord): Promise<void> {
+    await refuseReadyStorage(platform, record.id);
+    const job = (await registry.jobs.read(record.job))?.value;
+    if (!job || isEnded(job))
+      await keeper.report(record, "Its onboarding has ended, but its record says it has not.");
+  }
+
+  async function forever(): Promise<void> {
+    const { signal } = stopping;
+    while (!signal.aborted) {
+      const wait = Math.min(options.intervalMs, keeper.shortestPeriodMs() / PASSES_PER_PERIOD);
+      await sleep(Math.max(wait, MIN_INTERVAL_MS), undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      await pass().catch((err) => log.error({ err }, "a pass over the organizations failed"));
+    }
+  }
+
+  return {
+    pass,
+    start() {
+      passing = forever();
+    },
+    async stop() {
+      stopping.abort();
+      await passing;
+    },
+  };
+}

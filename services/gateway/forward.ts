@@ -1,0 +1,65 @@
+import type { Dispatcher } from "undici";
+import { StrongroomError } from "../shared/errors.ts";
+import type { Secret } from "../shared/secret.ts";
+import type { Upstream } from "./upstreams.ts";
+
+/** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
+export interface VaultRequest {
+  method: Dispatcher.HttpMethod;
+  /** Canonical, with its query. */
+  path: string;
+  /** None for the paths that need none. */
+  token?: Secret;
+  body?: Buffer | string;
+  contentType?: string;
+  requestId: string;
+}
+
+/** Beyond this many, requests to a Vault that does not keep up are refused rather than queued. */
+const MAX_PENDING = 512;
+
+/**
+ * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
+ * has been taken whole. Throws `org_vault_unavailable` where none came, the certificate was not the
+ * organization's, or too many wait already; and whatever the handler gave `onResponseError` to throw.
+ */
+export function forward(
+  upstream: Upstream,
+  request: VaultRequest,
+  handler: Required<Pick<Dispatcher.DispatchHandler, "onResponseStart" | "onResponseData" | "onResponseEnd">> &
+    Dispatcher.DispatchHandler,
+): Promise<void> {
+  if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("queue_full"));
+  const headers: Record<string, string> = { "x-vault-request": "true", "x-request-id": request.requestId };
+  if (request.token) headers["x-vault-token"] = request.token.reveal();
+  if (request.contentType) headers["content-type"] = request.contentType;
+  upstream.pending++;
+  return new Promise<void>((resolve, reject) => {
+    upstream.pool.dispatch(
+      { method: request.method, path: request.path, headers, body: request.body ?? null },
+      {
+        onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
+        onResponseStart: (controller, status, head) => handler.onResponseStart(controller, status, head),
+        onResponseData: (controller, chunk) => handler.onResponseData(controller, chunk),
+        onResponseEnd: (controller, trailers) => {
+          upstream.pending--;
+          handler.onResponseEnd(controller, trailers);
+          resolve();
+        },
+        onResponseError: (controller, error) => {
+          upstream.pending--;
+          handler.onResponseError?.(controller, error);
+          reject(error instanceof StrongroomError ? error : unavailable(codeOf(error), error));
+        },
+      },
+    );
+  });
+}
+
+const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? error.name;
+
+/** `reason` is for the log: what went wrong on the way. */
+export function unavailable(reason: string, cause?: unknown): StrongroomError {
+  const detail = "The organization's Vault does not answer.";
+  return new StrongroomError("org_vault_unavailable", detail, { cause: cause ?? reason });
+}

@@ -1,0 +1,134 @@
+import type { Access } from "../shared/http/server.ts";
+
+/** How a query parameter's value must look. */
+export type QueryRules = Readonly<Record<string, RegExp>>;
+
+export interface Verb {
+  query?: QueryRules;
+  /** The body it takes, by content type. Without it a body is not forwarded. */
+  body?: "json" | "merge-patch";
+  /** A body must have these members, and they must be objects. */
+  objects?: readonly string[];
+}
+
+/** Something the gateway serves. What is not listed is refused. */
+export interface Route {
+  /** For logs: the path without anything of the caller's in it. */
+  name: string;
+  /** The segments it begins with, after `v1`. */
+  prefix: readonly string[];
+  /** Whether more segments follow. */
+  below: "none" | "some" | "any";
+  /** Whether the path may end in a slash. */
+  folder?: boolean;
+  verbs: Readonly<Record<string, Verb>>;
+  /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
+  answer: "vault" | "vault-open" | "lookup-self";
+  access: Access;
+}
+
+const VERSION = { version: /^[0-9]{1,9}$/ };
+const JSON_BODY: Verb = { body: "json" };
+const DATA_BODY: Verb = { body: "json", objects: ["data"] };
+const DATA_PATCH: Verb = { body: "merge-patch", objects: ["data"] };
+
+/** Vault ignores what it does not know here, and so do we; clients ask for other statuses by these. */
+const HEALTH_QUERY = Object.fromEntries(
+  [
+    ...["standbyok", "perfstandbyok"],
+    ...["activecode", "standbycode", "drsecondarycode", "performancestandbycode", "sealedcode", "uninitcode"],
+    ...["removedcode", "haunhealthycode"],
+  ].map((name) => [name, /^[a-z0-9]{0,5}$/]),
+);
+
+const tenant = { permission: "a member of the organization; its Vault's policies decide" };
+
+const versions = (name: "delete" | "undelete" | "destroy"): Route => ({
+  name: `secret/${name}`,
+  prefix: ["secret", name],
+  below: "some",
+  verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+  answer: "vault",
+  access: tenant,
+});
+
+/** All that the gateway serves; LIST comes in as GET with `list=true`. */
+export const ROUTES: readonly Route[] = [
+  {
+    name: "secret/data",
+    prefix: ["secret", "data"],
+    below: "some",
+    verbs: { GET: { query: VERSION }, POST: DATA_BODY, PUT: DATA_BODY, PATCH: DATA_PATCH, DELETE: {} },
+    answer: "vault",
+    access: tenant,
+  },
+  versions("delete"),
+  versions("undelete"),
+  versions("destroy"),
+  {
+    name: "secret/metadata",
+    prefix: ["secret", "metadata"],
+    below: "any",
+    folder: true,
+    verbs: {
+      GET: { query: { list: /^true$/ } },
+      POST: JSON_BODY,
+      PUT: JSON_BODY,
+      PATCH: { body: "merge-patch" },
+      DELETE: {},
+    },
+    answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "secret/subkeys",
+    prefix: ["secret", "subkeys"],
+    below: "some",
+    verbs: { GET: { query: { ...VERSION, depth: /^[0-9]{1,9}$/ } } },
+    answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "sys/internal/ui/mounts",
+    prefix: ["sys", "internal", "ui", "mounts"],
+    below: "any",
+    folder: true,
+    verbs: { GET: {} },
+    answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "auth/token/lookup-self",
+    prefix: ["auth", "token", "lookup-self"],
+    below: "none",
+    verbs: { GET: {}, POST: {} },
+    answer: "lookup-self",
+    access: tenant,
+  },
+  {
+    name: "sys/health",
+    prefix: ["sys", "health"],
+    below: "none",
+    verbs: { GET: { query: HEALTH_QUERY }, HEAD: { query: HEALTH_QUERY } },
+    answer: "vault-open",
+    access: { open: "load balancers and clients ask it before they have a token, as at Vault" },
+  },
+  {
+    name: "sys/seal-status",
+    prefix: ["sys", "seal-status"],
+    below: "none",
+    verbs: { GET: {} },
+    answer: "vault-open",
+    access: { open: "clients ask it before they have a token, as at Vault" },
+  },
+];
+
+/** The route that serves a path, whatever the verb; undefined for a path that is not listed. */
+export function findRoute(segments: readonly string[]): Route | undefined {
+  if (segments[0] !== "v1") return undefined;
+  return ROUTES.find(({ prefix, below }) => {
+    const more = segments.length - 1 - prefix.length;
+    if (more < 0 || (below === "none" && more > 0) || (below === "some" && more === 0)) return false;
+    return prefix.every((segment, i) => segment === segments[i + 1]);
+  });
+}

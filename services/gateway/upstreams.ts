@@ -1,0 +1,77 @@
+import { Pool } from "undici";
+import type { DirectoryOrg, LoadedDirectory } from "../shared/directory/load.ts";
+import { orgServerName } from "../shared/org.ts";
+
+/** An organization's Vault, and the connections to it. */
+export interface Upstream {
+  id: string;
+  address: string;
+  pool: Pool;
+  /** Requests sent and not answered yet. */
+  pending: number;
+}
+
+const CONNECTIONS = 32;
+const CONNECT_TIMEOUT_MS = 2_000;
+const ANSWER_TIMEOUT_MS = 10_000;
+/** Vault closes idle connections after five minutes; one of ours must not be used at that very moment. */
+const KEEP_ALIVE_MS = 60_000;
+
+/**
+ * The Vaults in the directory. A connection is only made to one that shows a certificate by our authority
+ * for the organization's own id, each time anew: whatever else answers at the address gets not a byte.
+ */
+export class Upstreams {
+  readonly #ca: string;
+  readonly #upstreams = new Map<string, Upstream>();
+  #directory: LoadedDirectory | undefined;
+
+  /** `ca` is the authority's certificate, PEM. */
+  constructor(ca: string) {
+    this.#ca = ca;
+  }
+
+  /** The Vault of an organization in the directory. Those that have left it are let go of. */
+  of({ id, address }: DirectoryOrg, directory: LoadedDirectory): Upstream {
+    if (directory !== this.#directory) this.#dropThoseNotIn(directory);
+    let upstream = this.#upstreams.get(id);
+    if (!upstream) {
+      upstream = { id, address, pool: this.#connect(id, address), pending: 0 };
+      this.#upstreams.set(id, upstream);
+    }
+    return upstream;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#upstreams.values()].map(({ pool }) => pool.destroy()));
+  }
+
+  #dropThoseNotIn(directory: LoadedDirectory): void {
+    this.#directory = directory;
+    const addresses = new Map(directory.orgs.map((org) => [org.id, org.address]));
+    for (const { id, address, pool } of this.#upstreams.values()) {
+      if (addresses.get(id) === address) continue;
+      this.#upstreams.delete(id);
+      void pool.close();
+    }
+  }
+
+  #connect(id: string, address: string): Pool {
+    return new Pool(address, {
+      connections: CONNECTIONS,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      headersTimeout: ANSWER_TIMEOUT_MS,
+      bodyTimeout: ANSWER_TIMEOUT_MS,
+      allowH2: false,
+      connect: {
+        ca: this.#ca,
+        servername: orgServerName(id),
+        rejectUnauthorized: true,
+        timeout: CONNECT_TIMEOUT_MS,
+        maxCachedSessions: 0, // a resumed session would not show the certificate again
+      },
+    });
+  }
+}

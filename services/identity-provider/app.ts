@@ -1,0 +1,108 @@
+import { OAuth2Issuer } from "oauth2-mock-server";
+import type { Logger } from "pino";
+import { Type } from "typebox";
+import { createServer, type Server } from "../shared/http/server.ts";
+import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/identity/local-provider.ts";
+import { OrgClaim } from "../shared/org.ts";
+import type { SigningKey } from "./signing-key.ts";
+
+export interface IdentityProviderOptions {
+  logger: Logger;
+  key: SigningKey;
+  /** `iss` of the tokens, whatever the address they come from. */
+  issuer: string;
+  orgClaim: string;
+  groupsClaim: string;
+}
+
+/** How long its tokens are good. */
+export const TOKEN_LIFETIME_SECONDS = 15 * 60;
+
+const List = Type.String({ pattern: "^[a-z0-9:_-]+(,[a-z0-9:_-]+)*$", maxLength: 512 });
+
+const TokenForm = Type.Object(
+  {
+    grant_type: Type.Literal("client_credentials"),
+    audience: Type.Enum([TENANT_AUDIENCE, OPERATOR_AUDIENCE]),
+    sub: Type.String({ pattern: "^[A-Za-z0-9_.@|:-]{1,128}$", default: "local-user" }),
+    org_id: Type.Optional(OrgClaim),
+    groups: Type.Optional(List),
+    permissions: Type.Optional(List),
+  },
+  { additionalProperties: false },
+);
+
+const Token = Type.Object({
+  access_token: Type.String(),
+  token_type: Type.Literal("Bearer"),
+  expires_in: Type.Integer(),
+});
+
+const OAuthError = Type.Object({ error: Type.String(), error_description: Type.String() });
+
+/**
+ * The identity provider of a local platform: Auth0-style tokens for anyone who can reach it. A web page in a
+ * browser on the same machine can reach it too, so whatever comes from a page (browsers add `Origin`) is refused.
+ */
+export async function buildIdentityProvider(options: IdentityProviderOptions): Promise<Server> {
+  const { logger, key, issuer: iss, orgClaim, groupsClaim } = options;
+  const app = createServer(logger, { bodyLimit: 8 * 1024 });
+  const issuer = new OAuth2Issuer();
+  issuer.url = iss;
+  await issuer.keys.add(key);
+
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (_, body, done) => {
+    const fields = [...new URLSearchParams(String(body))];
+    const form = Object.fromEntries(fields);
+    const repeated = Object.keys(form).length !== fields.length;
+    done(repeated ? Object.assign(new Error("a field comes twice"), { statusCode: 400 }) : null, form);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    if (request.headers.origin === undefined) return;
+    return reply.code(403).send({ error: "access_denied", error_description: "Not for web pages." });
+  });
+  app.setErrorHandler<Error & { statusCode?: number }>((error, request, reply) => {
+    const status = error.statusCode ?? 500;
+    if (status >= 500) request.log.error({ err: error }, "a token could not be made");
+    const description = status < 500 ? error.message : "The log has more.";
+    const name = status < 500 ? "invalid_request" : "server_error";
+    return reply.code(status).send({ error: name, error_description: description });
+  });
+  app.setNotFoundHandler((_, reply) =>
+    reply.code(404).send({ error: "not_found", error_description: "There is no such thing here." }),
+  );
+
+  app.post(
+    "/token",
+    {
+      config: { access: { open: "it is there to give tokens to anyone on this machine" } },
+      schema: { body: TokenForm, response: { 200: Token, "4xx": OAuthError } },
+    },
+    async (request, reply) => {
+      const { audience, sub, org_id, groups, permissions } = request.body;
+      const token = await issuer.buildToken({
+        expiresIn: TOKEN_LIFETIME_SECONDS,
+        scopesOrTransform: (_, payload) => {
+          Object.assign(payload, {
+            aud: audience,
+            sub,
+            nbf: undefined, // Auth0's access tokens have none
+            ...(org_id && { [orgClaim]: org_id }),
+            ...(groups && { [groupsClaim]: groups.split(",") }),
+            ...(permissions && { permissions: permissions.split(",") }),
+          });
+        },
+      });
+      request.log.info({ audience, sub, org_id, groups, permissions }, "token made");
+      reply.header("Cache-Control", "no-store");
+      return { access_token: token, token_type: "Bearer" as const, expires_in: TOKEN_LIFETIME_SECONDS };
+    },
+  );
+
+  app.get("/jwks", { config: { access: { open: "public keys" } } }, () => ({ keys: issuer.keys.toJSON() }));
+
+  app.get("/health", { config: { access: { open: "says that it runs" } } }, () => ({ status: "ok" }));
+
+  return app;
+}

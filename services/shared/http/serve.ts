@@ -1,0 +1,52 @@
+import type { AddressInfo } from "node:net";
+import { Type } from "typebox";
+import { ConfigError } from "../config.ts";
+import { writeFileAtomic } from "../files.ts";
+import type { Server } from "./server.ts";
+
+/** The settings of every service that listens, for its configuration's schema. */
+export const LISTEN_SETTINGS = {
+  STRONGROOM_LISTEN: Type.String({
+    pattern: "^[0-9]{1,3}(\\.[0-9]{1,3}){3}:[0-9]{1,5}$",
+    description: "IPv4 address and port, like 127.0.0.1:8200; port 0 takes any free one",
+  }),
+  STRONGROOM_ADDRESS_FILE: Type.Optional(
+    Type.String({ description: "File to write the address to (http://…) once it is listening" }),
+  ),
+  STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
+};
+
+const CLOSE_WITHIN_MS = 5_000;
+
+/**
+ * Listens, writes the bound address to the address file, and from then on closes the server and exits with
+ * 0 at SIGTERM or SIGINT: requests under way are finished, for five seconds at most.
+ */
+export async function serve(
+  app: Server,
+  settings: { STRONGROOM_LISTEN: string; STRONGROOM_ADDRESS_FILE?: string },
+): Promise<void> {
+  const colon = settings.STRONGROOM_LISTEN.lastIndexOf(":");
+  const host = settings.STRONGROOM_LISTEN.slice(0, colon);
+  await app.listen({ host, port: Number(settings.STRONGROOM_LISTEN.slice(colon + 1)) });
+  const { port } = app.server.address() as AddressInfo;
+  const close = () => {
+    setTimeout(() => process.exit(0), CLOSE_WITHIN_MS).unref();
+    void app.close().finally(() => process.exit(0));
+  };
+  process.once("SIGTERM", close).once("SIGINT", close);
+  if (settings.STRONGROOM_ADDRESS_FILE) {
+    await writeFileAtomic(settings.STRONGROOM_ADDRESS_FILE, `http://${host}:${port}`);
+  }
+}
+
+/** Runs a service's start; a wrong setting is one line a problem on stderr, and exit status 78. */
+export async function run(start: () => Promise<void>): Promise<void> {
+  try {
+    await start();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 78;
+  }
+}

@@ -1,0 +1,91 @@
+import { TokenRefused } from "./refused.ts";
+
+/** A JWT taken apart. Nothing in it has been verified. */
+export interface UnverifiedToken {
+  header: { alg: string; kid: string };
+  payload: Record<string, unknown>;
+  /** Header and payload as they were signed: `<base64url>.<base64url>`. */
+  signingInput: string;
+}
+
+const MAX_TOKEN_LENGTH = 8 * 1024;
+const MAX_KID_LENGTH = 256;
+
+/** All that a header may hold. `crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` are not among them. */
+const HEADER_MEMBERS = new Set(["alg", "kid", "typ", "x5t", "x5t#S256"]);
+
+/** `typ` says that it is a token, and not another signed thing by the same key. */
+const TYPES = new Set(["jwt", "at+jwt"]);
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/**
+ * Takes a compact JWS apart, and refuses every form of it but the one canonical one: three parts of strict
+ * base64url (decoded and encoded again they are the same), JSON objects in valid UTF-8 without a member that
+ * comes twice, a header of known members. So one token has one spelling, and every reader reads the same.
+ */
+export function takeApart(token: string): UnverifiedToken {
+  if (token.length > MAX_TOKEN_LENGTH) throw new TokenRefused("token_too_large");
+  const [header64, payload64, signature64, ...more] = token.split(".");
+  if (!header64 || !payload64 || !signature64 || more.length > 0) throw new TokenRefused("token_form");
+  decodeStrictly(signature64);
+  const header = jsonObject(decodeStrictly(header64));
+  const payload = jsonObject(decodeStrictly(payload64));
+
+  for (const member of Object.keys(header)) {
+    if (!HEADER_MEMBERS.has(member)) throw new TokenRefused("token_header_member");
+  }
+  const { alg, kid, typ } = header;
+  if (typeof alg !== "string") throw new TokenRefused("algorithm_not_allowed");
+  if (typeof kid !== "string" || kid === "" || kid.length > MAX_KID_LENGTH) {
+    throw new TokenRefused("kid_missing");
+  }
+  if (typ !== undefined && !(typeof typ === "string" && TYPES.has(typ.toLowerCase()))) {
+    throw new TokenRefused("token_type");
+  }
+  return { header: { alg, kid }, payload, signingInput: `${header64}.${payload64}` };
+}
+
+/** Also refuses flipped unused bits in the last character, under which a signature still verifies. */
+function decodeStrictly(part: string): Buffer {
+  const bytes = Buffer.from(part, "base64url");
+  if (bytes.toString("base64url") !== part) throw new TokenRefused("token_form");
+  return bytes;
+}
+
+function jsonObject(bytes: Buffer): Record<string, unknown> {
+  let text: string;
+  let value: unknown;
+  try {
+    text = utf8.decode(bytes);
+    value = JSON.parse(text);
+  } catch {
+    throw new TokenRefused("token_form");
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value) || hasRepeatedMember(text)) {
+    throw new TokenRefused("token_form");
+  }
+  return value as Record<string, unknown>;
+}
+
+const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
+
+/** Whether any object in a text that is valid JSON has two members of one name. */
+export function hasRepeatedMember(json: string): boolean {
+  /** A set of names for each open object, undefined for each open array. */
+  const open: (Set<string> | undefined)[] = [];
+  let text = "";
+  for (const [token] of json.matchAll(JSON_TOKEN)) {
+    if (token === "{") open.push(new Set());
+    else if (token === "[") open.push(undefined);
+    else if (token === "}" || token === "]") open.pop();
+    else if (token !== ":") text = token;
+    else {
+      const names = open.at(-1);
+      const name = JSON.parse(text) as string; // "\u0069ss" is "iss"
+      if (names?.has(name)) return true;
+      names?.add(name);
+    }
+  }
+  return false;
+}

@@ -1,0 +1,6 @@
+/** What the local identity provider puts in its tokens; it listens anywhere, and is named the same. */
+export const LOCAL_ISSUER = "https://auth.strongroom.test/";
+export const TENANT_AUDIENCE = "https://strongroom.test/api";
+export const OPERATOR_AUDIENCE = "https://strongroom.test/control-plane";
+export const ORG_CLAIM = "org_id";
+export const GROUPS_CLAIM = "https://strongroom.test/groups";

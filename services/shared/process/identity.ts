@@ -1,0 +1,159 @@
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { readJson } from "../files.ts";
+
+/** A living process, told from every other that ever has its pid. */
+export interface ProcessIdentity {
+  pid: number;
+  /** When it started, in the system's own terms; only compared. */
+  startTime: string;
+  /** Its command line, arguments separated by one space. */
+  command: string;
+}
+
+/** A process that we started, as kept on disk for whoever comes after us. */
+export const ProcessRecord = Type.Object(
+  {
+    pid: Type.Integer({ minimum: 2 }),
+    startTime: Type.String({ minLength: 1 }),
+    /** The path of a configuration file, which is on its command line. */
+    marker: Type.String({ minLength: 1 }),
+    /** RFC 3339. */
+    startedAt: Type.String(),
+  },
+  { additionalProperties: false },
+);
+export type ProcessRecord = Static<typeof ProcessRecord>;
+
+/** The process that has this pid now; undefined where none has, or only a dead one not yet reaped. */
+export async function processIdentity(pid: number): Promise<ProcessIdentity | undefined> {
+  return identify(pid);
+}
+
+/**
+ * Whether the recorded process still lives: the pid, its start time, and the marker on its command line all
+ * agree. A stranger that was given the pid later fails on the start time.
+ */
+export async function isSame(
+  record: Pick<ProcessRecord, "pid" | "startTime">,
+  marker: string,
+): Promise<boolean> {
+  const now = identify(record.pid);
+  return now?.startTime === record.startTime && hasArgument(now.command, marker);
+}
+
+/**
+ * Records a process just started by this one. All of it happens before control returns, so that as little
+ * time as can be lies between a process and the record of it. Undefined where it has ended already.
+ */
+export function recordProcess(path: string, pid: number, marker: string): ProcessRecord | undefined {
+  const identity = identify(pid);
+  if (!identity) return undefined;
+  const record = { pid, startTime: identity.startTime, marker, startedAt: new Date().toISOString() };
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600, flag: "wx" });
+  renameSync(temporary, path);
+  return record;
+}
+
+/** Reads a record; undefined where there is none, or the file is damaged (no process can be told by it). */
+export async function readProcessRecord(path: string): Promise<ProcessRecord | undefined> {
+  const record = await readJson(path).catch(() => undefined);
+  return Value.Check(ProcessRecord, record) ? record : undefined;
+}
+
+/**
+ * Ends the recorded process and waits until it is gone: SIGTERM, and SIGKILL after `graceMs`. Compared anew
+ * right before each signal; a stranger with its pid gets none. Throws where it outlives SIGKILL by 5 s.
+ */
+export async function endProcess(record: ProcessRecord, options: { graceMs: number }): Promise<void> {
+  for (const [signal, waitMs] of [
+    ["SIGTERM", options.graceMs],
+    ["SIGKILL", 5_000],
+  ] as const) {
+    if (!(await signalProcess(record, signal))) return;
+    if (await gone(record, waitMs)) return;
+  }
+  throw new Error(`process ${record.pid} outlived SIGKILL`);
+}
+
+/** Sends a signal to the recorded process; false, and nothing sent, where it is no longer that process. */
+export async function signalProcess(record: ProcessRecord, signal: NodeJS.Signals): Promise<boolean> {
+  if (!(await isSame(record, record.marker))) return false;
+  try {
+    process.kill(record.pid, signal);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+    throw error;
+  }
+}
+
+/** How often a process that is not our child is looked at: `/proc` is free, `ps` is a process itself. */
+export const POLL_MS = process.platform === "linux" ? 50 : 500;
+
+/** Waits until the recorded process is gone; false where it still lives after `timeoutMs`. */
+export async function gone(record: ProcessRecord, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
+  const end = performance.now() + timeoutMs;
+  while (await isSame(record, record.marker)) {
+    if (performance.now() >= end || signal?.aborted) return false;
+    await sleep(POLL_MS);
+  }
+  return true;
+}
+
+function identify(pid: number): ProcessIdentity | undefined {
+  return process.platform === "linux" ? fromProc(pid) : fromPs(pid);
+}
+
+let bootId: string | undefined;
+
+function fromProc(pid: number): ProcessIdentity | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    const [state, ticks] = [fields[0], fields[19]];
+    if (!ticks || state === "Z" || state === "X") return undefined;
+    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0$/, "").replaceAll("\0", " ");
+    // Ticks count from boot, so they only tell processes of one boot apart.
+    bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    return { pid, startTime: `${bootId}/${ticks}`, command };
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+}
+
+function fromPs(pid: number): ProcessIdentity | undefined {
+  let line: string;
+  try {
+    line = execFileSync("ps", ["-ww", "-o", "stat=,lstart=,command=", "-p", String(pid)], {
+      encoding: "utf8",
+      env: { PATH: "/bin:/usr/bin", LC_ALL: "C" },
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  } catch {
+    return undefined;
+  }
+  const [, state, startTime, command] = /^\s*(\S+)\s+(\S+\s+\S+\s+\S+\s+\S+\s+\d{4})\s+(.*)/.exec(line) ?? [];
+  if (!startTime || !command || state?.startsWith("Z")) return undefined;
+  return { pid, startTime, command: command.trim() };
+}
+
+/** Whether the path stands on the command line as an argument (`PATH`) or as an option's value (`-o=PATH`). */
+function hasArgument(command: string, path: string): boolean {
+  for (let at = command.indexOf(path); at !== -1; at = command.indexOf(path, at + 1)) {
+    const before = command[at - 1] ?? " ";
+    const after = command[at + path.length] ?? " ";
+    if ((before === " " || before === "=") && after === " ") return true;
+  }
+  return false;
+}

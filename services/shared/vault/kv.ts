@@ -1,0 +1,91 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { ifFound, type VaultClient, VaultError } from "./client.ts";
+
+/** The record has another version than the one the write was for. */
+export class CasConflictError extends Error {
+  override name = "CasConflictError";
+
+  constructor(path: string) {
+    super(`${path}: written by someone else meanwhile`);
+  }
+}
+
+/** A KV version 2 mount. Paths are relative to the mount. */
+export function kv2(client: VaultClient, mount: string) {
+  return {
+    /** The newest version; undefined where there is none, or it was deleted. */
+    async read(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined> {
+      const body = await ifFound(client.read(`${mount}/data/${path}`));
+      if (!body) return undefined;
+      const { data, metadata } = body.data as {
+        data: Record<string, unknown>;
+        metadata: { version: number };
+      };
+      return { data, version: metadata.version };
+    },
+
+    /**
+     * Writes a new version and gives its number. With `cas` (0: must not exist) it throws
+     * {@link CasConflictError} unless that is the version there is.
+     */
+    async write(path: string, data: Record<string, unknown>, cas?: number): Promise<number> {
+      try {
+        const body = await client.write(`${mount}/data/${path}`, {
+          data,
+          ...(cas === undefined ? {} : { options: { cas } }),
+        });
+        return (body.data as { version: number }).version;
+      } catch (error) {
+        if (error instanceof VaultError && error.status === 400 && /check-and-set/.test(error.message)) {
+          throw new CasConflictError(`${mount}/${path}`);
+        }
+        throw error;
+      }
+    },
+
+    /** Deletes every version and the metadata, so that the path can be written with `cas` 0 again. */
+    destroy: (path: string): Promise<void> => client.delete(`${mount}/metadata/${path}`),
+
+    /** The names below a folder, folders with a trailing slash; empty where there is none. */
+    async list(path: string): Promise<string[]> {
+      const body = await ifFound(client.list(`${mount}/metadata/${path}`));
+      return body ? (body.data as { keys: string[] }).keys : [];
+    },
+  };
+}
+
+/** A KV version 1 mount: one value a path, and nothing left of it once deleted. */
+export function kv1(client: VaultClient, mount: string) {
+  return {
+    /** The value, or undefined where there is none. */
+    async read(path: string): Promise<Record<string, unknown> | undefined> {
+      const body = await ifFound(client.read(`${mount}/${path}`));
+      return body?.data as Record<string, unknown> | undefined;
+    },
+
+    async write(path: string, data: Record<string, unknown>): Promise<void> {
+      await client.write(`${mount}/${path}`, data);
+    },
+
+    delete: (path: string): Promise<void> => client.delete(`${mount}/${path}`),
+  };
+}
+
+const UPGRADE_MS = 10_000;
+
+/**
+ * Waits until a new version 2 mount takes requests: for a moment after it was enabled it refuses them with
+ * 400. Any other refusal comes from beyond that point.
+ */
+export async function whenUpgraded(client: VaultClient, mount: string): Promise<void> {
+  for (const deadline = Date.now() + UPGRADE_MS; ; await sleep(25)) {
+    try {
+      await client.list(`${mount}/metadata`);
+      return;
+    } catch (error) {
+      if (!(error instanceof VaultError)) throw error;
+      if (error.status === 403 || error.status === 404) return;
+      if (error.status !== 400 || Date.now() > deadline) throw error;
+    }
+  }
+}

@@ -1,0 +1,18 @@
+import { Secret } from "../secret.ts";
+import { type VaultEndpoint, vaultClient } from "./client.ts";
+
+export interface Login {
+  token: Secret;
+  leaseSeconds: number;
+}
+
+/** Logs in with a user's password. Throws `VaultError` 400 where it is wrong. */
+export const loginWithPassword = (endpoint: VaultEndpoint, user: string, password: Secret) =>
+  login(endpoint, `auth/userpass/login/${user}`, { password: password.reveal() });
+
+/** Logs in at a method's path; the answer's token carries no more than the method's role gives. */
+export async function login(endpoint: VaultEndpoint, path: string, credentials: object): Promise<Login> {
+  const body = await vaultClient(endpoint).write(path, credentials);
+  const auth = body.auth as { client_token: string; lease_duration: number };
+  return { token: new Secret(auth.client_token), leaseSeconds: auth.lease_duration };
+}

@@ -1,0 +1,224 @@
+import { isDeepStrictEqual } from "node:util";
+import { type Issuer, LEVELS } from "../org.ts";
+import {
+  auditDevices,
+  auditedHeaders,
+  auditHeader,
+  dropAuditedHeader,
+  enableAudit,
+  type FileAudit,
+  fileAudit,
+} from "./audit.ts";
+import { ifFound, type VaultClient } from "./client.ts";
+import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } from "./jwt-auth.ts";
+import { whenUpgraded } from "./kv.ts";
+import { authMethods, enableSecretsEngines, type Mount, secretsEngines } from "./mounts.ts";
+import { PLATFORM_JWT_SECONDS, PLATFORM_MOUNTS, type PlatformMount, platformIssuer } from "./platform-jwt.ts";
+import { ORG_POLICIES, policyText, writePolicy } from "./policies.ts";
+
+export interface OrgVaultSettings {
+  org: string;
+  /** The identity provider's id of the organization. */
+  claim: string;
+  issuer: Issuer;
+  /** The issuer's public keys, PEM. */
+  issuerKeys: string[];
+  /** The platform's public keys of each mount, PEM. */
+  platformKeys: Record<PlatformMount, string[]>;
+  /** Absolute path of the folder for the audit logs. */
+  auditDirectory: string;
+}
+
+const TENANT_TOKEN_SECONDS = 60;
+/** More than one run of {@link configureOrgVault} and of {@link compareOrgVault} makes. */
+const MAINTAIN_USES = 200;
+const REQUEST_ID_HEADER = "x-request-id";
+/** The request's id, and what Vault records of itself. */
+const AUDITED_HEADERS = [REQUEST_ID_HEADER, "correlation-id", "user-agent", "x-correlation-id"];
+const SECRETS = { secret: { type: "kv", options: { version: "2" } } };
+const BUILT_IN_ENGINES = ["cubbyhole", "identity", "sys"];
+const BUILT_IN_POLICIES = ["default", "root"];
+
+/**
+ * Configures an organization's Vault. May be run again, after a crash or to repair drift: then it also
+ * removes the policies, roles, groups and audited headers that are not the platform's. A strange mount or
+ * device, and how a mount was tuned, it leaves to a decision; {@link compareOrgVault} names them.
+ */
+export async function configureOrgVault(client: VaultClient, settings: OrgVaultSettings): Promise<void> {
+  const mounts = jwtMounts(settings);
+  await enableAudit(client, devices(settings));
+  await auditHeader(client, REQUEST_ID_HEADER);
+  await enableSecretsEngines(client, SECRETS);
+  await Promise.all(ORG_POLICIES.map((name) => writePolicy(client, name)));
+  await configureJwtMounts(client, mounts);
+  for (const path of await strangers(client, mounts)) await client.delete(path);
+  for (const header of await auditedHeaders(client)) {
+    if (!AUDITED_HEADERS.includes(header)) await dropAuditedHeader(client, header);
+  }
+  await whenUpgraded(client, "secret");
+}
+
+/**
+ * Reads an organization's Vault back and gives the differences in words; none: it is as it should be.
+ * Without `sudo` (`platform-observe`) audit devices and audited headers are left out, since reading them
+ * takes it.
+ */
+export async function compareOrgVault(
+  client: VaultClient,
+  settings: OrgVaultSettings,
+  { sudo }: { sudo: boolean },
+): Promise<string[]> {
+  const mounts = jwtMounts(settings);
+  const [engines, methods] = await Promise.all([secretsEngines(client), authMethods(client)]);
+  const differences = [
+    ...compareNames("secrets engine", [...Object.keys(SECRETS), ...BUILT_IN_ENGINES], [...engines.keys()]),
+    ...compareNames("auth method", [...Object.keys(mounts), "token"], [...methods.keys()]),
+    ...Object.entries(SECRETS).flatMap(([path, engine]) => compareMount(path, engine, engines.get(path))),
+    ...Object.keys(mounts).flatMap((path) => compareMount(path, { type: "jwt" }, methods.get(path))),
+    ...(await comparePolicies(client)),
+    ...(await strangers(client, mounts)).map((path) => `${path} should not be there`),
+  ];
+  for (const [path, mount] of Object.entries(mounts)) {
+    if (!methods.has(path)) continue;
+    differences.push(...(await compareSettings(client, `auth/${path}/config`, jwtConfig(mount))));
+    for (const [name, role] of Object.entries(mount.roles)) {
+      differences.push(...(await compareSettings(client, `auth/${path}/role/${name}`, jwtRole(role))));
+    }
+  }
+  if (sudo) differences.push(...(await compareAudit(client, settings)));
+  return differences;
+}
+
+/** The four ways in, one party each. */
+function jwtMounts({
+  org,
+  claim,
+  issuer,
+  issuerKeys,
+  platformKeys,
+}: OrgVaultSettings): Record<string, JwtMount> {
+  const level = (policy: string, group: Record<string, string>): JwtRole => ({
+    audience: issuer.audience,
+    claims: { [issuer.orgClaim]: claim, ...group },
+    singleValued: issuer.orgClaim,
+    policy,
+    ttlSeconds: TENANT_TOKEN_SECONDS,
+  });
+  const tenant: JwtMount = {
+    issuer: issuer.issuer,
+    algorithms: issuer.algorithms,
+    keys: issuerKeys,
+    roles: Object.fromEntries(
+      LEVELS.map((name) => [name, level(name, name === "reader" ? {} : { [issuer.groupsClaim]: name })]),
+    ),
+  };
+  const platform = (mount: PlatformMount): JwtMount => ({
+    issuer: platformIssuer(mount),
+    algorithms: ["ES256"],
+    keys: platformKeys[mount],
+    roles: {
+      [mount]: {
+        audience: org,
+        claims: {},
+        policy: mount,
+        ttlSeconds: PLATFORM_JWT_SECONDS,
+        ...(mount === "platform-maintain" ? { uses: MAINTAIN_USES } : {}),
+      },
+    },
+  });
+  return { jwt: tenant, ...Object.fromEntries(PLATFORM_MOUNTS.map((mount) => [mount, platform(mount)])) };
+}
+
+/**
+ * Vault refuses a request that no device can record. The two do not share a file or its settings, so neither
+ * a lost file nor an entry too large for one stops the organization; on one disk they do fill up together.
+ */
+const devices = ({ auditDirectory }: OrgVaultSettings): Record<string, FileAudit> => ({
+  "audit-1": fileAudit(`${auditDirectory}/audit-1.log`),
+  "audit-2": fileAudit(`${auditDirectory}/audit-2.log`, { elide_list_responses: "true" }),
+});
+
+/** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */
+async function strangers(client: VaultClient, mounts: Record<string, JwtMount>): Promise<string[]> {
+  const expected: [folder: string, names: readonly string[]][] = [
+    ["sys/policies/acl", [...ORG_POLICIES, ...BUILT_IN_POLICIES]],
+    ...Object.entries(mounts).map(([path, { roles }]): [string, string[]] => [
+      `auth/${path}/role`,
+      Object.keys(roles),
+    ]),
+    ["auth/token/roles", []],
+    ["identity/group/id", []],
+  ];
+  const found = expected.map(async ([folder, names]) => {
+    const present = await listNames(client, folder);
+    return present.filter((name) => !names.includes(name)).map((name) => `${folder}/${name}`);
+  });
+  return (await Promise.all(found)).flat();
+}
+
+async function listNames(client: VaultClient, path: string): Promise<string[]> {
+  const body = await ifFound(client.list(path));
+  return (body?.data as { keys?: string[] } | undefined)?.keys ?? [];
+}
+
+async function comparePolicies(client: VaultClient): Promise<string[]> {
+  const compared = ORG_POLICIES.map((name) =>
+    compareSettings(client, `sys/policies/acl/${name}`, { name, policy: policyText(name) }),
+  );
+  return (await Promise.all(compared)).flat();
+}
+
+async function compareAudit(client: VaultClient, settings: OrgVaultSettings): Promise<string[]> {
+  const wanted = devices(settings);
+  const present = await auditDevices(client);
+  const headers = await auditedHeaders(client);
+  return [
+    ...compareNames("audit device", Object.keys(wanted), [...present.keys()]),
+    ...Object.entries(wanted).flatMap(([name, device]) =>
+      compareFields(`audit device ${name}`, device.options, present.get(name)?.options ?? device.options),
+    ),
+    ...compareNames("audited header", AUDITED_HEADERS, headers),
+  ];
+}
+
+function compareMount(path: string, wanted: Partial<Mount>, mount: Mount | undefined): string[] {
+  if (!mount) return [];
+  // Above all `audit_non_hmac_*`, which would put secrets into the audit log in clear.
+  const { default_lease_ttl, max_lease_ttl, force_no_cache, token_type, ...tuned } = mount.config;
+  return [
+    ...compareFields(
+      path,
+      { type: wanted.type, options: wanted.options },
+      { type: mount.type, options: mount.options },
+    ),
+    ...compareFields(path, {}, tuned),
+  ];
+}
+
+async function compareSettings(client: VaultClient, path: string, wanted: object): Promise<string[]> {
+  const body = await ifFound(client.read(path));
+  if (!body) return [`${path} is missing`];
+  return compareFields(path, wanted, body.data as object);
+}
+
+function compareNames(what: string, wanted: string[], present: string[]): string[] {
+  return [
+    ...wanted.filter((name) => !present.includes(name)).map((name) => `${what} ${name} is missing`),
+    ...present.filter((name) => !wanted.includes(name)).map((name) => `${what} ${name} should not be there`),
+  ];
+}
+
+/** A field that is not wanted must be empty: other versions of Vault may know more fields. */
+function compareFields(what: string, wanted: object, present: object): string[] {
+  const [a, b] = [new Map(Object.entries(wanted)), new Map(Object.entries(present))];
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .filter((field) => !isDeepStrictEqual(orEmpty(a.get(field)), orEmpty(b.get(field))))
+    .map((field) => `${what}: ${field} is not as it should be`);
+}
+
+function orEmpty(value: unknown): unknown {
+  if (typeof value === "object" && value !== null) {
+    return Object.keys(value).length > 0 ? value : undefined;
+  }
+  return value || undefined;
+}

@@ -1,0 +1,75 @@
+import { Secret } from "../secret.ts";
+import { type VaultClient, VaultError } from "./client.ts";
+import { unsealKeyName } from "./transit.ts";
+
+/** The token role, and the policy, that unseal tokens are made by. */
+export const UNSEAL_ROLE = "unseal";
+
+/**
+ * Makes a periodic orphan token that can use one organization's unseal key and do nothing else.
+ * `ttl` is its period in seconds.
+ */
+export async function mintUnsealToken(
+  client: VaultClient,
+  org: string,
+): Promise<{ token: Secret; accessor: string; ttl: number }> {
+  const body = await client.write(`auth/token/create/${UNSEAL_ROLE}`, { entity_alias: unsealKeyName(org) });
+  const auth = body.auth as { client_token: string; accessor: string; lease_duration: number };
+  return { token: new Secret(auth.client_token), accessor: auth.accessor, ttl: auth.lease_duration };
+}
+
+/**
+ * Seconds a token has left, and had when it was made, which for a periodic one is its period; undefined
+ * where it is dead.
+ */
+export async function lookupAccessor(
+  client: VaultClient,
+  accessor: string,
+): Promise<{ ttl: number; period: number } | undefined> {
+  const body = await unlessDead(client.write("auth/token/lookup-accessor", { accessor }));
+  if (!body) return undefined;
+  // Vault's own `period` is missing where the period is the token role's.
+  const { ttl, creation_ttl } = body.data as { ttl: number; creation_ttl: number };
+  return { ttl, period: creation_ttl };
+}
+
+/** Renews a token and gives the seconds it now has; undefined where it is dead. */
+export async function renewAccessor(client: VaultClient, accessor: string): Promise<number | undefined> {
+  const body = await unlessDead(client.write("auth/token/renew-accessor", { accessor }));
+  return body && (body.auth as { lease_duration: number }).lease_duration;
+}
+
+/** Revokes a token; a dead one is no error. */
+export async function revokeAccessor(client: VaultClient, accessor: string): Promise<void> {
+  await client.write("auth/token/revoke-accessor", { accessor });
+}
+
+/** Revokes the client's own token, and proves it by a lookup that is refused. */
+export async function revokeSelf(client: VaultClient): Promise<void> {
+  await client.write("auth/token/revoke-self");
+  if (await isTokenAlive(client)) throw new Error("the token is still valid after it was revoked");
+}
+
+/**
+ * Whether the client's token is valid. Only for tokens that may look themselves up, as root may: others
+ * get the same refusal as a dead one.
+ */
+export async function isTokenAlive(client: VaultClient): Promise<boolean> {
+  try {
+    await client.read("auth/token/lookup-self");
+    return true;
+  } catch (error) {
+    if (error instanceof VaultError && error.status === 403) return false;
+    throw error;
+  }
+}
+
+/** Vault answers 400 `invalid accessor` for a dead token, and 403 to a caller who may not ask. */
+async function unlessDead<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof VaultError && /invalid accessor/.test(error.message)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,120 @@
+import { posix } from "node:path";
+
+/** A file of the checkout: its path from the top, with `/`, and its text. */
+export interface SourceFile {
+  path: string;
+  text: string;
+}
+
+/** A rule of the house: what it asks for, and what breaks it, a line each. */
+export interface Rule {
+  name: string;
+  broken(files: SourceFile[]): string[];
+}
+
+const LONGEST_FILE = 300;
+/** Folders of `test/` that test the whole, not one source file. */
+const WHOLES = ["architecture", "attack", "bench", "chaos", "e2e", "harness"];
+const VAGUE_NAMES = /^(utils?|helpers?|misc|common|stuff)$/;
+/** Home and work folders of whoever wrote a file; spelt so that this file passes its own rule. */
+const PRIVATE_FOLDERS = new RegExp(`(?<![\\w.}])/(${["root", "work"].join("|")})/`);
+
+const isSource = ({ path }: SourceFile) => /^services\/.*\.(ts|mjs)$/.test(path);
+
+/** A rule on one source file at a time: `check` gives what breaks it there. */
+const perSource =
+  (check: (file: SourceFile) => string[]) =>
+  (files: SourceFile[]): string[] =>
+    files.filter(isSource).flatMap((file) => check(file).map((problem) => `${file.path}: ${problem}`));
+
+/** A rule that a pattern occurs in no line that is code. */
+const without = (pattern: RegExp, problem: string, except?: RegExp) =>
+  perSource(({ path, text }) =>
+    !except?.test(path) && code(text).some((line) => pattern.test(line)) ? [problem] : [],
+  );
+
+/** The lines of a text that are not comments. */
+const code = (text: string) => text.split("\n").filter((line) => !/^\s*(\/\/|\/?\*)/.test(line));
+
+/** All rules. */
+export const RULES: Rule[] = [
+  {
+    name: "a service imports no other service, and services/shared imports none",
+    broken: perSource((file) => {
+      const service = serviceOf(file.path);
+      return importsOf(file.text).flatMap((specifier) => {
+        if (!specifier.startsWith(".")) return specifier.startsWith("/") ? [`imports ${specifier}`] : [];
+        const target = posix.join(posix.dirname(file.path), specifier);
+        return [service, "shared"].includes(serviceOf(target)) ? [] : [`imports ${target}`];
+      });
+    }),
+  },
+  {
+    name: "every import names its module literally",
+    broken: without(
+      /\bimport\s*\((?!\s*["'][^"']+["']\s*[,)])|\bcreateRequire\b/,
+      "imports what cannot be read here",
+    ),
+  },
+  {
+    name: "only a service's main.ts reads the environment",
+    broken: without(
+      /\bprocess\s*(\?\.|\.|\[\s*["'])\s*env\b|\benv\b[^;]*\}\s*=\s*process\b|\benv\b[^;]*\bfrom\s*["'](node:)?process["']/,
+      "reads the environment",
+      /^services\/[^/]+\/main\.ts$/,
+    ),
+  },
+  { name: "nothing writes by console", broken: without(/\bconsole\s*[.[]/, "uses console") },
+  {
+    name: "there are no default exports",
+    broken: without(/^\s*export\s+default\b|\bas\s+default\b/, "exports a default"),
+  },
+  {
+    name: `no file is longer than ${LONGEST_FILE} lines`,
+    broken: perSource(({ text }) => {
+      const lines = text.trimEnd().split("\n").length;
+      return lines > LONGEST_FILE ? [`has ${lines} lines`] : [];
+    }),
+  },
+  {
+    name: "names say what is inside",
+    broken: (files) =>
+      files
+        .filter(({ path }) => /^(services|test|infra)\//.test(path))
+        .filter(({ path }) => path.split("/").some((part) => VAGUE_NAMES.test(part.replace(/\..*$/, ""))))
+        .map(({ path }) => `${path}: has a name that says nothing`),
+  },
+  {
+    name: "a test mirrors a source file, or tests the whole",
+    broken: (files) => {
+      const paths = new Set(files.map(({ path }) => path));
+      return files
+        .map(({ path }) => path)
+        .filter((path) => path.endsWith(".test.ts") && !WHOLES.includes(path.split("/")[1] ?? ""))
+        .filter((path) => !paths.has(path.replace(/^test\//, "services/").replace(/\.test\.ts$/, ".ts")))
+        .map((path) => `${path}: there is no such source file`);
+    },
+  },
+  {
+    name: "no path of somebody's own machine occurs",
+    broken: (files) =>
+      files.flatMap(({ path, text }) => {
+        const found = PRIVATE_FOLDERS.exec(text);
+        return found ? [`${path}: ${found[0]}`] : [];
+      }),
+  },
+];
+
+/** The service a path belongs to: the folder below `services/`. */
+function serviceOf(path: string): string {
+  const [top, service = ""] = path.split("/");
+  return top === "services" ? service : "";
+}
+
+/** The modules that a text imports or exports from, types included. */
+function importsOf(text: string): string[] {
+  const statements =
+    /^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']/gm;
+  const calls = /\bimport\s*\(\s*["']([^"']+)["']/g;
+  return [...text.matchAll(statements), ...text.matchAll(calls)].map((match) => match[1] ?? match[2] ?? "");
+}

@@ -1,0 +1,216 @@
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { killEverything } from "../../services/cli/platform/survivors.ts";
+import { makeFolder } from "../../services/shared/files.ts";
+import { instanceFolder } from "../../services/shared/process/instance-folders.ts";
+import { type Platform, type PlatformOptions, spawnUp, startPlatform } from "../harness/platform.ts";
+
+let state: StateFolder;
+
+beforeEach(async () => {
+  state = new StateFolder(await mkdtemp(join(tmpdir(), "strongroom-e2e-")));
+});
+afterEach(async () => {
+  await killEverything(state);
+  await rm(state.path, { recursive: true, maxRetries: 5 });
+});
+
+const start = (options: PlatformOptions = {}) => startPlatform({ stateDir: state.path, ...options });
+
+/** Command lines of living processes that name the state folder. */
+function processes(): string[] {
+  const lines = execFileSync("ps", ["-ww", "-eo", "pid=,stat=,args="], { encoding: "utf8" }).split("\n");
+  return lines.filter((line) => line.includes(state.path) && !/^\s*\d+\s+Z/.test(line));
+}
+
+async function call(platform: Platform, method: string, groups: string[], body?: object) {
+  const token = await platform.token({ org: "org_acme", groups });
+  const response = await fetch(`${platform.gateway}/v1/secret/data/app/db`, {
+    method,
+    headers: { authorization: `Bearer ${token}` },
+    ...(body && { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(10_000),
+  });
+  const answer = (await response.json()) as { data?: { data?: object } };
+  return { status: response.status, data: answer.data?.data };
+}
+const write = (platform: Platform, value: string) =>
+  call(platform, "POST", ["writer"], { data: { value } }).then(({ status }) => expect(status).toBe(200));
+const read = (platform: Platform) => call(platform, "GET", []);
+
+test("stopped and started again, every secret is still there and nothing was left running between", async () => {
+  const first = await start();
+  await first.createOrg("acme", "org_acme");
+  await write(first, "kept");
+  await first.stop();
+  expect(processes()).toEqual([]);
+  expect(await state.platform()).toBeUndefined();
+
+  const second = await start();
+  expect(second.stderr()).toContain("all unsealed");
+  expect(await read(second)).toEqual({ status: 200, data: { value: "kept" } });
+  await second.stop();
+  expect(processes()).toEqual([]);
+});
+
+test("off for longer than the unseal tokens live, every secret is still there; while up, they are renewed", async () => {
+  const first = await start({ unsealTokenPeriodSeconds: 5 });
+  const acme = await first.createOrg("acme", "org_acme");
+  await write(first, "kept");
+  await sleep(7_000);
+  const { instance } = await first.client.org(acme.id);
+  process.kill(instance?.pid ?? 0, "SIGKILL");
+  await expect.poll(() => read(first), { timeout: 10_000 }).toEqual({ status: 200, data: { value: "kept" } });
+  await first.stop();
+
+  await sleep(7_000);
+  const second = await start();
+  expect(await read(second)).toEqual({ status: 200, data: { value: "kept" } });
+  await second.stop();
+});
+
+test("after a kill -9 of it, the next start takes the Vaults over, ends the rest, and leaves no orphan", async () => {
+  const first = await start();
+  const acme = await first.createOrg("acme", "org_acme");
+  await write(first, "kept");
+  const [vault, gateway, internal] = [
+    (await first.client.org(acme.id)).instance?.pid,
+    await first.servicePid("gateway"),
+    await first.servicePid("internal-vault"),
+  ];
+  await first.kill();
+  expect(await read(first)).toEqual({ status: 200, data: { value: "kept" } });
+
+  const second = await start();
+  expect(second.stderr()).toMatch(/Ended what a killed start had left: .*gateway/);
+  expect((await second.client.org(acme.id)).instance?.pid).toBe(vault);
+  expect(await second.servicePid("internal-vault")).toBe(internal);
+  expect(await second.servicePid("gateway")).not.toBe(gateway);
+  expect(await read(second)).toEqual({ status: 200, data: { value: "kept" } });
+  await second.stop();
+  expect(processes()).toEqual([]);
+});
+
+test("a foreign process that got a recorded pid lives on", async () => {
+  const foreign = spawn("sleep", ["300"]);
+  const exited = once(foreign, "exit");
+  const record = (marker: string) =>
+    JSON.stringify({ pid: foreign.pid, startTime: "boot/1", marker, startedAt: new Date().toISOString() });
+  const instance = instanceFolder(state.instances, "oaaaaaaaaaaaaaaa", 1);
+  await makeFolder(instance.dir);
+  await writeFile(instance.process, record(instance.config));
+  for (const name of ["gateway", "agent", "control-plane", "identity-provider"]) {
+    await makeFolder(dirname(state.processFile(name)));
+    await writeFile(state.processFile(name), record(state.envFile(name)));
+  }
+  await writeFile(state.processFile("internal-vault"), record(state.at("internal-vault", "vault.json")));
+  try {
+    const platform = await start();
+    await platform.stop();
+    await killEverything(state);
+    expect(foreign.exitCode).toBeNull();
+    expect(foreign.signalCode).toBeNull();
+  } finally {
+    foreign.kill();
+    await exited;
+  }
+});
+
+test("a taken port is said before anything starts, with the option that takes another", async () => {
+  const taken = createServer();
+  await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+  const { port } = taken.address() as { port: number };
+  try {
+    const { child, stderr, ended } = spawnUp(state.path, { gatewayPort: port });
+    await ended;
+    expect(child.exitCode).toBe(69);
+    expect(stderr()).toBe(
+      `Error: Port ${port}, where the gateway should listen, is taken by another process\n` +
+        "End that process, or take another port: --gateway-port N (0: any free one)\n",
+    );
+    expect(processes()).toEqual([]);
+  } finally {
+    await new Promise((resolve) => taken.close(resolve));
+  }
+});
+
+test("a second one on the same folder is refused, and the first goes on", async () => {
+  const platform = await start();
+  const { child, stderr, ended } = spawnUp(state.path);
+  await ended;
+  expect(child.exitCode).toBe(4);
+  expect(stderr()).toContain(`A platform already runs on ${state.path} (pid ${platform.pid})`);
+  expect((await fetch(`${platform.gateway}/v1/sys/health`)).status).toBe(200);
+  await platform.stop();
+});
+
+test("Ctrl-C, which a terminal sends to all of its processes, ends everything in order, with status 0", async () => {
+  const { child, stderr, ended } = spawnUp(state.path, {}, { detached: true });
+  await expect.poll(() => state.platform(), { timeout: 60_000 }).toBeDefined();
+  process.kill(-(child.pid ?? 0), "SIGINT");
+  process.kill(-(child.pid ?? 0), "SIGINT");
+  await ended;
+  expect(child.exitCode).toBe(0);
+  const stopped = [...stderr().matchAll(/^Stopping (\S+): stopped/gm)].map(([, name]) => name);
+  expect(stopped).toEqual(["gateway", "control-plane", "agent", "identity-provider", "internal-vault"]);
+  expect(processes()).toEqual([]);
+});
+
+test("Ctrl-C in the middle of a start ends what was up until then", async () => {
+  const { child, stderr, ended } = spawnUp(state.path);
+  await expect.poll(stderr, { timeout: 60_000 }).toContain("Starting control-plane");
+  child.kill("SIGINT");
+  await ended;
+  expect(child.exitCode).toBe(0);
+  expect(processes()).toEqual([]);
+});
+
+test("a second Ctrl-C kills what is left", async () => {
+  const { child, ended } = spawnUp(state.path);
+  await expect.poll(() => state.platform(), { timeout: 60_000 }).toBeDefined();
+  const pid = JSON.parse(await readFile(state.processFile("gateway"), "utf8")).pid;
+  // A stopped process does not answer SIGTERM.
+  process.kill(pid, "SIGSTOP");
+  child.kill("SIGINT");
+  await sleep(1_500);
+  child.kill("SIGINT");
+  await ended;
+  expect(child.exitCode).toBe(130);
+  expect(processes()).toEqual([]);
+});
+
+test("an org's killed Vault is back with its secrets within seconds", async () => {
+  const platform = await start();
+  const acme = await platform.createOrg("acme", "org_acme");
+  await write(platform, "kept");
+  process.kill((await platform.client.org(acme.id)).instance?.pid ?? 0, "SIGKILL");
+  await expect.poll(() => read(platform), { timeout: 5_000, interval: 50 }).toMatchObject({ status: 200 });
+  await platform.stop();
+});
+
+test("with the internal Vault down, orgs and gateway serve on; once it is back, all is as before", async () => {
+  const platform = await start();
+  const acme = await platform.createOrg("acme", "org_acme");
+  await write(platform, "kept");
+  const internal = await platform.servicePid("internal-vault");
+  process.kill(internal, "SIGSTOP");
+  const until = Date.now() + 5_000;
+  while (Date.now() < until) {
+    expect(await read(platform)).toEqual({ status: 200, data: { value: "kept" } });
+    await sleep(250);
+  }
+  await write(platform, "changed");
+  process.kill(internal, "SIGKILL");
+  await expect.poll(platform.stderr, { timeout: 15_000 }).toContain("internal Vault: unsealed again");
+  await platform.createOrg("globex", "org_globex");
+  expect(await read(platform)).toEqual({ status: 200, data: { value: "changed" } });
+  expect((await platform.client.org(acme.id)).instance?.starts).toBe(1);
+  await platform.stop();
+});

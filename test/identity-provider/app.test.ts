@@ -1,0 +1,107 @@
+import { decodeJwt, decodeProtectedHeader } from "jose";
+import { pino } from "pino";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { createServer } from "../../services/shared/http/server.ts";
+import { registerIdentity } from "../../services/shared/identity/identity.ts";
+import {
+  GROUPS_CLAIM,
+  LOCAL_ISSUER,
+  OPERATOR_AUDIENCE,
+  ORG_CLAIM,
+  TENANT_AUDIENCE,
+} from "../../services/shared/identity/local-provider.ts";
+import { type LocalIdentityProvider, startIdentityProvider } from "../harness/identity-provider.ts";
+
+let provider: LocalIdentityProvider;
+beforeAll(async () => {
+  provider = await startIdentityProvider();
+});
+afterAll(() => provider.close());
+
+test("a tenant's token has Auth0's form, and lives a quarter of an hour", async () => {
+  const token = await provider.token({ org_id: "org_acme", groups: "writer,admin", sub: "auth0|ada" });
+  expect(decodeProtectedHeader(token)).toEqual({ alg: "RS256", typ: "JWT", kid: "local-test" });
+  const { iat, exp, ...claims } = decodeJwt(token);
+  expect(claims).toEqual({
+    iss: LOCAL_ISSUER,
+    aud: TENANT_AUDIENCE,
+    sub: "auth0|ada",
+    org_id: "org_acme",
+    [GROUPS_CLAIM]: ["writer", "admin"],
+  });
+  expect((exp ?? 0) - (iat ?? 0)).toBe(900);
+});
+
+test("an operator's token carries permissions", async () => {
+  const token = await provider.token({ audience: OPERATOR_AUDIENCE, permissions: "orgs:create,orgs:read" });
+  expect(decodeJwt(token)).toMatchObject({
+    aud: OPERATOR_AUDIENCE,
+    permissions: ["orgs:create", "orgs:read"],
+  });
+});
+
+test("its tokens are verified by the keys it serves, which hold nothing private", async () => {
+  const { keys } = (await (await fetch(provider.jwksUri)).json()) as { keys: object[] };
+  expect(keys.map((key) => Object.keys(key).sort())).toEqual([["alg", "e", "kid", "kty", "n"]]);
+
+  const issuer = {
+    issuer: LOCAL_ISSUER,
+    audience: TENANT_AUDIENCE,
+    jwksUri: provider.jwksUri,
+    algorithms: ["RS256" as const],
+    orgClaim: ORG_CLAIM,
+    groupsClaim: GROUPS_CLAIM,
+  };
+  const list = [issuer];
+  const logger = pino({ level: "silent" });
+  const app = createServer(logger);
+  onTestFinished(() => app.close());
+  const auth = registerIdentity(app, { issuers: () => list, logger, maxLifetimeSeconds: 3600 });
+  app.get("/", { config: { access: { open: "a test" } } }, (request) => auth.authenticate(request));
+  const token = await provider.token({ org_id: "org_acme", groups: "writer" });
+  const answer = await app.inject({ url: "/", headers: { authorization: `Bearer ${token}` } });
+  expect(answer.json()).toMatchObject({ subject: "local-user", org: "org_acme", groups: ["writer"] });
+});
+
+test("each token made is a line in the log, without the token", async () => {
+  const token = await provider.token({ org_id: "org_logged", sub: "grace" });
+  const line = provider
+    .log()
+    .split("\n")
+    .find((each) => each.includes("org_logged"));
+  expect(line).toContain("token made");
+  expect(line).toContain("grace");
+  expect(provider.log()).not.toContain(token.split(".")[2]);
+});
+
+describe("refused", () => {
+  const good = { grant_type: "client_credentials", audience: TENANT_AUDIENCE };
+  test.each<[string, Record<string, string> | string]>([
+    ["no audience", { grant_type: "client_credentials" }],
+    ["another audience", { ...good, audience: "https://other" }],
+    ["another grant", { ...good, grant_type: "password" }],
+    ["an unknown field", { ...good, scope: "x" }],
+    ["an org that no claim can be", { ...good, org_id: "a b" }],
+    ["an odd subject", { ...good, sub: "a\nb" }],
+    ["odd groups", { ...good, groups: "writer,,admin" }],
+    ["a field twice", "grant_type=client_credentials&audience=a&audience=b"],
+    ["nothing", ""],
+  ])("%s", async (_name, form) => {
+    const response = await provider.post(form);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: "invalid_request" });
+  });
+
+  test("a web page", async () => {
+    const response = await provider.post(good, { origin: "https://evil.example" });
+    expect(response.status).toBe(403);
+    expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test("JSON, other paths, other methods", async () => {
+    const json = { method: "POST", body: "{}", headers: { "content-type": "application/json" } };
+    expect((await fetch(`${provider.address}/token`, json)).status).toBe(415);
+    expect((await fetch(`${provider.address}/token`)).status).toBe(404);
+    expect((await fetch(`${provider.address}/authorize`)).status).toBe(404);
+  });
+});

@@ -1,0 +1,140 @@
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pino } from "pino";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Directory } from "../../../services/shared/directory/directory.ts";
+import { DirectorySource } from "../../../services/shared/directory/load.ts";
+import { newOrgId } from "../../../services/shared/org.ts";
+import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../harness/directory.ts";
+import { tamper } from "../../harness/tokens.ts";
+
+const key = newDirectoryKey();
+const issuer = {
+  issuer: "https://auth.strongroom.test/",
+  audience: "api",
+  jwksUri: "http://127.0.0.1:1/jwks",
+  algorithms: ["RS256" as const],
+  orgClaim: "org_id",
+  groupsClaim: "groups",
+};
+const acme = { id: newOrgId(), issuer: issuer.issuer, claim: "org_acme", address: "https://127.0.0.1:20000" };
+const base: Directory = { version: 5, issuedAt: "now", issuers: [issuer], orgs: [acme], deleted: [] };
+
+let dir: string;
+let copy: string;
+let server: DirectoryServer;
+let log: { level: number; msg: string; reason?: string }[];
+let open: DirectorySource[];
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "strongroom-directory-"));
+  copy = join(dir, "gateway", "directory.jws");
+  server = await startDirectoryServer(key);
+  log = [];
+  open = [];
+});
+afterEach(async () => {
+  for (const source of open) source.close();
+  await server.close();
+  await rm(dir, { recursive: true });
+});
+
+function source(): DirectorySource {
+  const logger = pino({}, { write: (line: string) => void log.push(JSON.parse(line)) });
+  const made = new DirectorySource({ url: server.url, key: key.publicKey, copy, logger });
+  open.push(made);
+  return made;
+}
+
+const troubles = () => log.filter((line) => line.level >= 40);
+
+test("what is published is taken, found by its pair, and kept on disk for its owner alone", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  expect(directory.current?.version).toBe(5);
+  expect(directory.current?.find(issuer.issuer, "org_acme")).toEqual(acme);
+  expect(directory.current?.find(issuer.issuer, "org_globex")).toBeUndefined();
+  expect(directory.current?.find("https://other/", "org_acme")).toBeUndefined();
+  expect((await stat(copy)).mode & 0o777).toBe(0o600);
+});
+
+test("with the control plane down, the copy serves", async () => {
+  await server.publish(base);
+  await source().refresh();
+  await server.close();
+  const next = source();
+  await next.loadCopy();
+  await next.refresh();
+  await next.refresh();
+  expect(next.current?.version).toBe(5);
+  expect(troubles().map((line) => line.msg)).toEqual(["the directory cannot be fetched"]);
+});
+
+test("a copy that was tampered with is not used", async () => {
+  await server.publish(base);
+  await source().refresh();
+  await writeFile(copy, tamper(await readFile(copy, "utf8"), 1));
+  const next = source();
+  await next.loadCopy();
+  expect(next.current).toBeUndefined();
+  expect(next.refusal).toBe("signature");
+  await next.refresh();
+  expect(next.current?.version).toBe(5);
+  expect(next.refusal).toBeUndefined();
+});
+
+test("nothing is sent twice: what was fetched last is asked for by its tag", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  await directory.refresh();
+  expect(server.answers).toEqual([200, 304]);
+});
+
+test("one that is refused leaves the one in use and the copy as they are, is logged once, and shows", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  const kept = await readFile(copy, "utf8");
+
+  await server.publish({ ...base, version: 6, orgs: [{ ...acme, id: newOrgId() }] });
+  await directory.refresh();
+  await directory.refresh();
+  await server.publish({ ...base, version: 7, orgs: [{ ...acme, id: newOrgId() }] });
+  await directory.refresh();
+  expect(directory.current?.find(issuer.issuer, "org_acme")).toEqual(acme);
+  expect(directory.refusal).toBe("pair_moved");
+  expect(await readFile(copy, "utf8")).toBe(kept);
+  expect(troubles()).toMatchObject([{ level: 50, reason: "pair_moved" }]);
+
+  await server.publish({ ...base, version: 4 });
+  await directory.refresh();
+  expect(directory.refusal).toBe("older");
+  await server.publish({ ...base, version: 8 });
+  await directory.refresh();
+  expect(directory).toMatchObject({ refusal: undefined, current: { version: 8 } });
+});
+
+test("issuers stay the same array until one of them changes", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  const before = directory.current?.issuers;
+  await server.publish({ ...base, version: 6 });
+  await directory.refresh();
+  expect(directory.current?.version).toBe(6);
+  expect(directory.current?.issuers).toBe(before);
+  await server.publish({ ...base, version: 7, issuers: [{ ...issuer, audience: "other" }] });
+  await directory.refresh();
+  expect(directory.current?.issuers).not.toBe(before);
+});
+
+test("it asks again every second", async () => {
+  await server.publish(base);
+  const directory = source();
+  directory.poll();
+  await vi.waitFor(() => expect(directory.current?.version).toBe(5), 5_000);
+  await server.publish({ ...base, version: 6 });
+  await vi.waitFor(() => expect(directory.current?.version).toBe(6), 5_000);
+});

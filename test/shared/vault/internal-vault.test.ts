@@ -1,0 +1,107 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { Secret } from "../../../services/shared/secret.ts";
+import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
+import type { VaultClient } from "../../../services/shared/vault/client.ts";
+import { bootstrapInternalVault, OPERATOR } from "../../../services/shared/vault/internal-vault.ts";
+import { loginWithPassword } from "../../../services/shared/vault/login.ts";
+import { policyText } from "../../../services/shared/vault/policies.ts";
+import { publicKeys } from "../../../services/shared/vault/transit.ts";
+import { type InternalVault, startEmptyVault, startInternalVault } from "../../harness/vault.ts";
+
+let vault: InternalVault;
+beforeAll(async () => {
+  vault = await startInternalVault(inject("vaultBinary"));
+});
+afterAll(() => vault?.stop());
+
+const settings = ({ dir }: { dir: string }) => ({
+  certificateMaxTtlSeconds: 3600,
+  operatorPassword: new Secret("a new password"),
+  auditFile: join(dir, "audit.log"),
+});
+
+test("has the policies of the files, and no others", async () => {
+  const { data } = await vault.root.list("sys/policies/acl");
+  expect((data as { keys: string[] }).keys.sort()).toEqual([
+    "control-plane",
+    "default",
+    "operator",
+    "root",
+    "unseal",
+  ]);
+  for (const name of ["control-plane", "operator"]) {
+    expect((await vault.root.read(`sys/policies/acl/${name}`)).data).toMatchObject({
+      policy: policyText(name),
+    });
+  }
+});
+
+test("the policy of unseal tokens names the token mount's own accessor", async () => {
+  const { data } = await vault.root.read("sys/auth");
+  const { accessor } = (data as Record<string, { accessor: string }>)["token/"] ?? { accessor: "" };
+  const { data: unseal } = await vault.root.read("sys/policies/acl/unseal");
+  expect(accessor).toMatch(/^auth_token_/);
+  expect(unseal).toMatchObject({ policy: policyText("unseal").replaceAll("TOKEN_MOUNT", accessor) });
+});
+
+test("records what is done, for its owner's eyes only, and no secret in clear", async () => {
+  const file = join(vault.dir, "audit.log");
+  await vault.root.write("root-tokens/oaudit", { token: "canary-in-clear" });
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  const log = await readFile(file, "utf8");
+  expect(log.includes("root-tokens/oaudit")).toBe(true);
+  expect(log.includes("canary-in-clear")).toBe(false);
+});
+
+test("the directory's key and the authority are the ones it gives", async () => {
+  expect(await publicKeys(vault.root, "directory")).toEqual([vault.directoryKey]);
+  expect(vault.ca).toContain("BEGIN CERTIFICATE");
+  expect(vault.clusterId).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+test("bootstrapped again, it keeps its keys, ends older logins, and takes the new password", async () => {
+  const again = await bootstrapInternalVault(vault.root, settings(vault));
+  expect(again).toMatchObject({
+    directoryKey: vault.directoryKey,
+    ca: vault.ca,
+    clusterId: vault.clusterId,
+  });
+  expect(again.roleId.reveal()).toBe(vault.roleId.reveal());
+  await expect(appRoleLogin(vault.endpoint, vault).token()).rejects.toMatchObject({ status: 400 });
+  await appRoleLogin(vault.endpoint, again).token();
+
+  const { token } = await loginWithPassword(vault.endpoint, OPERATOR, new Secret("a new password"));
+  expect(`${token}`).toBe("[secret]");
+  await expect(vault.operator()).rejects.toMatchObject({ status: 400 });
+});
+
+test("a bootstrap cut off at any write is finished by the next", async () => {
+  const fresh = await startEmptyVault(inject("vaultBinary"));
+  try {
+    let writes = 0;
+    let cutAt = 1;
+    const cut: VaultClient = {
+      ...fresh.root,
+      write(path, data) {
+        if (++writes >= cutAt) throw new Error("cut off");
+        return fresh.root.write(path, data);
+      },
+    };
+    for (; ; cutAt++) {
+      writes = 0;
+      const finished = await bootstrapInternalVault(cut, settings(fresh)).catch((error: Error) => error);
+      if (!(finished instanceof Error)) break;
+      expect(finished.message).toBe("cut off");
+    }
+    expect(cutAt).toBeGreaterThan(10);
+    const { directoryKey, ...login } = await bootstrapInternalVault(fresh.root, settings(fresh));
+    expect(await publicKeys(fresh.root, "directory")).toEqual([directoryKey]);
+    await appRoleLogin(fresh.endpoint, login).token();
+    const { data } = await fresh.root.list("auth/approle/role/control-plane/secret-id");
+    expect((data as { keys: string[] }).keys).toHaveLength(1);
+  } finally {
+    await fresh.stop();
+  }
+});

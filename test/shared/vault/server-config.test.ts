@@ -1,0 +1,28 @@
+import { expect, test } from "vitest";
+import { internalServerConfig, orgServerConfig } from "../../../services/shared/vault/server-config.ts";
+
+test("an organization's Vault speaks TLS only, is sealed by its own key, and holds no token", () => {
+  const config = orgServerConfig({
+    org: "oaaaaaaaaaaaaaaa",
+    listen: "127.0.0.1:8300",
+    internalVaultAddress: "http://127.0.0.1:8100",
+  });
+  expect(config).toMatchObject({
+    api_addr: "https://127.0.0.1:8300",
+    cluster_addr: "https://127.0.0.1:8301",
+    ui: false,
+    disable_mlock: true,
+    storage: { raft: { path: "{dir}/raft", node_id: "oaaaaaaaaaaaaaaa", performance_multiplier: "1" } },
+    listener: { tcp: { address: "127.0.0.1:8300", tls_cert_file: "{dir}/tls/certificate.pem" } },
+    seal: { transit: { address: "http://127.0.0.1:8100", key_name: "org-oaaaaaaaaaaaaaaa" } },
+  });
+  expect(JSON.stringify(config)).not.toMatch(/"token"|tls_disable"/);
+});
+
+test("the internal Vault keeps everything in its own folder", () => {
+  expect(internalServerConfig({ dir: "/state/internal-vault", listen: "127.0.0.1:8100" })).toMatchObject({
+    api_addr: "http://127.0.0.1:8100",
+    storage: { raft: { path: "/state/internal-vault/raft" } },
+    listener: { tcp: { address: "127.0.0.1:8100", tls_disable: true } },
+  });
+});

@@ -1,0 +1,90 @@
+# The control plane's login at the internal Vault: all it may do there. Tests hold it to a golden file and
+# try what a thief of this login would try. It can mint any organization's unseal token, and Vault cannot
+# bind that to one organization: see the threat model.
+
+# Its database. Records change by check-and-set.
+path "registry/data/*" {
+  capabilities = ["create", "read", "update"]
+}
+
+# Walk the records; free a name or a claim by deleting its index record with every version.
+path "registry/metadata/*" {
+  capabilities = ["list", "delete"]
+}
+
+# Keep an organization's root token while its deploy lasts. No update: one that is kept is never overwritten.
+path "root-tokens/+" {
+  capabilities = ["create", "read", "delete"]
+}
+
+# Create organizations' unseal keys and read signing keys' public halves. Only the type may be given, so no
+# key is ever born exportable; creating a key that exists changes nothing.
+path "transit/keys/+" {
+  capabilities       = ["create", "read", "update"]
+  allowed_parameters = { "type" = ["aes256-gcm96"] }
+}
+
+# Retire old versions of an unseal key; never make it exportable or deletable.
+path "transit/keys/+/config" {
+  capabilities       = ["create", "update"]
+  allowed_parameters = { "min_decryption_version" = [] }
+}
+
+# The platform's own signing keys are not organizations' keys: more exact than the two above, so it wins.
+path "transit/keys/platform-*" {
+  capabilities = ["read"]
+}
+path "transit/keys/directory" {
+  capabilities = ["read"]
+}
+path "transit/keys/directory/*" {
+  capabilities = ["deny"]
+}
+
+# Mint unseal tokens by the token role, with the role's policy and period and no other. The alias becomes part
+# of a path in the policy `unseal`, where `*` and `+` are wildcards: `org-*` would open every organization,
+# those to come included. ("***" matches what has a `*` in it.)
+path "auth/token/create/unseal" {
+  capabilities        = ["create", "update"]
+  required_parameters = ["entity_alias"]
+  allowed_parameters  = { "entity_alias" = ["org-*"] }
+  denied_parameters   = { "entity_alias" = ["***", "*+*", "*/*"] }
+}
+
+# Watch, renew and end unseal tokens, by accessor.
+path "auth/token/lookup-accessor" {
+  capabilities = ["update"]
+}
+path "auth/token/renew-accessor" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-accessor" {
+  capabilities = ["update"]
+}
+
+# Issue organizations' server certificates, with exactly one name each, and revoke them.
+path "pki/issue/org-vault" {
+  capabilities       = ["update"]
+  allowed_parameters = { "common_name" = [], "ttl" = [] }
+}
+path "pki/revoke" {
+  capabilities       = ["update"]
+  allowed_parameters = { "serial_number" = [] }
+}
+
+# Sign its own short logins for reading organizations' health and configuration, and the directory.
+# Not platform-maintain, which takes an operator, and not platform-backup, which is the backup job's.
+path "transit/sign/platform-observe" {
+  capabilities = ["update"]
+}
+path "transit/sign/directory" {
+  capabilities = ["update"]
+}
+
+# Keep its own login alive: it has no default policy.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,65 @@
+# An operator repairs the configuration of an organization's Vault, for a minute. Whoever may write policies
+# and logins can give itself more: this policy keeps honest hands to their work and makes any other use a
+# change that the audit log names and the next comparison reports. It is not a wall, and opens the
+# organization to its holder. It comes with an operator's own signature at the internal Vault, no other way.
+
+# The platform's policies.
+path "sys/policies/acl" {
+  capabilities = ["list"]
+}
+path "sys/policies/acl/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+
+# The JWT mounts: keys, issuers, roles. Enabling a mount takes sudo.
+path "sys/auth" {
+  capabilities = ["read"]
+}
+path "sys/auth/+" {
+  capabilities = ["create", "update", "sudo"]
+}
+path "auth/+/config" {
+  capabilities = ["create", "read", "update"]
+}
+path "auth/+/role" {
+  capabilities = ["list"]
+}
+path "auth/+/role/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+
+# The secrets' mount: that it is there, never what is in it.
+path "sys/mounts" {
+  capabilities = ["read"]
+}
+path "sys/mounts/secret" {
+  capabilities = ["create", "update"]
+}
+
+# The audit devices and the headers they record.
+path "sys/audit" {
+  capabilities = ["read", "sudo"]
+}
+path "sys/audit/+" {
+  capabilities = ["create", "update", "sudo"]
+}
+path "sys/config/auditing/request-headers" {
+  capabilities = ["read", "sudo"]
+}
+path "sys/config/auditing/request-headers/+" {
+  capabilities = ["create", "update", "delete", "sudo"]
+}
+
+# Ways in beside the roles above; both must be empty.
+path "auth/token/roles" {
+  capabilities = ["list"]
+}
+path "auth/token/roles/+" {
+  capabilities = ["delete"]
+}
+path "identity/group/id" {
+  capabilities = ["list"]
+}
+path "identity/group/id/+" {
+  capabilities = ["delete"]
+}

@@ -1,0 +1,31 @@
+# The control plane at an organization's Vault: compares its configuration with what it should be. Reads
+# only, and nothing below secret/. (Health and seal status are open paths.)
+path "sys/mounts" {
+  capabilities = ["read"]
+}
+path "sys/auth" {
+  capabilities = ["read"]
+}
+path "sys/policies/acl" {
+  capabilities = ["list"]
+}
+path "sys/policies/acl/+" {
+  capabilities = ["read"]
+}
+path "auth/+/config" {
+  capabilities = ["read"]
+}
+path "auth/+/role" {
+  capabilities = ["list"]
+}
+path "auth/+/role/+" {
+  capabilities = ["read"]
+}
+
+# Ways in beside the roles above; both must be empty.
+path "auth/token/roles" {
+  capabilities = ["list"]
+}
+path "identity/group/id" {
+  capabilities = ["list"]
+}
