@@ -11,7 +11,7 @@ await run(async () => {
   const agent = new Agent({
     instances: config.STRONGROOM_INSTANCES_DIR,
     vaultBinary: config.STRONGROOM_VAULT_BIN,
-    parameters: parameterStore(config),
+    parameters: await parameterStore(config),
     logger,
     auditLimits: { bytes: config.STRONGROOM_AUDIT_MAX_BYTES, keep: config.STRONGROOM_AUDIT_KEEP },
     lowDiskBytes: config.STRONGROOM_LOW_DISK_BYTES,

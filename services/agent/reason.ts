@@ -14,9 +14,11 @@ export function exitReason(log: string): string | undefined {
   return tidy(plain.length > 0 ? plain.join(" ") : lastComplaint(lines));
 }
 
-/** Why a Vault server that answers is sealed: the last complaint in its log that speaks of it. */
+/** Why a Vault server that answers is sealed: its last complaint about that since it was last unsealed. */
 export function sealedReason(log: string): string | undefined {
-  return tidy(lastComplaint(log.split("\n").filter((line) => /seal/i.test(line))));
+  const lines = log.split("\n");
+  const since = lines.slice(lines.findLastIndex((line) => /vault is unsealed/.test(line)) + 1);
+  return tidy(lastComplaint(since.filter((line) => /seal/i.test(line))));
 }
 
 /** Vault's description of itself at a start that went well, and its own headings. */
@@ -34,8 +36,8 @@ function lastComplaint(lines: string[]): string | undefined {
     if (/^\S+T\S+ +\[(ERROR|WARN)\]/.test(line)) return line.replace(/^\S+ +\[[A-Z]+\] */, "");
     const entry = parse(line);
     if (entry?.["@level"] !== "error" && entry?.["@level"] !== "warn") continue;
-    const { "@message": message, error } = entry;
-    return [message, error].filter((each) => typeof each === "string").join(": ");
+    const { "@message": message, error, err } = entry;
+    return [message, error ?? err].filter((each) => typeof each === "string").join(": ");
   }
   return undefined;
 }

@@ -27,12 +27,13 @@ export async function claimStorage(spec: InstanceSpec, folder: InstanceFolder): 
 
 /** Writes Vault's configuration, with the folder's path in place of `{dir}`, and makes its storage's folder. */
 export async function writeConfig(spec: InstanceSpec, folder: InstanceFolder): Promise<void> {
-  const config = withDir(spec.config, folder.dir) as InstanceSpec["config"];
+  const config = withDir(spec.config, folder.dir);
   for (const path of storagePaths(config)) if (path.startsWith(`${folder.dir}/`)) await makeFolder(path);
   await writeFileAtomic(folder.config, `${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** `{dir}` in every string value is the folder. */
+export function withDir<T>(value: T, dir: string): T;
 export function withDir(value: unknown, dir: string): unknown {
   if (typeof value === "string") return value.replaceAll("{dir}", () => dir);
   if (Array.isArray(value)) return value.map((each) => withDir(each, dir));

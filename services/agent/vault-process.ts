@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import type { InstanceSpec, InstanceStatus } from "../shared/instance-spec.ts";
 import { orgServerName } from "../shared/org.ts";
 import type { ParameterStore } from "../shared/parameters/store.ts";
-import { type RotationLimits, readTail } from "../shared/process/log-files.ts";
+import { type RotationLimits, readTail, sizeOf } from "../shared/process/log-files.ts";
 import { type ChildState, type Launch, Supervisor } from "../shared/process/supervise.ts";
 import { askHealth, type Health } from "./health.ts";
 import { listenerOf } from "./listener.ts";
@@ -30,8 +30,11 @@ export type VaultProcessStatus = Omit<InstanceStatus, "org" | "updatedAt">;
 
 /** How quickly a starting Vault is asked again whether it answers yet: for a while, and then. */
 const ASK = { everyMs: 30, forMs: 5_000, thenEveryMs: 500 };
-/** A Vault that unseals itself answers some moments before it has. */
-const SEALED_AFTER_MS = 2_000;
+/**
+ * How long a Vault must be sealed or silent to be called so: it answers some moments before it has unsealed
+ * itself, and seals itself for a moment while it is initialized.
+ */
+const FAULT_AFTER_MS = 2_000;
 
 /** One attempt's Vault server: kept running by its latest spec, and looked after. */
 export class VaultProcess {
@@ -45,11 +48,14 @@ export class VaultProcess {
   #prepared: InstanceSpec;
   #inForce: { restart: number; reload: number };
   readonly #startsBefore: number;
-  #health: Health | undefined;
   #answered = false;
+  /** Since when it has been sealed or silent. */
+  #faultSince: number | undefined;
   #lastError: string | undefined;
   #lowDisk = false;
   #pid: number | undefined;
+  /** Size of the log when the process began; 0 for one taken over. */
+  #logStart = 0;
   #upkeep: NodeJS.Timeout | undefined;
   #busy: Promise<void> | undefined;
 
@@ -89,20 +95,21 @@ export class VaultProcess {
       });
     }, this.#options.upkeepMs);
     const { restart, reload } = this.#inForce;
-    if (restart !== this.#spec.restart || reload !== this.#spec.reload) await this.#supervisor.restart();
+    if (restart !== this.#spec.restart || reload !== this.#spec.reload) await this.#restart();
   }
 
   /** Takes a newer spec of the same attempt; what neither counter announces holds from the next start. */
   async update(spec: InstanceSpec): Promise<void> {
     this.#spec = spec;
     const { restart, reload } = this.#inForce;
-    if (restart !== spec.restart) await this.#supervisor.restart();
+    if (restart !== spec.restart) await this.#restart();
     else if (reload !== spec.reload) await this.#reload(spec);
     this.#onChange();
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#upkeep);
+    this.#forget();
     await this.#busy;
     await this.#supervisor.stop();
   }
@@ -129,6 +136,7 @@ export class VaultProcess {
     const secrets = await resolveSecrets(spec, dir, this.#options.parameters);
     await writeConfig(spec, this.#folder);
     this.#prepared = spec;
+    this.#logStart = await sizeOf(this.#folder.log);
     const environment: Launch["environment"] = { PATH: "/usr/bin:/bin", HOME: dir, ...spec.environment };
     for (const [name, value] of Object.entries(secrets)) environment[name] = value.reveal();
     return {
@@ -139,9 +147,21 @@ export class VaultProcess {
     };
   }
 
+  async #restart(): Promise<void> {
+    this.#forget();
+    await this.#supervisor.restart();
+  }
+
+  /** What a process says, or fails to say, while it is being ended means nothing. */
+  #forget(): void {
+    this.#pid = undefined;
+    this.#answered = false;
+    this.#faultSince = undefined;
+  }
+
   /** A Vault that does not answer yet may not have its signal handler either, and a SIGHUP would end it. */
   async #reload(spec: InstanceSpec): Promise<void> {
-    if (!this.#answered) return this.#supervisor.restart();
+    if (!this.#answered) return this.#restart();
     await resolveSecrets(spec, this.#folder.dir, this.#options.parameters);
     if (await this.#supervisor.signal("SIGHUP")) this.#inForce = { ...this.#inForce, reload: spec.reload };
   }
@@ -149,44 +169,53 @@ export class VaultProcess {
   #onProcess({ state, pid, starts, reason }: ChildState): void {
     const running = state === "running";
     if (running && starts > 0) this.#inForce = this.#prepared;
-    if (!running || pid !== this.#pid) {
-      this.#answered = false;
-      this.#health = undefined;
-    }
     if (state === "backoff") this.#setError(reason);
-    const begun = running && pid !== this.#pid;
-    this.#pid = running ? pid : undefined;
-    if (begun && pid !== undefined) void this.#awaitAnswer(pid);
+    if (!running || pid !== this.#pid) this.#forget();
+    if (pid !== undefined && pid !== this.#pid) {
+      this.#pid = pid;
+      void this.#awaitAnswer(pid);
+    }
     this.#onChange();
   }
 
   async #awaitAnswer(pid: number): Promise<void> {
     const begun = performance.now();
     while (this.#pid === pid) {
+      const { answers, sealed } = await this.#look(pid);
       const age = performance.now() - begun;
-      await this.#askHealth(pid, age > SEALED_AFTER_MS);
-      if (this.#health?.answers && (!this.#health.sealed || age > SEALED_AFTER_MS)) return;
+      if (answers && (!sealed || age > FAULT_AFTER_MS)) return;
       await sleep(age < ASK.forMs ? ASK.everyMs : ASK.thenEveryMs);
     }
   }
 
-  /** `settled`: it has had the time that unsealing takes, so being sealed is a fault. */
-  async #askHealth(pid: number, settled: boolean): Promise<void> {
-    const listener = withDir(listenerOf(this.#prepared.config), this.#folder.dir);
+  /** Asks a process for its health and takes note of it, unless it has been given up in the meantime. */
+  async #look(pid: number): Promise<Health> {
+    const { address, certificate } = listenerOf(this.#prepared.config);
     const health = await askHealth({
-      ...(listener as ReturnType<typeof listenerOf>),
+      address,
+      ...(certificate && { certificate: withDir(certificate, this.#folder.dir) }),
       serverName: orgServerName(this.#spec.org),
     });
-    if (this.#pid !== pid) return;
+    if (this.#pid !== pid) return health;
     const { answers, sealed, problem } = health;
-    const changed = answers && !this.#answered;
-    this.#health = health;
+    const first = answers && !this.#answered;
     if (answers) this.#answered = true;
-    if (sealed && settled) {
-      const log = await readTail(this.#folder.log, 0);
-      this.#setError(`it is sealed: ${sealedReason(log) ?? "it gave no reason"}`);
-    } else if (this.#answered && !sealed) this.#setError(problem);
-    if (changed) this.#onChange();
+    if (answers && !sealed) {
+      this.#faultSince = undefined;
+      this.#setError(problem);
+    } else if (this.#answered) {
+      this.#faultSince ??= performance.now();
+      if (performance.now() - this.#faultSince > FAULT_AFTER_MS) {
+        this.#setError(sealed ? await this.#whySealed() : problem);
+      }
+    }
+    if (first) this.#onChange();
+    return health;
+  }
+
+  async #whySealed(): Promise<string> {
+    const reason = sealedReason(await readTail(this.#folder.log, this.#logStart));
+    return reason ? `it is sealed: ${reason}` : "it is sealed";
   }
 
   #setError(error: string | undefined): void {
@@ -204,7 +233,7 @@ export class VaultProcess {
     const { dir } = this.#folder;
     try {
       if (this.#pid !== undefined && this.#answered) {
-        await this.#askHealth(this.#pid, true);
+        await this.#look(this.#pid);
         if (await rotateAudit(dir, auditLimits)) await this.#supervisor.signal("SIGHUP");
       }
       const free = await freeBytes(dir);

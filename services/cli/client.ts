@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Value } from "typebox/value";
 import { ERROR_CODES, type ErrorCode, StrongroomError } from "../shared/errors.ts";
+import { OrgId, OrgName } from "../shared/org.ts";
 import type { Job, JobEvent } from "../shared/registry/records.ts";
 import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
 import type { Secret } from "../shared/secret.ts";
@@ -76,12 +78,17 @@ export class ControlPlane {
     return await this.#json("GET", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
-  /** The organization with this id, or the live one of this name. Failure `notFound`. */
+  /** The living organization of this name, or the one with this id. Failure `notFound`. */
   async findOrg(nameOrId: string): Promise<OrgView> {
-    const named = (await this.orgs()).filter((org) => org.name === nameOrId || org.id === nameOrId);
-    const found = named.find((org) => org.id === nameOrId || !["deleted", "failed"].includes(org.state));
-    if (found) return found;
-    const [gone] = named;
+    if (Value.Check(OrgName, nameOrId)) {
+      const { orgs } = await this.#json<OrgPage>(
+        "GET",
+        `/v1/orgs?${new URLSearchParams({ name: nameOrId })}`,
+      );
+      if (orgs[0]) return orgs[0];
+    }
+    if (Value.Check(OrgId, nameOrId)) return await this.org(nameOrId);
+    const gone = (await this.orgs()).find(({ name }) => name === nameOrId);
     throw new Failure(
       "notFound",
       gone ? `The organization ${nameOrId} is ${gone.state}` : `There is no organization ${nameOrId}`,

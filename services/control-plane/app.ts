@@ -24,6 +24,7 @@ export interface AppOptions {
 /** The control plane's API. */
 export async function createApp({ platform, engine, operators, isReady }: AppOptions): Promise<Server> {
   const app = createServer(platform.log);
+  app.removeContentTypeParser("text/plain");
   app.setErrorHandler(sendProblem);
   app.setNotFoundHandler(() => {
     throw new StrongroomError("not_found", "There is no such path, or not for this method.");

@@ -18,6 +18,7 @@ import { createWorkflow } from "./onboarding/create.ts";
 import { deleteWorkflow } from "./onboarding/delete.ts";
 import { createEngine, type Engine } from "./onboarding/engine.ts";
 import type { Seam } from "./onboarding/workflow.ts";
+import { createOrgLocks } from "./org-locks.ts";
 import type { Platform } from "./platform.ts";
 import { platformRecoveryKeys } from "./recovery-keys.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
@@ -41,8 +42,10 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
   const platform = await assemble(config, vaultClient(internalVault, login.token), log, seam);
   const { registry, now } = platform;
   const workflows = { create: createWorkflow(platform), delete: deleteWorkflow(platform) };
-  const engine = createEngine({ registry, workflows, log, now, seam });
+  const locks = createOrgLocks();
+  const engine = createEngine({ registry, workflows, locks, log, now, seam });
   const upkeep = createUpkeep(platform, engine, {
+    locks,
     intervalMs: config.STRONGROOM_UPKEEP_SECONDS * 1000,
     driftIntervalMs: config.STRONGROOM_DRIFT_SECONDS * 1000,
   });
@@ -94,7 +97,7 @@ async function assemble(config: Config, vault: VaultClient, log: Logger, seam: S
     vault,
     registry,
     directory: createDirectory({ vault, registry, issuers, now }),
-    parameters: parameterStore(config),
+    parameters: await parameterStore(config),
     parameterPrefix: config.STRONGROOM_PARAMETER_PREFIX,
     runtime: new ProcessRuntime(config.STRONGROOM_INSTANCES_DIR),
     ca: readSettingFile(config.STRONGROOM_CA_FILE, "STRONGROOM_CA_FILE"),

@@ -6,9 +6,11 @@ import { createKeeper } from "./keeper.ts";
 import type { Engine } from "./onboarding/engine.ts";
 import { isEnded } from "./onboarding/progress.ts";
 import { refuseReadyStorage } from "./onboarding/quarantine.ts";
-import type { Platform } from "./platform.ts";
+import type { OrgLocks } from "./org-locks.ts";
+import { orgRecord, type Platform } from "./platform.ts";
 
 export interface UpkeepOptions {
+  locks: OrgLocks;
   /** Between two passes. Passes come sooner where unseal tokens live so short that they would not last. */
   intervalMs: number;
   /** Between two comparisons of one organization's Vault with what it should be. */
@@ -31,6 +33,7 @@ const MIN_INTERVAL_MS = 250;
 
 export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
   const { registry, directory, log } = platform;
+  const { locks } = options;
   const keeper = createKeeper(platform, options.driftIntervalMs);
   const stopping = new AbortController();
   let passing: Promise<void> = Promise.resolve();
@@ -47,13 +50,20 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   }
 
   async function lookAfter(record: OrgRecord): Promise<void> {
+    if (locks.isHeld(record.id)) return;
     try {
-      if (record.state === "ready") await keeper.keep(record);
+      if (record.state === "ready") await locks.run(record.id, () => keepIfReady(record.id));
       if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
     } catch (error) {
       if (error instanceof StrongroomError && error.code === "quarantined") return;
       log.error({ org: record.id, err: error }, "an organization could not be looked after");
     }
+  }
+
+  /** What was read before the lock was had may be over. */
+  async function keepIfReady(id: string): Promise<void> {
+    const record = await orgRecord(platform, id);
+    if (record.state === "ready") await keeper.keep(record);
   }
 
   /** Nobody is onboarding it: was it ready once, and is its record an old one? */

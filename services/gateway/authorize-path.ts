@@ -2,8 +2,9 @@ import { StrongroomError } from "../shared/errors.ts";
 import { type CanonicalPath, encodePath } from "./canonical-path.ts";
 import type { QueryRules, Route, Verb } from "./routes.ts";
 
-/** What may be sent on: a route's verb, and the path and query as they are forwarded. */
+/** What may be sent on: a route and its verb, and the path and query as they are forwarded. */
 export interface Target {
+  route: Route;
   verb: Verb;
   path: string;
 }
@@ -30,10 +31,12 @@ export function authorizePath(route: Route | undefined, method: string, path: Ca
   if (!verb) throw new MethodNotAllowed(route);
   const query = checkQuery(path.query, verb.query ?? {});
   const list = query === "list=true";
-  if (path.folder && !(route.folder && (method !== "GET" || list || !verb.query))) throw trailingSlash();
-  if (route.name === "secret/metadata" && path.segments.length === 3 && !list) throw notListed();
+  // A folder of secrets has nothing to show but its list.
+  const top = path.segments.length === route.prefix.length + 1;
+  if (route.folder === "list" && top && !list) throw notListed();
+  if (path.folder && route.folder !== "always" && !(route.folder === "list" && list)) throw trailingSlash();
   const slash = path.folder ? "/" : "";
-  return { verb, path: `${encodePath(path.segments)}${slash}${query && `?${query}`}` };
+  return { route, verb, path: `${encodePath(path.segments)}${slash}${query && `?${query}`}` };
 }
 
 /** The query again, once each of its parameters is known and of its form. */

@@ -5,7 +5,7 @@ import type { Upstream } from "./upstreams.ts";
 
 /** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
 export interface VaultRequest {
-  method: Dispatcher.HttpMethod;
+  method: string;
   /** Canonical, with its query. */
   path: string;
   /** None for the paths that need none. */
@@ -15,28 +15,34 @@ export interface VaultRequest {
   requestId: string;
 }
 
+/** Takes an answer as it comes. What it throws ends the request, and is what {@link forward} throws. */
+export type AnswerHandler = Required<
+  Pick<Dispatcher.DispatchHandler, "onResponseStart" | "onResponseData" | "onResponseEnd">
+> &
+  Pick<Dispatcher.DispatchHandler, "onRequestStart" | "onResponseError">;
+
 /** Beyond this many, requests to a Vault that does not keep up are refused rather than queued. */
 const MAX_PENDING = 512;
 
 /**
  * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
- * has been taken whole. Throws `org_vault_unavailable` where none came, the certificate was not the
- * organization's, or too many wait already; and whatever the handler gave `onResponseError` to throw.
+ * has been taken whole. Throws `org_vault_unavailable` where none came, where the certificate was not the
+ * organization's, or where too many wait already.
  */
-export function forward(
-  upstream: Upstream,
-  request: VaultRequest,
-  handler: Required<Pick<Dispatcher.DispatchHandler, "onResponseStart" | "onResponseData" | "onResponseEnd">> &
-    Dispatcher.DispatchHandler,
-): Promise<void> {
-  if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("queue_full"));
+export function forward(upstream: Upstream, request: VaultRequest, handler: AnswerHandler): Promise<void> {
+  if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many requests wait for it"));
   const headers: Record<string, string> = { "x-vault-request": "true", "x-request-id": request.requestId };
   if (request.token) headers["x-vault-token"] = request.token.reveal();
   if (request.contentType) headers["content-type"] = request.contentType;
   upstream.pending++;
   return new Promise<void>((resolve, reject) => {
     upstream.pool.dispatch(
-      { method: request.method, path: request.path, headers, body: request.body ?? null },
+      {
+        method: request.method as Dispatcher.HttpMethod,
+        path: request.path,
+        headers,
+        body: request.body ?? null,
+      },
       {
         onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
         onResponseStart: (controller, status, head) => handler.onResponseStart(controller, status, head),
@@ -49,17 +55,23 @@ export function forward(
         onResponseError: (controller, error) => {
           upstream.pending--;
           handler.onResponseError?.(controller, error);
-          reject(error instanceof StrongroomError ? error : unavailable(codeOf(error), error));
+          reject(error instanceof StrongroomError ? error : unavailable(error));
         },
       },
     );
   });
 }
 
-const codeOf = (error: Error): string => (error as NodeJS.ErrnoException).code ?? error.name;
+/** A Vault that cannot serve says so by its status: throws what the caller is told then. */
+export function checkStatus(status: number): void {
+  if (status === 503) {
+    throw new StrongroomError("org_vault_sealed", "The organization's Vault is sealed.", { cause: status });
+  }
+  // A redirect is one to another node, whose address callers are not to learn.
+  if (status >= 500 || (status >= 300 && status < 400)) throw unavailable(status);
+}
 
-/** `reason` is for the log: what went wrong on the way. */
-export function unavailable(reason: string, cause?: unknown): StrongroomError {
-  const detail = "The organization's Vault does not answer.";
-  return new StrongroomError("org_vault_unavailable", detail, { cause: cause ?? reason });
+/** `cause` is for the log. */
+function unavailable(cause: unknown): StrongroomError {
+  return new StrongroomError("org_vault_unavailable", "The organization's Vault does not answer.", { cause });
 }

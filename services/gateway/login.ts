@@ -58,7 +58,9 @@ export class Logins {
     const pendingName = `${upstream.address}\n${name}`;
     let pending = this.#pending.get(pendingName);
     if (!pending) {
-      pending = this.#login(name, upstream, identity, requestId).finally(() => this.#pending.delete(pendingName));
+      pending = this.#login(name, upstream, identity, requestId).finally(() =>
+        this.#pending.delete(pendingName),
+      );
       this.#pending.set(pendingName, pending);
     }
     return await pending;
@@ -84,7 +86,8 @@ export class Logins {
     const begun = this.#now();
     const body = JSON.stringify({ role: levelOf(identity), jwt: identity.token.reveal() });
     const { status, text } = await exchange(upstream, "/v1/auth/jwt/login", body, requestId);
-    if (status >= 400) throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
+    if (status >= 400)
+      throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
     const token = new Secret(parseToken(text));
     const expiresAt = Math.min(begun + KEEP_MS, identity.expiresAt * 1000);
     this.#kept.delete(name);

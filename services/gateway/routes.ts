@@ -19,8 +19,8 @@ export interface Route {
   prefix: readonly string[];
   /** Whether more segments follow. */
   below: "none" | "some" | "any";
-  /** Whether the path may end in a slash. */
-  folder?: boolean;
+  /** Whether the path may end in a slash: always, or where it lists. */
+  folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
   /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
   answer: "vault" | "vault-open" | "lookup-self";
@@ -69,7 +69,7 @@ export const ROUTES: readonly Route[] = [
     name: "secret/metadata",
     prefix: ["secret", "metadata"],
     below: "any",
-    folder: true,
+    folder: "list",
     verbs: {
       GET: { query: { list: /^true$/ } },
       POST: JSON_BODY,
@@ -92,7 +92,7 @@ export const ROUTES: readonly Route[] = [
     name: "sys/internal/ui/mounts",
     prefix: ["sys", "internal", "ui", "mounts"],
     below: "any",
-    folder: true,
+    folder: "always",
     verbs: { GET: {} },
     answer: "vault",
     access: tenant,

@@ -52,11 +52,13 @@ test("nothing to say is undefined", () => {
   expect(exitReason(`${info}\n`)).toBeUndefined();
 });
 
-test("why it is sealed is the last complaint about that", () => {
-  const log = `{"@level":"warn","@message":"failed to unseal core","error":"Code: 403"}
-{"@level":"warn","@message":"something else"}
-{"@level":"info","@message":"seal generation"}`;
-  expect(sealedReason(log)).toBe("failed to unseal core: Code: 403");
+test("why it is sealed is the last complaint about that since it was unsealed", () => {
+  const complaint = `{"@level":"warn","@message":"failed to unseal core","error":"Code: 403"}`;
+  const others = `{"@level":"warn","@message":"something else"}\n{"@level":"info","@message":"seal generation"}`;
+  expect(sealedReason(`${complaint}\n${others}`)).toBe("failed to unseal core: Code: 403");
+  expect(
+    sealedReason(`${complaint}\n{"@level":"info","@message":"vault is unsealed"}\n${others}`),
+  ).toBeUndefined();
 });
 
 test("nothing that looks like a secret gets through, and no reason is endless", () => {

@@ -62,7 +62,7 @@ const REFUSED: [string, unknown][] = [
     "tls/./x",
     "",
     "a\0/b",
-  ].map((file) => [`the secret file ${JSON.stringify(file)}`, secretFile(file)] as const),
+  ].map((file): [string, unknown] => [`the secret file ${JSON.stringify(file)}`, secretFile(file)]),
 ];
 
 test.each(REFUSED)("refused: %s", (_, value) => {

@@ -65,20 +65,22 @@ test("all pages are read", async () => {
   expect((await client.orgs()).map(({ id }) => id)).toEqual(["a", "b"]);
 });
 
-test("a name is that of the living organization; an id is found dead or alive", async () => {
-  const orgs = [
-    { id: "odead", name: "acme", state: "deleted" },
-    { id: "olive", name: "acme", state: "ready" },
-    { id: "ogone", name: "hooli", state: "deleted" },
-  ];
-  answer = (_, response) => void json(response, 200, { orgs });
-  expect((await client.findOrg("acme")).id).toBe("olive");
-  expect((await client.findOrg("odead")).id).toBe("odead");
+test("a name is that of the living organization; a deleted one is found by its id", async () => {
+  const dead = { id: "oaaaaaaaaaaaaaaa", name: "hooli", state: "deleted" };
+  const answers: Record<string, object> = {
+    "/v1/orgs?name=acme": { orgs: [{ id: "obbbbbbbbbbbbbbb", name: "acme", state: "ready" }] },
+    "/v1/orgs/oaaaaaaaaaaaaaaa": dead,
+    "/v1/orgs?limit=100": { orgs: [dead] },
+  };
+  answer = (request, response) => void json(response, 200, answers[request.url ?? ""] ?? { orgs: [] });
+  expect((await client.findOrg("acme")).id).toBe("obbbbbbbbbbbbbbb");
+  expect((await client.findOrg("oaaaaaaaaaaaaaaa")).state).toBe("deleted");
   await expect(client.findOrg("hooli")).rejects.toMatchObject({
     exit: "notFound",
-    message: /hooli is deleted/,
+    message: "The organization hooli is deleted",
+    hint: "To look at it, name its id: oaaaaaaaaaaaaaaa",
   });
-  await expect(client.findOrg("nobody")).rejects.toMatchObject({ exit: "notFound" });
+  await expect(client.findOrg("No such thing")).rejects.toMatchObject({ exit: "notFound" });
 });
 
 test("a job's events go on where the connection broke, up to the end", async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
 import { LEVELS, newOrgId } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, VaultError, vaultClient } from "../../services/shared/vault/client.ts";
@@ -26,8 +27,6 @@ import {
   startOrgVault,
   startVaultServer,
 } from "../harness/vault.ts";
-
-const GROUPS = "https://strongroom.test/groups";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -56,7 +55,7 @@ const tenantLogin = (vault: OrgVault, role: string, jwt: string) =>
   loginWithJwt(vault.endpoint, "jwt", role, new Secret(jwt));
 
 const tenantToken = (claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) =>
-  issuer.token({ [GROUPS]: ["writer", "admin"], ...claims }, header);
+  issuer.token({ [GROUPS_CLAIM]: ["writer", "admin"], ...claims }, header);
 
 /** A client at an organization's Vault by a platform login; the key can be used with the signer's login. */
 async function platformClient(
@@ -96,6 +95,13 @@ async function answer(client: VaultClient, [method, path, body]: Attempt): Promi
   }
 }
 
+/** Each attempt with its words, for test names. */
+const named = (attempts: Attempt[]): [words: string, attempt: Attempt][] =>
+  attempts.map((attempt) => [words(attempt), attempt]);
+
+const words = ([method, path, body]: Attempt): string =>
+  [method, path, ...(body ? [JSON.stringify(body)] : [])].join(" ");
+
 describe("four keys × four JWT mounts × every role", () => {
   const mounts = ["jwt", ...PLATFORM_MOUNTS] as const;
   type Mount = (typeof mounts)[number];
@@ -105,7 +111,7 @@ describe("four keys × four JWT mounts × every role", () => {
   function claimsFor(mount: Mount): Record<string, unknown> {
     const iat = Math.floor(Date.now() / 1000);
     return mount === "jwt"
-      ? issuer.claims({ [GROUPS]: ["writer", "admin"] })
+      ? issuer.claims({ [GROUPS_CLAIM]: ["writer", "admin"] })
       : { iss: platformIssuer(mount), sub: "control-plane", aud: acme.org, iat, exp: iat + 60 };
   }
 
@@ -183,7 +189,8 @@ describe("acme's Vault, asked directly", () => {
     const levelsOf = async (groups: unknown) => {
       const granted: string[] = [];
       for (const level of LEVELS) {
-        if (await accepts(tenantLogin(acme, level, tenantToken({ [GROUPS]: groups })))) granted.push(level);
+        if (await accepts(tenantLogin(acme, level, tenantToken({ [GROUPS_CLAIM]: groups }))))
+          granted.push(level);
       }
       return granted;
     };
@@ -196,7 +203,7 @@ describe("acme's Vault, asked directly", () => {
 
   const now = () => Math.floor(Date.now() / 1000);
   const jwts: [what: string, make: () => string, accepted: boolean][] = [
-    ["a good one", () => tenantToken(), true],
+    ["all that is asked for", () => tenantToken(), true],
     ["an org claim that is a list holding acme alone", () => tenantToken({ org_id: ["org_acme"] }), false],
     [
       "an org claim that lists acme and globex",
@@ -208,9 +215,9 @@ describe("acme's Vault, asked directly", () => {
     ["no org claim", () => tenantToken({ org_id: undefined }), false],
     ["an org claim in another case", () => tenantToken({ org_id: "ORG_ACME" }), false],
     ["no exp", () => tenantToken({ exp: undefined }), false],
-    ["one that expired two seconds ago", () => tenantToken({ exp: now() - 2 }), false],
-    ["one not valid for ten seconds yet", () => tenantToken({ nbf: now() + 10 }), false],
-    ["one issued ten seconds from now", () => tenantToken({ iat: now() + 10 }), false],
+    ["an exp two seconds ago", () => tenantToken({ exp: now() - 2 }), false],
+    ["an nbf ten seconds from now", () => tenantToken({ nbf: now() + 10 }), false],
+    ["an iat ten seconds from now", () => tenantToken({ iat: now() + 10 }), false],
     ["no iat", () => tenantToken({ iat: undefined }), false],
     ["no audience", () => tenantToken({ aud: undefined }), false],
     ["an operator's audience", () => tenantToken({ aud: "https://strongroom.test/control-plane" }), false],
@@ -221,15 +228,21 @@ describe("acme's Vault, asked directly", () => {
       false,
     ],
     ["no subject", () => tenantToken({ sub: undefined }), false],
-    ["an unsigned one", () => `${tenantToken({}, { alg: "none" }).split(".").slice(0, 2).join(".")}.`, false],
+    ["no signature", () => `${tenantToken({}, { alg: "none" }).split(".").slice(0, 2).join(".")}.`, false],
     // Vault is laxer than the gateway in these: the gateway refuses them before Vault is asked.
-    ["laxer: no kid", () => tenantToken({}, { kid: undefined }), true],
-    ["laxer: an unknown kid", () => tenantToken({}, { kid: "unknown" }), true],
-    ["laxer: a year to live", () => tenantToken({ exp: now() + 365 * 24 * 3600 }), true],
-    ["laxer: a second audience", () => tenantToken({ aud: [issuer.issuer.audience, "elsewhere"] }), true],
-    ["laxer: a signature spelled otherwise", () => respell(tenantToken()) ?? "", true],
+    ["no kid (laxer than the gateway)", () => tenantToken({}, { kid: undefined }), true],
+    ["an unknown kid (laxer than the gateway)", () => tenantToken({}, { kid: "unknown" }), true],
+    ["a year to live (laxer than the gateway)", () => tenantToken({ exp: now() + 365 * 24 * 3600 }), true],
+    [
+      "a second audience (laxer than the gateway)",
+      () => tenantToken({ aud: [issuer.issuer.audience, "elsewhere"] }),
+      true,
+    ],
+    ["a signature spelled otherwise (laxer than the gateway)", () => respell(tenantToken()) ?? "", true],
   ];
-  test.each(jwts)("%s: login %#", async (_, make, accepted) => {
+  test.each(
+    jwts.map(([what, make, accepted]) => [accepted ? "accepts" : "refuses", what, make, accepted] as const),
+  )("%s a JWT with %s", async (_, __, make, accepted) => {
     expect(await accepts(tenantLogin(acme, "reader", make()))).toBe(accepted);
   });
 
@@ -252,7 +265,7 @@ describe("acme's Vault, asked directly", () => {
       ["write", "secret/config", { max_versions: 1 }],
       ["read", "identity/entity/id?list=true"],
     ];
-    for (const attempt of attempts) expect(await answer(client, attempt), attempt.join(" ")).toBe(403);
+    for (const attempt of attempts) expect(await answer(client, attempt), words(attempt)).toBe(403);
   });
 
   test("anyone who reaches it can start a rekey or a new root token, and end neither without recovery keys", async () => {
@@ -303,7 +316,7 @@ describe("platform-observe", () => {
     ["write", "identity/group", { name: "mine" }],
     ["write", "sys/capabilities-self", { paths: ["secret/data/a"] }],
   ];
-  test.each(attempts)("403 to %s %s", async (...attempt) => {
+  test.each(named(attempts))("403 to %s", async (_, attempt) => {
     const client = await platformClient(internal.controlPlane, "platform-observe", acme);
     expect(await answer(client, attempt)).toBe(403);
   });
@@ -330,7 +343,7 @@ describe("platform-maintain, once root is dead", () => {
     }
   });
 
-  test("repairs what drifted: a mount, a device, a policy, and a way in that somebody left", async () => {
+  test("repairs what drifted: a role, a policy, a header in clear, and a way in that somebody left", async () => {
     const client = await maintain(globex);
     await client.write("auth/jwt/role/backdoor", {
       role_type: "jwt",
@@ -371,7 +384,7 @@ describe("platform-maintain, once root is dead", () => {
       ["delete", "sys/audit/audit-1"],
       ["write", "sys/mounts/secret/tune", { audit_non_hmac_response_keys: ["data"] }],
     ];
-    for (const attempt of attempts) expect(await answer(client, attempt), attempt.join(" ")).toBe(403);
+    for (const attempt of attempts) expect(await answer(client, attempt), words(attempt)).toBe(403);
   });
 
   test("what remains: it can give itself more, which the next comparison reports", async () => {
@@ -404,7 +417,7 @@ describe("platform-maintain, once root is dead", () => {
       ["read", "sys/mounts"],
       ["write", "pki/issue/org-vault", { common_name: "x.org.strongroom.internal" }],
     ];
-    for (const attempt of attempts) expect(await answer(operator, attempt), attempt.join(" ")).toBe(403);
+    for (const attempt of attempts) expect(await answer(operator, attempt), words(attempt)).toBe(403);
     expect(await answer(operator, ["write", "transit/sign/platform-maintain", { input: "YQ==" }])).toBe(200);
   });
 });
@@ -423,7 +436,7 @@ describe("platform-backup", () => {
       ["read", "auth/jwt/config"],
       ["write", "auth/token/create", {}],
     ];
-    for (const attempt of attempts) expect(await answer(client, attempt), attempt.join(" ")).toBe(403);
+    for (const attempt of attempts) expect(await answer(client, attempt), words(attempt)).toBe(403);
   });
 });
 
@@ -459,7 +472,7 @@ describe("the control plane's login at the internal Vault", () => {
 
   const alias = "org-oaaaaaaaaaaaaaaa";
   const key = () => unsealKeyName(acme.org);
-  const attempts: [method: Attempt[0], path: string, body?: object][] = [
+  const attempts: Attempt[] = [
     // Give itself more.
     ["write", "sys/policies/acl/control-plane", { policy: 'path "*" { capabilities = ["sudo"] }' }],
     ["write", "sys/policies/acl/unseal", { policy: 'path "*" { capabilities = ["sudo"] }' }],
@@ -574,7 +587,7 @@ describe("the control plane's login at the internal Vault", () => {
     ["write", "registry/destroy/orgs/a", { versions: [1] }],
     ["write", "registry/metadata/orgs/a", { max_versions: 1 }],
   ];
-  test.each(attempts)("403 to %s %s %j", async (...attempt) => {
+  test.each(named(attempts))("403 to %s", async (_, attempt) => {
     expect(await answer(internal.controlPlane, attempt)).toBe(403);
   });
 
@@ -649,7 +662,7 @@ describe("an unseal token", () => {
       ["write", "auth/token/create/unseal", { entity_alias: own }],
       ["write", "transit/sign/platform-observe", { input: "YQ==" }],
     ];
-    for (const attempt of attempts) expect(await answer(client, attempt), attempt.join(" ")).toBe(403);
+    for (const attempt of attempts) expect(await answer(client, attempt), words(attempt)).toBe(403);
   });
 
   test("does not start another organization's Vault: the internal Vault refuses, and the server ends", async () => {

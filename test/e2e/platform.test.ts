@@ -34,7 +34,7 @@ async function call(platform: Platform, method: string, groups: string[], body?:
   const token = await platform.token({ org: "org_acme", groups });
   const response = await fetch(`${platform.gateway}/v1/secret/data/app/db`, {
     method,
-    headers: { authorization: `Bearer ${token}` },
+    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
     ...(body && { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(10_000),
   });

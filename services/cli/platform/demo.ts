@@ -71,7 +71,10 @@ async function ask(
 ): Promise<void> {
   const response = await fetch(`${platform.gateway}/v1/${PATH}`, {
     method,
-    headers: { authorization: `Bearer ${token.reveal()}` },
+    headers: {
+      authorization: `Bearer ${token.reveal()}`,
+      ...(body && { "Content-Type": "application/json" }),
+    },
     ...(body && { body: JSON.stringify(body) }),
     signal: AbortSignal.timeout(10_000),
   });

@@ -15,7 +15,7 @@ export interface ServiceHealth {
 const HEALTH_PATHS: Record<string, string> = {
   "internal-vault": "/v1/sys/health",
   "identity-provider": "/health",
-  "control-plane": "/ready",
+  "control-plane": "/v1/ready",
   gateway: "/v1/sys/health",
 };
 

@@ -51,7 +51,16 @@ export function serviceSettings(
     case "agent":
       return { settings: { ...parameters, ...instances, STRONGROOM_VAULT_BIN: platform.vaultBinary } };
     case "gateway":
-      return { address: platform.gateway, settings: { ...listen(platform.gateway) } };
+      return {
+        address: platform.gateway,
+        settings: {
+          ...listen(platform.gateway),
+          STRONGROOM_DIRECTORY_URL: `${platform.controlPlane}/v1/directory`,
+          STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
+          STRONGROOM_DIRECTORY_COPY: state.at("gateway", "directory.jws"),
+          STRONGROOM_CA_FILE: state.at("gateway", "ca.pem"),
+        },
+      };
   }
 }
 

@@ -7,12 +7,14 @@ import type { Job, JobRecord } from "../../shared/registry/records.ts";
 import type { Registry } from "../../shared/registry/registry.ts";
 import { VaultError, VaultUnreachableError } from "../../shared/vault/client.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
+import type { OrgLocks } from "../org-locks.ts";
 import { isEnded, withState, withStep } from "./progress.ts";
 import type { Seam, Step, Workflow } from "./workflow.ts";
 
 export interface EngineOptions {
   registry: Registry;
   workflows: Record<Job["kind"], Workflow>;
+  locks: OrgLocks;
   log: Logger;
   now: () => Date;
   seam: Seam;
@@ -48,15 +50,20 @@ class Interrupted extends Error {
 
 /** An engine for the workflows, one for each kind of job. */
 export function createEngine(options: EngineOptions): Engine {
-  const { registry, workflows, log, now, seam, waits = WAITS_MS } = options;
+  const { registry, workflows, locks, log, now, seam, waits = WAITS_MS } = options;
   const changes = new EventEmitter().setMaxListeners(0);
   const waiting = new Set<string>();
   const running = new Map<string, Promise<void>>();
   const left = new Set<string>();
   let stopping = false;
 
-  /** Runs a job from where the registry says it is. */
   async function run(id: string): Promise<void> {
+    const found = await retried(() => registry.jobs.read(id));
+    if (found) await locks.run(found.value.org, () => advance(id));
+  }
+
+  /** Runs a job from where the registry says it is. */
+  async function advance(id: string): Promise<void> {
     const found = await retried(() => registry.jobs.read(id));
     if (!found || isEnded(found.value)) return;
     let { value: job, version } = found;
@@ -73,14 +80,14 @@ export function createEngine(options: EngineOptions): Engine {
     const forward = async (): Promise<void> => {
       for (const step of workflow.steps) {
         if (stateOf(step) === "done") continue;
+        const refusal = await refusalBy(workflow, job);
+        if (refusal) return failed(step, refusal);
+        if (stateOf(step) === "pending") await save(withStep(job, step.name, "running", now()));
         try {
-          await retried(async () => workflow.guard?.(job));
-          if (stateOf(step) === "pending") await save(withStep(job, step.name, "running", now()));
           await seam(`${step.name}:before`);
           await retried(() => step.do(job));
           await seam(`${step.name}:after`);
         } catch (error) {
-          if (error instanceof Interrupted) throw error;
           return failed(step, error);
         }
         // Recorded together with the beginning of the next step, which saves a write.
@@ -103,14 +110,10 @@ export function createEngine(options: EngineOptions): Engine {
       for (const step of workflow.steps.toReversed()) {
         const state = stateOf(step);
         if (!step.undo || state === "pending" || state === "undone") continue;
-        try {
-          await retried(async () => workflow.guard?.(job));
-          await seam(`${step.name}:undo`);
-          await retried(async () => step.undo?.(job));
-        } catch (error) {
-          if (!isQuarantine(error)) throw error;
-          return save(withState({ ...job, error: describe(step, error) }, "failed", now()));
-        }
+        const refusal = await refusalBy(workflow, job);
+        if (refusal) return save(withState({ ...job, error: describe(step, refusal) }, "failed", now()));
+        await seam(`${step.name}:undo`);
+        await retried(async () => step.undo?.(job));
         await save(withStep(job, step.name, "undone", now()));
       }
       await retried(async () => workflow.fail?.(job));
@@ -118,6 +121,17 @@ export function createEngine(options: EngineOptions): Engine {
     };
 
     await (job.state === "undoing" ? backward() : forward());
+  }
+
+  /** Why the guard lets nothing more be done or undone, if so. */
+  async function refusalBy(workflow: Workflow, job: JobRecord): Promise<Error | undefined> {
+    try {
+      await retried(async () => workflow.guard?.(job));
+      return undefined;
+    } catch (error) {
+      if (isQuarantine(error)) return error;
+      throw error;
+    }
   }
 
   /** Writes the job. A write that was answered too late to be heard has happened all the same. */
@@ -202,7 +216,8 @@ function mayPass(error: unknown): boolean {
   return error instanceof VaultError && (error.status >= 500 || error.status === 412 || error.status === 429);
 }
 
-const isQuarantine = (error: unknown) => error instanceof StrongroomError && error.code === "quarantined";
+const isQuarantine = (error: unknown): error is StrongroomError =>
+  error instanceof StrongroomError && error.code === "quarantined";
 
 /** What the job's callers are told. Errors of a Vault hold its own words and nothing of the request. */
 function describe(step: Step, error: unknown): NonNullable<Job["error"]> {

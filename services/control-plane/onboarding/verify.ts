@@ -1,4 +1,4 @@
-import { generateKeyPair, SignJWT } from "jose";
+import { type CryptoKey, generateKeyPair, SignJWT } from "jose";
 import { StrongroomError } from "../../shared/errors.ts";
 import { newOrgId } from "../../shared/org.ts";
 import type { OrgRecord } from "../../shared/registry/records.ts";
@@ -41,10 +41,18 @@ export const verify = (platform: Platform): Step => ({
   },
 });
 
-/** What a member's token would be, signed by a key made for the occasion. */
+/** Keys that nobody trusts, made once: an RSA key takes long. */
+const strangerKeys = new Map<string, Promise<CryptoKey>>();
+
+function strangerKey(alg: string): Promise<CryptoKey> {
+  const key = strangerKeys.get(alg) ?? generateKeyPair(alg).then(({ privateKey }) => privateKey);
+  strangerKeys.set(alg, key);
+  return key;
+}
+
+/** What a member's token would be, by a key that is not the issuer's. */
 async function forgedToken({ issuer, claim }: OrgRecord, now: Date): Promise<Secret> {
   const [alg = "RS256"] = issuer.algorithms;
-  const { privateKey } = await generateKeyPair(alg);
   const iat = Math.floor(now.getTime() / 1000);
   return new Secret(
     await new SignJWT({ [issuer.orgClaim]: claim, [issuer.groupsClaim]: [], sub: "verify" })
@@ -53,7 +61,7 @@ async function forgedToken({ issuer, claim }: OrgRecord, now: Date): Promise<Sec
       .setAudience(issuer.audience)
       .setIssuedAt(iat)
       .setExpirationTime(iat + 60)
-      .sign(privateKey),
+      .sign(await strangerKey(alg)),
   );
 }
 

@@ -56,7 +56,10 @@ export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): 
           ),
         }),
         response: {
-          200: { description: "Events", content: { "text/event-stream": { schema: Type.Unsafe<Readable>(Type.String()) } } },
+          200: {
+            description: "Events",
+            content: { "text/event-stream": { schema: Type.Unsafe<Readable>(Type.String()) } },
+          },
           ...problems(400, 401, 403, 404, 503),
         },
       },

@@ -1,6 +1,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from "fastify";
 import { type Static, Type } from "typebox";
 import { ERROR_CODES, type ErrorCode, StrongroomError } from "../errors.ts";
+import { VaultError, VaultUnreachableError } from "../vault/client.ts";
 
 /** An error as the control plane answers it (RFC 9457, `application/problem+json`). */
 export const Problem = Type.Object(
@@ -60,6 +61,10 @@ export function toProblem(error: unknown, requestId: string): Problem {
     }));
     const detail = "The request does not have the form this route takes; see errors.";
     return { ...problem(new StrongroomError("invalid_request", detail), requestId), errors };
+  }
+  if (error instanceof VaultUnreachableError || (error instanceof VaultError && error.status >= 500)) {
+    const detail = "The internal Vault does not answer now. Try again in a moment.";
+    return problem(new StrongroomError("internal_vault_unavailable", detail), requestId);
   }
   const known = FASTIFY_ERRORS[code ?? ""];
   if (known) return problem(new StrongroomError(known.code, known.detail), requestId);

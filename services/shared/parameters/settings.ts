@@ -1,7 +1,6 @@
 import { type Static, Type } from "typebox";
 import { ConfigError } from "../config.ts";
 import { localParameterStore } from "./local.ts";
-import { ssmParameterStore } from "./ssm.ts";
 import type { ParameterStore } from "./store.ts";
 
 /** The settings by which a service says where parameters lie; part of its own schema. */
@@ -23,12 +22,14 @@ export const parameterSettings = {
 
 const Settings = Type.Object(parameterSettings);
 
-/** The store that the settings name. */
-export function parameterStore(settings: Static<typeof Settings>): ParameterStore {
+/** The store that the settings name. ConfigError where they contradict each other. */
+export async function parameterStore(settings: Static<typeof Settings>): Promise<ParameterStore> {
   const [kind, folder] = settings.STRONGROOM_PARAMETERS.split(/:(.*)/s);
   if (kind === "local" && folder) return localParameterStore(folder);
   const keyId = settings.STRONGROOM_SSM_KEY_ID;
   if (!keyId) throw new ConfigError("STRONGROOM_SSM_KEY_ID: missing. It names the customer KMS key for ssm");
+  // Loading the AWS SDK takes longer than all else at a service's start.
+  const { ssmParameterStore } = await import("./ssm.ts");
   return ssmParameterStore({
     keyId,
     ...(settings.STRONGROOM_SSM_REGION && { region: settings.STRONGROOM_SSM_REGION }),

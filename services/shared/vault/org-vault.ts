@@ -1,4 +1,3 @@
-import { isDeepStrictEqual } from "node:util";
 import { type Issuer, LEVELS } from "../org.ts";
 import {
   auditDevices,
@@ -10,6 +9,7 @@ import {
   fileAudit,
 } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
+import { compareFields, compareNames } from "./differences.ts";
 import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } from "./jwt-auth.ts";
 import { whenUpgraded } from "./kv.ts";
 import { authMethods, enableSecretsEngines, type Mount, secretsEngines } from "./mounts.ts";
@@ -174,9 +174,15 @@ async function compareAudit(client: VaultClient, settings: OrgVaultSettings): Pr
   const headers = await auditedHeaders(client);
   return [
     ...compareNames("audit device", Object.keys(wanted), [...present.keys()]),
-    ...Object.entries(wanted).flatMap(([name, device]) =>
-      compareFields(`audit device ${name}`, device.options, present.get(name)?.options ?? device.options),
-    ),
+    ...Object.entries(wanted).flatMap(([name, { type, options }]) => {
+      const found = present.get(name);
+      if (!found) return [];
+      return compareFields(
+        `audit device ${name}`,
+        { type, ...options },
+        { type: found.type, ...found.options },
+      );
+    }),
     ...compareNames("audited header", AUDITED_HEADERS, headers),
   ];
 }
@@ -185,40 +191,12 @@ function compareMount(path: string, wanted: Partial<Mount>, mount: Mount | undef
   if (!mount) return [];
   // Above all `audit_non_hmac_*`, which would put secrets into the audit log in clear.
   const { default_lease_ttl, max_lease_ttl, force_no_cache, token_type, ...tuned } = mount.config;
-  return [
-    ...compareFields(
-      path,
-      { type: wanted.type, options: wanted.options },
-      { type: mount.type, options: mount.options },
-    ),
-    ...compareFields(path, {}, tuned),
-  ];
+  const { type, options } = mount;
+  return compareFields(path, { type: wanted.type, options: wanted.options }, { type, options, ...tuned });
 }
 
 async function compareSettings(client: VaultClient, path: string, wanted: object): Promise<string[]> {
   const body = await ifFound(client.read(path));
   if (!body) return [`${path} is missing`];
   return compareFields(path, wanted, body.data as object);
-}
-
-function compareNames(what: string, wanted: string[], present: string[]): string[] {
-  return [
-    ...wanted.filter((name) => !present.includes(name)).map((name) => `${what} ${name} is missing`),
-    ...present.filter((name) => !wanted.includes(name)).map((name) => `${what} ${name} should not be there`),
-  ];
-}
-
-/** A field that is not wanted must be empty: other versions of Vault may know more fields. */
-function compareFields(what: string, wanted: object, present: object): string[] {
-  const [a, b] = [new Map(Object.entries(wanted)), new Map(Object.entries(present))];
-  return [...new Set([...a.keys(), ...b.keys()])]
-    .filter((field) => !isDeepStrictEqual(orEmpty(a.get(field)), orEmpty(b.get(field))))
-    .map((field) => `${what}: ${field} is not as it should be`);
-}
-
-function orEmpty(value: unknown): unknown {
-  if (typeof value === "object" && value !== null) {
-    return Object.keys(value).length > 0 ? value : undefined;
-  }
-  return value || undefined;
 }

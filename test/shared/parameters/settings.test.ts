@@ -8,12 +8,14 @@ import { parameterSettings, parameterStore } from "../../../services/shared/para
 import { Secret } from "../../../services/shared/secret.ts";
 import { startSsmEmulator } from "../../harness/ssm-emulator.ts";
 
-const read = (env: Record<string, string>) => parameterStore(readConfig(env, Type.Object(parameterSettings)));
+const read = async (env: Record<string, string>) =>
+  parameterStore(readConfig(env, Type.Object(parameterSettings)));
 
 test("local:FOLDER keeps parameters in that folder", async () => {
   const folder = await mkdtemp(join(tmpdir(), "strongroom-parameters-"));
   try {
-    await read({ STRONGROOM_PARAMETERS: `local:${folder}` }).put("/p/a", new Secret("1"));
+    const store = await read({ STRONGROOM_PARAMETERS: `local:${folder}` });
+    await store.put("/p/a", new Secret("1"));
     expect(await readdir(folder)).toEqual(["%2Fp%2Fa"]);
   } finally {
     await rm(folder, { recursive: true });
@@ -21,12 +23,12 @@ test("local:FOLDER keeps parameters in that folder", async () => {
 });
 
 test("ssm needs a key; with it, parameters go to the endpoint", async () => {
-  expect(() => read({ STRONGROOM_PARAMETERS: "ssm" })).toThrow(/STRONGROOM_SSM_KEY_ID: missing/);
+  await expect(read({ STRONGROOM_PARAMETERS: "ssm" })).rejects.toThrow(/STRONGROOM_SSM_KEY_ID: missing/);
   const emulator = await startSsmEmulator("the-key");
   process.env.AWS_ACCESS_KEY_ID = "AKIDEXAMPLE";
   process.env.AWS_SECRET_ACCESS_KEY = "example";
   try {
-    const store = read({
+    const store = await read({
       STRONGROOM_PARAMETERS: "ssm",
       STRONGROOM_SSM_KEY_ID: "the-key",
       STRONGROOM_SSM_REGION: "eu-central-1",
@@ -41,8 +43,8 @@ test("ssm needs a key; with it, parameters go to the endpoint", async () => {
   }
 });
 
-test("anything else is refused", () => {
+test("anything else is refused", async () => {
   for (const value of ["", "local", "local:", "s3"]) {
-    expect(() => read({ STRONGROOM_PARAMETERS: value })).toThrow(ConfigError);
+    await expect(read({ STRONGROOM_PARAMETERS: value })).rejects.toThrow(ConfigError);
   }
 });

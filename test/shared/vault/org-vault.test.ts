@@ -8,7 +8,11 @@ import { Secret } from "../../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../../services/shared/vault/client.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../../services/shared/vault/org-vault.ts";
-import { loginWithJwt, signPlatformJwt } from "../../../services/shared/vault/platform-jwt.ts";
+import {
+  loginWithJwt,
+  type PlatformMount,
+  signPlatformJwt,
+} from "../../../services/shared/vault/platform-jwt.ts";
 import { startIssuer, type TestIssuer } from "../../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";
 
@@ -46,12 +50,12 @@ async function configureWithCuts({ root, settings }: OrgVault): Promise<number> 
 
 const compare = () => compareOrgVault(acme.root, acme.settings, { sudo: true });
 
-async function observe(): Promise<VaultClient> {
-  const subject = { org: acme.org, subject: "control-plane", now: new Date() };
-  const jwt = await signPlatformJwt(internal.controlPlane, "platform-observe", subject);
-  const { token } = await loginWithJwt(acme.endpoint, "platform-observe", "platform-observe", jwt);
+async function platformLogin(signer: VaultClient, mount: PlatformMount): Promise<VaultClient> {
+  const jwt = await signPlatformJwt(signer, mount, { org: acme.org, subject: "anyone", now: new Date() });
+  const { token } = await loginWithJwt(acme.endpoint, mount, mount, jwt);
   return vaultClient(acme.endpoint, () => token);
 }
+const observe = () => platformLogin(internal.controlPlane, "platform-observe");
 
 test("a configuration cut off at any write is finished by the next, and comparing finds nothing", async () => {
   expect(configureCuts).toBeGreaterThan(15);
@@ -152,7 +156,7 @@ describe("drift", () => {
     expect(await compare()).toEqual([]);
   });
 
-  test("a strange mount or device, and a mount tuned to log secrets in clear, are found and left alone", async () => {
+  test("a strange mount or device, and a mount or device that logs secrets in clear, are found and left alone", async () => {
     const { root } = acme;
     await root.write("sys/auth/backdoor", { type: "userpass" });
     await root.write("sys/mounts/backdoor", { type: "kv" });
@@ -161,18 +165,35 @@ describe("drift", () => {
       options: { file_path: join(acme.dir, "backdoor.log") },
     });
     await root.write("sys/mounts/secret/tune", { audit_non_hmac_response_keys: ["data"] });
+    await root.delete("sys/audit/audit-1");
+    await root.write("sys/audit/audit-1", {
+      type: "file",
+      options: { file_path: join(acme.dir, "audit-1.log"), mode: "0600", log_raw: "true" },
+    });
     await configureOrgVault(root, acme.settings);
     expect(await compare()).toEqual([
       "secrets engine backdoor should not be there",
       "auth method backdoor should not be there",
       "secret: audit_non_hmac_response_keys is not as it should be",
       "audit device backdoor should not be there",
+      "audit device audit-1: log_raw is not as it should be",
     ]);
     await root.delete("sys/auth/backdoor");
     await root.delete("sys/mounts/backdoor");
     await root.delete("sys/audit/backdoor");
+    await root.delete("sys/audit/audit-1");
+    await configureOrgVault(root, acme.settings);
     await root.write("sys/mounts/secret/tune", { audit_non_hmac_response_keys: [] });
     expect(await compare()).toEqual([]);
+  });
+
+  test("platform-maintain repairs a mount and a device that are gone as root does", async () => {
+    await acme.root.delete("sys/auth/platform-backup");
+    await acme.root.delete("sys/audit/audit-2");
+    const maintain = await platformLogin(await internal.operator(), "platform-maintain");
+    expect(await compareOrgVault(maintain, acme.settings, { sudo: true })).toHaveLength(2);
+    await configureOrgVault(maintain, acme.settings);
+    expect(await compareOrgVault(maintain, acme.settings, { sudo: true })).toEqual([]);
   });
 
   test("platform-observe sees all of it but audit devices and headers", async () => {

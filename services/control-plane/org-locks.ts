@@ -1,0 +1,23 @@
+/** One piece of work at a time on each organization: a job, or a look at it, never both. */
+export interface OrgLocks {
+  /** Runs `work` once no other holds the organization, in the order of asking. */
+  run<T>(org: string, work: () => Promise<T>): Promise<T>;
+  isHeld(org: string): boolean;
+}
+
+export function createOrgLocks(): OrgLocks {
+  const last = new Map<string, Promise<unknown>>();
+  return {
+    async run(org, work) {
+      const before = last.get(org) ?? Promise.resolve();
+      const mine = before.then(work, work);
+      last.set(org, mine);
+      try {
+        return await mine;
+      } finally {
+        if (last.get(org) === mine) last.delete(org);
+      }
+    },
+    isHeld: (org) => last.has(org),
+  };
+}

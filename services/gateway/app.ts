@@ -1,0 +1,114 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Logger } from "pino";
+import type { DirectorySource } from "../shared/directory/load.ts";
+import { createServer, type Server } from "../shared/http/server.ts";
+import { hasToken } from "../shared/identity/token.ts";
+import { registerAuthentication } from "./authenticate.ts";
+import { authorizePath } from "./authorize-path.ts";
+import { canonicalPath } from "./canonical-path.ts";
+import { checkBody } from "./check-body.ts";
+import { connectionErrors } from "./connection-errors.ts";
+import { forward } from "./forward.ts";
+import { Logins } from "./login.ts";
+import { registerRequestLog } from "./request-log.ts";
+import { resolveOrg } from "./resolve-org.ts";
+import { Relay, sendError, sendHealth, sendLookupSelf, sendSealStatus } from "./respond.ts";
+import { findRoute } from "./routes.ts";
+import { Upstreams } from "./upstreams.ts";
+
+export interface GatewayOptions {
+  logger: Logger;
+  directory: DirectorySource;
+  /** The authority behind the organizations' server certificates, PEM. */
+  ca: string;
+  maxTokenLifetimeSeconds: number;
+  /** How many of the callers' Vault tokens are kept at most. */
+  maxLogins: number;
+  /** Milliseconds since 1970; the system's clock by default. */
+  now?: () => number;
+}
+
+const MAX_BODY_BYTES = 1024 * 1024;
+
+/** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
+export function buildGateway(options: GatewayOptions): Server {
+  const { logger, directory, ca, maxTokenLifetimeSeconds, maxLogins, now = Date.now } = options;
+  const app = createServer(logger, {
+    bodyLimit: MAX_BODY_BYTES,
+    // There is one reader of paths here, and it is not Fastify's router.
+    rewriteUrl: () => "/",
+    childLoggerFactory: (parent) => parent,
+    clientErrorHandler: connectionErrors((request) => app.inject(request), logger),
+    return503OnClosing: false,
+  });
+  const upstreams = new Upstreams(ca);
+  const logins = new Logins({ maxKept: maxLogins, now });
+  const { authenticate, prefetchKeys } = registerAuthentication(app, {
+    directory,
+    logger,
+    maxTokenLifetimeSeconds,
+    now,
+  });
+
+  registerRequestLog(app, logger);
+  app.setErrorHandler((error, request, reply) => {
+    request.trace.error = error;
+    if (!reply.sent) sendError(reply, error);
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
+  app.addHook("onReady", (done) => {
+    void prefetchKeys(); // not waited for: a gateway serves the open paths without any keys
+    done();
+  });
+  app.addHook("onClose", async () => {
+    logins.close();
+    await upstreams.close();
+  });
+
+  // Before the body is read: who is it, of which organization, and is there such a path.
+  app.addHook("onRequest", async (request, reply) => {
+    const { trace } = request;
+    const path = canonicalPath(request.originalUrl);
+    const route = findRoute(path.segments);
+    trace.route = route?.name;
+    if (route && "open" in route.access && !hasToken(request.raw)) {
+      authorizePath(route, request.method, path);
+      if (route.name === "sys/health") return sendHealth(reply, directory, new Date(now()));
+      return sendSealStatus(reply, directory);
+    }
+    const caller = await authenticate(request);
+    trace.subject = caller.identity.subjectHash;
+    const org = resolveOrg(caller.directory, caller.identity);
+    trace.org = org.id;
+    const target = authorizePath(route, request.method, path);
+    request.pass = { ...target, identity: caller.identity, upstream: upstreams.of(org, caller.directory) };
+  });
+
+  const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const { route, verb, path, identity, upstream } = request.pass;
+    if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
+    const { method, id: requestId, trace } = request;
+    const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
+    if (body) checkBody(body, request.headers["content-type"], verb);
+    trace.sentAt = performance.now();
+    try {
+      if (route.answer === "vault-open") {
+        const open = { method, path: path.split("?", 1)[0] ?? path, requestId };
+        await forward(upstream, open, new Relay(reply, { anyStatus: true }));
+        return reply;
+      }
+      const token = await logins.tokenFor(upstream, identity, requestId);
+      const contentType = verb.body === "merge-patch" ? "application/merge-patch+json" : "application/json";
+      const sent = { method, path, token, requestId, ...(body && { body, contentType }) };
+      await forward(upstream, sent, new Relay(reply));
+    } catch (error) {
+      if (!reply.sent) throw error;
+      trace.error = error; // the answer broke off, and so has the caller's
+    }
+    return reply;
+  };
+  app.all("/", { config: { access: { open: "each path has its own access: routes.ts" } } }, serve);
+  app.setNotFoundHandler(serve);
+  return app;
+}

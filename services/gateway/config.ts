@@ -1,0 +1,65 @@
+import { createPublicKey, type KeyObject } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { type Static, Type } from "typebox";
+import { ConfigError } from "../shared/config.ts";
+import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
+
+const File = (description: string) =>
+  Type.String({ minLength: 1, description: `${description} (path of a file)` });
+
+/** The gateway's settings, by the names of their variables. None of them is a secret: it has none. */
+export const Config = Type.Object({
+  ...LISTEN_SETTINGS,
+  STRONGROOM_DIRECTORY_URL: Type.String({
+    pattern: "^https?://",
+    description: "Where the control plane publishes the directory: …/v1/directory",
+  }),
+  STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that directories are signed by"),
+  STRONGROOM_DIRECTORY_COPY: File("Where the last good directory is kept"),
+  STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
+  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: Type.Integer({
+    minimum: 60,
+    maximum: 7 * 24 * 3600,
+    default: 3600,
+    description: "Tokens that live longer are refused: a stolen one is good until its end",
+  }),
+  STRONGROOM_MAX_LOGINS: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: "How many callers' Vault tokens are kept at most, each for 55 seconds",
+  }),
+});
+export type Config = Static<typeof Config>;
+
+/** The public key in the file. Throws ConfigError where it holds anything but one of ECDSA P-256. */
+export function readDirectoryKey(path: string): KeyObject {
+  const pem = readPem(path, "STRONGROOM_DIRECTORY_KEY_FILE");
+  let key: KeyObject | undefined;
+  try {
+    key = pem.includes("PRIVATE KEY") ? undefined : createPublicKey(pem);
+  } catch {
+    // told below
+  }
+  if (key?.asymmetricKeyDetails?.namedCurve !== "prime256v1") {
+    throw new ConfigError(`STRONGROOM_DIRECTORY_KEY_FILE: ${path} holds no public key of ECDSA P-256`);
+  }
+  return key;
+}
+
+/** The certificate in the file. Throws ConfigError where it holds none. */
+export function readCertificate(path: string): string {
+  const pem = readPem(path, "STRONGROOM_CA_FILE");
+  if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
+    throw new ConfigError(`STRONGROOM_CA_FILE: ${path} holds no certificate`);
+  }
+  return pem;
+}
+
+function readPem(path: string, setting: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}

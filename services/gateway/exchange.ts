@@ -1,0 +1,36 @@
+import { checkStatus, forward } from "./forward.ts";
+import type { Upstream } from "./upstreams.ts";
+
+const MAX_ANSWER_BYTES = 64 * 1024;
+
+/**
+ * Posts JSON to an organization's Vault without a token, and gives the answer whole: 2xx and 4xx. Throws
+ * as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
+ */
+export async function exchange(
+  upstream: Upstream,
+  path: string,
+  body: string,
+  requestId: string,
+): Promise<{ status: number; text: string }> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  let answered = 0;
+  await forward(
+    upstream,
+    { method: "POST", path, body, contentType: "application/json", requestId },
+    {
+      onResponseStart(_controller, status) {
+        checkStatus(status);
+        answered = status;
+      },
+      onResponseData(_controller, chunk) {
+        size += chunk.length;
+        if (size > MAX_ANSWER_BYTES) throw new Error("the answer is too large");
+        chunks.push(chunk);
+      },
+      onResponseEnd() {},
+    },
+  );
+  return { status: answered, text: Buffer.concat(chunks).toString("utf8") };
+}

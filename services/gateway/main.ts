@@ -1,0 +1,29 @@
+import { readConfig } from "../shared/config.ts";
+import { DirectorySource } from "../shared/directory/load.ts";
+import { run, serve } from "../shared/http/serve.ts";
+import { createLogger } from "../shared/log.ts";
+import { buildGateway } from "./app.ts";
+import { Config, readCertificate, readDirectoryKey } from "./config.ts";
+
+await run(async () => {
+  const config = readConfig(process.env, Config);
+  const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL);
+  const directory = new DirectorySource({
+    url: config.STRONGROOM_DIRECTORY_URL,
+    key: readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE),
+    copy: config.STRONGROOM_DIRECTORY_COPY,
+    logger,
+  });
+  const app = buildGateway({
+    logger,
+    directory,
+    ca: readCertificate(config.STRONGROOM_CA_FILE),
+    maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+    maxLogins: config.STRONGROOM_MAX_LOGINS,
+  });
+  await directory.loadCopy();
+  await directory.refresh();
+  directory.poll();
+  app.addHook("onClose", async () => directory.close());
+  await serve(app, config);
+});

@@ -1,0 +1,172 @@
+import type { FastifyReply } from "fastify";
+import type { Dispatcher } from "undici";
+import type { DirectorySource } from "../shared/directory/load.ts";
+import { StrongroomError } from "../shared/errors.ts";
+import type { Identity } from "../shared/identity/identity.ts";
+import { MethodNotAllowed } from "./authorize-path.ts";
+import { type AnswerHandler, checkStatus } from "./forward.ts";
+import { levelOf } from "./login.ts";
+
+/** The Vault version whose API is spoken here. */
+const VERSION = "1.21.1";
+
+/** Without a charset: hvac reads errors only from exactly this. */
+const JSON_TYPE = "application/json";
+
+/** A Vault holds at most 1 MiB in an entry; only long lists are larger. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+const HEADERS = {
+  "content-type": JSON_TYPE,
+  "cache-control": "no-store",
+  "x-content-type-options": "nosniff",
+};
+
+/** Answers with JSON of the gateway's own. */
+export function sendJson(reply: FastifyReply, status: number, body: object): FastifyReply {
+  // Bytes, since to a text Fastify adds a charset.
+  return reply
+    .code(status)
+    .headers(HEADERS)
+    .send(Buffer.from(JSON.stringify(body)));
+}
+
+/** Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. */
+export class Relay implements AnswerHandler {
+  readonly #reply: FastifyReply;
+  readonly #anyStatus: boolean;
+  #size = 0;
+
+  /** With `anyStatus` a 5xx is part of the answer, as it is of `sys/health`. */
+  constructor(reply: FastifyReply, { anyStatus = false } = {}) {
+    this.#reply = reply;
+    this.#anyStatus = anyStatus;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    const { raw } = this.#reply;
+    raw.once("close", () => {
+      if (!raw.writableFinished) controller.abort(new Error("the caller has gone"));
+    });
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (!this.#anyStatus) checkStatus(status);
+    const { request, raw } = this.#reply;
+    const length = headers["content-length"];
+    request.trace.answeredAt = performance.now();
+    this.#reply.hijack();
+    raw.writeHead(status, {
+      ...HEADERS,
+      "x-request-id": request.id,
+      ...(typeof length === "string" && { "content-length": length }),
+    });
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { raw } = this.#reply;
+    this.#size += chunk.length;
+    if (this.#size > MAX_ANSWER_BYTES) throw new Error("the answer is too large");
+    if (raw.write(chunk)) return;
+    controller.pause();
+    raw.once("drain", () => controller.resume());
+  }
+
+  onResponseEnd(): void {
+    this.#reply.raw.end();
+  }
+
+  /** An answer that breaks off must not look whole. */
+  onResponseError(): void {
+    if (this.#reply.raw.headersSent) this.#reply.raw.destroy();
+  }
+}
+
+/** The gateway's own `sys/health`: 200 once it has a directory, 503 before. */
+export function sendHealth(reply: FastifyReply, directory: DirectorySource, now: Date): FastifyReply {
+  const ready = directory.current !== undefined;
+  return sendJson(reply, ready ? 200 : 503, {
+    initialized: true,
+    sealed: !ready,
+    standby: false,
+    performance_standby: false,
+    replication_performance_mode: "disabled",
+    replication_dr_mode: "disabled",
+    server_time_utc: Math.floor(now.getTime() / 1000),
+    version: VERSION,
+    enterprise: false,
+    cluster_name: "strongroom-gateway",
+    directory: { version: directory.current?.version ?? null, refused: directory.refusal ?? null },
+  });
+}
+
+/** The gateway's own `sys/seal-status`. */
+export function sendSealStatus(reply: FastifyReply, directory: DirectorySource): FastifyReply {
+  return sendJson(reply, 200, {
+    type: "strongroom-gateway",
+    initialized: true,
+    sealed: directory.current === undefined,
+    t: 0,
+    n: 0,
+    progress: 0,
+    nonce: "",
+    version: VERSION,
+    build_date: "",
+    migration: false,
+    recovery_seal: false,
+    storage_type: "none",
+  });
+}
+
+/** `auth/token/lookup-self` from the JWT's claims, in Vault's form. The token itself is in no answer: `id` is empty. */
+export function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
+  const { issuedAt, expiresAt, subject, org = "" } = identity;
+  const level = levelOf(identity);
+  const data = {
+    accessor: "",
+    creation_time: issuedAt,
+    creation_ttl: expiresAt - issuedAt,
+    display_name: `jwt-${subject}`,
+    entity_id: "",
+    expire_time: new Date(expiresAt * 1000).toISOString(),
+    explicit_max_ttl: 0,
+    id: "",
+    issue_time: new Date(issuedAt * 1000).toISOString(),
+    meta: { org, role: level },
+    num_uses: 0,
+    orphan: true,
+    path: "auth/jwt/login",
+    policies: [level],
+    renewable: false,
+    ttl: Math.max(0, Math.floor(expiresAt - now.getTime() / 1000)),
+    type: "batch",
+  };
+  const nothing = { lease_id: "", renewable: false, lease_duration: 0, wrap_info: null, warnings: null };
+  return sendJson(reply, 200, { request_id: reply.request.id, ...nothing, data, auth: null });
+}
+
+/** Fastify's own errors that are the caller's doing, and what the caller is told. */
+const CALLERS_ERRORS: Record<string, readonly [number, string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: [413, "The body is larger than 1 MiB."],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "The body's length is not the one announced."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "The body's content type is not accepted."],
+};
+
+/** What a caller is told of an error, in Vault's form. Anything unexpected is a 500 that says nothing. */
+export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
+  const [status, message] = publicError(error);
+  if (status === 401) reply.header("WWW-Authenticate", 'Bearer realm="strongroom"');
+  if (status === 503) reply.header("Retry-After", "1");
+  if (error instanceof MethodNotAllowed) reply.header("Allow", error.allow);
+  return sendJson(reply, status, { errors: [message] });
+}
+
+function publicError(error: unknown): readonly [number, string] {
+  if (error instanceof StrongroomError) return [error.status, error.message];
+  const { code = "" } = error as { code?: string };
+  return CALLERS_ERRORS[code] ?? [500, "Something went wrong here."];
+}

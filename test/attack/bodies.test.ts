@@ -1,0 +1,136 @@
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type CallOptions, startGateway, type TestGateway } from "../harness/gateway.ts";
+import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
+import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+
+let internal: InternalVault;
+let issuer: TestIssuer;
+let acme: OrgVault;
+let gateway: TestGateway;
+let token: string;
+beforeAll(async () => {
+  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
+  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
+  const orgs = [{ id: acme.org, claim: "org_acme", address: acme.endpoint.address }];
+  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+  token = issuer.token({ [issuer.issuer.groupsClaim]: ["admin"], exp: Math.floor(Date.now() / 1000) + 600 });
+});
+afterAll(async () => {
+  await gateway?.close();
+  await acme?.stop();
+  await issuer?.close();
+  await internal?.stop();
+});
+
+const send = (method: string, path: string, options: CallOptions) =>
+  gateway.call(method, `/v1/secret/${path}`, { token, ...options });
+const post = (body: string | Buffer, path = "data/x") => send("POST", path, { body });
+const patchType = { "content-type": "application/merge-patch+json" };
+
+const nested = (depth: number) => `{"data":${'{"a":'.repeat(depth)}1${"}".repeat(depth)}}`;
+
+describe("bodies to which Vault itself answers 500 are 400 here", () => {
+  test.each<[string, string]>([
+    ["two values", '{"data":{"a":1}}x'],
+    ["a member twice", '{"data":{"a":1},"data":{"a":2}}'],
+    ["too deep", nested(2_000)],
+    ["too wide", `{"data":{${Array.from({ length: 20_000 }, (_, i) => `"${i}":1`).join()}}}`],
+    ["too long a list", `{"data":{"a":[${"1,".repeat(20_000)}1]}}`],
+    ["too large a number", '{"data":{"a":1},"options":{"cas":1e400}}'],
+    ["half of a surrogate pair", '{"data":{"a":"\\ud800"}}'],
+    ["names that only differ in surrogate pairs", '{"data":{"\\ud83d\\ude00":1,"\\ud83d\\ude01":2}}'],
+  ])("%s", async (_name, body) => {
+    expect((await post(body)).status).toBe(400);
+    const straight = await fetchVault("POST", "data/x", body);
+    expect(straight).toBe(500);
+  });
+
+  test("no data at all, to be patched later", async () => {
+    expect((await post('{"data":null}')).status).toBe(400);
+    await fetchVault("POST", "data/null", '{"data":null}');
+    expect(await fetchVault("PATCH", "data/null", '{"data":{"a":1}}')).toBe(500);
+  });
+});
+
+/** The status that Vault gives when it is asked past the gateway. */
+async function fetchVault(method: string, path: string, body: string): Promise<number> {
+  const { Agent } = await import("undici");
+  const { ca, serverName, address } = acme.endpoint;
+  const agent = new Agent({ connect: { ca: ca ?? "", servername: serverName ?? "" } });
+  const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
+  const headers = { "x-vault-token": acme.rootToken.reveal(), "content-type": type };
+  try {
+    const options = { origin: address, path: `/v1/secret/${path}`, method: method as "POST", headers, body };
+    const { statusCode, body: answer } = await agent.request(options);
+    await answer.dump();
+    return statusCode;
+  } finally {
+    await agent.close();
+  }
+}
+
+describe("size", () => {
+  test("a body above 1 MiB is 413, announced or not, and what was announced is not waited for", async () => {
+    const body = JSON.stringify({ data: { a: "x".repeat(1024 * 1024) } });
+    const announced = await post(body);
+    expect(announced).toMatchObject({ status: 413, headers: { "content-type": "application/json" } });
+    const chunked = await send("POST", "data/x", { body, headers: { "transfer-encoding": "chunked" } });
+    expect(chunked.status).toBe(413);
+    const answer = await gateway.raw(
+      `POST /v1/secret/data/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Vault-Token: ${token}\r\nContent-Length: 9999999999\r\n\r\n{`,
+    );
+    expect(answer).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  test("one that storage cannot hold is no 5xx", async () => {
+    for (const text of ["x".repeat(1024 * 1024 - 20), "<".repeat(400_000)]) {
+      const { status } = await post(JSON.stringify({ data: { a: text } }));
+      expect(status).toBeLessThan(500);
+    }
+  });
+});
+
+const routes: [string, string][] = [
+  ["POST", "data/f"],
+  ["PATCH", "data/f"],
+  ["POST", "delete/f"],
+  ["POST", "undelete/f"],
+  ["POST", "destroy/f"],
+  ["POST", "metadata/f"],
+  ["PATCH", "metadata/f"],
+];
+
+/** Members that these routes read, each with a value of a kind that it may not have. */
+const values = fc.oneof(
+  fc.jsonValue({ maxDepth: 2 }),
+  fc.constantFrom(-1, 0, 1e308, 9007199254740993, "-1h", "99999h", "\u0000", "true", "1".repeat(400)),
+);
+const members = fc.dictionary(
+  fc.constantFrom(
+    ...["data", "options", "versions", "max_versions", "cas_required", "delete_version_after"],
+    ...["custom_metadata", "cas", "version", "list", "path", "__proto__"],
+  ),
+  values,
+  { maxKeys: 4 },
+);
+
+test("whatever is written, no answer is a 5xx, and all are in Vault's form", {
+  timeout: 120_000,
+}, async () => {
+  await post('{"data":{"a":1}}', "data/f");
+  const bodies = fc.oneof(
+    members.map((body) => JSON.stringify(body)),
+    fc.tuple(members, fc.jsonValue()).map(([body, data]) => JSON.stringify({ ...body, data: { a: data } })),
+    fc.tuple(members, values).map(([body, cas]) => JSON.stringify({ ...body, data: {}, options: { cas } })),
+    fc.string({ unit: "binary" }),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...routes), bodies, async ([method, path], body) => {
+      const answer = await send(method, path, { body, headers: method === "PATCH" ? patchType : {} });
+      expect(answer.status, `${method} ${path} ${body}: ${answer.text}`).toBeLessThan(500);
+      if (answer.status !== 204) expect(answer.headers["content-type"]).toBe("application/json");
+    }),
+    { numRuns: 600 },
+  );
+});

@@ -1,0 +1,81 @@
+import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import { newOrgId } from "../../services/shared/org.ts";
+import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
+import type { InternalVault } from "./vault.ts";
+
+/** A request as it came in. */
+export interface Recorded {
+  method: string;
+  url: string;
+  headers: IncomingHttpHeaders;
+  body: string;
+}
+
+/**
+ * Stands where an organization's Vault would, with that organization's certificate, and records whatever
+ * reaches it. It is no Vault: it shows what is sent, and answers what a test tells it to.
+ */
+export interface Recorder {
+  org: string;
+  address: string;
+  requests: Recorded[];
+  /** TCP connections made to it, whether or not their handshake went well. */
+  connections: number;
+  /** How it answers; a login gets a token, all else an empty object, unless set. */
+  answer: ((request: Recorded, response: ServerResponse) => void) | undefined;
+  /** Forgets what it has recorded. */
+  clear(): void;
+  /** Closes the connections that are open. */
+  hangUp(): void;
+  close(): Promise<void>;
+}
+
+export async function startRecorder(internal: InternalVault, org: string = newOrgId()): Promise<Recorder> {
+  const { certificate, key } = await issueOrgCertificate(internal.controlPlane, org, 3600);
+  const sockets = new Set<Duplex>();
+  const server = createServer({ cert: certificate, key: key.reveal() }, (request, response) => {
+    const chunks: Buffer[] = [];
+    request.on("data", (chunk) => chunks.push(chunk));
+    request.on("end", () => {
+      const { method = "", url = "", headers } = request;
+      const recorded = { method, url, headers, body: Buffer.concat(chunks).toString() };
+      self.requests.push(recorded);
+      (self.answer ?? answerAsVault)(recorded, response);
+    });
+  });
+  server.on("connection", (socket) => {
+    self.connections++;
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const hangUp = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  const self: Recorder = {
+    org,
+    address: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    requests: [],
+    connections: 0,
+    answer: undefined,
+    clear() {
+      self.requests = [];
+      self.connections = 0;
+    },
+    hangUp,
+    close() {
+      hangUp();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+  return self;
+}
+
+/** Answers a login with a token, anything else with an empty object. */
+export function answerAsVault({ url }: Recorded, response: ServerResponse): void {
+  const body = url === "/v1/auth/jwt/login" ? { auth: { client_token: "hvb.recorder" } } : { data: {} };
+  response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(body));
+}
