@@ -173,7 +173,7 @@ export class VaultProcess {
     if (!running || pid !== this.#pid) this.#forget();
     if (pid !== undefined && pid !== this.#pid) {
       this.#pid = pid;
-      void this.#awaitAnswer(pid);
+      this.#awaitAnswer(pid).catch((error) => this.#setError((error as Error).message));
     }
     this.#onChange();
   }

@@ -5,6 +5,7 @@ import type { Issuer } from "../shared/org.ts";
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 20;
+const MIN_RSA_BITS = 2048;
 
 /** Which JWK makes signatures of an algorithm. */
 const FITS: Record<Issuer["algorithms"][number], (key: JWK) => boolean> = {
@@ -24,7 +25,9 @@ export async function fetchIssuerKeys({ jwksUri, algorithms }: Issuer): Promise<
     if (!alg || (jwk.use ?? "sig") !== "sig") continue;
     const { kty, crv, n, e, x, y } = jwk;
     const key = await importJWK({ kty, crv, n, e, x, y } as JWK, alg).catch(() => undefined);
-    if (key && !(key instanceof Uint8Array)) pems.add(await exportSPKI(key));
+    if (!key || key instanceof Uint8Array) continue;
+    const { modulusLength } = key.algorithm as { modulusLength?: number };
+    if (modulusLength === undefined || modulusLength >= MIN_RSA_BITS) pems.add(await exportSPKI(key));
   }
   if (pems.size === 0) throw unreachable("it has no key for its algorithms");
   return [...pems].sort();

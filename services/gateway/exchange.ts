@@ -1,4 +1,5 @@
-import { checkStatus, forward } from "./forward.ts";
+import { forward } from "./forward.ts";
+import { isAnswer, serverError } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
 const MAX_ANSWER_BYTES = 64 * 1024;
@@ -21,7 +22,6 @@ export async function exchange(
     { method: "POST", path, body, contentType: "application/json", requestId },
     {
       onResponseStart(_controller, status) {
-        checkStatus(status);
         answered = status;
       },
       onResponseData(_controller, chunk) {
@@ -32,5 +32,7 @@ export async function exchange(
       onResponseEnd() {},
     },
   );
-  return { status: answered, text: Buffer.concat(chunks).toString("utf8") };
+  const text = Buffer.concat(chunks).toString("utf8");
+  if (!isAnswer(answered)) throw serverError(answered, text);
+  return { status: answered, text };
 }

@@ -1,6 +1,7 @@
 import type { Dispatcher } from "undici";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
+import { unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
@@ -49,8 +50,12 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
         onResponseData: (controller, chunk) => handler.onResponseData(controller, chunk),
         onResponseEnd: (controller, trailers) => {
           upstream.pending--;
-          handler.onResponseEnd(controller, trailers);
-          resolve();
+          try {
+            handler.onResponseEnd(controller, trailers);
+            resolve();
+          } catch (error) {
+            reject(error);
+          }
         },
         onResponseError: (controller, error) => {
           upstream.pending--;
@@ -60,18 +65,4 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
       },
     );
   });
-}
-
-/** A Vault that cannot serve says so by its status: throws what the caller is told then. */
-export function checkStatus(status: number): void {
-  if (status === 503) {
-    throw new StrongroomError("org_vault_sealed", "The organization's Vault is sealed.", { cause: status });
-  }
-  // A redirect is one to another node, whose address callers are not to learn.
-  if (status >= 500 || (status >= 300 && status < 400)) throw unavailable(status);
-}
-
-/** `cause` is for the log. */
-function unavailable(cause: unknown): StrongroomError {
-  return new StrongroomError("org_vault_unavailable", "The organization's Vault does not answer.", { cause });
 }

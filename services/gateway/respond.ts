@@ -4,8 +4,9 @@ import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { MethodNotAllowed } from "./authorize-path.ts";
-import { type AnswerHandler, checkStatus } from "./forward.ts";
+import type { AnswerHandler } from "./forward.ts";
 import { levelOf } from "./login.ts";
+import { isAnswer, serverError } from "./server-error.ts";
 
 /** The Vault version whose API is spoken here. */
 const VERSION = "1.21.1";
@@ -15,6 +16,8 @@ const JSON_TYPE = "application/json";
 
 /** A Vault holds at most 1 MiB in an entry; only long lists are larger. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
+
+const MAX_WITHHELD = 4_096;
 
 const HEADERS = {
   "content-type": JSON_TYPE,
@@ -31,11 +34,17 @@ export function sendJson(reply: FastifyReply, status: number, body: object): Fas
     .send(Buffer.from(JSON.stringify(body)));
 }
 
-/** Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. */
+/**
+ * Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. One that is a
+ * server's error is withheld, and thrown as what the caller is told instead.
+ */
 export class Relay implements AnswerHandler {
   readonly #reply: FastifyReply;
   readonly #anyStatus: boolean;
   #size = 0;
+  #status = 0;
+  /** The beginning of what is not passed on. */
+  #withheld: string | undefined;
 
   /** With `anyStatus` a 5xx is part of the answer, as it is of `sys/health`. */
   constructor(reply: FastifyReply, { anyStatus = false } = {}) {
@@ -55,10 +64,14 @@ export class Relay implements AnswerHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
-    if (!this.#anyStatus) checkStatus(status);
     const { request, raw } = this.#reply;
-    const length = headers["content-length"];
     request.trace.answeredAt = performance.now();
+    this.#status = status;
+    if (!this.#anyStatus && !isAnswer(status)) {
+      this.#withheld = "";
+      return;
+    }
+    const length = headers["content-length"];
     this.#reply.hijack();
     raw.writeHead(status, {
       ...HEADERS,
@@ -71,12 +84,17 @@ export class Relay implements AnswerHandler {
     const { raw } = this.#reply;
     this.#size += chunk.length;
     if (this.#size > MAX_ANSWER_BYTES) throw new Error("the answer is too large");
+    if (this.#withheld !== undefined) {
+      if (this.#withheld.length < MAX_WITHHELD) this.#withheld += chunk.toString("latin1");
+      return;
+    }
     if (raw.write(chunk)) return;
     controller.pause();
     raw.once("drain", () => controller.resume());
   }
 
   onResponseEnd(): void {
+    if (this.#withheld !== undefined) throw serverError(this.#status, this.#withheld);
     this.#reply.raw.end();
   }
 

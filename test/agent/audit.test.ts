@@ -22,7 +22,7 @@ async function call(listen: string, method: string, path: string, body?: object,
 }
 
 test("audit files are rotated under load, Vault goes on in a new one, and no entry is lost", async () => {
-  await platform.agent({ auditLimits: { bytes: 50_000, keep: 50 } });
+  const agent = await platform.agent({ auditLimits: { bytes: 50_000, keep: 50 } });
   const spec = await platform.plainSpec();
   const { pid } = await platform.running(spec);
   const dir = platform.runtime.auditDirectory(spec.org, 1);
@@ -47,6 +47,10 @@ test("audit files are rotated under load, Vault goes on in a new one, and no ent
     for (const { body } of await Promise.all(answers)) ids.add(body.request_id);
   }
 
+  const now = await platform.runtime.observe(spec.org);
+  expect(now).toMatchObject({ state: "running", pid, starts: 1 });
+  expect(now).not.toHaveProperty("lastError");
+  await agent.close();
   for (const device of ["audit-1", "audit-2"]) {
     const files = (await readdir(dir)).filter((name) => name.startsWith(`${device}.log`));
     const found: string[] = [];
@@ -59,9 +63,6 @@ test("audit files are rotated under load, Vault goes on in a new one, and no ent
     }
     expect(found.sort()).toEqual([...ids].sort());
   }
-  const now = await platform.runtime.observe(spec.org);
-  expect(now).toMatchObject({ state: "running", pid, starts: 1 });
-  expect(now).not.toHaveProperty("lastError");
 });
 
 test("the oldest are dropped, other files are left alone, and a rotation that was cut off is completed", async () => {

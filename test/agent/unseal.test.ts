@@ -138,7 +138,6 @@ test("a Vault that starts but cannot unseal gives Vault's reason", async () => {
     ({ restart, lastError }) => restart === 1 && lastError !== undefined,
     20_000,
   );
-  console.log(await readFile(join(platform.instances, org, "1", "vault.log"), "utf8"));
   expect(failing.lastError).toContain("version is disallowed by policy");
 });
 

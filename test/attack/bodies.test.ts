@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import { Agent } from "undici";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type CallOptions, startGateway, type TestGateway } from "../harness/gateway.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -49,13 +50,14 @@ describe("bodies to which Vault itself answers 500 are 400 here", () => {
   test("no data at all, to be patched later", async () => {
     expect((await post('{"data":null}')).status).toBe(400);
     await fetchVault("POST", "data/null", '{"data":null}');
-    expect(await fetchVault("PATCH", "data/null", '{"data":{"a":1}}')).toBe(500);
+    const body = '{"data":{"a":1}}';
+    expect(await fetchVault("PATCH", "data/null", body)).toBe(500);
+    expect((await send("PATCH", "data/null", { body, headers: patchType })).status).toBe(400);
   });
 });
 
 /** The status that Vault gives when it is asked past the gateway. */
 async function fetchVault(method: string, path: string, body: string): Promise<number> {
-  const { Agent } = await import("undici");
   const { ca, serverName, address } = acme.endpoint;
   const agent = new Agent({ connect: { ca: ca ?? "", servername: serverName ?? "" } });
   const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
@@ -83,11 +85,20 @@ describe("size", () => {
     expect(answer).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  test("one that storage cannot hold is no 5xx", async () => {
+  test("one that storage cannot hold is 413, also where it only grows to that", async () => {
     for (const text of ["x".repeat(1024 * 1024 - 20), "<".repeat(400_000)]) {
-      const { status } = await post(JSON.stringify({ data: { a: text } }));
-      expect(status).toBeLessThan(500);
+      expect((await post(JSON.stringify({ data: { a: text } }))).status).toBe(413);
     }
+    const half = (name: string) => JSON.stringify({ data: { [name]: "x".repeat(600_000) } });
+    expect((await post(half("a"), "data/grown")).status).toBe(200);
+    const patch = await send("PATCH", "data/grown", { body: half("b"), headers: patchType });
+    expect(patch.status).toBe(413);
+  });
+
+  test("max_versions out of range is 400", async () => {
+    await post('{"data":{}}', "data/versions");
+    const body = '{"max_versions":-1}';
+    expect((await send("PATCH", "metadata/versions", { body, headers: patchType })).status).toBe(400);
   });
 });
 
@@ -104,7 +115,7 @@ const routes: [string, string][] = [
 /** Members that these routes read, each with a value of a kind that it may not have. */
 const values = fc.oneof(
   fc.jsonValue({ maxDepth: 2 }),
-  fc.constantFrom(-1, 0, 1e308, 9007199254740993, "-1h", "99999h", "\u0000", "true", "1".repeat(400)),
+  fc.constantFrom(-1, 0, 1e308, 2 ** 32, "-1h", "99999h", "\u0000", "true", "1".repeat(400)),
 );
 const members = fc.dictionary(
   fc.constantFrom(

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { fetchIssuerKeys } from "../../services/control-plane/issuer-keys.ts";
-import { newPair, publicPem, startIssuer, type TestIssuer } from "../harness/tokens.ts";
+import { newPair, publicPem, type SigningPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
 
 let issuer: TestIssuer;
 beforeEach(async () => {
@@ -8,12 +8,15 @@ beforeEach(async () => {
 });
 afterEach(() => issuer.close());
 
+const publicJwkOf = (pair: SigningPair) => pair.publicKey.export({ format: "jwk" });
+const pemOf = (pair: SigningPair) => publicPem(pair).trim();
+
 test("gives the keys for the issuer's algorithms, and no others", async () => {
   const second = newPair("RS256");
   issuer.keys = [issuer.pair, newPair("ES256"), second, newPair("EdDSA")];
-  expect(await fetchIssuerKeys(issuer.issuer)).toEqual([publicPem(issuer.pair), publicPem(second)].sort());
+  expect(await fetchIssuerKeys(issuer.issuer)).toEqual([pemOf(issuer.pair), pemOf(second)].sort());
   const all = await fetchIssuerKeys({ ...issuer.issuer, algorithms: ["RS256", "ES256", "EdDSA"] });
-  expect(all).toEqual(issuer.keys.map(publicPem).sort());
+  expect(all).toEqual(issuer.keys.map(pemOf).sort());
 });
 
 test("the order in which they are served makes no difference", async () => {
@@ -30,6 +33,7 @@ test.each<[string, unknown]>([
   ["a list of nothing", { keys: [null, 1, "x"] }],
   ["a secret in place of a public key", { keys: [{ kty: "oct", k: "AAAA" }] }],
   ["a key that is broken", { keys: [{ kty: "RSA", n: "", e: "" }] }],
+  ["a key that is too short", { keys: [publicJwkOf(newPair("RS256", "short", 1024))] }],
   ["a key for encryption", { keys: [{ kty: "RSA", n: "AQAB", e: "AQAB", use: "enc" }] }],
   ["more than is read", { keys: [], padding: "x".repeat(300_000) }],
 ])("%s: unreachable", async (_, answer) => {

@@ -5,15 +5,18 @@ import { readConfig } from "../../services/shared/config.ts";
 import { run, serve } from "../../services/shared/http/serve.ts";
 
 /**
- * The control plane as it is, but for one seam: at `FAULT_SEAM` it dies by SIGKILL, or with
- * `FAULT_KIND=throw` the step fails, or with `FAULT_KIND=hold` it stops there until it is killed.
+ * The control plane as it is, but for the seams named in `FAULTS` (`seam=kind`, separated by commas): there
+ * it dies by SIGKILL (`kill`), the step fails (`throw`), or it goes no further until it is killed (`hold`).
  */
-const { FAULT_SEAM, FAULT_KIND = "kill" } = process.env;
+const faults = new Map(
+  (process.env.FAULTS ?? "").split(",").map((each) => each.split("=") as [string, string]),
+);
 
 async function seam(name: string): Promise<void> {
-  if (name !== FAULT_SEAM) return;
-  if (FAULT_KIND === "throw") throw new Error("injected by a test");
-  if (FAULT_KIND === "kill") process.kill(process.pid, "SIGKILL");
+  const kind = faults.get(name);
+  if (kind === undefined) return;
+  if (kind === "throw") throw new Error("injected by a test");
+  if (kind === "kill") process.kill(process.pid, "SIGKILL");
   await sleep(2 ** 30);
 }
 

@@ -1,26 +1,32 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { compactVerify, importSPKI } from "jose";
 import { generateKey } from "openpgp";
-import { OPERATOR_AUDIENCE } from "../../services/shared/identity/local-provider.ts";
+import { DIRECTORY_TYP, type Directory } from "../../services/shared/directory/directory.ts";
+import { GROUPS_CLAIM, OPERATOR_AUDIENCE } from "../../services/shared/identity/local-provider.ts";
+import { orgServerName } from "../../services/shared/org.ts";
+import { localParameterStore } from "../../services/shared/parameters/local.ts";
 import type { Job, JobRecord, OrgRecord } from "../../services/shared/registry/records.ts";
 import { createRegistry, type Registry } from "../../services/shared/registry/registry.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
+import { Secret } from "../../services/shared/secret.ts";
+import { type VaultClient, type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
+import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { unsealKeyName } from "../../services/shared/vault/transit.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
 export const ALL_PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete"];
 
-/** A fault for the next control plane; see main-with-fault.ts. */
-export interface Fault {
-  seam: string;
-  kind: "kill" | "throw" | "hold";
-}
+/** What goes wrong at which seam of the next control plane; see main-with-fault.ts. */
+export type Faults = Record<string, "kill" | "throw" | "hold">;
 
 export interface StageOptions {
   vaultBinary: string;
@@ -101,21 +107,31 @@ export class Stage {
     });
   }
 
-  /** Starts the control plane and waits until it is ready (without a fault) or listens (with one). */
-  async startControlPlane(fault?: Fault, settings: Record<string, string> = {}): Promise<void> {
+  /** Starts the control plane and waits until it is ready (without faults) or listens (with them). */
+  async startControlPlane(faults?: Faults, settings: Record<string, string> = {}): Promise<void> {
     await rm(join(this.folder, "address"), { force: true });
-    const main = fault ? "test/control-plane/main-with-fault.ts" : "services/control-plane/main.ts";
+    const main = faults ? "test/control-plane/main-with-fault.ts" : "services/control-plane/main.ts";
     this.#controlPlane = this.#spawn("control-plane", main, {
       ...this.settings,
       ...settings,
-      ...(fault && { FAULT_SEAM: fault.seam, FAULT_KIND: fault.kind }),
+      ...(faults && {
+        FAULTS: Object.entries(faults)
+          .map((each) => each.join("="))
+          .join(),
+      }),
     });
     const child = this.#controlPlane;
     this.address = await eventually("the control plane listens", async () => {
       if (child.exitCode !== null) throw new Error(`it ended:\n${this.log("control-plane")}`);
       return readFile(join(this.folder, "address"), "utf8").catch(() => undefined);
     });
-    if (!fault) await this.whenReady();
+    if (!faults) await this.whenReady();
+  }
+
+  /** Ends the control plane and starts it with other settings; it listens then, and may never be ready. */
+  async startControlPlaneAnew(settings: Record<string, string>): Promise<void> {
+    await this.stopControlPlane();
+    await this.startControlPlane({}, settings);
   }
 
   async whenReady(): Promise<void> {
@@ -212,9 +228,83 @@ export class Stage {
     return found.value;
   }
 
-  /** Pids of the organizations' Vaults of this stage. */
-  vaults(): Promise<number[]> {
-    return processesWith(`-config=${this.instances}/`);
+  /** Pids of the organizations' Vaults of this stage, or of one. */
+  vaults(org = ""): Promise<number[]> {
+    return processesWith(`-config=${join(this.instances, org)}/`);
+  }
+
+  /** The organization's Vault, with the token. */
+  async vault(org: string, token?: Secret): Promise<VaultClient> {
+    return vaultClient(await this.endpoint(org), token && (() => token));
+  }
+
+  async endpoint(org: string): Promise<VaultEndpoint> {
+    const { listen } = await this.record(org);
+    return { address: `https://${listen}`, ca: this.internal.ca, serverName: orgServerName(org) };
+  }
+
+  /** The organization's Vault as one of its people sees it. */
+  async member(org: OrgView, level: "reader" | "writer" = "reader"): Promise<VaultClient> {
+    const jwt = this.issuer.token({ org_id: org.claim, [GROUPS_CLAIM]: [level] });
+    const { token } = await loginWithJwt(await this.endpoint(org.id), "jwt", level, new Secret(jwt));
+    return this.vault(org.id, token);
+  }
+
+  async writeSecret(org: OrgView, value: string): Promise<void> {
+    await (await this.member(org, "writer")).write("secret/data/app/db", { data: { value } });
+  }
+
+  async readSecret(org: OrgView): Promise<string> {
+    const { data } = (await (await this.member(org)).read("secret/data/app/db")) as {
+      data: { data: { value: string } };
+    };
+    return data.data.value;
+  }
+
+  /** Accessors of the live unseal tokens of an organization, as the internal Vault has them. */
+  async unsealTokens(org: string): Promise<string[]> {
+    const { root } = this.internal;
+    const { data } = (await root.list("auth/token/accessors")) as { data: { keys: string[] } };
+    const found: string[] = [];
+    for (const accessor of data.keys) {
+      const token = await root.write("auth/token/lookup-accessor", { accessor }).catch(() => undefined);
+      const { entity_id: entity } = (token?.data ?? {}) as { entity_id?: string };
+      if (!entity) continue;
+      const { aliases } = (
+        (await root.read(`identity/entity/id/${entity}`)) as { data: { aliases: { name: string }[] } }
+      ).data;
+      if (aliases.some(({ name }) => name === unsealKeyName(org))) found.push(accessor);
+    }
+    return found;
+  }
+
+  /** Serials of the certificates of an organization that are not revoked, as the internal Vault has them. */
+  async certificates(org: string): Promise<string[]> {
+    const { root } = this.internal;
+    const { data } = (await root.list("pki/certs")) as { data: { keys: string[] } };
+    const found: string[] = [];
+    for (const serial of data.keys) {
+      const { certificate, revocation_time: revoked } = (
+        (await root.read(`pki/cert/${serial}`)) as { data: { certificate: string; revocation_time: number } }
+      ).data;
+      const names = new X509Certificate(certificate).subjectAltName ?? "";
+      if (revoked === 0 && names.includes(orgServerName(org))) found.push(serial);
+    }
+    return found;
+  }
+
+  /** Names of the parameters of an organization. */
+  async parameters(org: string): Promise<string[]> {
+    return localParameterStore(join(this.folder, "parameters")).list(`/strongroom/orgs/${org}/`);
+  }
+
+  /** The directory as the control plane gives it, verified by the key that gateways are given. */
+  async directory(): Promise<Directory> {
+    const jws = await (await this.request("GET", "/v1/directory", { token: "" })).text();
+    const key = await importSPKI(this.internal.directoryKey, "ES256");
+    const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["ES256"] });
+    if (protectedHeader.typ !== DIRECTORY_TYP) throw new Error(`typ is ${protectedHeader.typ}`);
+    return JSON.parse(new TextDecoder().decode(payload)) as Directory;
   }
 
   log(name: "agent" | "control-plane"): string {

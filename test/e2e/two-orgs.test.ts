@@ -28,7 +28,7 @@ interface Answer {
 async function call(token: string, method: string, path: string, body?: object): Promise<Answer> {
   const response = await fetch(`${platform.gateway}/v1/${path}`, {
     method,
-    headers: { authorization: `Bearer ${token}` },
+    headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
     ...(body ? { body: JSON.stringify(body) } : {}),
   });
   const text = await response.text();

@@ -60,32 +60,17 @@ export class Platform {
     const survivors = await endSurvivors(state);
     if (survivors.length > 0) progress.line(`Ended what a killed start had left: ${survivors.join(", ")}`);
     const { settled, gatewayPort, controlPlanePort } = await this.#addresses();
-    const { path: vaultBinary } = await findVault({ env, progress, signal });
     await ensureRecoveryKey(state);
-
-    const internalVault = new InternalVault({
-      state,
-      vaultBinary,
-      port: settled.internalVaultPort,
-      unsealTokenPeriodSeconds: settled.unsealTokenPeriodSeconds,
-      onEvent: progress.line,
-    });
-    const file: PlatformFile = {
+    const running: Running = {
       gateway: `http://127.0.0.1:${gatewayPort}`,
       controlPlane: `http://127.0.0.1:${controlPlanePort}`,
       identityProvider: `http://127.0.0.1:${settled.identityProviderPort}`,
-      internalVault: internalVault.address,
-      issuer: LOCAL_ISSUER,
-      state: state.path,
-      vaultBinary,
-      pid: process.pid,
+      internalVault: `http://127.0.0.1:${settled.internalVaultPort}`,
     };
-    await this.#up("internal-vault", internalVault);
-    await writeSettingFiles(file, state);
-    for (const name of SERVICES) {
-      const settings = serviceSettings(name, file, state, settled.unsealTokenPeriodSeconds);
-      await this.#up(name, new Service(name, state, settings, progress.line));
-    }
+    const service = (name: ServiceName, vaultBinary: string) => {
+      const settings = serviceSettings(name, { ...running, vaultBinary }, state, settled);
+      return this.#up(name, new Service(name, state, settings, progress.line));
+    };
     await this.#organizations(file);
     await writeJson(state.platformFile, file);
     return file;

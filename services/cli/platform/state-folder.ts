@@ -1,9 +1,9 @@
-import { link, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
-import { makeFolder, readJson, writeJson } from "../../shared/files.ts";
-import { processIdentity } from "../../shared/process/identity.ts";
+import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
 import { Failure } from "../failure.ts";
 
 const Url = Type.String({ pattern: "^http://127\\.0\\.0\\.1:[0-9]+$" });
@@ -114,58 +114,30 @@ export class StateFolder {
 
   /**
    * Takes the folder for this process alone, until the function that it gives is called. Failure `conflict`
-   * where another `strongroom up` has it. What a killed one left is taken over.
+   * where another `strongroom up` has it. The lock is SQLite's, which is the operating system's: it ends with
+   * the process that holds it, however that ends.
    */
-  async lock(): Promise<() => Promise<void>> {
-    const lock = this.at("run", "up.json");
-    const own = await processIdentity(process.pid);
-    const content = JSON.stringify({ pid: process.pid, startTime: own?.startTime });
-    const temporary = `${lock}.${process.pid}`;
-    await writeFile(temporary, content, { mode: 0o600 });
+  async lock(): Promise<() => void> {
+    const file = this.at("run", "lock");
+    const holder = this.at("run", "lock.pid");
+    // Made here for its mode.
+    await writeFile(file, "", { flag: "a", mode: 0o600 });
+    const lock = new DatabaseSync(file);
     try {
-      for (let tries = 0; tries < 5; tries++) {
-        try {
-          await link(temporary, lock);
-          return () => rm(lock, { force: true });
-        } catch (error) {
-          if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-        }
-        await this.#removeStale(lock);
-      }
-      throw new Failure("conflict", `Others are starting on ${this.path} at the same time`);
-    } finally {
-      await rm(temporary, { force: true });
-    }
-  }
-
-  /** Removes the lock if its process is dead: moved aside first, so that a lock taken meanwhile is seen. */
-  async #removeStale(lock: string): Promise<void> {
-    const seen = await readFile(lock, "utf8").catch(() => "");
-    const holder = parseHolder(seen);
-    if (holder && (await processIdentity(holder.pid))?.startTime === holder.startTime) {
+      lock.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+    } catch (error) {
+      lock.close();
+      if ((error as { errcode?: number }).errcode !== SQLITE_BUSY) throw error;
+      const pid = (await readText(holder))?.trim() ?? "unknown";
       throw new Failure(
         "conflict",
-        `A platform already runs on ${this.path} (pid ${holder.pid})`,
-        `Use it (strongroom status), stop it (kill ${holder.pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0`,
+        `A platform already runs on ${this.path} (pid ${pid})`,
+        `Use it (strongroom status), stop it (kill ${pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0`,
       );
     }
-    const aside = `${lock}.stale.${process.pid}`;
-    try {
-      await rename(lock, aside);
-      if ((await readFile(aside, "utf8")) !== seen) await link(aside, lock).catch(() => {});
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    } finally {
-      await rm(aside, { force: true });
-    }
+    await writeFileAtomic(holder, String(process.pid));
+    return () => lock.close();
   }
 }
 
-function parseHolder(text: string): { pid: number; startTime: string } | undefined {
-  try {
-    const { pid, startTime } = JSON.parse(text);
-    return Number.isInteger(pid) && typeof startTime === "string" ? { pid, startTime } : undefined;
-  } catch {
-    return undefined;
-  }
-}
+const SQLITE_BUSY = 5;

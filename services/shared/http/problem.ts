@@ -52,7 +52,7 @@ const FASTIFY_ERRORS: Record<string, { code: ErrorCode; detail: string }> = {
 
 /** Maps any error to what its caller may see of it; details of unexpected ones stay here. */
 export function toProblem(error: unknown, requestId: string): Problem {
-  const { validation, validationContext, code } = error as Partial<FastifyError>;
+  const { validation, validationContext, code } = (error ?? {}) as Partial<FastifyError>;
   if (error instanceof StrongroomError) return problem(error, requestId);
   if (validation) {
     const errors = validation.slice(0, 10).map((each) => ({

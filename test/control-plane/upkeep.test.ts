@@ -1,0 +1,259 @@
+import { createServer, type Server } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "node:tls";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { newOrgId } from "../../services/shared/org.ts";
+import type { OrgRecord } from "../../services/shared/registry/records.ts";
+import type { OrgView } from "../../services/shared/registry/views.ts";
+import { vaultClient } from "../../services/shared/vault/client.ts";
+import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { eventually, Stage } from "./stage.ts";
+
+const PERIOD_SECONDS = 6;
+const TIMEOUT_MS = 120_000;
+
+let stage: Stage;
+let acme: OrgView;
+beforeAll(async () => {
+  stage = await Stage.open({
+    vaultBinary: inject("vaultBinary"),
+    unsealTokenPeriodSeconds: PERIOD_SECONDS,
+    settings: { STRONGROOM_DRIFT_SECONDS: "1" },
+  });
+  await stage.startControlPlane();
+  stage.startAgent();
+  acme = await stage.onboard("acme");
+  await stage.writeSecret(acme, "kept");
+}, TIMEOUT_MS);
+afterAll(() => stage?.close(), TIMEOUT_MS);
+
+const edit = (change: (record: OrgRecord) => OrgRecord) => stage.registry.orgs.update(acme.id, change);
+
+const whenReadable = () =>
+  eventually("the secret is readable", () => stage.readSecret(acme).catch(() => undefined));
+
+/** Waits until the record is as wanted. */
+const whenRecord = (what: string, isSo: (record: OrgRecord) => boolean) =>
+  eventually(what, async () => {
+    const record = await stage.record(acme.id);
+    return isSo(record) ? record : undefined;
+  });
+
+test("unseal tokens are renewed while up: the same one, long after its period", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { unsealTokenAccessor } = await stage.record(acme.id);
+  await sleep(PERIOD_SECONDS * 1_500);
+  expect((await stage.record(acme.id)).unsealTokenAccessor).toBe(unsealTokenAccessor);
+  expect(await stage.unsealTokens(acme.id)).toEqual([unsealTokenAccessor]);
+  expect(await stage.readSecret(acme)).toBe("kept");
+});
+
+test("tokens that died while all was off are replaced before anything is ready", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const before = await stage.record(acme.id);
+  await stage.stopControlPlane();
+  await stage.stopAgent();
+  expect(await stage.vaults()).toEqual([]);
+  await sleep((PERIOD_SECONDS + 1) * 1_000);
+  expect(await stage.unsealTokens(acme.id)).toEqual([]);
+
+  await stage.startControlPlane();
+  const after = await stage.record(acme.id);
+  expect(after.unsealTokenAccessor).not.toBe(before.unsealTokenAccessor);
+  expect(after.restart).toBe(before.restart + 1);
+  stage.startAgent();
+  expect(await whenReadable()).toBe("kept");
+  const settled = await whenRecord(
+    "the old token is forgotten",
+    (record) => record.retiredTokenAccessors.length === 0,
+  );
+  expect(await stage.unsealTokens(acme.id)).toEqual([settled.unsealTokenAccessor]);
+});
+
+test("a token that was revoked is replaced, and the Vault restarted with the new one", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const before = await stage.record(acme.id);
+  await stage.internal.root.write("auth/token/revoke-accessor", { accessor: before.unsealTokenAccessor });
+  const after = await whenRecord("it is replaced", ({ unsealTokenAccessor, retiredTokenAccessors }) => {
+    return unsealTokenAccessor !== before.unsealTokenAccessor && retiredTokenAccessors.length === 0;
+  });
+  expect((await stage.org(acme.id)).instance?.restart).toBe(after.restart);
+  expect(await whenReadable()).toBe("kept");
+});
+
+test("a certificate is replaced after two thirds of its life, without a restart", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const before = await stage.record(acme.id);
+  const { pid } = (await stage.org(acme.id)).instance ?? {};
+  const day = 24 * 3600 * 1000;
+  await edit((record) => ({
+    ...record,
+    certificateNotBefore: new Date(Date.now() - 21 * day).toISOString(),
+    certificateNotAfter: new Date(Date.now() + 9 * day).toISOString(),
+  }));
+  const after = await whenRecord("it is replaced and the old one revoked", (record) => {
+    return (
+      record.certificateSerial !== before.certificateSerial && record.retiredCertificateSerials.length === 0
+    );
+  });
+  expect(await stage.certificates(acme.id)).toEqual([after.certificateSerial]);
+  const served = await servedSerial(acme.listen ?? "");
+  expect(served).toBe(after.certificateSerial?.replaceAll(":", "").toUpperCase());
+  expect((await stage.org(acme.id)).instance?.pid).toBe(pid);
+  expect(await stage.readSecret(acme)).toBe("kept");
+});
+
+test("other settings: the Vault is restarted with them", { timeout: TIMEOUT_MS }, async () => {
+  const before = await edit((record) => ({ ...record, settingsDigest: "of other settings" }));
+  await eventually("it runs with them", async () => {
+    const { instance } = await stage.org(acme.id);
+    return instance?.restart === before.restart + 1 && instance.state === "running" ? true : undefined;
+  });
+  expect(await whenReadable()).toBe("kept");
+});
+
+test("its port is taken while it is down: it moves, and the directory with it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { listen = "" } = await stage.record(acme.id);
+  await stage.stopAgent();
+  const intruder = await occupy(Number(listen.split(":")[1]));
+  try {
+    stage.startAgent();
+    const moved = await whenRecord("it has another address", (record) => record.listen !== listen);
+    expect(await whenReadable()).toBe("kept");
+    await eventually("the directory says so", async () => {
+      const { orgs } = await stage.directory();
+      return orgs.find(({ id }) => id === acme.id)?.address === `https://${moved.listen}` ? true : undefined;
+    });
+  } finally {
+    intruder.close();
+  }
+});
+
+test("what is wrong with an instance shows on its record, and goes when it is over", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  await stage.stopAgent();
+  const ill = await whenRecord("it is seen to be ill", ({ lastError }) => lastError !== undefined);
+  expect(ill.lastError?.message).toMatch(/^Its Vault does not/);
+  expect((await stage.org(acme.id)).lastError).toEqual(ill.lastError);
+  stage.startAgent();
+  await whenRecord("it is well", ({ lastError }) => lastError === undefined);
+});
+
+describe("differences from what it should be", () => {
+  /** As an operator who approves of it. */
+  const maintain = async () => {
+    const claims = { org: acme.id, subject: "operator", now: new Date() };
+    const jwt = await signPlatformJwt(await stage.internal.operator(), "platform-maintain", claims);
+    const endpoint = await stage.endpoint(acme.id);
+    const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
+    return vaultClient(endpoint, () => token);
+  };
+
+  test("are named on the record, not repaired, and gone once they are", { timeout: TIMEOUT_MS }, async () => {
+    expect((await stage.record(acme.id)).drift).toBeUndefined();
+    await (await maintain()).write("sys/policies/acl/back-door", {
+      policy: 'path "secret/*" { capabilities = ["read"] }',
+    });
+    const { drift } = await whenRecord("it is seen", (record) => record.drift !== undefined);
+    expect(drift?.join()).toContain("back-door");
+    expect((await stage.org(acme.id)).drift).toEqual(drift);
+    await (await maintain()).delete("sys/policies/acl/back-door");
+    await whenRecord("it is gone", (record) => record.drift === undefined);
+  });
+});
+
+test("an issuer with other settings: records and directory follow", { timeout: TIMEOUT_MS }, async () => {
+  const jwksUri = "http://127.0.0.1:9/elsewhere";
+  await edit((record) => ({ ...record, issuer: { ...record.issuer, jwksUri } }));
+  const { issuer } = await whenRecord("it follows", ({ issuer }) => issuer.jwksUri !== jwksUri);
+  expect(issuer).toEqual(stage.issuer.issuer);
+});
+
+test("the internal Vault not to be had: said once a pass at most, and all goes on when it is back", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  await stage.startControlPlaneAnew({ STRONGROOM_INTERNAL_VAULT_ADDR: "http://127.0.0.1:9" });
+  const { length: before } = stage.log("control-plane");
+  await sleep(3_000);
+  const lines = stage.log("control-plane").slice(before).trim().split("\n");
+  expect(lines.length).toBeLessThan(8);
+  expect((await stage.request("GET", "/v1/ready")).status).toBe(503);
+  expect((await stage.request("GET", "/v1/health")).status).toBe(200);
+  const answer = await stage.request("GET", `/v1/orgs/${newOrgId()}`);
+  expect(answer.status).toBe(503);
+  expect(await answer.json()).toMatchObject({ code: "internal_vault_unavailable", retry: true });
+  expect((await stage.request("GET", "/v1/directory")).status).toBe(503);
+  await stage.stopControlPlane();
+  await stage.startControlPlane();
+  expect(await whenReadable()).toBe("kept");
+});
+
+test("stopped, it ends by itself and at once, its Vaults go on", { timeout: TIMEOUT_MS }, async () => {
+  const begun = Date.now();
+  expect(await stage.stopControlPlane()).toBe(0);
+  expect(Date.now() - begun).toBeLessThan(5_000);
+  expect(await stage.readSecret(acme)).toBe("kept");
+  await stage.startControlPlane();
+});
+
+describe("a record that contradicts its storage", () => {
+  test("a ready organization rolled back to initializing: quarantined, its secret readable", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const { orgs: before } = await stage.directory();
+    const { pid } = (await stage.org(acme.id)).instance ?? {};
+    await edit(({ readyAt: _, clusterId: __, listen: ___, unsealTokenAccessor: ____, ...record }) => ({
+      ...record,
+      state: "initializing",
+    }));
+    const { lastError } = await whenRecord("it is quarantined", ({ state }) => state === "quarantined");
+    expect(lastError?.message).toContain("marker of a live organization");
+    await sleep(2_500);
+    expect((await stage.org(acme.id)).instance?.pid).toBe(pid);
+    expect((await stage.directory()).orgs).toEqual(before);
+    const [entry] = before;
+    await edit((record) => ({ ...record, listen: entry?.address.replace("https://", "") ?? "" }));
+    expect(await stage.readSecret(acme)).toBe("kept");
+  });
+
+  test("it stays so after a restart, and can be deleted by an operator", {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    await stage.stopControlPlane();
+    await stage.startControlPlane();
+    expect((await stage.org(acme.id)).state).toBe("quarantined");
+    expect((await stage.request("DELETE", `/v1/orgs/${acme.id}`)).status).toBe(202);
+    await whenRecord("it is deleted", ({ state }) => state === "deleted");
+    expect(await stage.vaults()).toEqual([]);
+  });
+});
+
+async function servedSerial(listen: string): Promise<string> {
+  const [host, port] = listen.split(":");
+  const socket = connect({ host, port: Number(port), rejectUnauthorized: false });
+  const serial = await new Promise<string>((resolve, reject) => {
+    socket
+      .once("secureConnect", () => resolve(socket.getPeerCertificate().serialNumber))
+      .once("error", reject);
+  });
+  socket.destroy();
+  return serial;
+}
+
+async function occupy(port: number): Promise<Server> {
+  return eventually(
+    "the port is free",
+    () =>
+      new Promise<Server | undefined>((resolve) => {
+        const server = createServer((socket) => socket.destroy());
+        server.once("error", () => resolve(undefined)).listen(port, "127.0.0.1", () => resolve(server));
+      }),
+  );
+}
