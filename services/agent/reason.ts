@@ -14,11 +14,11 @@ export function exitReason(log: string): string | undefined {
   return tidy(plain.length > 0 ? plain.join(" ") : lastComplaint(lines));
 }
 
-/** Why a Vault server that answers is sealed: its last complaint about that since it was last unsealed. */
+/** Why a Vault server that answers is sealed: its last complaint about unsealing since it was last unsealed. */
 export function sealedReason(log: string): string | undefined {
   const lines = log.split("\n");
   const since = lines.slice(lines.findLastIndex((line) => /vault is unsealed/.test(line)) + 1);
-  return tidy(lastComplaint(since.filter((line) => /seal/i.test(line))));
+  return tidy(lastComplaint(since.filter((line) => /(?<!post-)unseal/.test(line))));
 }
 
 /** Vault's description of itself at a start that went well, and its own headings. */

@@ -46,6 +46,7 @@ export class VaultProcess {
   #spec: InstanceSpec;
   /** The spec by which the next process to start was prepared. */
   #prepared: InstanceSpec;
+  /** The counters by which the process runs, or was last tried to be started. */
   #inForce: { restart: number; reload: number };
   readonly #startsBefore: number;
   #answered = false;
@@ -132,6 +133,7 @@ export class VaultProcess {
   async #prepare(): Promise<Launch> {
     const spec = this.#spec;
     const { dir, config } = this.#folder;
+    this.#inForce = spec;
     await claimStorage(spec, this.#folder);
     const secrets = await resolveSecrets(spec, dir, this.#options.parameters);
     await writeConfig(spec, this.#folder);
@@ -166,9 +168,8 @@ export class VaultProcess {
     if (await this.#supervisor.signal("SIGHUP")) this.#inForce = { ...this.#inForce, reload: spec.reload };
   }
 
-  #onProcess({ state, pid, starts, reason }: ChildState): void {
+  #onProcess({ state, pid, reason }: ChildState): void {
     const running = state === "running";
-    if (running && starts > 0) this.#inForce = this.#prepared;
     if (state === "backoff") this.#setError(reason);
     if (!running || pid !== this.#pid) this.#forget();
     if (pid !== undefined && pid !== this.#pid) {

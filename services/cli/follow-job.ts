@@ -1,7 +1,8 @@
+import { duration } from "../shared/progress.ts";
 import type { Job } from "../shared/registry/records.ts";
 import type { ControlPlane } from "./client.ts";
 import { Failure } from "./failure.ts";
-import { duration, type Output } from "./output.ts";
+import type { Output } from "./output.ts";
 
 const DOING: Record<Job["kind"], string> = { create: "Onboarding", delete: "Deleting" };
 
@@ -14,10 +15,11 @@ export async function followJob(
   job: Job,
   name: string,
   out: Output,
+  signal?: AbortSignal,
 ): Promise<Job> {
   out.note(`${DOING[job.kind]} ${out.style("bold", name)} (job ${job.id})`);
   const begun = new Map<string, number>();
-  for await (const { step, state, at } of controlPlane.jobEvents(job.id)) {
+  for await (const { step, state, at } of controlPlane.jobEvents(job.id, signal)) {
     const now = Date.parse(at);
     if (!step) {
       if (state === "undoing") out.note("  A step failed; undoing what was done");

@@ -55,8 +55,3 @@ export function table(heading: string[], rows: string[][]): string[] {
       .trimEnd(),
   );
 }
-
-/** Milliseconds as a person reads them: `0.4 s`, `12.3 s`, `3 min`. */
-export function duration(ms: number): string {
-  return ms < 120_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 60_000)} min`;
-}

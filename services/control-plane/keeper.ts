@@ -14,12 +14,15 @@ import { instanceSpec, orgClient, orgVaultSettings, type Platform } from "./plat
 const LOOK_TIMEOUT_MS = 2_000;
 const RENEW_CERTIFICATE_AFTER = 2 / 3;
 const RENEW_TOKEN_BELOW = 3 / 4;
-const REPLACE_TOKEN_BELOW = 1 / 2;
+const REPLACE_AT_START_BELOW = 1 / 2;
 
 /** Keeps single organizations that are ready in order. */
 export interface Keeper {
-  /** Repairs what can be repaired without an approval, and puts the rest on the organization's record. */
-  keep(record: OrgRecord): Promise<void>;
+  /**
+   * Repairs what can be repaired without an approval, and puts the rest on the organization's record.
+   * `isStart`: no instance may have been started yet since the platform was.
+   */
+  keep(record: OrgRecord, isStart: boolean): Promise<void>;
   /** Puts what is wrong with an organization on its record; undefined: nothing is. */
   report(record: OrgRecord, problem: string | undefined): Promise<void>;
   /** The shortest period of the unseal tokens seen, in milliseconds. */
@@ -32,11 +35,11 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   const compared = new Map<string, number>();
   let shortestPeriodMs = Number.POSITIVE_INFINITY;
 
-  async function keep(found: OrgRecord): Promise<void> {
+  async function keep(found: OrgRecord, isStart: boolean): Promise<void> {
     let record = found;
     try {
       record = await keepIssuer(record);
-      record = await keepUnsealToken(record);
+      record = await keepUnsealToken(record, isStart);
       record = await keepCertificate(record);
       const status = await runtime.observe(record.id);
       record = await keepAddress(record, status);
@@ -63,16 +66,20 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     return registry.orgs.update(record.id, (current) => ({ ...current, issuer }));
   }
 
-  async function keepUnsealToken(record: OrgRecord): Promise<OrgRecord> {
+  async function keepUnsealToken(record: OrgRecord, isStart: boolean): Promise<OrgRecord> {
     const { id, unsealTokenAccessor: accessor, pendingTokenAccessor } = record;
-    const token = accessor && !pendingTokenAccessor ? await lookupAccessor(vault, accessor) : undefined;
-    if (!accessor || !token || token.ttl < token.period * REPLACE_TOKEN_BELOW) {
-      log.warn({ org: id, secondsLeft: token?.ttl ?? 0 }, "the unseal token is replaced");
-      return replaceUnsealToken(platform, id);
-    }
+    if (accessor && !pendingTokenAccessor && (await isTokenGood(accessor, isStart))) return record;
+    log.warn({ org: id }, "the unseal token is replaced");
+    return replaceUnsealToken(platform, id);
+  }
+
+  /** Whether a token is alive and will stay so; renews it where it is time to. */
+  async function isTokenGood(accessor: string, isStart: boolean): Promise<boolean> {
+    const token = await lookupAccessor(vault, accessor);
+    if (!token || (isStart && token.ttl < token.period * REPLACE_AT_START_BELOW)) return false;
     shortestPeriodMs = Math.min(shortestPeriodMs, token.period * 1000);
-    if (token.ttl < token.period * RENEW_TOKEN_BELOW) await renewAccessor(vault, accessor);
-    return record;
+    if (token.ttl >= token.period * RENEW_TOKEN_BELOW) return true;
+    return (await renewAccessor(vault, accessor)) !== undefined;
   }
 
   async function keepCertificate(record: OrgRecord): Promise<OrgRecord> {

@@ -30,7 +30,7 @@ export async function requestCreation(
   body: CreateOrg,
   caller: Caller,
 ): Promise<JobRecord> {
-  const { registry, now } = platform;
+  const { registry, now, seam } = platform;
   const key =
     caller.idempotencyKey === undefined ? undefined : idempotencyKey(caller.subject, caller.idempotencyKey);
   const digest = sha256(JSON.stringify([body.name, body.claim, body.issuer, body.recoveryPgpKeys]));
@@ -52,7 +52,9 @@ export async function requestCreation(
     return requestCreation(platform, engine, body, caller);
   }
   try {
+    await seam("reserve:before");
     await step.do(job);
+    await seam("reserve:after");
   } catch (error) {
     await step.undo?.(job);
     if (key) await registry.idempotency.remove(key);

@@ -79,7 +79,7 @@ async function begin(engine: Engine, upkeep: Upkeep, log: Logger, signal: AbortS
   for (; !signal.aborted; await sleep(RETRY_MS)) {
     try {
       await engine.resume();
-      await upkeep.pass();
+      await upkeep.first();
       upkeep.start();
       return;
     } catch (err) {

@@ -19,9 +19,12 @@ export interface UpkeepOptions {
 
 /** Looks after all organizations, again and again. */
 export interface Upkeep {
-  /** One look at everything. What fails for one organization shows on its record and stops no other's. */
-  pass(): Promise<void>;
-  /** Passes at intervals until stopped. */
+  /**
+   * The first look at everything, before any instance is started. What fails for one organization shows on
+   * its record and stops no other's.
+   */
+  first(): Promise<void>;
+  /** Looks again at intervals until stopped. */
   start(): void;
   stop(): Promise<void>;
 }
@@ -38,21 +41,21 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   const stopping = new AbortController();
   let passing: Promise<void> = Promise.resolve();
 
-  async function pass(): Promise<void> {
+  async function pass(isStart: boolean): Promise<void> {
     engine.retry();
     const records = await allOrgs(registry);
     const work = records.values();
     const worker = async () => {
-      for (const record of work) await lookAfter(record);
+      for (const record of work) await lookAfter(record, isStart);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     await directory.publish();
   }
 
-  async function lookAfter(record: OrgRecord): Promise<void> {
+  async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {
     if (locks.isHeld(record.id)) return;
     try {
-      if (record.state === "ready") await locks.run(record.id, () => keepIfReady(record.id));
+      if (record.state === "ready") await locks.run(record.id, () => keepIfReady(record.id, isStart));
       if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
     } catch (error) {
       if (error instanceof StrongroomError && error.code === "quarantined") return;
@@ -61,9 +64,9 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   }
 
   /** What was read before the lock was had may be over. */
-  async function keepIfReady(id: string): Promise<void> {
+  async function keepIfReady(id: string, isStart: boolean): Promise<void> {
     const record = await orgRecord(platform, id);
-    if (record.state === "ready") await keeper.keep(record);
+    if (record.state === "ready") await keeper.keep(record, isStart);
   }
 
   /** Nobody is onboarding it: was it ready once, and is its record an old one? */
@@ -80,12 +83,12 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
       const wait = Math.min(options.intervalMs, keeper.shortestPeriodMs() / PASSES_PER_PERIOD);
       await sleep(Math.max(wait, MIN_INTERVAL_MS), undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      await pass().catch((err) => log.error({ err }, "a pass over the organizations failed"));
+      await pass(false).catch((err) => log.error({ err }, "a pass over the organizations failed"));
     }
   }
 
   return {
-    pass,
+    first: () => pass(true),
     start() {
       passing = forever();
     },

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { LightMyRequestResponse } from "fastify";
+import { canonicalPath, encodePath } from "./canonical-path.ts";
 
 /** A request with the verb LIST, as the GET that means the same. */
 export interface ListRequest {
@@ -37,9 +38,18 @@ export function parseList(packet: Buffer): ListRequest | undefined {
   }
   if (typeof headers.host !== "string" || headers["transfer-encoding"] !== undefined) return undefined;
   if ((headers["content-length"] ?? "0") !== "0") return undefined;
-  const [path, query, ...more] = target.split("?");
-  if (more.length > 0 || (query !== undefined && query !== "list=true")) return undefined;
-  return { url: `${path}?list=true`, headers };
+  const url = listUrl(target);
+  return url === undefined ? undefined : { url, headers };
+}
+
+/** The target as a GET; only a canonical one, since the way through the application would make it one. */
+function listUrl(target: string): string | undefined {
+  try {
+    const { segments, folder, query = "list=true" } = canonicalPath(target);
+    return query === "list=true" ? `${encodePath(segments)}${folder ? "/" : ""}?${query}` : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Writes an injected answer to the connection that asked, and closes it: its parser has given up. */

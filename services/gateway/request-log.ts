@@ -1,3 +1,4 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Server } from "../shared/http/server.ts";
@@ -32,11 +33,17 @@ declare module "fastify" {
   }
 }
 
-/** Logs one line a request: nothing of its path but the route, of its caller but a digest, of its token nothing. */
+/** The status logged for a caller that went away before its answer began, as others log it too. */
+const CALLER_GONE = 499;
+
+/**
+ * Logs one line a request, when it has ended in whatever way: nothing of its path but the route, of its
+ * caller but a digest, of its token nothing.
+ */
 export function registerRequestLog(app: Server, logger: Logger): void {
   app.decorateRequest("trace");
   app.decorateRequest("pass");
-  app.addHook("onRequest", (request, _reply, done) => {
+  app.addHook("onRequest", (request, reply, done) => {
     request.trace = {
       began: performance.now(),
       route: undefined,
@@ -46,25 +53,27 @@ export function registerRequestLog(app: Server, logger: Logger): void {
       answeredAt: undefined,
       error: undefined,
     };
+    // Fastify's onResponse does not come where a connection breaks.
+    reply.raw.once("close", () => logRequest(logger, request, reply));
     done();
   });
-  app.addHook("onResponse", (request, reply, done) => {
-    const { began, route, org, subject, sentAt, answeredAt, error } = request.trace;
-    const line = {
-      requestId: request.id,
-      org,
-      subject,
-      method: request.method,
-      route,
-      status: reply.raw.statusCode,
-      ...(error !== undefined && describe(error)),
-      ms: round(performance.now() - began),
-      upstreamMs: sentAt && answeredAt ? round(answeredAt - sentAt) : undefined,
-    };
-    if (line.status === 500) logger.error({ ...line, err: error }, "request");
-    else logger.info(line, "request");
-    done();
-  });
+}
+
+function logRequest(logger: Logger, request: FastifyRequest, { raw }: FastifyReply): void {
+  const { began, route, org, subject, sentAt, answeredAt, error } = request.trace;
+  const line = {
+    requestId: request.id,
+    org,
+    subject,
+    method: request.method,
+    route,
+    status: raw.headersSent ? raw.statusCode : CALLER_GONE,
+    ...(error !== undefined ? describe(error) : !raw.writableFinished && { reason: "caller_gone" }),
+    ms: round(performance.now() - began),
+    upstreamMs: sentAt && answeredAt ? round(answeredAt - sentAt) : undefined,
+  };
+  if (line.status === 500) logger.error({ ...line, err: error }, "request");
+  else logger.info(line, "request");
 }
 
 /** `reason` is of a closed set; `cause` says what went wrong on the way to a Vault. */

@@ -176,6 +176,11 @@ test("a missing parameter is said, and mended without a change of the spec", asy
   await platform.parameters.put("/p/token", new Secret("there now"));
   const running = await platform.whenRunning(spec.org);
   expect(running).not.toHaveProperty("lastError");
+
+  await platform.parameters.delete("/p/token");
+  await platform.runtime.publish({ ...spec, restart: 1 });
+  const again = await platform.runtime.waitFor(spec.org, ({ state }) => state === "backoff", 10_000);
+  expect(again).toMatchObject({ restart: 1, lastError: "the parameter /p/token is missing" });
 });
 
 test("a Vault that cannot start says so in its own words, and is tried less and less often", async () => {

@@ -95,18 +95,26 @@ test("a stranger that was given a Vault's pid lives", async () => {
   process.kill(pid, "SIGKILL");
   await until(() => !isAlive(pid));
 
-  // The same program and the same name, even the same start time in one of the two rounds.
-  const stranger = spawn(
-    platform.vaultBinary,
-    ["server", "-dev", "-dev-no-store-token", "-dev-listen-address=127.0.0.1:0"],
-    {
-      env: { HOME: platform.folder },
-      stdio: "ignore",
-    },
-  );
+  const config = `-config=${join(platform.instances, spec.org, "1", "vault.json")}`;
+  const strangers = [
+    spawn(
+      platform.vaultBinary,
+      ["server", "-dev", "-dev-no-store-token", "-dev-listen-address=127.0.0.1:0"],
+      {
+        env: { HOME: platform.folder },
+        stdio: "ignore",
+      },
+    ),
+    spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", "--", config], { stdio: "ignore" }),
+  ] as const;
   try {
-    const identity = await processIdentity(stranger.pid ?? 0);
-    for (const startTime of [record.startTime, identity?.startTime]) {
+    // The same name and even the same start time, or the same path on the command line: never all of them.
+    const identity = await processIdentity(strangers[0].pid ?? 0);
+    for (const [stranger, startTime] of [
+      [strangers[0], record.startTime],
+      [strangers[0], identity?.startTime],
+      [strangers[1], record.startTime],
+    ] as const) {
       await writeFile(recordOf(spec.org), JSON.stringify({ ...record, pid: stranger.pid, startTime }));
       const agent = platform.agentProcess();
       const running = await platform.whenRunning(
@@ -116,12 +124,16 @@ test("a stranger that was given a Vault's pid lives", async () => {
       expect(running.pid).not.toBe(stranger.pid);
       expect(await endAgent(agent)).toBe(0);
       expect(isAlive(running.pid)).toBe(false);
-      expect(stranger.exitCode ?? stranger.signalCode).toBeNull();
+      for (const each of strangers) expect(each.exitCode ?? each.signalCode).toBeNull();
     }
   } finally {
-    const exit = once(stranger, "exit");
-    stranger.kill("SIGKILL");
-    await exit;
+    await Promise.all(
+      strangers.map((each) => {
+        const exit = once(each, "exit");
+        each.kill("SIGKILL");
+        return exit;
+      }),
+    );
   }
 });
 

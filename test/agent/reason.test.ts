@@ -54,7 +54,7 @@ test("nothing to say is undefined", () => {
 
 test("why it is sealed is the last complaint about that since it was unsealed", () => {
   const complaint = `{"@level":"warn","@message":"failed to unseal core","error":"Code: 403"}`;
-  const others = `{"@level":"warn","@message":"something else"}\n{"@level":"info","@message":"seal generation"}`;
+  const others = `{"@level":"error","@message":"seal backend is completely unhealthy"}\n{"@level":"warn","@message":"post-unseal upgrade failed"}`;
   expect(sealedReason(`${complaint}\n${others}`)).toBe("failed to unseal core: Code: 403");
   expect(
     sealedReason(`${complaint}\n{"@level":"info","@message":"vault is unsealed"}\n${others}`),

@@ -18,12 +18,11 @@ let vault: InternalVault;
 let events: string[];
 const never = new AbortController().signal;
 
-const make = async (period = 60) =>
+const make = async () =>
   new InternalVault({
     state,
     vaultBinary: inject("vaultBinary"),
-    port: await freePort(),
-    unsealTokenPeriodSeconds: period,
+    settled: { internalVaultPort: await freePort(), unsealTokenPeriodSeconds: 60 },
     onEvent: (text) => events.push(text),
   });
 const text = async (...names: string[]) => (await readFile(state.at(...names), "utf8")).trim();

@@ -1,7 +1,7 @@
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
 import { Failure } from "../../services/cli/failure.ts";
-import { duration, Output, table } from "../../services/cli/output.ts";
+import { Output, table } from "../../services/cli/output.ts";
 
 function recorded() {
   const texts = { stdout: "", stderr: "" };
@@ -46,14 +46,4 @@ test("columns are as wide as their widest cell, without space at the end", () =>
       ],
     ),
   ).toEqual(["NAME              X", "acme-corporation", "b                 1"]);
-});
-
-test("durations", () => {
-  expect([0, 49, 1234, 60_000, 600_000].map(duration)).toEqual([
-    "0.0 s",
-    "0.0 s",
-    "1.2 s",
-    "60.0 s",
-    "10 min",
-  ]);
 });

@@ -59,7 +59,9 @@ test("a killed holder has it no more", async () => {
     setInterval(() => {}, 1000);`;
   const holder = spawn(process.execPath, ["--input-type=module", "-e", script]);
   await once(holder.stdout, "data");
-  await expect(state.lock()).rejects.toMatchObject({ message: expect.stringContaining(`(pid ${holder.pid})`) });
+  await expect(state.lock()).rejects.toMatchObject({
+    message: expect.stringContaining(`(pid ${holder.pid})`),
+  });
   holder.kill("SIGKILL");
   await once(holder, "exit");
   (await state.lock())();

@@ -1,16 +1,25 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { maintainLogin } from "../../services/cli/platform/maintain.ts";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { makeFolder } from "../../services/shared/files.ts";
 import { instanceFolder } from "../../services/shared/process/instance-folders.ts";
-import { type Platform, type PlatformOptions, spawnUp, startPlatform } from "../harness/platform.ts";
+import type { OrgView } from "../../services/shared/registry/views.ts";
+import {
+  LAUNCHER,
+  type Platform,
+  type PlatformOptions,
+  spawnUp,
+  startPlatform,
+} from "../harness/platform.ts";
 
 let state: StateFolder;
 
@@ -54,7 +63,7 @@ test("stopped and started again, every secret is still there and nothing was lef
   expect(await state.platform()).toBeUndefined();
 
   const second = await start();
-  expect(second.stderr()).toContain("all unsealed");
+  expect(second.stderr()).toContain("1 unsealed");
   expect(await read(second)).toEqual({ status: 200, data: { value: "kept" } });
   await second.stop();
   expect(processes()).toEqual([]);
@@ -141,16 +150,6 @@ test("a taken port is said before anything starts, with the option that takes an
   }
 });
 
-test("a second one on the same folder is refused, and the first goes on", async () => {
-  const platform = await start();
-  const { child, stderr, ended } = spawnUp(state.path);
-  await ended;
-  expect(child.exitCode).toBe(4);
-  expect(stderr()).toContain(`A platform already runs on ${state.path} (pid ${platform.pid})`);
-  expect((await fetch(`${platform.gateway}/v1/sys/health`)).status).toBe(200);
-  await platform.stop();
-});
-
 test("Ctrl-C, which a terminal sends to all of its processes, ends everything in order, with status 0", async () => {
   const { child, stderr, ended } = spawnUp(state.path, {}, { detached: true });
   await expect.poll(() => state.platform(), { timeout: 60_000 }).toBeDefined();
@@ -186,31 +185,79 @@ test("a second Ctrl-C kills what is left", async () => {
   expect(processes()).toEqual([]);
 });
 
-test("an org's killed Vault is back with its secrets within seconds", async () => {
-  const platform = await start();
-  const acme = await platform.createOrg("acme", "org_acme");
-  await write(platform, "kept");
-  process.kill((await platform.client.org(acme.id)).instance?.pid ?? 0, "SIGKILL");
-  await expect.poll(() => read(platform), { timeout: 5_000, interval: 50 }).toMatchObject({ status: 200 });
-  await platform.stop();
+describe("one that runs", () => {
+  let folder: string;
+  let platform: Platform;
+  let acme: OrgView;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "strongroom-e2e-"));
+    platform = await startPlatform({ stateDir: folder });
+    acme = await platform.createOrg("acme", "org_acme");
+  });
+  afterAll(async () => {
+    await platform?.stop();
+    await rm(folder, { recursive: true, maxRetries: 5 });
+  });
+
+  test("refuses a second one on its folder, and goes on", async () => {
+    const { child, stderr, ended } = spawnUp(folder);
+    await ended;
+    expect(child.exitCode).toBe(4);
+    expect(stderr()).toContain(`A platform already runs on ${folder} (pid ${platform.pid})`);
+    expect((await fetch(`${platform.gateway}/v1/sys/health`)).status).toBe(200);
+  });
+
+  test("has an org's killed Vault back with its secrets within seconds", async () => {
+    await write(platform, "kept");
+    process.kill((await platform.client.org(acme.id)).instance?.pid ?? 0, "SIGKILL");
+    await expect.poll(() => read(platform), { timeout: 5_000, interval: 50 }).toMatchObject({ status: 200 });
+  });
+
+  test("with the internal Vault down, serves on; once it is back, all is as before", async () => {
+    await write(platform, "kept");
+    const { instance } = await platform.client.org(acme.id);
+    const internal = await platform.servicePid("internal-vault");
+    process.kill(internal, "SIGSTOP");
+    const until = Date.now() + 5_000;
+    while (Date.now() < until) {
+      expect(await read(platform)).toEqual({ status: 200, data: { value: "kept" } });
+      await sleep(250);
+    }
+    await write(platform, "changed");
+    process.kill(internal, "SIGKILL");
+    await expect.poll(platform.stderr, { timeout: 15_000 }).toContain("internal Vault: unsealed again");
+    await platform.createOrg("globex", "org_globex");
+    expect(await read(platform)).toEqual({ status: 200, data: { value: "changed" } });
+    expect((await platform.client.org(acme.id)).instance?.pid).toBe(instance?.pid);
+  });
+
+  test("lets its operator repair what was changed in an org's Vault", async () => {
+    const hands = await maintainLogin(platform, acme);
+    await hands.write("sys/policies/acl/stranger", { policy: 'path "secret/*" { capabilities = ["read"] }' });
+    await hands.delete("sys/policies/acl/writer");
+    const strongroom = async (...args: string[]) =>
+      promisify(execFile)(process.execPath, [LAUNCHER, ...args, "--state", folder], { encoding: "utf8" });
+    const first = await strongroom("org", "repair", "acme", "--json");
+    expect(JSON.parse(first.stdout).left).toEqual([]);
+    expect(JSON.parse(first.stdout).repaired).toContain("sys/policies/acl/stranger should not be there");
+    expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+    await write(platform, "kept");
+  });
 });
 
-test("with the internal Vault down, orgs and gateway serve on; once it is back, all is as before", async () => {
-  const platform = await start();
-  const acme = await platform.createOrg("acme", "org_acme");
-  await write(platform, "kept");
-  const internal = await platform.servicePid("internal-vault");
-  process.kill(internal, "SIGSTOP");
-  const until = Date.now() + 5_000;
-  while (Date.now() < until) {
-    expect(await read(platform)).toEqual({ status: 200, data: { value: "kept" } });
-    await sleep(250);
-  }
-  await write(platform, "changed");
-  process.kill(internal, "SIGKILL");
-  await expect.poll(platform.stderr, { timeout: 15_000 }).toContain("internal Vault: unsealed again");
-  await platform.createOrg("globex", "org_globex");
-  expect(await read(platform)).toEqual({ status: 200, data: { value: "changed" } });
-  expect((await platform.client.org(acme.id)).instance?.starts).toBe(1);
-  await platform.stop();
+test("the demo shows the main job, and ends at Ctrl-C", async () => {
+  const { child, stderr, ended } = spawnUp(state.path, {}, { demo: true });
+  await expect.poll(stderr, { timeout: 90_000 }).toContain("Ctrl-C stops everything");
+  const text = stderr();
+  expect(text).toMatch(/Onboarding acme.*revoke-root.*acme has a Vault of its own.*Onboarding globex/s);
+  expect(text).toMatch(/acme writes.*?POST .* 200 {2}\{"version":1\}/s);
+  expect(text).toMatch(/acme reads.*?GET .* 200 {2}\{"password":"s3cret"\}/s);
+  expect(text).toMatch(/globex asks.*?GET .* 404 /s);
+  expect(text).toMatch(/straight to acme's Vault.*?400 .*org_id/s);
+  expect(text).toMatch(/kill -9 \d+/);
+  child.kill("SIGINT");
+  await ended;
+  expect(child.exitCode).toBe(0);
+  expect(processes()).toEqual([]);
 });

@@ -115,7 +115,11 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 }
 
 /** Starts `strongroom up` and does not wait. */
-export function spawnUp(state: string, options: PlatformOptions = {}, { detached = false } = {}) {
+export function spawnUp(
+  state: string,
+  options: PlatformOptions = {},
+  { detached = false, demo = false } = {},
+) {
   const { gatewayPort = 0, controlPlanePort = 0, unsealTokenPeriodSeconds: period } = options;
   const args = [
     "up",
@@ -126,9 +130,10 @@ export function spawnUp(state: string, options: PlatformOptions = {}, { detached
     "--control-plane-port",
     `${controlPlanePort}`,
   ];
+  if (demo) args.push("--demo");
   if (period) args.push("--unseal-token-period", `${period}s`);
   const child = spawn(process.execPath, [LAUNCHER, ...args], {
-    env: { PATH: process.env.PATH ?? "", HOME: state, VAULT_BIN: inject("vaultBinary") },
+    env: { PATH: process.env.PATH ?? "", HOME: process.env.HOME ?? state, VAULT_BIN: inject("vaultBinary") },
     detached,
     stdio: ["ignore", "ignore", "pipe"],
   });

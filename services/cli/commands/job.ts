@@ -1,5 +1,5 @@
+import { duration } from "../../shared/progress.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
-import { duration } from "../output.ts";
 import type { Session } from "../session.ts";
 
 /** `strongroom job <job>`: its steps so far and from now on, until its end. */

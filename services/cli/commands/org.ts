@@ -1,10 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
+import { duration } from "../../shared/progress.ts";
 import type { OrgView } from "../../shared/registry/views.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
-import { duration, table } from "../output.ts";
+import { table } from "../output.ts";
 import type { Session } from "../session.ts";
 
 const GONE = ["deleted", "failed"];

@@ -1,6 +1,5 @@
-import { createProgress } from "../../shared/progress.ts";
-import { EXIT_STATUS } from "../failure.ts";
-import { duration } from "../output.ts";
+import { createProgress, duration } from "../../shared/progress.ts";
+import { asFailure, EXIT_STATUS } from "../failure.ts";
 import { Platform } from "../platform/platform.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
@@ -41,7 +40,10 @@ export async function up(session: Session, _: string[], options: UpOptions): Pro
     report(session, file, performance.now() - begun);
     if (options.demo) {
       const { demo } = await import("../platform/demo.ts");
-      await demo(session, file, interrupt.signal);
+      await demo(session, file, interrupt.signal).catch((error: unknown) => {
+        // The platform itself is well: it stays up to be looked at.
+        if (!interrupt.signal.aborted) out.failure(asFailure(error));
+      });
     } else out.note("Ctrl-C stops it.");
     await aborted(interrupt.signal);
   } catch (error) {

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { orgServerName } from "../../shared/org.ts";
+import { duration } from "../../shared/progress.ts";
 import type { OrgView } from "../../shared/registry/views.ts";
 import type { Secret } from "../../shared/secret.ts";
 import { VaultError } from "../../shared/vault/client.ts";
@@ -8,7 +9,7 @@ import { ControlPlane } from "../client.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { mintTenantToken } from "../identity-provider.ts";
-import { duration, type Output } from "../output.ts";
+import type { Output } from "../output.ts";
 import { operatorTokens, type Session } from "../session.ts";
 import type { PlatformFile } from "./state-folder.ts";
 
@@ -33,15 +34,21 @@ export async function demo({ out }: Session, platform: PlatformFile, signal: Abo
   for (const name of ["acme", "globex"]) {
     signal.throwIfAborted();
     out.note();
-    await onboard(controlPlane, platform, name, out);
+    await onboard(controlPlane, platform, name, out, signal);
   }
   await show(controlPlane, platform, out);
 }
 
-async function onboard(controlPlane: ControlPlane, platform: PlatformFile, name: string, out: Output) {
+async function onboard(
+  controlPlane: ControlPlane,
+  platform: PlatformFile,
+  name: string,
+  out: Output,
+  signal: AbortSignal,
+): Promise<void> {
   const job = await controlPlane.createOrg({ name, claim: `org_${name}` });
-  const ended = await followJob(controlPlane, job, name, out);
-  await whenServed(platform, `org_${name}`);
+  const ended = await followJob(controlPlane, job, name, out, signal);
+  await whenServed(platform, `org_${name}`, { signal });
   out.note(`${name} has a Vault of its own after ${duration(jobDuration(ended))}`);
 }
 

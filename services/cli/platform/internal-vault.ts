@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { rename, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
@@ -9,11 +8,10 @@ import { Secret } from "../../shared/secret.ts";
 import { type VaultClient, VaultUnreachableError, vaultClient } from "../../shared/vault/client.ts";
 import { health } from "../../shared/vault/health.ts";
 import { initializeShamir, sealStatus, unseal } from "../../shared/vault/init.ts";
-import { bootstrapInternalVault } from "../../shared/vault/internal-vault.ts";
 import { internalServerConfig } from "../../shared/vault/server-config.ts";
-import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
 import { Failure } from "../failure.ts";
-import type { StateFolder } from "./state-folder.ts";
+import { bootstrap, rootTokenFile } from "./bootstrap.ts";
+import type { Settled, StateFolder } from "./state-folder.ts";
 
 const START_MS = 30_000;
 const STARTS_AT_MOST = 4;
@@ -24,14 +22,11 @@ const POLL_MS = 50;
 const WATCH_MS = 500;
 const AUDIT_CHECK_MS = 60_000;
 const AUDIT_LIMITS = { bytes: 20 * 1024 * 1024, keep: 5 };
-const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;
 
 export interface InternalVaultOptions {
   state: StateFolder;
   vaultBinary: string;
-  port: number;
-  /** Takes effect while the folder is new. */
-  unsealTokenPeriodSeconds: number;
+  settled: Pick<Settled, "internalVaultPort" | "unsealTokenPeriodSeconds">;
   /** Told of each thing worth a line. */
   onEvent(text: string): void;
 }
@@ -52,10 +47,10 @@ export class InternalVault {
   #watch: Promise<void> = Promise.resolve();
 
   constructor(options: InternalVaultOptions) {
-    const { state, vaultBinary, port } = options;
+    const { state, vaultBinary, settled } = options;
     const config = state.at("internal-vault", "vault.json");
     this.#options = options;
-    this.address = `http://127.0.0.1:${port}`;
+    this.address = `http://127.0.0.1:${settled.internalVaultPort}`;
     this.#open = vaultClient({ address: this.address }, undefined, INIT_TIMEOUT_MS);
     this.#look = vaultClient({ address: this.address }, undefined, LOOK_TIMEOUT_MS);
     this.#supervisor = new Supervisor({
@@ -79,11 +74,11 @@ export class InternalVault {
 
   /** Brings it up, unsealed and bootstrapped. Failure `unavailable` where it does not come up. */
   async start(signal: AbortSignal): Promise<void> {
-    const { state, port } = this.#options;
+    const { state, settled } = this.#options;
     const dir = state.at("internal-vault");
     await writeJson(
       state.at("internal-vault", "vault.json"),
-      internalServerConfig({ dir, listen: `127.0.0.1:${port}` }),
+      internalServerConfig({ dir, listen: `127.0.0.1:${settled.internalVaultPort}` }),
     );
     if (!(await readText(this.#unsealKeyFile))) await this.#setAsideKeyless();
     await makeFolder(state.at("internal-vault", "raft"));
@@ -92,7 +87,7 @@ export class InternalVault {
     if (!(await sealStatus(this.#look)).initialized) await this.#initialize();
     await this.#unseal();
     await this.#active(signal);
-    await this.#bootstrap();
+    await bootstrap(state, this.address, settled.unsealTokenPeriodSeconds);
     this.#watch = this.#keepUnsealed();
   }
 
@@ -104,9 +99,6 @@ export class InternalVault {
 
   get #unsealKeyFile() {
     return this.#options.state.at("internal-vault", "unseal-key");
-  }
-  get #rootTokenFile() {
-    return this.#options.state.at("internal-vault", "root-token");
   }
 
   /**
@@ -128,12 +120,12 @@ export class InternalVault {
     await rename(raft, `${raft}.unopenable-${Date.now()}`).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOENT") throw error;
     });
-    await rm(this.#rootTokenFile, { force: true });
+    await rm(rootTokenFile(state), { force: true });
   }
 
   async #initialize(): Promise<void> {
     const { rootToken, unsealKey } = await initializeShamir(this.#open);
-    await writeFileAtomic(this.#rootTokenFile, rootToken.reveal());
+    await writeFileAtomic(rootTokenFile(this.#options.state), rootToken.reveal());
     await writeFileAtomic(this.#unsealKeyFile, unsealKey.reveal());
   }
 
@@ -142,36 +134,6 @@ export class InternalVault {
     if (!sealed) return;
     const key = await readText(this.#unsealKeyFile);
     if (key) await unseal(this.#open, new Secret(key.trim()));
-  }
-
-  async #bootstrap(): Promise<void> {
-    const { state, unsealTokenPeriodSeconds } = this.#options;
-    const rootToken = (await readText(this.#rootTokenFile))?.trim();
-    if (!rootToken) return;
-    const root = vaultClient({ address: this.address }, () => new Secret(rootToken));
-    if (await isTokenAlive(root)) {
-      const identity = await bootstrapInternalVault(root, {
-        unsealTokenPeriodSeconds,
-        certificateMaxTtlSeconds: CERTIFICATE_MAX_TTL_SECONDS,
-        operatorPassword: await this.#operatorPassword(),
-        auditFile: state.at("internal-vault", "audit.log"),
-      });
-      await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
-      await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
-      await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
-      await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
-      await revokeSelf(root);
-    }
-    await rm(this.#rootTokenFile);
-  }
-
-  async #operatorPassword(): Promise<Secret> {
-    const file = this.#options.state.operatorPassword;
-    const kept = (await readText(file))?.trim();
-    if (kept) return new Secret(kept);
-    const password = randomBytes(24).toString("base64url");
-    await writeFileAtomic(file, password);
-    return new Secret(password);
   }
 
   async #answering(signal: AbortSignal): Promise<void> {

@@ -1,34 +1,31 @@
 import { rm } from "node:fs/promises";
 import { writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/identity/local-provider.ts";
-import { isSame, readProcessRecord } from "../../shared/process/identity.ts";
-import type { Progress } from "../../shared/progress.ts";
-import { findVault } from "../../shared/vault/binary.ts";
+import { findVault, VaultNotFoundError } from "../../shared/vault/binary.ts";
 import { ControlPlane } from "../client.ts";
+import { compileCache } from "../compile-cache.ts";
 import { Failure } from "../failure.ts";
 import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
+import { type AddressOptions, settleAddresses } from "./addresses.ts";
 import { InternalVault } from "./internal-vault.ts";
-import { freePort, isFree, requireFree } from "./ports.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";
-import { Service } from "./service.ts";
-import { serviceSettings, writeSettingFiles } from "./service-settings.ts";
-import { type PlatformFile, SERVICES, type Settled, type StateFolder } from "./state-folder.ts";
+import { Service, type ServiceSettings } from "./service.ts";
+import {
+  agentSettings,
+  controlPlaneSettings,
+  gatewaySettings,
+  identityProviderSettings,
+  writeSettingFiles,
+} from "./service-settings.ts";
+import type { PlatformFile, ServiceName } from "./state-folder.ts";
 import { endSurvivors, killEverything } from "./survivors.ts";
 
 /** Nothing is asked of a part that has been stopped, and the internal Vault goes last: the others use it. */
 const STOP_ORDER = ["gateway", "control-plane", "agent", "identity-provider", "internal-vault"];
 const ORGS_WITHIN_MS = 60_000;
-const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
-export interface PlatformOptions {
-  state: StateFolder;
-  /** 0: any free one. */
-  gatewayPort: number;
-  controlPlanePort: number;
-  /** For a new state folder (768 h unless given); an older one keeps its own. */
-  unsealTokenPeriodSeconds: number | undefined;
-  progress: Progress;
+export interface PlatformOptions extends AddressOptions {
   /** Where the Vault binary is looked for. */
   env: Record<string, string | undefined>;
   /** Gives up the start. */
@@ -44,7 +41,7 @@ interface Part {
 export class Platform {
   readonly #options: PlatformOptions;
   readonly #parts = new Map<string, Part>();
-  #unlock: (() => Promise<void>) | undefined;
+  #unlock: (() => void) | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(options: PlatformOptions) {
@@ -59,17 +56,34 @@ export class Platform {
     await rm(state.platformFile, { force: true });
     const survivors = await endSurvivors(state);
     if (survivors.length > 0) progress.line(`Ended what a killed start had left: ${survivors.join(", ")}`);
-    const { settled, gatewayPort, controlPlanePort } = await this.#addresses();
+    const { settled, addresses } = await settleAddresses(this.#options);
     await ensureRecoveryKey(state);
-    const running: Running = {
-      gateway: `http://127.0.0.1:${gatewayPort}`,
-      controlPlane: `http://127.0.0.1:${controlPlanePort}`,
-      identityProvider: `http://127.0.0.1:${settled.identityProviderPort}`,
-      internalVault: `http://127.0.0.1:${settled.internalVaultPort}`,
+    await writeSettingFiles(addresses, state);
+
+    const service = (name: ServiceName, settings: ServiceSettings) =>
+      this.#up(name, new Service(name, { state, compileCache: compileCache(env) }, settings, progress.line));
+    const vaults = async () => {
+      const { path: vaultBinary } = await findVault({ env, progress, signal }).catch((error: unknown) => {
+        throw error instanceof VaultNotFoundError ? new Failure("unavailable", error.message) : error;
+      });
+      const internalVault = new InternalVault({ state, vaultBinary, settled, onEvent: progress.line });
+      await this.#up("internal-vault", internalVault);
+      return vaultBinary;
     };
-    const service = (name: ServiceName, vaultBinary: string) => {
-      const settings = serviceSettings(name, { ...running, vaultBinary }, state, settled);
-      return this.#up(name, new Service(name, state, settings, progress.line));
+    const [vaultBinary] = await all([
+      vaults(),
+      service("identity-provider", identityProviderSettings(addresses, state)),
+    ]);
+    await service("control-plane", controlPlaneSettings(addresses, state, settled));
+    await service("agent", agentSettings(state, vaultBinary));
+    await service("gateway", gatewaySettings(addresses, state));
+
+    const file: PlatformFile = {
+      ...addresses,
+      issuer: LOCAL_ISSUER,
+      state: state.path,
+      vaultBinary,
+      pid: process.pid,
     };
     await this.#organizations(file);
     await writeJson(state.platformFile, file);
@@ -87,7 +101,7 @@ export class Platform {
     // Told to stop, none of them is started again.
     for (const part of this.#parts.values()) part.stop().catch(() => {});
     await killEverything(this.#options.state);
-    await this.#unlock?.();
+    this.#unlock?.();
   }
 
   async #stop(): Promise<void> {
@@ -103,7 +117,7 @@ export class Platform {
         (error: Error) => step.fail(error.message),
       );
     }
-    await this.#unlock();
+    this.#unlock();
   }
 
   async #up(name: string, part: Part): Promise<void> {
@@ -120,55 +134,13 @@ export class Platform {
     }
   }
 
-  /** The ports of this run, and those that stay the same from run to run. */
-  async #addresses(): Promise<{ settled: Settled; gatewayPort: number; controlPlanePort: number }> {
-    const { state, progress, unsealTokenPeriodSeconds: period } = this.#options;
-    let { gatewayPort, controlPlanePort } = this.#options;
-    if (gatewayPort === controlPlanePort && gatewayPort !== 0) {
-      throw new Failure("usage", `The gateway and the control plane cannot both listen on ${gatewayPort}`);
-    }
-    await requireFree(gatewayPort, "gateway", "--gateway-port");
-    await requireFree(controlPlanePort, "control plane", "--control-plane-port");
-    const kept = await state.settled();
-    if (kept && kept.path !== state.path) {
-      throw new Failure(
-        "config",
-        `This state folder was made at ${kept.path}, and its Vaults know it by that path`,
-        `Move it back, or begin anew on another folder: --state DIR`,
-      );
-    }
-    if (kept && period && kept.unsealTokenPeriodSeconds !== period) {
-      progress.line(
-        `Unseal tokens keep the period this folder began with: ${kept.unsealTokenPeriodSeconds} s`,
-      );
-    }
-    const taken = [gatewayPort, controlPlanePort];
-    const choose = async (port: number | undefined, ours: boolean): Promise<number> => {
-      const chosen = port && (ours || (await isFree(port))) ? port : await freePort(taken);
-      taken.push(chosen);
-      return chosen;
-    };
-    const record = await readProcessRecord(state.processFile("internal-vault"));
-    const alive = record !== undefined && (await isSame(record, record.marker));
-    const settled: Settled = {
-      path: state.path,
-      internalVaultPort: await choose(kept?.internalVaultPort, alive),
-      identityProviderPort: await choose(kept?.identityProviderPort, false),
-      unsealTokenPeriodSeconds: kept?.unsealTokenPeriodSeconds ?? period ?? DEFAULT_PERIOD_SECONDS,
-    };
-    await state.settle(settled);
-    gatewayPort ||= await choose(undefined, false);
-    controlPlanePort ||= await choose(undefined, false);
-    return { settled, gatewayPort, controlPlanePort };
-  }
-
   /** Waits for every ready organization's Vault to serve again, for a minute at most. */
   async #organizations(file: PlatformFile): Promise<void> {
     const { progress, signal } = this.#options;
     const controlPlane = new ControlPlane(file.controlPlane, operatorTokens(file.identityProvider));
     const orgs = (await controlPlane.orgs()).filter(({ state }) => state === "ready");
     if (orgs.length === 0) return;
-    const step = progress.step(`Starting the Vaults of ${orgs.length} organizations`);
+    const step = progress.step("Starting organizations' Vaults");
     let serving = 0;
     const late = await Promise.all(
       orgs.map(async ({ name, claim }) => {
@@ -178,7 +150,13 @@ export class Platform {
       }),
     );
     signal.throwIfAborted();
-    if (late.flat().length === 0) return step.done("all unsealed");
+    if (late.flat().length === 0) return step.done(`${orgs.length} unsealed`);
     step.fail(`not serving yet: ${late.flat().join(", ")}; see \`strongroom status\``);
   }
+}
+
+/** All of them, or the first error; but only once all have ended, so that none goes on unseen. */
+async function all<T extends unknown[]>(running: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  await Promise.allSettled(running);
+  return (await Promise.all(running)) as T;
 }

@@ -35,7 +35,7 @@ export class Service {
 
   constructor(
     name: ServiceName,
-    state: StateFolder,
+    { state, compileCache }: { state: StateFolder; compileCache: string },
     { address, settings }: ServiceSettings,
     onEvent: (text: string) => void,
   ) {
@@ -48,7 +48,11 @@ export class Service {
       prepare: async () => ({
         command: process.execPath,
         args: [`--env-file=${state.envFile(name)}`, main],
-        environment: { PATH: "/usr/local/bin:/usr/bin:/bin", HOME: state.path },
+        environment: {
+          PATH: "/usr/local/bin:/usr/bin:/bin",
+          HOME: state.path,
+          NODE_COMPILE_CACHE: compileCache,
+        },
         folder: state.path,
       }),
       marker: state.envFile(name),

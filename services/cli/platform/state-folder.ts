@@ -8,12 +8,18 @@ import { Failure } from "../failure.ts";
 
 const Url = Type.String({ pattern: "^http://127\\.0\\.0\\.1:[0-9]+$" });
 
-/** Where a running platform is, as `platform.json` says it; there only while all of it is up. */
-export const PlatformFile = Type.Object({
+/** Where the parts of a platform listen, without a path. */
+export const Addresses = Type.Object({
   gateway: Url,
   controlPlane: Url,
   identityProvider: Url,
   internalVault: Url,
+});
+export type Addresses = Static<typeof Addresses>;
+
+/** A running platform, as `platform.json` says it; there only while all of it is up. */
+export const PlatformFile = Type.Object({
+  ...Addresses.properties,
   issuer: Type.String(),
   state: Type.String(),
   vaultBinary: Type.String(),

@@ -1,3 +1,4 @@
+import nodeVault from "node-vault";
 import { Agent, type Dispatcher } from "undici";
 import type { Secret } from "../secret.ts";
 
@@ -50,15 +51,51 @@ const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 
 /**
- * A client for one Vault. It uses nothing of the environment (no proxy, no `VAULT_*`), follows no redirect,
- * checks the CA and the server's name, bounds time and size, and its errors carry nothing of the request.
- * `token` is called for each request, so that a renewed login is picked up; give none for open paths.
+ * A client for one Vault: node-vault, on a transport of our own in place of axios, which takes proxies from the
+ * environment and follows redirects, both with the token. This one uses nothing of the environment, follows no
+ * redirect, checks the CA and the server's name, bounds time and size, and its errors carry nothing of the
+ * request. `token` is called for each request, so that a renewed login is picked up; give none for open paths.
  */
 export function vaultClient(
   endpoint: VaultEndpoint,
   token?: () => Secret | Promise<Secret>,
   timeoutMs = TIMEOUT_MS,
 ): VaultClient {
+  const send = transport(endpoint, timeoutMs);
+  const client = nodeVault({
+    endpoint: endpoint.address,
+    noCustomHTTPVerbs: true,
+    debug: () => {},
+    "request-promise": { defaults: () => send },
+  } as nodeVault.VaultOptions);
+  // What it may have taken from the environment.
+  Object.assign(client, { token: "", namespace: "", pathPrefix: "" });
+
+  const call = async (request: (options: { headers: Record<string, string> }) => Promise<unknown>) => {
+    const headers: Record<string, string> = { "X-Vault-Request": "true" };
+    if (token) headers["X-Vault-Token"] = (await token()).reveal();
+    return (await request({ headers })) as VaultBody;
+  };
+
+  return {
+    read: (path) => call((options) => client.read(path, options)),
+    list: (path) => call((options) => client.list(path, options)),
+    write: (path, data = {}) => call((options) => client.write(path, data, options)),
+    delete: async (path) => {
+      await call((options) => client.delete(path, options));
+    },
+  };
+}
+
+/** What node-vault asks its transport for; `path` is below `/v1`. */
+interface Asked {
+  method: Dispatcher.HttpMethod;
+  path: string;
+  headers: Record<string, string>;
+  json?: object | boolean;
+}
+
+function transport(endpoint: VaultEndpoint, timeoutMs: number) {
   const agent = new Agent({
     connections: 16,
     maxResponseSize: MAX_ANSWER_BYTES,
@@ -69,21 +106,18 @@ export function vaultClient(
       ...(endpoint.serverName === undefined ? {} : { servername: endpoint.serverName }),
     },
   });
-
-  const call = async (operation: string, method: Dispatcher.HttpMethod, path: string, data?: object) => {
-    const what = `${operation} ${path.split("?")[0]}`;
-    const headers: Record<string, string> = { "X-Vault-Request": "true" };
-    if (token) headers["X-Vault-Token"] = (await token()).reveal();
-    if (data) headers["Content-Type"] = "application/json";
+  return async ({ method, path, headers, json }: Asked) => {
+    const what = `${method} ${path.slice(1).split("?")[0]}`;
+    const data = typeof json === "object" ? JSON.stringify(json) : null;
     let status: number;
     let text: string;
     try {
       const answer = await agent.request({
         origin: endpoint.address,
-        path: `/v1/${path}`,
+        path: `/v1${path}`,
         method,
-        headers,
-        body: data ? JSON.stringify(data) : null,
+        headers: data === null ? headers : { ...headers, "Content-Type": "application/json" },
+        body: data,
         signal: AbortSignal.timeout(timeoutMs),
       });
       status = answer.statusCode;
@@ -94,19 +128,9 @@ export function vaultClient(
     }
     const body = parse(text);
     if (status !== 200 && status !== 204) {
-      const errors = Array.isArray(body.errors) ? body.errors.map(String) : [];
-      throw new VaultError(what, status, errors);
+      throw new VaultError(what, status, Array.isArray(body.errors) ? body.errors.map(String) : []);
     }
-    return body;
-  };
-
-  return {
-    read: (path) => call("read", "GET", path),
-    list: (path) => call("list", "GET", `${path}?list=true`),
-    write: (path, data = {}) => call("write", "POST", path, data),
-    delete: async (path) => {
-      await call("delete", "DELETE", path);
-    },
+    return { statusCode: status, body, request: { path } };
   };
 }
 

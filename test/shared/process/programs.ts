@@ -12,7 +12,7 @@ export interface Programs {
   script(name: string, source: string): Promise<string>;
   /** Starts a script as a process that no supervisor knows. */
   run(path: string): ChildProcess;
-  /** Ends what {@link run} started, and removes the folder. */
+  /** Ends what {@link run} started, and removes the folder; fails where anything else is left over. */
   remove(): Promise<void>;
 }
 
@@ -34,8 +34,12 @@ export async function programs(): Promise<Programs> {
     },
     async remove() {
       for (const child of started) child.kill("SIGKILL");
+      await until(() => started.every((child) => child.exitCode !== null || child.signalCode !== null));
+      const left = processesWith(folder);
+      for (const pid of left) process.kill(pid, "SIGKILL");
       await until(() => processesWith(folder).length === 0);
       await rm(folder, { recursive: true });
+      if (left.length > 0) throw new Error(`${left.length} processes were left behind`);
     },
   };
 }

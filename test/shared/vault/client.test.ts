@@ -51,7 +51,7 @@ test("asks below /v1 with the token of the moment, and lists by GET", async () =
   await renewing.delete("secret/data/a");
   expect(seen).toEqual([
     ["GET", "/v1/sys/mounts", "token-0"],
-    ["GET", "/v1/secret/metadata?list=true", "token-1"],
+    ["GET", "/v1/secret/metadata?list=1", "token-1"],
     ["POST", "/v1/secret/data/a", "token-2"],
     ["DELETE", "/v1/secret/data/a", "token-3"],
   ]);

@@ -1,0 +1,49 @@
+import { randomBytes } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { readText, writeFileAtomic } from "../../shared/files.ts";
+import { Secret } from "../../shared/secret.ts";
+import { vaultClient } from "../../shared/vault/client.ts";
+import { bootstrapInternalVault } from "../../shared/vault/internal-vault.ts";
+import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
+import type { StateFolder } from "./state-folder.ts";
+
+const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;
+
+/** Where the internal Vault's root token lies while the bootstrap lasts, so that one cut off can be taken up. */
+export const rootTokenFile = (state: StateFolder): string => state.at("internal-vault", "root-token");
+
+/**
+ * Brings a new internal Vault into its form by its root token, writes down what the other services are given
+ * of it, and ends the token. Does nothing where there is no root token any more.
+ */
+export async function bootstrap(
+  state: StateFolder,
+  address: string,
+  unsealTokenPeriodSeconds: number,
+): Promise<void> {
+  const rootToken = (await readText(rootTokenFile(state)))?.trim();
+  if (!rootToken) return;
+  const root = vaultClient({ address }, () => new Secret(rootToken));
+  if (await isTokenAlive(root)) {
+    const identity = await bootstrapInternalVault(root, {
+      unsealTokenPeriodSeconds,
+      certificateMaxTtlSeconds: CERTIFICATE_MAX_TTL_SECONDS,
+      operatorPassword: await operatorPassword(state),
+      auditFile: state.at("internal-vault", "audit.log"),
+    });
+    await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
+    await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
+    await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
+    await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
+    await revokeSelf(root);
+  }
+  await rm(rootTokenFile(state));
+}
+
+async function operatorPassword(state: StateFolder): Promise<Secret> {
+  const kept = (await readText(state.operatorPassword))?.trim();
+  if (kept) return new Secret(kept);
+  const password = randomBytes(24).toString("base64url");
+  await writeFileAtomic(state.operatorPassword, password);
+  return new Secret(password);
+}

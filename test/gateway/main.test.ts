@@ -1,0 +1,209 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import type { Directory } from "../../services/shared/directory/directory.ts";
+import { newOrgId } from "../../services/shared/org.ts";
+import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";
+import { type Recorder, startRecorder } from "../harness/recorder.ts";
+import { startIssuer, type TestIssuer, tamper } from "../harness/tokens.ts";
+import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+
+const MAIN = fileURLToPath(new URL("../../services/gateway/main.ts", import.meta.url));
+const key = newDirectoryKey();
+
+let internal: InternalVault;
+let issuer: TestIssuer;
+let recorder: Recorder;
+let other: Recorder;
+beforeAll(async () => {
+  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
+  [recorder, other] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
+});
+afterAll(async () => {
+  await Promise.all([recorder?.close(), other?.close(), issuer?.close()]);
+  await internal?.stop();
+});
+
+let dir: string;
+let controlPlane: DirectoryServer;
+let settings: Record<string, string>;
+let child: ChildProcess | undefined;
+let output: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
+  controlPlane = await startDirectoryServer(key);
+  await writeFile(join(dir, "directory-key.pem"), key.publicPem);
+  await writeFile(join(dir, "ca.pem"), internal.ca);
+  settings = {
+    STRONGROOM_LISTEN: "127.0.0.1:0",
+    STRONGROOM_ADDRESS_FILE: join(dir, "address"),
+    STRONGROOM_DIRECTORY_URL: controlPlane.url,
+    STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "directory-key.pem"),
+    STRONGROOM_DIRECTORY_COPY: join(dir, "directory.jws"),
+    STRONGROOM_CA_FILE: join(dir, "ca.pem"),
+  };
+  recorder.clear();
+  other.clear();
+});
+afterEach(async () => {
+  await end("SIGKILL");
+  await controlPlane.close();
+  await rm(dir, { recursive: true });
+});
+
+function start(): void {
+  output = "";
+  const file = join(dir, "gateway.env");
+  child = undefined;
+  child = spawn(process.execPath, [`--env-file=${file}`, MAIN], { env: { PATH: "/usr/bin:/bin" } });
+  const collect = (chunk: Buffer) => {
+    output += chunk;
+  };
+  child.stdout?.on("data", collect);
+  child.stderr?.on("data", collect);
+}
+
+async function run(changes: Record<string, string | undefined> = {}): Promise<void> {
+  const lines = Object.entries({ ...settings, ...changes }).filter(([, value]) => value !== undefined);
+  await writeFile(join(dir, "gateway.env"), lines.map((pair) => pair.join("=")).join("\n"));
+  await rm(join(dir, "address"), { force: true });
+  start();
+}
+
+/** Ends it, and gives its exit status. */
+async function end(signal: NodeJS.Signals): Promise<number | null | undefined> {
+  if (child?.exitCode === null && child.signalCode === null) {
+    const exited = once(child, "exit");
+    child.kill(signal);
+    await exited;
+  }
+  return child?.exitCode;
+}
+
+async function address(): Promise<string> {
+  for (;;) {
+    if (child?.exitCode !== null) throw new Error(`it has ended: ${output}`);
+    const text = await readFile(join(dir, "address"), "utf8").catch(() => "");
+    if (text) return text;
+    await sleep(20);
+  }
+}
+
+async function read(): Promise<number> {
+  const headers = { authorization: `Bearer ${issuer.token()}` };
+  return (await fetch(`${await address()}/v1/secret/data/app/db`, { headers })).status;
+}
+
+const entry = (at: Recorder, id = at.org) => ({
+  id,
+  issuer: issuer.issuer.issuer,
+  claim: "org_acme",
+  address: at.address,
+});
+const directory = (version: number, changes: Partial<Directory> = {}): Directory => ({
+  ...{
+    version,
+    issuedAt: "2026-01-01T00:00:00Z",
+    issuers: [issuer.issuer],
+    orgs: [entry(recorder)],
+    deleted: [],
+  },
+  ...changes,
+});
+
+const health = async () =>
+  (await (await fetch(`${await address()}/v1/sys/health`)).json()) as Record<string, unknown>;
+
+test("control plane stopped, gateway restarted: it serves from its last directory", async () => {
+  await controlPlane.publish(directory(3));
+  await run();
+  expect(await read()).toBe(200);
+  expect(await end("SIGTERM")).toBe(0);
+  await controlPlane.close();
+  await run();
+  expect(await read()).toBe(200);
+  expect(recorder.requests.length).toBeGreaterThan(0);
+  expect(await health()).toMatchObject({ sealed: false, directory: { version: 3, refused: null } });
+  expect(await end("SIGINT")).toBe(0);
+  controlPlane = await startDirectoryServer(key); // for afterEach to close
+});
+
+test("without any directory it says so, and serves as soon as there is one", async () => {
+  await run();
+  const at = await address();
+  expect((await fetch(`${at}/v1/sys/health`)).status).toBe(503);
+  expect(await read()).toBe(503);
+  await controlPlane.publish(directory(1));
+  await expect.poll(read, { timeout: 5_000 }).toBe(200);
+});
+
+describe("a directory that is not to be trusted changes nothing", () => {
+  test("older, tampered, or with acme's pair given to another id; a deletion makes way", async () => {
+    await controlPlane.publish(directory(5));
+    await run();
+    expect(await read()).toBe(200);
+
+    const moved = (version: number, deleted: string[] = []) =>
+      directory(version, { orgs: [entry(other)], deleted });
+    for (const [bad, reason] of [
+      [await key.sign(directory(4, { orgs: [entry(other, newOrgId())] })), "older"],
+      [tamper(await key.sign(moved(6)), 1), "signature"],
+      [await newDirectoryKey().sign(moved(6)), "signature"],
+      [await key.sign(moved(6)), "pair_moved"],
+    ] as const) {
+      await controlPlane.publish(bad);
+      await expect
+        .poll(async () => (await health()).directory, { timeout: 5_000 })
+        .toEqual({ version: 5, refused: reason });
+      expect(await read()).toBe(200);
+    }
+    expect(other.connections).toBe(0);
+    expect(output.match(/"pair_moved"/g)).toHaveLength(1);
+
+    await controlPlane.publish(await key.sign(moved(7, [recorder.org])));
+    await expect
+      .poll(async () => (await health()).directory, { timeout: 5_000 })
+      .toEqual({ version: 7, refused: null });
+    expect(await read()).toBe(200);
+    expect(other.requests.length).toBeGreaterThan(0);
+  });
+
+  test("nor does a copy that was tampered with while the gateway was down", async () => {
+    await controlPlane.publish(directory(5));
+    await run();
+    expect(await read()).toBe(200);
+    await end("SIGKILL");
+    await controlPlane.close();
+    const copy = join(dir, "directory.jws");
+    await writeFile(copy, tamper(await readFile(copy, "utf8"), 1));
+    await run();
+    expect(await read()).toBe(503);
+    controlPlane = await startDirectoryServer(key);
+  });
+});
+
+test("wrong settings are said a line each, and it ends with 78", async () => {
+  await writeFile(join(dir, "nonsense.pem"), "nonsense");
+  for (const [changes, expected] of [
+    [{ STRONGROOM_TYPO: "1" }, /^STRONGROOM_TYPO: unknown setting/],
+    [{ STRONGROOM_LISTEN: "8200" }, /^STRONGROOM_LISTEN: /],
+    [{ STRONGROOM_DIRECTORY_URL: undefined }, /^STRONGROOM_DIRECTORY_URL: missing/],
+    [{ STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: "1h" }, /^STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: /],
+    [{ STRONGROOM_CA_FILE: join(dir, "none.pem") }, /^STRONGROOM_CA_FILE: cannot read .*ENOENT/],
+    [{ STRONGROOM_CA_FILE: join(dir, "nonsense.pem") }, /^STRONGROOM_CA_FILE: .* holds no certificate/],
+    [
+      { STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "nonsense.pem") },
+      /^STRONGROOM_DIRECTORY_KEY_FILE: .* holds no public key/,
+    ],
+  ] as const) {
+    await run(changes);
+    if (child) await once(child, "exit");
+    expect(child?.exitCode).toBe(78);
+    expect(output).toMatch(expected);
+  }
+});
