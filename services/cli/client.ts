@@ -1,7 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Value } from "typebox/value";
-import { ERROR_CODES, type ErrorCode, StrongroomError } from "../shared/errors.ts";
+import { ERROR_CODES, StrongroomError } from "../shared/errors.ts";
+import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
 import type { Job, JobEvent } from "../shared/registry/records.ts";
 import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
@@ -141,19 +142,12 @@ export class ControlPlane {
   }
 }
 
-/** The error that a problem document (RFC 9457) names. */
+/** The error that a problem document (RFC 9457) names, with the parts of the request that were wrong. */
 async function problem(response: Response): Promise<Error> {
-  const body = (await response.json().catch(() => ({}))) as {
-    code?: string;
-    detail?: string;
-    title?: string;
-  };
-  const detail = body.detail ?? body.title;
-  if (ERROR_CODES.includes(body.code as ErrorCode)) {
-    return new StrongroomError(body.code as ErrorCode, detail ?? String(body.code));
+  const { code, detail, errors = [] } = (await response.json().catch(() => ({}))) as Partial<Problem>;
+  if (!code || !ERROR_CODES.includes(code)) {
+    return new Failure("failure", `The control plane answered ${response.status}`);
   }
-  return new Failure(
-    "failure",
-    `The control plane answered ${response.status}${detail ? `: ${detail}` : ""}`,
-  );
+  const parts = errors.map(({ pointer, message }) => `${pointer.replace(/^\/(body\/)?/, "")} ${message}`);
+  return new StrongroomError(code, parts.length > 0 ? parts.join("; ") : (detail ?? code));
 }

@@ -46,9 +46,14 @@ const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof StrongroomError) {
-    const hint = error.retry ? "The same command may work in a moment." : undefined;
-    return new Failure(EXIT_OF[error.code] ?? "failure", error.message, hint);
+    return new Failure(EXIT_OF[error.code] ?? "failure", error.message, hintFor(error));
   }
   if (error instanceof ConfigError) return new Failure("config", error.message);
   return new Failure("failure", error instanceof Error ? error.message : String(error));
+}
+
+function hintFor({ code, retry }: StrongroomError): string | undefined {
+  if (code === "unauthenticated")
+    return "Operators' tokens live for minutes: is the one in STRONGROOM_TOKEN_FILE still good?";
+  return retry ? "The same command may work in a moment." : undefined;
 }

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { InstanceSpec, InstanceStatus } from "../shared/instance-spec.ts";
 import type { OrgRecord } from "../shared/registry/records.ts";
+import { repairCommand } from "../shared/registry/views.ts";
 import { VaultUnreachableError } from "../shared/vault/client.ts";
 import { sealStatus } from "../shared/vault/init.ts";
 import { compareOrgVault } from "../shared/vault/org-vault.ts";
@@ -25,15 +26,12 @@ export interface Keeper {
   keep(record: OrgRecord, isStart: boolean): Promise<void>;
   /** Puts what is wrong with an organization on its record; undefined: nothing is. */
   report(record: OrgRecord, problem: string | undefined): Promise<void>;
-  /** The shortest period of the unseal tokens seen, in milliseconds. */
-  shortestPeriodMs(): number;
 }
 
 export function createKeeper(platform: Platform, driftIntervalMs: number): Keeper {
   const { vault, registry, runtime, issuers, now, log } = platform;
   const published = new Map<string, InstanceSpec>();
   const compared = new Map<string, number>();
-  let shortestPeriodMs = Number.POSITIVE_INFINITY;
 
   async function keep(found: OrgRecord, isStart: boolean): Promise<void> {
     let record = found;
@@ -77,7 +75,6 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   async function isTokenGood(accessor: string, isStart: boolean): Promise<boolean> {
     const token = await lookupAccessor(vault, accessor);
     if (!token || (isStart && token.ttl < token.period * REPLACE_AT_START_BELOW)) return false;
-    shortestPeriodMs = Math.min(shortestPeriodMs, token.period * 1000);
     if (token.ttl >= token.period * RENEW_TOKEN_BELOW) return true;
     return (await renewAccessor(vault, accessor)) !== undefined;
   }
@@ -148,7 +145,10 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     });
     if (isDeepStrictEqual(differences, record.drift ?? [])) return;
     if (differences.length > 0)
-      log.warn({ org: record.id, differences }, "its Vault differs from what it should be");
+      log.warn(
+        { org: record.id, differences, repair: repairCommand(record.id) },
+        "its Vault is not as it should be",
+      );
     await registry.orgs.update(record.id, ({ drift: _, ...current }) => ({
       ...current,
       ...(differences.length > 0 && { drift: differences }),
@@ -164,5 +164,5 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     }));
   }
 
-  return { keep, report, shortestPeriodMs: () => shortestPeriodMs };
+  return { keep, report };
 }

@@ -11,7 +11,7 @@ import { orgRecord, type Platform } from "./platform.ts";
 
 export interface UpkeepOptions {
   locks: OrgLocks;
-  /** Between two passes. Passes come sooner where unseal tokens live so short that they would not last. */
+  /** Between two passes: a good deal less than a quarter of an unseal token's period. */
   intervalMs: number;
   /** Between two comparisons of one organization's Vault with what it should be. */
   driftIntervalMs: number;
@@ -30,14 +30,11 @@ export interface Upkeep {
 }
 
 const AT_ONCE = 4;
-/** Passes in one life of an unseal token. */
-const PASSES_PER_PERIOD = 8;
-const MIN_INTERVAL_MS = 250;
 
 export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
   const { registry, directory, log } = platform;
-  const { locks } = options;
-  const keeper = createKeeper(platform, options.driftIntervalMs);
+  const { locks, intervalMs, driftIntervalMs } = options;
+  const keeper = createKeeper(platform, driftIntervalMs);
   const stopping = new AbortController();
   let passing: Promise<void> = Promise.resolve();
 
@@ -80,8 +77,7 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   async function forever(): Promise<void> {
     const { signal } = stopping;
     while (!signal.aborted) {
-      const wait = Math.min(options.intervalMs, keeper.shortestPeriodMs() / PASSES_PER_PERIOD);
-      await sleep(Math.max(wait, MIN_INTERVAL_MS), undefined, { signal }).catch(() => {});
+      await sleep(intervalMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
       await pass(false).catch((err) => log.error({ err }, "a pass over the organizations failed"));
     }

@@ -83,9 +83,10 @@ describe("key-value secrets, at a real Vault", () => {
     expect((await gateway.call("GET", path, { token: token() })).status).toBe(404);
   });
 
-  test("as curl posts it: JSON that says it is a form, or says nothing", async () => {
+  test("as curl and fetch post it: JSON that says it is a form, a text, or nothing", async () => {
     const body = '{"data":{"password":"s3cret"}}';
-    for (const headers of [{ "content-type": "application/x-www-form-urlencoded" }, {}]) {
+    for (const type of ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8", undefined]) {
+      const headers = type ? { "content-type": type } : {};
       const answer = await gateway.call("POST", `${KV}/data/app/curl`, {
         token: token("writer"),
         body,

@@ -26,7 +26,8 @@ export async function logs(
     const text = (await read(file, from, end)).toString("utf8");
     const lines = text.split("\n").slice(0, -1);
     for (const line of lines.slice(Math.max(0, lines.length - options.lines))) stdout.write(`${line}\n`);
-    while (options.follow) {
+    // Until the reader has gone, as `head` does.
+    while (options.follow && stdout.writable) {
       await sleep(FOLLOW_MS);
       const { size } = await file.stat();
       // Emptied after it was copied aside: what it holds now is all new.

@@ -27,35 +27,41 @@ export const startInstance = (platform: Platform): Step => ({
 });
 
 /**
- * Publishes the organization's instance and waits until its Vault answers; gives the record with its
- * address. Launching what runs changes nothing. Another address is taken where another process has it.
+ * Has the organization's instance run, and waits until its Vault answers; gives the record with its address.
+ * What runs already is left as it is.
  */
 export async function launch(platform: Platform, org: string): Promise<OrgRecord> {
-  const { runtime } = platform;
   let record = await orgRecord(platform, org);
-  if (record.listen === undefined) record = await moveTo(platform, org, await runtime.allocate(org));
-  for (let tries = 1; ; tries++) {
-    await runtime.publish(instanceSpec(platform, record));
-    const status = await runtime.waitFor(org, (status) => hasTried(status, record), STARTED_WITHIN_MS);
-    if (status.state === "running") break;
-    if (!isAddressTaken(status) || tries === ADDRESS_TRIES) {
-      throw new StrongroomError(
-        "step_failed",
-        `The organization's Vault does not start: ${status.lastError}`,
-      );
-    }
-    record = await moveTo(platform, org, await runtime.allocate(org));
-  }
+  const status = await platform.runtime.observe(org);
+  if (status?.state !== "running" || !isOf(record, status)) record = await start(platform, record);
   const client = orgClient(platform, record, undefined, LOOK_TIMEOUT_MS);
   await until("answer", ANSWERS_WITHIN_MS, () => sealStatus(client));
   return record;
 }
 
-/** Whether a status is of what the record says should run, and says whether it does. */
-const hasTried = (status: InstanceStatus, record: OrgRecord) =>
-  status.attempt === record.attempt &&
-  status.restart === record.restart &&
-  (status.state === "running" || status.state === "backoff");
+/** Publishes the instance and waits until it runs. It moves where another process has its port. */
+async function start(platform: Platform, found: OrgRecord): Promise<OrgRecord> {
+  const { runtime } = platform;
+  const { id } = found;
+  let record = found.listen === undefined ? await moveTo(platform, id, await runtime.allocate(id)) : found;
+  for (let tries = 1; ; tries++) {
+    await runtime.publish(instanceSpec(platform, record));
+    const status = await runtime.waitFor(id, (status) => hasTried(record, status), STARTED_WITHIN_MS);
+    if (status.state === "running") return record;
+    if (!isAddressTaken(status) || tries === ADDRESS_TRIES) {
+      const why = status.lastError ?? "no reason is given";
+      throw new StrongroomError("step_failed", `The organization's Vault does not start: ${why}`);
+    }
+    record = await moveTo(platform, id, await runtime.allocate(id));
+  }
+}
+
+/** Whether a status is of what the record says should run. */
+const isOf = (record: OrgRecord, status: InstanceStatus) =>
+  status.attempt === record.attempt && status.restart === record.restart;
+
+const hasTried = (record: OrgRecord, status: InstanceStatus) =>
+  isOf(record, status) && (status.state === "running" || status.state === "backoff");
 
 /** Whether an instance does not run because another process has its port. */
 export const isAddressTaken = ({ state, lastError }: InstanceStatus): boolean =>

@@ -59,6 +59,7 @@ export function recordProcess(path: string, pid: number, marker: string): Proces
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600, flag: "wx" });
   renameSync(temporary, path);
+  awaitCommand(pid);
   return record;
 }
 
@@ -106,6 +107,18 @@ export async function gone(record: ProcessRecord, timeoutMs: number, signal?: Ab
     await sleep(POLL_MS);
   }
   return true;
+}
+
+const EXEC_MS = 1_000;
+
+/**
+ * A program just started has no command line for some microseconds, in which it would pass for another.
+ * Waits them out, without giving up control.
+ */
+function awaitCommand(pid: number): void {
+  for (const end = performance.now() + EXEC_MS; identify(pid)?.command === ""; ) {
+    if (performance.now() > end) return;
+  }
 }
 
 function identify(pid: number): ProcessIdentity | undefined {

@@ -52,6 +52,9 @@ export const OrgView = Type.Object(
     deletedAt,
     lastError,
     drift,
+    repair: Type.Optional(
+      Type.String({ description: "The command that ends the drift; it takes an operator's approval" }),
+    ),
     instance: Type.Optional(InstanceStatus),
   },
   { additionalProperties: false },
@@ -65,8 +68,16 @@ export const OrgPage = Type.Object(
 );
 export type OrgPage = Static<typeof OrgPage>;
 
+/** What an operator runs to bring an organization's Vault back to what it should be. */
+export const repairCommand = (org: string): string => `strongroom org repair ${org}`;
+
 /** The view of a record, with what its runtime reports. */
 export function orgView(record: OrgRecord, instance: InstanceStatus | undefined): OrgView {
-  const view = { ...structuredClone(record), issuer: record.issuer.issuer, ...(instance && { instance }) };
+  const view = {
+    ...structuredClone(record),
+    issuer: record.issuer.issuer,
+    ...(record.drift && { repair: repairCommand(record.id) }),
+    ...(instance && { instance }),
+  };
   return Value.Clean(OrgView, view) as OrgView;
 }

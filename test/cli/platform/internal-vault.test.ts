@@ -2,16 +2,16 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
-import { InternalVault } from "../../services/cli/platform/internal-vault.ts";
-import { freePort } from "../../services/cli/platform/ports.ts";
-import { StateFolder } from "../../services/cli/platform/state-folder.ts";
-import { killEverything } from "../../services/cli/platform/survivors.ts";
-import { readProcessRecord } from "../../services/shared/process/identity.ts";
-import { Secret } from "../../services/shared/secret.ts";
-import { appRoleLogin } from "../../services/shared/vault/approle.ts";
-import { vaultClient } from "../../services/shared/vault/client.ts";
-import { health } from "../../services/shared/vault/health.ts";
-import { isTokenAlive } from "../../services/shared/vault/tokens.ts";
+import { InternalVault } from "../../../services/cli/platform/internal-vault.ts";
+import { freePort } from "../../../services/cli/platform/ports.ts";
+import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
+import { killEverything } from "../../../services/cli/platform/survivors.ts";
+import { readProcessRecord } from "../../../services/shared/process/identity.ts";
+import { Secret } from "../../../services/shared/secret.ts";
+import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
+import { vaultClient } from "../../../services/shared/vault/client.ts";
+import { health } from "../../../services/shared/vault/health.ts";
+import { isTokenAlive } from "../../../services/shared/vault/tokens.ts";
 
 let state: StateFolder;
 let vault: InternalVault;

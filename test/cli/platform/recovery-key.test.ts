@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createMessage, decrypt, encrypt, readKey, readMessage, readPrivateKey } from "openpgp";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ensureRecoveryKey } from "../../services/cli/platform/recovery-key.ts";
-import { StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { ensureRecoveryKey } from "../../../services/cli/platform/recovery-key.ts";
+import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 
 let state: StateFolder;
 beforeEach(async () => {

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePort, isFree, requireFree } from "../../services/cli/platform/ports.ts";
+import { freePort, isFree, requireFree } from "../../../services/cli/platform/ports.ts";
 
 let taken: Server;
 let port: number;

@@ -1,9 +1,9 @@
 import Fastify from "fastify";
 import { Value } from "typebox/value";
 import { expect, test } from "vitest";
-import { ERROR_CODES, StrongroomError } from "../../services/shared/errors.ts";
-import { Problem, sendProblem, toProblem } from "../../services/shared/http/problem.ts";
-import { VaultError, VaultUnreachableError } from "../../services/shared/vault/client.ts";
+import { ERROR_CODES, StrongroomError } from "../../../services/shared/errors.ts";
+import { Problem, sendProblem, toProblem } from "../../../services/shared/http/problem.ts";
+import { VaultError, VaultUnreachableError } from "../../../services/shared/vault/client.ts";
 
 test.each(ERROR_CODES)("%s keeps its code, status and detail", (code) => {
   const error = new StrongroomError(code, "What was wrong.", { cause: new Error("hvs.secret") });

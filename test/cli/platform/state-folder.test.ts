@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 
 let folder: string;
 let state: StateFolder;
@@ -51,7 +51,7 @@ test("of many at once one gets it", async () => {
 });
 
 test("a killed holder has it no more", async () => {
-  const module = fileURLToPath(new URL("../../services/cli/platform/state-folder.ts", import.meta.url));
+  const module = fileURLToPath(new URL("../../../services/cli/platform/state-folder.ts", import.meta.url));
   const script = `
     const { StateFolder } = await import(${JSON.stringify(module)});
     await new StateFolder(${JSON.stringify(state.path)}).lock();
