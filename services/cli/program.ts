@@ -75,6 +75,13 @@ function program(run: Run, out: Output): Command {
     .action(run(async () => (await import("./commands/up.ts")).up));
 
   strongroom
+    .command("bootstrap")
+    .description("bring an internal Vault that runs elsewhere, as in containers, into its form")
+    .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
+    .requiredOption("--identity-provider <url>", "the local identity provider")
+    .action(run(async () => (await import("./commands/bootstrap.ts")).bootstrapPlatform));
+
+  strongroom
     .command("status")
     .description("what runs, and how every organization is")
     .action(run(async () => (await import("./commands/status.ts")).status));

@@ -3,6 +3,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import { sendProblem } from "../shared/http/problem.ts";
 import { createServer, type Server } from "../shared/http/server.ts";
 import type { Issuer } from "../shared/org.ts";
+import { answerClientError } from "./client-error.ts";
 import type { Engine } from "./onboarding/engine.ts";
 import { openApi } from "./openapi.ts";
 import { authorizeOperators } from "./operators.ts";
@@ -23,7 +24,7 @@ export interface AppOptions {
 
 /** The control plane's API. */
 export async function createApp({ platform, engine, operators, isReady }: AppOptions): Promise<Server> {
-  const app = createServer(platform.log);
+  const app = createServer(platform.log, { clientErrorHandler: answerClientError });
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler(sendProblem);
   app.setNotFoundHandler(() => {

@@ -139,10 +139,14 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     const at = now().getTime();
     if (at - (compared.get(record.id) ?? Number.NEGATIVE_INFINITY) < driftIntervalMs) return;
     compared.set(record.id, at);
-    const client = await loginToObserve(platform, record);
-    const differences = await compareOrgVault(client, await orgVaultSettings(platform, record), {
-      sudo: false,
-    });
+    let differences: string[];
+    try {
+      const client = await loginToObserve(platform, record);
+      differences = await compareOrgVault(client, await orgVaultSettings(platform, record), { sudo: false });
+    } catch (err) {
+      log.warn({ org: record.id, err }, "its Vault could not be compared with what it should be");
+      return;
+    }
     if (isDeepStrictEqual(differences, record.drift ?? [])) return;
     if (differences.length > 0)
       log.warn(

@@ -17,14 +17,13 @@ export const openApi: FastifyDynamicSwaggerOptions = {
     },
   },
   transform({ schema, url, route }) {
-    const access = route.config?.access;
-    const needs = access && "permission" in access ? access.permission : undefined;
+    const access = route.config?.access ?? { open: "" };
+    const isOpen = "open" in access;
+    const who = isOpen ? `Open: ${access.open}.` : `Needs the permission \`${access.permission}\`.`;
     const shown: FastifySchema = {
       ...schema,
-      description: needs
-        ? `Needs the permission \`${needs}\`.`
-        : `Open: ${access && "open" in access ? access.open : ""}.`,
-      security: needs ? [{ operator: [needs] }] : [],
+      description: [schema.description, who].filter(Boolean).join(". "),
+      security: isOpen ? [] : [{ operator: [access.permission] }],
     };
     return { schema: shown, url };
   },

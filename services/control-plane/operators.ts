@@ -15,9 +15,6 @@ declare module "fastify" {
   }
 }
 
-/** What operators may be allowed, as `permissions` in their tokens says it. */
-export const PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete"] as const;
-
 const MAX_TOKEN_LIFETIME_SECONDS = 3600;
 
 /** Lets a request pass only with a token that has the route's permission, before its body is read. */

@@ -174,6 +174,26 @@ describe("killed while deleting, the next control plane goes on deleting", () =>
   });
 });
 
+test("a deletion that fails can be asked for again, and goes on", async () => {
+  await stage.startControlPlane();
+  const org = await stage.onboard("staying");
+  await stage.stopControlPlane();
+  await stage.startControlPlane({ "stop-instance:before": "throw" });
+  await stage.whenReady();
+  const first = await stage.json<{ id: string }>("DELETE", `/v1/orgs/${org.id}`);
+  expect(await stage.ended(first.id)).toMatchObject({ state: "failed", error: { step: "stop-instance" } });
+  const { state, lastError } = await stage.org(org.id);
+  expect(state).toBe("deleting");
+  expect(lastError?.message).toContain("Delete it again");
+  await stage.stopControlPlane();
+  await stage.startControlPlane();
+  const second = await stage.json<{ id: string }>("DELETE", `/v1/orgs/${org.id}`);
+  expect(second.id).not.toBe(first.id);
+  expect((await stage.ended(second.id)).state).toBe("succeeded");
+  await expectNothingLeft(stage, org.id);
+  await stage.stopControlPlane();
+});
+
 describe("both records rolled back to an unfinished onboarding: quarantined, and nothing is touched", () => {
   test.each(["reserve", "start-instance", "initialize", "revoke-root"])("at %s", async (step) => {
     await stage.startControlPlane();

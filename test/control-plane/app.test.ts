@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { Problem } from "../../services/shared/http/problem.ts";
 import { newOrgId } from "../../services/shared/org.ts";
@@ -47,6 +48,16 @@ async function expectProblem(response: Response, status: number, code: string): 
   expect(problem.requestId).toBe(response.headers.get("x-request-id"));
   expect(text).not.toMatch(/\bat .*\.[jt]s:\d+|node_modules/);
   return problem;
+}
+
+/** What comes back for these bytes, until the server ends the connection. */
+async function raw(text: string): Promise<string> {
+  const { hostname, port } = new URL(stage.address);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.end(text);
+  let answer = "";
+  for await (const chunk of socket.setEncoding("utf8")) answer += chunk;
+  return answer;
 }
 
 describe("every operation of the API", () => {
@@ -234,6 +245,22 @@ describe("bad input", () => {
 
   test("another method: 404", async () => {
     await expectProblem(await stage.request("PUT", "/v1/orgs", { body: good }), 404, "not_found");
+  });
+
+  test.each([
+    ["what is not HTTP", "hello\r\n\r\n"],
+    [
+      "a head that is too large",
+      `GET /v1/health HTTP/1.1\r\nHost: x\r\nX-Long: ${"x".repeat(20_000)}\r\n\r\n`,
+    ],
+    ["two lengths", "POST /v1/orgs HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"],
+  ])("%s: 400", async (_, text) => {
+    const answer = await raw(text);
+    expect(answer).toMatch(/^HTTP\/1\.1 400 Bad Request\r\nContent-Type: application\/problem\+json\r\n/);
+    expect(JSON.parse(answer.split("\r\n\r\n")[1] ?? "")).toMatchObject({
+      code: "invalid_request",
+      status: 400,
+    });
   });
 
   test("nothing was begun by any of these", async () => {

@@ -2,8 +2,9 @@ import { createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { newJob } from "../../services/control-plane/onboarding/progress.ts";
 import { newOrgId } from "../../services/shared/org.ts";
-import type { OrgRecord } from "../../services/shared/registry/records.ts";
+import { newJobId, type OrgRecord } from "../../services/shared/registry/records.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { vaultClient } from "../../services/shared/vault/client.ts";
 import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
@@ -196,8 +197,13 @@ test("the internal Vault not to be had: said once a pass at most, and all goes o
 });
 
 test("stopped, it ends by itself and at once, its Vaults go on", { timeout: TIMEOUT_MS }, async () => {
+  const job = newJob({ id: newJobId(), kind: "delete", org: newOrgId() }, ["never"], new Date());
+  await stage.registry.jobs.create(job.id, job);
+  const following = await stage.request("GET", `/v1/jobs/${job.id}/events`);
   const begun = Date.now();
   expect(await stage.stopControlPlane()).toBe(0);
+  expect(await following.text()).toContain("id: 1\n");
+  await stage.registry.jobs.remove(job.id);
   expect(Date.now() - begun).toBeLessThan(5_000);
   expect(await stage.readSecret(acme)).toBe("kept");
   await stage.startControlPlane();

@@ -12,7 +12,10 @@ const instances = (state: StateFolder) => ({ STRONGROOM_INSTANCES_DIR: state.ins
 const issuersFile = (state: StateFolder) => state.at("control-plane", "issuers.json");
 
 /** Writes the files that the settings below name and that nothing else makes. */
-export async function writeSettingFiles({ identityProvider }: Addresses, state: StateFolder): Promise<void> {
+export async function writeSettingFiles(
+  { identityProvider }: Pick<Addresses, "identityProvider">,
+  state: StateFolder,
+): Promise<void> {
   await writeJson(issuersFile(state), [localIssuer(identityProvider)]);
 }
 

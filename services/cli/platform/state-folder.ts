@@ -65,7 +65,7 @@ export class StateFolder {
     return this.at("recovery-key.asc");
   }
   get recoveryPublicKey() {
-    return this.at("recovery-key.pub.asc");
+    return this.at("control-plane", "recovery-key.pub.asc");
   }
   get instances() {
     return this.at("instances");

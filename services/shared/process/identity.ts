@@ -44,7 +44,9 @@ export async function isSame(
   marker: string,
 ): Promise<boolean> {
   const now = identify(record.pid);
-  return now?.startTime === record.startTime && hasArgument(now.command, marker);
+  if (now?.startTime !== record.startTime) return false;
+  // For a moment at its beginning and at its end a process has no command line, and holds all its files.
+  return now.command === "" || hasArgument(now.command, marker);
 }
 
 /**
@@ -59,7 +61,6 @@ export function recordProcess(path: string, pid: number, marker: string): Proces
   const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
   writeFileSync(temporary, `${JSON.stringify(record)}\n`, { mode: 0o600, flag: "wx" });
   renameSync(temporary, path);
-  awaitCommand(pid);
   return record;
 }
 
@@ -109,18 +110,6 @@ export async function gone(record: ProcessRecord, timeoutMs: number, signal?: Ab
   return true;
 }
 
-const EXEC_MS = 1_000;
-
-/**
- * A program just started has no command line for some microseconds, in which it would pass for another.
- * Waits them out, without giving up control.
- */
-function awaitCommand(pid: number): void {
-  for (const end = performance.now() + EXEC_MS; identify(pid)?.command === ""; ) {
-    if (performance.now() > end) return;
-  }
-}
-
 function identify(pid: number): ProcessIdentity | undefined {
   return process.platform === "linux" ? fromProc(pid) : fromPs(pid);
 }
@@ -132,8 +121,9 @@ function fromProc(pid: number): ProcessIdentity | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    const [state, ticks] = [fields[0], fields[19]];
-    if (!ticks || state === "Z" || state === "X") return undefined;
+    const [state, threads, ticks] = [fields[0], Number(fields[17]), fields[19]];
+    // While other threads of a process wind up, the first is already dead.
+    if (!ticks || ((state === "Z" || state === "X") && threads <= 1)) return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0$/, "").replaceAll("\0", " ");
     // Ticks count from boot, so they only tell processes of one boot apart.
     bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

@@ -52,16 +52,22 @@ test("no process, an ended one and one nobody reaped are all undefined", async (
   await once(child, "exit");
   expect(await processIdentity(pidOf(child))).toBeUndefined();
 
-  const parent = spawn("/bin/sh", ["-c", "sleep 0 & echo $!; exec sleep 30"], {
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  try {
-    const [output] = (await once(parent.stdout, "data")) as [Buffer];
-    const zombie = Number(output.toString());
-    await until(async () => (await processIdentity(zombie)) === undefined);
-    process.kill(zombie, 0);
-  } finally {
-    parent.kill("SIGKILL");
+  const script = await own.script("thread.cjs", "setTimeout(() => {}, 200)");
+  for (const command of ["sleep 0.2", `${process.execPath} ${script}`]) {
+    const parent = spawn("/bin/sh", ["-c", `${command} & echo $!; exec sleep 30`], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    try {
+      const [output] = (await once(parent.stdout, "data")) as [Buffer];
+      const zombie = Number(output.toString());
+      expect(await processIdentity(zombie)).toBeDefined();
+      await until(async () => (await processIdentity(zombie)) === undefined);
+      process.kill(zombie, 0);
+    } finally {
+      const exit = once(parent, "exit");
+      parent.kill("SIGKILL");
+      await exit;
+    }
   }
 });
 
@@ -93,7 +99,9 @@ test("the marker may be the value of an option", async () => {
     const record = recordProcess(join(own.folder, "r.json"), pidOf(child), marker);
     expect(record && (await isSame(record, marker))).toBe(true);
   } finally {
+    const exit = once(child, "exit");
     child.kill("SIGKILL");
+    await exit;
   }
 });
 

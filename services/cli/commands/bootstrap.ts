@@ -1,0 +1,46 @@
+import { readText, writeFileAtomic } from "../../shared/files.ts";
+import { vaultClient } from "../../shared/vault/client.ts";
+import { sealStatus } from "../../shared/vault/init.ts";
+import { Failure } from "../failure.ts";
+import { bootstrap } from "../platform/bootstrap.ts";
+import { ensureRecoveryKey } from "../platform/recovery-key.ts";
+import { writeSettingFiles } from "../platform/service-settings.ts";
+import type { Session } from "../session.ts";
+
+const PERIOD_SECONDS = 768 * 3600;
+
+export interface BootstrapOptions {
+  internalVault: string;
+  identityProvider: string;
+}
+
+/**
+ * `strongroom bootstrap`: brings an internal Vault that something else runs into its form, by the root token in
+ * `internal-vault/root-token` of the state folder, and writes down what the services are given of it. Running
+ * it again changes nothing; a Vault other than the first one is refused, since it cannot unseal what is here.
+ */
+export async function bootstrapPlatform(
+  { out, state }: Session,
+  _: string[],
+  { internalVault, identityProvider }: BootstrapOptions,
+): Promise<undefined> {
+  const { clusterId } = await sealStatus(vaultClient({ address: internalVault }));
+  if (!clusterId) {
+    throw new Failure("unavailable", `The Vault at ${internalVault} is not initialized and unsealed`);
+  }
+  const clusterFile = state.at("control-plane", "internal-cluster-id");
+  const known = (await readText(clusterFile))?.trim();
+  if (known !== undefined && known !== clusterId) {
+    throw new Failure(
+      "conflict",
+      `The Vault at ${internalVault} is not the one that sealed what is here (cluster ${clusterId}, not ${known}). A Vault in dev mode forgets its keys when it stops`,
+      "Begin anew, without what is here: docker compose down --volumes",
+    );
+  }
+  await ensureRecoveryKey(state);
+  await writeSettingFiles({ identityProvider }, state);
+  await bootstrap(state, internalVault, PERIOD_SECONDS);
+  await writeFileAtomic(clusterFile, clusterId);
+  out.note(`The internal Vault at ${internalVault} is in its form.`);
+  return undefined;
+}
