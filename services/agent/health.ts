@@ -21,16 +21,21 @@ export interface HealthTarget {
 
 const TIMEOUT_MS = 2_000;
 
-/** Asks a Vault for its health, without a token. Trusts the very certificate that it was given to show. */
+/**
+ * Asks a Vault for its health, without a token. Trusts the very certificate that it was given to show, so what
+ * else listens on its address does not pass for it; over plain HTTP it would.
+ */
 export async function askHealth(target: HealthTarget): Promise<Health> {
   try {
     return { answers: true, sealed: (await get(target)) === 503 };
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException;
-    const certificate = code?.match(/CERT|^UNABLE_TO|^DEPTH_ZERO/);
-    return certificate
-      ? { answers: true, sealed: false, problem: `its certificate is not accepted (${code})` }
-      : { answers: false, sealed: false, problem: `it does not answer (${code ?? (message || name)})` };
+    const reason = code ?? (message || name);
+    // Only the time is wrong: it is the right certificate all the same. Any other could be a stranger's.
+    if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
+      return { answers: true, sealed: false, problem: `its certificate is not valid now (${reason})` };
+    }
+    return { answers: false, sealed: false, problem: `it does not answer (${reason})` };
   }
 }
 

@@ -111,11 +111,10 @@ export class Instance {
 
   /** Ends the Vault, and those of other attempts that an earlier agent may have left behind. */
   async #end(exceptAttempt?: number): Promise<void> {
-    const vault = this.#vault;
-    await vault?.stop();
+    await this.#vault?.stop();
     this.#vault = undefined;
     for (const record of await this.#survivors(exceptAttempt)) await endProcess(record, this.#options);
-    if (exceptAttempt === undefined) this.#report(vault);
+    if (exceptAttempt === undefined) this.#report();
   }
 
   async #survivors(exceptAttempt?: number) {
@@ -134,27 +133,27 @@ export class Instance {
   }
 
   /** Publishes the status if it differs from the last one; in order, since each waits for the one before. */
-  #report(ended?: VaultProcess): void {
+  #report(): void {
     this.#reporting = this.#reporting.then(async () => {
       const { instances, logger } = this.#options;
       try {
         this.#reported ??= await this.#previous;
-        const status = await this.#status(ended);
+        const status = await this.#status();
         if (!status || sameStatus(status, this.#reported)) return;
         await writeJson(statusFile(instances, this.#org), status);
         this.#reported = status;
       } catch (error) {
         logger.error({ org: this.#org, err: error }, "the status cannot be written");
+        if (!this.#closing) setTimeout(() => this.#report(), RETRY_MS).unref();
       }
     });
   }
 
-  async #status(ended: VaultProcess | undefined): Promise<InstanceStatus | undefined> {
+  async #status(): Promise<InstanceStatus | undefined> {
     const about = { org: this.#org, updatedAt: new Date().toISOString() };
     const error = this.#refusal ?? this.#trouble;
     const lastError = error === undefined ? {} : { lastError: error };
-    const vault = this.#vault ?? ended;
-    if (vault) return { ...about, ...vault.status, ...lastError };
+    if (this.#vault) return { ...about, ...this.#vault.status, ...lastError };
     if (!this.#reported && !error) return undefined;
     const { attempt = 0, starts = 0, restart = 0, reload = 0 } = this.#reported ?? {};
     const state = (await this.#survivors()).length > 0 ? "running" : "stopped";

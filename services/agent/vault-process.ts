@@ -204,10 +204,12 @@ export class VaultProcess {
     if (answers && !sealed) {
       this.#faultSince = undefined;
       this.#setError(problem);
-    } else if (this.#answered) {
+    } else {
       this.#faultSince ??= performance.now();
       if (performance.now() - this.#faultSince > FAULT_AFTER_MS) {
-        this.#setError(sealed ? await this.#whySealed() : problem);
+        const fault = sealed ? await this.#whySealed() : problem;
+        // While it starts, why its last run ended says more than that it does not answer yet.
+        this.#setError(this.#answered ? fault : (this.#lastError ?? fault));
       }
     }
     if (first) this.#onChange();

@@ -9,7 +9,7 @@ import { Config, readCertificate, readDirectoryKey } from "./config.ts";
 await run(async () => {
   const config = readConfig(process.env, Config);
   // A line a request, so they are written together; what Vault audits is not delayed.
-  const stdout = destination({ dest: 1, sync: false, minLength: 16 * 1024, periodicFlush: 100 });
+  const stdout = destination({ dest: 1, sync: false, minLength: 8 * 1024, periodicFlush: 100 });
   const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, stdout);
   const directory = new DirectorySource({
     url: config.STRONGROOM_DIRECTORY_URL,

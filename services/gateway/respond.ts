@@ -54,8 +54,10 @@ export class Relay implements AnswerHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     const { raw } = this.#reply;
+    const abort = () => controller.abort(new Error("the caller has gone"));
+    if (raw.destroyed) abort();
     raw.once("close", () => {
-      if (!raw.writableFinished) controller.abort(new Error("the caller has gone"));
+      if (!raw.writableFinished) abort();
     });
   }
 

@@ -295,3 +295,15 @@ test("closing ends every Vault and says so", async () => {
   await platform.agent();
   for (const { org } of specs) expect(await platform.whenRunning(org)).toMatchObject({ starts: 2 });
 });
+
+test("a status that could not be written is written when it can be", async () => {
+  await platform.agent();
+  const spec = await platform.plainSpec();
+  const obstacle = at("status", `${spec.org}.json`);
+  await mkdir(obstacle);
+  await platform.runtime.publish(spec);
+  await until(() => platform.log.includes("the status cannot be written"));
+  await until(() => answers(spec.listen));
+  await rm(obstacle, { recursive: true });
+  await platform.whenRunning(spec.org);
+});

@@ -149,7 +149,11 @@ test("a Vault is not taken over by its name, nor by its port", async () => {
     await until(() => fetch(`http://${spec.listen}/v1/sys/health`).then(Boolean, () => false));
     const agent = platform.agentProcess();
     await platform.runtime.publish(spec);
-    const failing = await platform.runtime.waitFor(spec.org, ({ starts }) => starts >= 2, 10_000);
+    const failing = await platform.runtime.waitFor(
+      spec.org,
+      ({ starts, lastError }) => starts >= 2 && lastError !== undefined,
+      10_000,
+    );
     expect(failing.lastError).toContain("address already in use");
     await endAgent(agent);
     expect(foreign.exitCode ?? foreign.signalCode).toBeNull();

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:https";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from "vitest";
@@ -28,8 +29,8 @@ afterEach(() => platform.remove());
 
 const parametersOf = (org: string) => orgParameters("/strongroom", org);
 
-async function putCertificate(org: string): Promise<string> {
-  const { certificate, key, serial } = await issueOrgCertificate(internal.controlPlane, org, 3600);
+async function putCertificate(org: string, seconds = 3600): Promise<string> {
+  const { certificate, key, serial } = await issueOrgCertificate(internal.controlPlane, org, seconds);
   await platform.parameters.put(parametersOf(org).certificate, new Secret(certificate));
   await platform.parameters.put(parametersOf(org).key, key);
   return serial;
@@ -200,5 +201,49 @@ test("a certificate that is another organization's is reported", async () => {
   });
   await platform.runtime.publish({ ...one.spec, secrets });
   const wrong = await platform.runtime.waitFor(one.org, ({ lastError }) => lastError !== undefined, 10_000);
-  expect(wrong.lastError).toBe("its certificate is not accepted (ERR_TLS_CERT_ALTNAME_INVALID)");
+  expect(wrong).toMatchObject({
+    state: "starting",
+    lastError: "it does not answer (ERR_TLS_CERT_ALTNAME_INVALID)",
+  });
+});
+
+test("a certificate that has expired is reported, and a reload mends it", async () => {
+  await platform.agent();
+  const { org, spec } = await prepareOrg();
+  await putCertificate(org, 1);
+  await platform.running(spec);
+  const expired = await platform.runtime.waitFor(org, ({ lastError }) => lastError !== undefined, 10_000);
+  expect(expired).toMatchObject({ state: "running" });
+  expect(expired.lastError).toBe("its certificate is not valid now (CERT_HAS_EXPIRED)");
+  await putCertificate(org);
+  await platform.running({ ...spec, reload: 1 });
+  await platform.runtime.waitFor(org, ({ lastError }) => lastError === undefined, 10_000);
+});
+
+test("what else listens on its address does not pass for it", async () => {
+  const [one, other] = [await prepareOrg(), await prepareOrg()];
+  const [cert, key] = await Promise.all(
+    [parametersOf(other.org).certificate, parametersOf(other.org).key].map((name) =>
+      platform.parameters.get(name),
+    ),
+  );
+  const stranger = createServer({ cert: cert?.reveal() ?? "", key: key?.reveal() ?? "" }, (_, response) => {
+    response.end("{}");
+  });
+  const [host, port] = one.spec.listen.split(":");
+  await new Promise<void>((resolve) => stranger.listen(Number(port), host, resolve));
+  try {
+    await platform.agent();
+    await platform.runtime.publish(one.spec);
+    const failing = await platform.runtime.waitFor(
+      one.org,
+      ({ state, starts }) => state === "running" || starts >= 3,
+      20_000,
+    );
+    expect(failing.state).not.toBe("running");
+    expect(failing.lastError).toContain("address already in use");
+  } finally {
+    stranger.closeAllConnections();
+    stranger.close();
+  }
 });

@@ -187,6 +187,21 @@ describe("a Vault that does not answer is tried once", () => {
   });
 });
 
+test("a caller that goes away during its login leaves nothing behind", async () => {
+  let login: (() => void) | undefined;
+  acme.answer = (request, response) => {
+    if (!request.url.endsWith("/login")) response.end(JSON.stringify({ data: "x".repeat(1_000_000) }));
+    else login = () => answerAsVault(request, response);
+  };
+  const socket = connect(Number(new URL(gateway.url).port), "127.0.0.1");
+  socket.write(`GET ${PATH} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\n\r\n`);
+  await expect.poll(() => login).toBeDefined();
+  socket.destroy();
+  await expect.poll(() => gateway.log().at(-1)).toMatchObject({ status: 499, reason: "caller_gone" });
+  login?.();
+  expect((await gateway.call("GET", PATH, { token })).status).toBe(200);
+});
+
 test("a large answer passes whole, and a caller that goes away ends it", async () => {
   // More than the buffers of both connections hold.
   const keys = Array.from({ length: 24 }, (_, i) => `${i}`.repeat(500_000));

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
+import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
@@ -244,6 +244,21 @@ describe("LIST, which Node's parser does not know", () => {
     socket.write(list());
     await expect.poll(() => text).toContain('{"data":{}}');
     await closed;
+  });
+
+  test("has its answer whole, however long, and none where the Vault's breaks off", async () => {
+    const keys = JSON.stringify({ data: { keys: ["k".repeat(5_000_000)] } });
+    recorder.answer = (request, response) => {
+      if (request.url.endsWith("/login")) answerAsVault(request, response);
+      else response.writeHead(200).end(keys);
+    };
+    expect((await gateway.raw(list())).split("\r\n\r\n")[1]).toBe(keys);
+    recorder.answer = (_request, response) => {
+      response.writeHead(200, { "content-length": keys.length });
+      response.write(keys.slice(0, 100_000), () => response.socket?.destroy());
+    };
+    expect(await gateway.raw(list())).not.toContain("HTTP/1.1 200");
+    recorder.answer = undefined;
   });
 
   test("passes every check", async () => {

@@ -71,6 +71,19 @@ test("no process, an ended one and one nobody reaped are all undefined", async (
   }
 });
 
+test("a process that is ending counts as living until it holds nothing any more", async () => {
+  const large = `globalThis.held = Buffer.alloc(200e6, 1); require("node:fs").writeFileSync(__filename + ".ready", ""); ${IDLE}`;
+  for (let round = 0; round < 10; round++) {
+    const { child, record, marker } = await start(`large-${round}.cjs`, large);
+    await until(() => stat(`${marker}.ready`).catch(() => undefined));
+    const exit = once(child, "exit");
+    child.kill("SIGKILL");
+    while (await isSame(record, marker));
+    expect(isAlive(record.pid)).toBe(false);
+    await exit;
+  }
+});
+
 test("the record is on disk, for the owner alone, as soon as it is made; a damaged one is none", async () => {
   const { record } = await start("idle.cjs");
   const path = join(own.folder, "idle.cjs.process.json");
