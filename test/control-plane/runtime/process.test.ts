@@ -119,7 +119,7 @@ test("waiting ends soon after the status is as it should be", async () => {
   await report({ state: "running" });
   const begun = performance.now();
   expect(await waiting).toMatchObject({ state: "running" });
-  expect(performance.now() - begun).toBeLessThan(1_000);
+  expect(performance.now() - begun).toBeLessThan(3_000);
 });
 
 test("waiting too long fails with the last reason known", async () => {
