@@ -62,7 +62,25 @@ path "auth/token/revoke-accessor" {
   capabilities = ["update"]
 }
 
-# Issue organizations' server certificates, with exactly one name each, and revoke them.
+# End every unseal token of an organization at once, the unrecorded included, by ending the entity behind
+# their alias. Entities have ids and no names to go by, so this could end any entity's tokens; it opens none.
+path "sys/auth" {
+  capabilities = ["read"]
+}
+path "identity/lookup/entity" {
+  capabilities        = ["update"]
+  required_parameters = ["alias_name", "alias_mount_accessor"]
+  allowed_parameters  = { "alias_name" = ["org-*"], "alias_mount_accessor" = [] }
+}
+path "identity/entity/id/+" {
+  capabilities = ["delete"]
+}
+
+# Issue organizations' server certificates, with exactly one name each, find and revoke them. (Any certificate
+# by its serial is an open path.)
+path "pki/certs" {
+  capabilities = ["list"]
+}
 path "pki/issue/org-vault" {
   capabilities       = ["update"]
   allowed_parameters = { "common_name" = [], "ttl" = [] }

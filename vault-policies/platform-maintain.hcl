@@ -50,6 +50,11 @@ path "sys/config/auditing/request-headers/+" {
   capabilities = ["create", "update", "delete", "sudo"]
 }
 
+# Whether it counts its clients.
+path "sys/internal/counters/config" {
+  capabilities = ["read", "update"]
+}
+
 # Ways in beside the roles above; both must be empty.
 path "auth/token/roles" {
   capabilities = ["list"]

@@ -22,6 +22,14 @@ path "auth/+/role/+" {
   capabilities = ["read"]
 }
 
+# How many of the organization's people use it: numbers for each mount and no names.
+path "sys/internal/counters/config" {
+  capabilities = ["read"]
+}
+path "sys/internal/counters/activity/monthly" {
+  capabilities = ["read"]
+}
+
 # Ways in beside the roles above; both must be empty.
 path "auth/token/roles" {
   capabilities = ["list"]

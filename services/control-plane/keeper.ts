@@ -3,6 +3,7 @@ import type { InstanceSpec, InstanceStatus } from "../shared/instance-spec.ts";
 import type { OrgRecord } from "../shared/registry/records.ts";
 import { repairCommand } from "../shared/registry/views.ts";
 import { VaultUnreachableError } from "../shared/vault/client.ts";
+import { clientsOf } from "../shared/vault/client-counts.ts";
 import { sealStatus } from "../shared/vault/init.ts";
 import { compareOrgVault } from "../shared/vault/org-vault.ts";
 import { lookupAccessor, renewAccessor } from "../shared/vault/tokens.ts";
@@ -16,6 +17,8 @@ const LOOK_TIMEOUT_MS = 2_000;
 const RENEW_CERTIFICATE_AFTER = 2 / 3;
 const RENEW_TOKEN_BELOW = 3 / 4;
 const REPLACE_AT_START_BELOW = 1 / 2;
+/** While none of its people has used an organization's Vault, it is looked into at least this often. */
+const FIRST_LOGIN_INTERVAL_MS = 60_000;
 
 /** Keeps single organizations that are ready in order. */
 export interface Keeper {
@@ -134,21 +137,28 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   const isInForce = (record: OrgRecord, status: InstanceStatus | undefined) =>
     status?.restart === record.restart && status.reload === record.reload;
 
-  /** Repairing takes an approval; here the differences are only named. */
+  /** Repairing takes an approval; here the differences are only named. Also notes the first tenant's login. */
   async function compare(record: OrgRecord): Promise<void> {
     const at = now().getTime();
-    if (at - (compared.get(record.id) ?? Number.NEGATIVE_INFINITY) < driftIntervalMs) return;
+    const interval = record.firstLoginAt
+      ? driftIntervalMs
+      : Math.min(driftIntervalMs, FIRST_LOGIN_INTERVAL_MS);
+    if (at - (compared.get(record.id) ?? Number.NEGATIVE_INFINITY) < interval) return;
     compared.set(record.id, at);
     let differences: string[];
+    let isUsed: boolean;
     try {
       const client = await loginToObserve(platform, record);
       differences = await compareOrgVault(client, await orgVaultSettings(platform, record), { sudo: false });
+      isUsed = record.firstLoginAt !== undefined || (await clientsOf(client, "jwt")) > 0;
     } catch (err) {
       log.warn({ org: record.id, err }, "its Vault could not be compared with what it should be");
       return;
     }
-    if (isDeepStrictEqual(differences, record.drift ?? [])) return;
-    if (differences.length > 0)
+    const isFirst = isUsed && record.firstLoginAt === undefined;
+    const isChanged = !isDeepStrictEqual(differences, record.drift ?? []);
+    if (!isFirst && !isChanged) return;
+    if (isChanged && differences.length > 0)
       log.warn(
         { org: record.id, differences, repair: repairCommand(record.id) },
         "its Vault is not as it should be",
@@ -156,6 +166,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     await registry.orgs.update(record.id, ({ drift: _, ...current }) => ({
       ...current,
       ...(differences.length > 0 && { drift: differences }),
+      ...(isFirst && { firstLoginAt: now().toISOString() }),
     }));
   }
 

@@ -47,8 +47,10 @@ async function takeUp(job: string) {
 describe("a step that fails has everything undone, its name and claim are free again", () => {
   const seams = [
     ...STEPS.slice(1).map((step) => `${step}:after`),
+    "issue-unseal-token:minted",
     "issue-unseal-token:recorded",
     "issue-unseal-token:stored",
+    "issue-certificate:issued",
     "issue-certificate:recorded",
     "issue-certificate:stored",
     "initialize:recorded",
@@ -69,8 +71,10 @@ describe("a step that fails has everything undone, its name and claim are free a
 describe("killed at a step, the next control plane brings the onboarding to its end", () => {
   const seams = [
     ...STEPS.slice(1).map((step) => `${step}:after`),
+    "issue-unseal-token:minted",
     "issue-unseal-token:recorded",
     "issue-unseal-token:stored",
+    "issue-certificate:issued",
     "issue-certificate:recorded",
     "issue-certificate:stored",
     "initialize:recorded",

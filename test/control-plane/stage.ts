@@ -1,5 +1,4 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -16,8 +15,14 @@ import type { Job, JobRecord, OrgRecord } from "../../services/shared/registry/r
 import { createRegistry, type Registry } from "../../services/shared/registry/registry.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { Secret } from "../../services/shared/secret.ts";
-import { type VaultClient, type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
+import {
+  ifFound,
+  type VaultClient,
+  type VaultEndpoint,
+  vaultClient,
+} from "../../services/shared/vault/client.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
+import { orgCertificateSerials } from "../../services/shared/vault/pki.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { unsealKeyName } from "../../services/shared/vault/transit.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -270,9 +275,9 @@ export class Stage {
       const token = await root.write("auth/token/lookup-accessor", { accessor }).catch(() => undefined);
       const { entity_id: entity } = (token?.data ?? {}) as { entity_id?: string };
       if (!entity) continue;
-      const { aliases } = (
-        (await root.read(`identity/entity/id/${entity}`)) as { data: { aliases: { name: string }[] } }
-      ).data;
+      // Vault refuses a token whose entity is gone, and yet lists it.
+      const body = await ifFound(root.read(`identity/entity/id/${entity}`));
+      const { aliases = [] } = (body?.data ?? {}) as { aliases?: { name: string }[] };
       if (aliases.some(({ name }) => name === unsealKeyName(org))) found.push(accessor);
     }
     return found;
@@ -280,17 +285,7 @@ export class Stage {
 
   /** Serials of the certificates of an organization that are not revoked, as the internal Vault has them. */
   async certificates(org: string): Promise<string[]> {
-    const { root } = this.internal;
-    const { data } = (await root.list("pki/certs")) as { data: { keys: string[] } };
-    const found: string[] = [];
-    for (const serial of data.keys) {
-      const { certificate, revocation_time: revoked } = (
-        (await root.read(`pki/cert/${serial}`)) as { data: { certificate: string; revocation_time: number } }
-      ).data;
-      const names = new X509Certificate(certificate).subjectAltName ?? "";
-      if (revoked === 0 && names.includes(orgServerName(org))) found.push(serial);
-    }
-    return found;
+    return orgCertificateSerials(this.internal.root, org);
   }
 
   /** Names of the parameters of an organization. */

@@ -147,16 +147,32 @@ test("what is wrong with an instance shows on its record, and goes when it is ov
   await whenRecord("it is well", ({ lastError }) => lastError === undefined);
 });
 
-describe("differences from what it should be", () => {
-  /** As an operator who approves of it. */
-  const maintain = async () => {
-    const claims = { org: acme.id, subject: "operator", now: new Date() };
-    const jwt = await signPlatformJwt(await stage.internal.operator(), "platform-maintain", claims);
-    const endpoint = await stage.endpoint(acme.id);
-    const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
-    return vaultClient(endpoint, () => token);
-  };
+/** An organization's Vault, as an operator who approves of it. */
+async function maintain(org = acme.id) {
+  const claims = { org, subject: "operator", now: new Date() };
+  const jwt = await signPlatformJwt(await stage.internal.operator(), "platform-maintain", claims);
+  const endpoint = await stage.endpoint(org);
+  const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
+  return vaultClient(endpoint, () => token);
+}
 
+test("the first tenant's login is recorded when it comes, and the platform's own logins are none", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { id } = await stage.onboard("unused");
+  // A difference that is seen proves that the platform has looked into the Vault.
+  await (await maintain(id)).write("sys/policies/acl/back-door", {
+    policy: 'path "secret/*" { capabilities = ["read"] }',
+  });
+  await eventually("it is looked into", async () => (await stage.record(id)).drift);
+  expect((await stage.record(id)).firstLoginAt).toBeUndefined();
+  await stage.writeSecret(await stage.org(id), "used");
+  const at = await eventually("the login is recorded", async () => (await stage.record(id)).firstLoginAt);
+  expect((await stage.org(id)).firstLoginAt).toBe(at);
+  await stage.ended((await stage.json<{ id: string }>("DELETE", `/v1/orgs/${id}`)).id);
+});
+
+describe("differences from what it should be", () => {
   test("are named on the record, not repaired, and gone once they are", { timeout: TIMEOUT_MS }, async () => {
     expect((await stage.record(acme.id)).drift).toBeUndefined();
     await (await maintain()).write("sys/policies/acl/back-door", {

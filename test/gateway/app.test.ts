@@ -243,8 +243,10 @@ describe("a Vault that is not there", () => {
     const sealed = await gateway.call("GET", path, { token: writer });
     expectErrors(sealed, 503);
     expect(sealed.headers["retry-after"]).toBe("1");
-    const health = await gateway.call("GET", "/v1/sys/health", { token: writer });
-    expect(health).toMatchObject({ status: 503, json: { sealed: true } });
+    // A Vault that is being sealed shows itself as a standby for a moment.
+    await expect
+      .poll(() => gateway.call("GET", "/v1/sys/health", { token: writer }))
+      .toMatchObject({ status: 503, json: { sealed: true } });
     await acme.restart({ signal: "SIGKILL" });
     await expect
       .poll(async () => (await gateway.call("GET", path, { token: writer })).status, { timeout: 5_000 })

@@ -107,6 +107,7 @@ export async function showOrg(session: Session, [nameOrId = ""]: string[]): Prom
       ["recovery keys", org.recoveryKeys && `${org.recoveryKeys.length}, encrypted (see --json)`],
       ["created", org.createdAt],
       ["ready", org.readyAt],
+      ["first login", org.firstLoginAt ?? (org.state === "ready" ? "none yet" : undefined)],
       ["deleted", org.deletedAt],
       ["last error", org.lastError && `${org.lastError.message} (${org.lastError.at})`],
       ["drift", org.drift?.join("; ")],

@@ -1,7 +1,7 @@
 import { orgParameters } from "../../shared/parameters/store.ts";
 import type { OrgRecord } from "../../shared/registry/records.ts";
 import { Secret } from "../../shared/secret.ts";
-import { issueOrgCertificate, revokeCertificate } from "../../shared/vault/pki.ts";
+import { issueOrgCertificate, orgCertificateSerials, revokeCertificate } from "../../shared/vault/pki.ts";
 import { orgRecord, type Platform } from "../platform.ts";
 import type { Step } from "./workflow.ts";
 
@@ -18,21 +18,26 @@ export const issueCertificate = (platform: Platform): Step => ({
 
 /**
  * Issues a certificate and puts it in place of the one before, which is retired: revoke it only once the
- * instance has loaded the new one. (A certificate issued in the instant of a crash, before it is recorded,
- * has lost its private key with the process.)
+ * instance has loaded the new one.
  */
 export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
   const { vault, registry, parameters, parameterPrefix, certificateSeconds, seam } = platform;
+  await retireLostCertificates(platform, org);
+  await registry.orgs.update(org, (record) => ({ ...record, certificateIssuing: true }));
   const { certificate, key, serial, notBefore, notAfter } = await issueOrgCertificate(
     vault,
     org,
     certificateSeconds,
   );
-  await registry.orgs.update(org, ({ pendingCertificateSerial: interrupted, ...record }) => ({
-    ...record,
-    pendingCertificateSerial: serial,
-    retiredCertificateSerials: [...record.retiredCertificateSerials, ...(interrupted ? [interrupted] : [])],
-  }));
+  await seam("issue-certificate:issued");
+  await registry.orgs.update(
+    org,
+    ({ pendingCertificateSerial: interrupted, certificateIssuing: _, ...record }) => ({
+      ...record,
+      pendingCertificateSerial: serial,
+      retiredCertificateSerials: [...record.retiredCertificateSerials, ...(interrupted ? [interrupted] : [])],
+    }),
+  );
   await seam("issue-certificate:recorded");
   const names = orgParameters(parameterPrefix, org);
   await parameters.put(names.key, key);
@@ -45,6 +50,26 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
     certificateNotAfter: notAfter.toISOString(),
     retiredCertificateSerials: [...record.retiredCertificateSerials, ...(old ? [old] : [])],
     reload: record.reload + (old ? 1 : 0),
+  }));
+}
+
+/**
+ * Finds a certificate that was issued in the instant of a crash and recorded nowhere, if there may be one. Its
+ * private key went with the process.
+ */
+async function retireLostCertificates(platform: Platform, org: string): Promise<void> {
+  const { vault, registry } = platform;
+  const record = await orgRecord(platform, org);
+  if (!record.certificateIssuing) return;
+  const known = [
+    record.certificateSerial,
+    record.pendingCertificateSerial,
+    ...record.retiredCertificateSerials,
+  ];
+  const lost = (await orgCertificateSerials(vault, org)).filter((serial) => !known.includes(serial));
+  await registry.orgs.update(org, ({ certificateIssuing: _, ...current }) => ({
+    ...current,
+    retiredCertificateSerials: [...current.retiredCertificateSerials, ...lost],
   }));
 }
 
@@ -65,6 +90,7 @@ export async function endCertificates(platform: Platform, org: string): Promise<
   const names = orgParameters(parameterPrefix, org);
   await parameters.delete(names.key);
   await parameters.delete(names.certificate);
+  await retireLostCertificates(platform, org);
   const { certificateSerial, pendingCertificateSerial, retiredCertificateSerials } = await orgRecord(
     platform,
     org,

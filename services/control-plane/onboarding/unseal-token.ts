@@ -1,6 +1,6 @@
 import { orgParameters } from "../../shared/parameters/store.ts";
 import type { OrgRecord } from "../../shared/registry/records.ts";
-import { mintUnsealToken, revokeAccessor } from "../../shared/vault/tokens.ts";
+import { endUnsealTokensOf, mintUnsealToken, revokeAccessor } from "../../shared/vault/tokens.ts";
 import { orgRecord, type Platform } from "../platform.ts";
 import type { Step } from "./workflow.ts";
 
@@ -9,7 +9,11 @@ export const issueUnsealToken = (platform: Platform): Step => ({
   name: "issue-unseal-token",
   async do({ org }) {
     const { unsealTokenAccessor, pendingTokenAccessor } = await orgRecord(platform, org);
-    if (pendingTokenAccessor || !unsealTokenAccessor) await replaceUnsealToken(platform, org);
+    if (pendingTokenAccessor || !unsealTokenAccessor) {
+      // Nothing runs by one yet, and one minted in the instant of a crash is recorded nowhere.
+      await endUnsealTokensOf(platform.vault, org);
+      await replaceUnsealToken(platform, org);
+    }
     await revokeRetiredTokens(platform, org);
   },
   undo: ({ org }) => endUnsealTokens(platform, org),
@@ -18,11 +22,13 @@ export const issueUnsealToken = (platform: Platform): Step => ({
 /**
  * Mints an unseal token and puts it in place of the one before, which is retired: revoke it only once the
  * instance has unsealed itself with the new one. A token is recorded before it is handed on. (One minted in
- * the instant of a crash, before even that, is held by nobody and ends with its period.)
+ * the instant of a crash, before even that, is held by nobody, and ends with its period or with the
+ * organization.)
  */
 export async function replaceUnsealToken(platform: Platform, org: string): Promise<OrgRecord> {
   const { vault, registry, parameters, parameterPrefix, seam } = platform;
   const { token, accessor } = await mintUnsealToken(vault, org);
+  await seam("issue-unseal-token:minted");
   await registry.orgs.update(org, ({ pendingTokenAccessor: interrupted, ...record }) => ({
     ...record,
     pendingTokenAccessor: accessor,
@@ -50,10 +56,11 @@ export async function revokeRetiredTokens({ vault, registry }: Platform, org: st
   }));
 }
 
-/** Deletes the parameter and ends every unseal token the organization has. */
+/** Deletes the parameter and ends every unseal token the organization has, recorded or not. */
 export async function endUnsealTokens(platform: Platform, org: string): Promise<void> {
   const { vault, registry, parameters, parameterPrefix } = platform;
   await parameters.delete(orgParameters(parameterPrefix, org).unsealToken);
+  await endUnsealTokensOf(vault, org);
   const { unsealTokenAccessor, pendingTokenAccessor, retiredTokenAccessors } = await orgRecord(platform, org);
   for (const accessor of [unsealTokenAccessor, pendingTokenAccessor, ...retiredTokenAccessors]) {
     if (accessor) await revokeAccessor(vault, accessor);

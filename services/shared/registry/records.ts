@@ -33,6 +33,8 @@ export const OrgRecord = Type.Object(
     /** Older tokens still to be revoked, once the instance is unsealed with the new one. */
     retiredTokenAccessors: Type.Array(Type.String()),
     certificateSerial: Type.Optional(Type.String()),
+    /** Set before a certificate is issued: while it is there, one may exist whose serial is not recorded. */
+    certificateIssuing: Type.Optional(Type.Boolean()),
     /** A certificate that was issued and is on its way into the parameter store. */
     pendingCertificateSerial: Type.Optional(Type.String()),
     certificateNotBefore: Type.Optional(Time),
@@ -51,6 +53,8 @@ export const OrgRecord = Type.Object(
     unsealKeyAbandoned: Type.Optional(Type.Boolean()),
     createdAt: Time,
     readyAt: Type.Optional(Time),
+    /** When it was first seen that one of its people had used the Vault. */
+    firstLoginAt: Type.Optional(Time),
     deletedAt: Type.Optional(Time),
     /** The last thing that went wrong with the instance or its upkeep, for operators. */
     lastError: Type.Optional(Type.Object({ at: Time, message: Type.String() })),

@@ -29,7 +29,7 @@ export const CreateOrg = Type.Object(
 export type CreateOrg = Static<typeof CreateOrg>;
 
 const { id, name, claim, state, job, attempt, clusterId, listen, certificateNotAfter } = OrgRecord.properties;
-const { recoveryKeys, unsealKeyAbandoned, createdAt, readyAt, deletedAt, lastError, drift } =
+const { recoveryKeys, unsealKeyAbandoned, createdAt, readyAt, firstLoginAt, deletedAt, lastError, drift } =
   OrgRecord.properties;
 
 /** An organization as callers see it: its record without accessors, serials and counters, and its instance. */
@@ -49,6 +49,7 @@ export const OrgView = Type.Object(
     unsealKeyAbandoned,
     createdAt,
     readyAt,
+    firstLoginAt,
     deletedAt,
     lastError,
     drift,

@@ -105,6 +105,14 @@ async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promis
     max_ttl: maxTtlSeconds,
     no_store: false,
   });
+  // Those that have ended are forgotten, so that neither the store nor the list of the revoked grows for ever.
+  await root.write("pki/config/auto-tidy", {
+    enabled: true,
+    interval_duration: "24h",
+    safety_buffer: "72h",
+    tidy_cert_store: true,
+    tidy_revoked_certs: true,
+  });
 }
 
 async function allowUnsealTokens(root: VaultClient, periodSeconds: number): Promise<void> {

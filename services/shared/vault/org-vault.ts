@@ -9,6 +9,7 @@ import {
   fileAudit,
 } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
+import { compareClientCounts, enableClientCounts } from "./client-counts.ts";
 import { compareFields, compareNames } from "./differences.ts";
 import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } from "./jwt-auth.ts";
 import { whenUpgraded } from "./kv.ts";
@@ -51,6 +52,7 @@ export async function configureOrgVault(client: VaultClient, settings: OrgVaultS
   await enableSecretsEngines(client, SECRETS);
   await Promise.all(ORG_POLICIES.map((name) => writePolicy(client, name)));
   await configureJwtMounts(client, mounts);
+  await enableClientCounts(client);
   for (const path of await strangers(client, mounts)) await client.delete(path);
   for (const header of await auditedHeaders(client)) {
     if (!AUDITED_HEADERS.includes(header)) await dropAuditedHeader(client, header);
@@ -76,6 +78,7 @@ export async function compareOrgVault(
     ...Object.entries(SECRETS).flatMap(([path, engine]) => compareMount(path, engine, engines.get(path))),
     ...Object.keys(mounts).flatMap((path) => compareMount(path, { type: "jwt" }, methods.get(path))),
     ...(await comparePolicies(client)),
+    ...(await compareClientCounts(client)),
     ...(await strangers(client, mounts)).map((path) => `${path} should not be there`),
   ];
   for (const [path, mount] of Object.entries(mounts)) {

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { orgServerName } from "../org.ts";
 import { Secret } from "../secret.ts";
-import { type VaultClient, VaultError } from "./client.ts";
+import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
 /** The PKI role that organizations' server certificates are issued by. */
 export const ORG_CERTIFICATE_ROLE = "org-vault";
@@ -45,6 +45,32 @@ export async function revokeCertificate(client: VaultClient, serial: string): Pr
     if (error instanceof VaultError && error.status === 400 && /not found/.test(error.message)) return;
     throw error;
   }
+}
+
+const READ_TOGETHER = 16;
+
+/** Serials of the certificates of one organization that are not revoked. Reads every certificate there is. */
+export async function orgCertificateSerials(client: VaultClient, org: string): Promise<string[]> {
+  const { data } = await client.list("pki/certs");
+  const serials = (data as { keys: string[] }).keys;
+  const found: string[] = [];
+  const left = serials.values();
+  const worker = async () => {
+    for (const serial of left) {
+      const body = await ifFound(client.read(`pki/cert/${serial}`));
+      const { certificate, revocation_time } = (body?.data ?? {}) as IssuedCertificate;
+      if (!certificate || revocation_time) continue;
+      if (new X509Certificate(certificate).subjectAltName === `DNS:${orgServerName(org)}`) found.push(serial);
+    }
+  };
+  await Promise.all(Array.from({ length: READ_TOGETHER }, worker));
+  return found;
+}
+
+interface IssuedCertificate {
+  certificate?: string;
+  /** Seconds since 1970; 0 where it is not revoked. */
+  revocation_time?: number;
 }
 
 /** PEM of the authority that signs the organizations' certificates. An open path: needs no token. */

@@ -1,5 +1,6 @@
 import { Secret } from "../secret.ts";
 import { type VaultClient, VaultError } from "./client.ts";
+import { authMethods } from "./mounts.ts";
 import { unsealKeyName } from "./transit.ts";
 
 /** The token role, and the policy, that unseal tokens are made by. */
@@ -42,6 +43,22 @@ export async function renewAccessor(client: VaultClient, accessor: string): Prom
 /** Revokes a token; a dead one is no error. */
 export async function revokeAccessor(client: VaultClient, accessor: string): Promise<void> {
   await client.write("auth/token/revoke-accessor", { accessor });
+}
+
+/**
+ * Ends every unseal token an organization ever had, those included whose accessor is known to nobody: they
+ * hang on the entity behind their common alias, and Vault refuses a token whose entity is gone. By accessor
+ * such a token still shows, until its period ends.
+ */
+export async function endUnsealTokensOf(client: VaultClient, org: string): Promise<void> {
+  const alias_mount_accessor = (await authMethods(client)).get("token")?.accessor;
+  if (!alias_mount_accessor) throw new Error("the internal Vault does not show the token mount's accessor");
+  const body = await client.write("identity/lookup/entity", {
+    alias_name: unsealKeyName(org),
+    alias_mount_accessor,
+  });
+  const { id } = (body?.data ?? {}) as { id?: string };
+  if (id) await client.delete(`identity/entity/id/${id}`);
 }
 
 /** Revokes the client's own token, and proves it by a lookup that is refused. */

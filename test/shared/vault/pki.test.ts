@@ -2,7 +2,12 @@ import { X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { newOrgId, orgServerName } from "../../../services/shared/org.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
-import { caCertificate, issueOrgCertificate, revokeCertificate } from "../../../services/shared/vault/pki.ts";
+import {
+  caCertificate,
+  issueOrgCertificate,
+  orgCertificateSerials,
+  revokeCertificate,
+} from "../../../services/shared/vault/pki.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
@@ -56,6 +61,16 @@ test.each([
   await expect(vault.controlPlane.write("pki/issue/org-vault", { common_name })).rejects.toMatchObject({
     status: 400,
   });
+});
+
+test("an organization's certificates are found by its name, without the revoked", async () => {
+  const org = newOrgId();
+  expect(await orgCertificateSerials(vault.controlPlane, org)).toEqual([]);
+  const { serial } = await issueOrgCertificate(vault.controlPlane, org, 3600);
+  const { serial: revoked } = await issueOrgCertificate(vault.controlPlane, org, 3600);
+  await issueOrgCertificate(vault.controlPlane, newOrgId(), 3600);
+  await revokeCertificate(vault.controlPlane, revoked);
+  expect(await orgCertificateSerials(vault.controlPlane, org)).toEqual([serial]);
 });
 
 test("a revoked certificate is on the list; revoking it again, or an unknown one, is no error", async () => {

@@ -3,6 +3,7 @@ import { newOrgId } from "../../../services/shared/org.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
 import {
+  endUnsealTokensOf,
   isTokenAlive,
   lookupAccessor,
   mintUnsealToken,
@@ -44,6 +45,22 @@ test("a dead token is undefined to look up and to renew, and revoking it is no e
   expect(await lookupAccessor(vault.controlPlane, accessor)).toBeUndefined();
   expect(await renewAccessor(vault.controlPlane, accessor)).toBeUndefined();
   await revokeAccessor(vault.controlPlane, accessor);
+});
+
+test("all of an organization's unseal tokens end at once, known or not, and nobody else's", async () => {
+  const [org, other] = [newOrgId(), newOrgId()];
+  const [first, second] = [
+    await mintUnsealToken(vault.controlPlane, org),
+    await mintUnsealToken(vault.controlPlane, org),
+  ];
+  const others = await mintUnsealToken(vault.controlPlane, other);
+  const isAlive = ({ token }: { token: Secret }) => isTokenAlive(vaultClient(vault.endpoint, () => token));
+  expect([await isAlive(first), await isAlive(second), await isAlive(others)]).toEqual([true, true, true]);
+  await endUnsealTokensOf(vault.controlPlane, org);
+  expect([await isAlive(first), await isAlive(second), await isAlive(others)]).toEqual([false, false, true]);
+  await endUnsealTokensOf(vault.controlPlane, org);
+  expect(await isAlive(await mintUnsealToken(vault.controlPlane, org))).toBe(true);
+  expect([await isAlive(first), await isAlive(second)]).toEqual([false, false]);
 });
 
 test("a caller who may not ask gets an error, not a dead token", async () => {
