@@ -45,6 +45,10 @@ export class Relay implements AnswerHandler {
   #status = 0;
   /** The beginning of what is not passed on. */
   #withheld: string | undefined;
+  /** How long the answer says it is. */
+  #length: number | undefined;
+  /** An answer that came in one piece, each byte as a character: sent with its head in one write. */
+  #whole = "";
 
   /** With `anyStatus` a 5xx is part of the answer, as it is of `sys/health`. */
   constructor(reply: FastifyReply, { anyStatus = false } = {}) {
@@ -80,6 +84,7 @@ export class Relay implements AnswerHandler {
       "x-request-id": request.id,
       ...(typeof length === "string" && { "content-length": length }),
     });
+    this.#length = Number(length);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -90,6 +95,10 @@ export class Relay implements AnswerHandler {
       if (this.#withheld.length < MAX_WITHHELD) this.#withheld += chunk.toString("latin1");
       return;
     }
+    if (chunk.length === this.#length) {
+      this.#whole = chunk.toString("latin1");
+      return;
+    }
     if (raw.write(chunk)) return;
     controller.pause();
     raw.once("drain", () => controller.resume());
@@ -97,7 +106,7 @@ export class Relay implements AnswerHandler {
 
   onResponseEnd(): void {
     if (this.#withheld !== undefined) throw serverError(this.#status, this.#withheld);
-    this.#reply.raw.end();
+    this.#reply.raw.end(this.#whole, "latin1");
   }
 
   /** An answer that breaks off must not look whole. */

@@ -1,10 +1,11 @@
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { readProcessRecord } from "../../services/shared/process/identity.ts";
+import { cpuMicros } from "./cpu.ts";
 import { type BenchPlatform, startBenchPlatform } from "./platform.ts";
 
 /** One measured number: the median of its runs against its target. */
@@ -25,7 +26,6 @@ const STEADY_MS = 11_000;
 const READS = 8_000;
 const CONNECTIONS = 8;
 const READ_ROUNDS = 5;
-const TICKS_PER_SECOND = 100;
 
 const rows: Row[] = [];
 const median = (values: number[]) =>
@@ -124,12 +124,6 @@ async function cachedReads(
     rounds.map(({ cpu }) => cpu),
   );
   process.stderr.write(`  at ${Math.round(median(rounds.map(({ rate }) => rate)))} reads a second\n`);
-}
-
-/** User and system time of a process so far, in µs (Linux). */
-async function cpuMicros(pid: number): Promise<number> {
-  const fields = (await readFile(`/proc/${pid}/stat`, "utf8")).replace(/^.*\) /, "").split(" ");
-  return ((Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND) * 1e6;
 }
 
 async function kills(platform: BenchPlatform, path: string, headers: Record<string, string>): Promise<void> {
