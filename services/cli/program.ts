@@ -78,7 +78,10 @@ function program(run: Run, out: Output): Command {
     .command("bootstrap")
     .description("bring an internal Vault that runs elsewhere, as in containers, into its form")
     .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
-    .requiredOption("--identity-provider <url>", "the local identity provider")
+    .requiredOption("--identity-provider <url>", "where the local identity provider is, for all the others")
+    .requiredOption("--gateway <url>", "where the gateway will be")
+    .requiredOption("--control-plane <url>", "where the control plane will be")
+    .requiredOption("--vault-bin <path>", "the Vault program, for the command `vault`")
     .action(run(async () => (await import("./commands/bootstrap.ts")).bootstrapPlatform));
 
   strongroom

@@ -1,10 +1,12 @@
-import { readText, writeFileAtomic } from "../../shared/files.ts";
+import { readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
+import { LOCAL_ISSUER } from "../../shared/identity/local-provider.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
 import { Failure } from "../failure.ts";
 import { bootstrap } from "../platform/bootstrap.ts";
 import { ensureRecoveryKey } from "../platform/recovery-key.ts";
 import { writeSettingFiles } from "../platform/service-settings.ts";
+import type { PlatformFile } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
 
 const PERIOD_SECONDS = 768 * 3600;
@@ -12,17 +14,20 @@ const PERIOD_SECONDS = 768 * 3600;
 export interface BootstrapOptions {
   internalVault: string;
   identityProvider: string;
+  gateway: string;
+  controlPlane: string;
+  vaultBin: string;
 }
 
 /**
  * `strongroom bootstrap`: brings an internal Vault that something else runs into its form, by the root token in
- * `internal-vault/root-token` of the state folder, and writes down what the services are given of it. Running
- * it again changes nothing; a Vault other than the first one is refused, since it cannot unseal what is here.
+ * `internal-vault/root-token` of the state folder, and writes down what the services are given of it, and where
+ * they will be, for the other commands. Running it again changes nothing; a Vault other than the first one is refused, since it cannot unseal what is here.
  */
 export async function bootstrapPlatform(
   { out, state }: Session,
   _: string[],
-  { internalVault, identityProvider }: BootstrapOptions,
+  { internalVault, identityProvider, gateway, controlPlane, vaultBin }: BootstrapOptions,
 ): Promise<undefined> {
   const { clusterId } = await sealStatus(vaultClient({ address: internalVault }));
   if (!clusterId) {
@@ -41,6 +46,13 @@ export async function bootstrapPlatform(
   await writeSettingFiles({ identityProvider }, state);
   await bootstrap(state, internalVault, PERIOD_SECONDS);
   await writeFileAtomic(clusterFile, clusterId);
+  const file: PlatformFile = {
+    ...{ gateway, controlPlane, identityProvider, internalVault },
+    issuer: LOCAL_ISSUER,
+    state: state.path,
+    vaultBinary: vaultBin,
+  };
+  await writeJson(state.platformFile, file);
   out.note(`The internal Vault at ${internalVault} is in its form.`);
   return undefined;
 }

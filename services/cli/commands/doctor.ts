@@ -103,7 +103,7 @@ async function checkDisk({ state }: Session): Promise<Check> {
 async function checkServices({ state }: Session, platform: PlatformFile): Promise<Check[]> {
   return (await serviceHealth(state, platform)).map(({ name, state: is, pid, address }) =>
     is === "healthy"
-      ? ok(name, `healthy${address ? ` at ${address}` : ""} (pid ${pid})`)
+      ? ok(name, `healthy${address ? ` at ${address}` : ""}${pid ? ` (pid ${pid})` : ""}`)
       : fail(name, is, `Its log: strongroom logs --service ${name}`),
   );
 }

@@ -14,7 +14,12 @@ export async function status(session: Session): Promise<number> {
   const { orgs, failure } = await organizations(session);
   out.data({ ...(platform && { platform, services }), orgs: orgs ?? null }, () => [
     ...(platform
-      ? [`Platform on ${platform.state} (pid ${platform.pid})`, "", ...serviceTable(services), ""]
+      ? [
+          `Platform on ${platform.state} (${platform.pid ? `pid ${platform.pid}` : "in containers"})`,
+          "",
+          ...serviceTable(services),
+          "",
+        ]
       : []),
     ...(orgs?.length ? orgTable(orgs) : []),
   ]);

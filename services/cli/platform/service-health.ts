@@ -29,7 +29,7 @@ export async function answersHealthy(name: string, address: string): Promise<boo
   return answer?.ok === true;
 }
 
-/** Every part of the platform on this machine, the internal Vault first. */
+/** Every part of the platform, the internal Vault first. In containers, those that can be asked. */
 export async function serviceHealth(state: StateFolder, platform: PlatformFile): Promise<ServiceHealth[]> {
   const addresses: Record<string, string> = {
     "internal-vault": platform.internalVault,
@@ -37,15 +37,27 @@ export async function serviceHealth(state: StateFolder, platform: PlatformFile):
     "control-plane": platform.controlPlane,
     gateway: platform.gateway,
   };
+  const names = ["internal-vault", ...SERVICES];
+  const inContainers = platform.pid === undefined;
   return await Promise.all(
-    ["internal-vault", ...SERVICES].map(async (name): Promise<ServiceHealth> => {
-      const address = addresses[name];
-      const record = await readProcessRecord(state.processFile(name));
-      if (!record || !(await isSame(record, record.marker))) {
-        return { name, state: "not running", ...(address && { address }) };
-      }
-      const healthy = !address || (await answersHealthy(name, address));
-      return { name, state: healthy ? "healthy" : "unhealthy", pid: record.pid, ...(address && { address }) };
-    }),
+    names
+      .filter((name) => !inContainers || addresses[name])
+      .map(async (name): Promise<ServiceHealth> => {
+        const address = addresses[name];
+        if (inContainers && address) {
+          return { name, state: (await answersHealthy(name, address)) ? "healthy" : "unhealthy", address };
+        }
+        const record = await readProcessRecord(state.processFile(name));
+        if (!record || !(await isSame(record, record.marker))) {
+          return { name, state: "not running", ...(address && { address }) };
+        }
+        const healthy = !address || (await answersHealthy(name, address));
+        return {
+          name,
+          state: healthy ? "healthy" : "unhealthy",
+          pid: record.pid,
+          ...(address && { address }),
+        };
+      }),
   );
 }

@@ -6,7 +6,7 @@ import { Value } from "typebox/value";
 import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
 import { Failure } from "../failure.ts";
 
-const Url = Type.String({ pattern: "^http://127\\.0\\.0\\.1:[0-9]+$" });
+const Url = Type.String({ pattern: "^http://[a-z0-9.-]+:[0-9]+$" });
 
 /** Where the parts of a platform listen, without a path. */
 export const Addresses = Type.Object({
@@ -23,7 +23,8 @@ export const PlatformFile = Type.Object({
   issuer: Type.String(),
   state: Type.String(),
   vaultBinary: Type.String(),
-  pid: Type.Integer(),
+  /** Of `strongroom up`; absent where containers run the parts. */
+  pid: Type.Optional(Type.Integer()),
 });
 export type PlatformFile = Static<typeof PlatformFile>;
 

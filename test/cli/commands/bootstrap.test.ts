@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
+import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 import { runStrongroom } from "../../../services/cli/program.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
@@ -48,7 +49,11 @@ async function startDevVault(): Promise<string> {
 
 async function bootstrap(internalVault: string): Promise<{ status: number; stderr: string }> {
   const stderr = new PassThrough();
-  const args = ["--internal-vault", internalVault, "--identity-provider", "http://127.0.0.1:8290"];
+  const args = [
+    ...["--internal-vault", internalVault, "--identity-provider", "http://127.0.0.1:8290"],
+    ...["--gateway", "http://127.0.0.1:8200", "--control-plane", "http://127.0.0.1:8280"],
+    ...["--vault-bin", inject("vaultBinary")],
+  ];
   const status = await runStrongroom(["bootstrap", "--state", state, ...args], {}, new PassThrough(), stderr);
   stderr.end();
   return { status, stderr: await text(stderr) };
@@ -64,6 +69,10 @@ test("a dev-mode Vault is brought into its form once, and another one is refused
   for (const file of ["control-plane/recovery-key.pub.asc", "control-plane/issuers.json", "gateway/ca.pem"]) {
     expect((await stat(join(state, file))).size, file).toBeGreaterThan(0);
   }
+
+  const platform = await new StateFolder(state).platform();
+  expect(platform).toMatchObject({ gateway: "http://127.0.0.1:8200", internalVault: address });
+  expect(platform?.pid).toBeUndefined();
 
   expect(await bootstrap(address)).toMatchObject({ status: 0 });
   expect(await readFile(join(state, "control-plane", "role-id"), "utf8")).toBe(roleId);
