@@ -7,6 +7,7 @@ import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
 import { canonicalPath } from "./canonical-path.ts";
 import { checkBody } from "./check-body.ts";
+import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { forward } from "./forward.ts";
 import { Logins } from "./login.ts";
@@ -69,6 +70,7 @@ export function buildGateway(options: GatewayOptions): Server {
   // Before the body is read: who is it, of which organization, and is there such a path.
   app.addHook("onRequest", async (request, reply) => {
     const { trace } = request;
+    checkFraming(request.raw);
     const path = canonicalPath(request.originalUrl);
     const route = findRoute(path.segments);
     trace.route = route?.name;

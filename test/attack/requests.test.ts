@@ -119,7 +119,7 @@ describe("what is no HTTP", () => {
   test.each<[string, string, number]>([
     ["nonsense", "hello\r\n\r\n", 400],
     ["a verb that nobody knows", "FROB / HTTP/1.1\r\nHost: x\r\n\r\n", 400],
-    ["no version", "GET /\r\n\r\n", 401],
+    ["no version", "GET /\r\n\r\n", 400],
     ["a TLS hello", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400],
     ["a header without a name", "GET / HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n", 400],
     ["a header name with a space", "GET / HTTP/1.1\r\nHost: x\r\nX Y: z\r\n\r\n", 400],
