@@ -15,7 +15,7 @@ import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
 import { Relay, sendError, sendHealth, sendLookupSelf, sendSealStatus } from "./respond.ts";
 import { findRoute } from "./routes.ts";
-import { Upstreams } from "./upstreams.ts";
+import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
   logger: Logger;
@@ -25,6 +25,8 @@ export interface GatewayOptions {
   maxTokenLifetimeSeconds: number;
   /** How many of the callers' Vault tokens are kept at most. */
   maxLogins: number;
+  /** How long the organizations' Vaults may take, where it is not the usual. */
+  upstreamTimes?: UpstreamTimes;
   /** Milliseconds since 1970; the system's clock by default. */
   now?: () => number;
 }
@@ -42,7 +44,7 @@ export function buildGateway(options: GatewayOptions): Server {
     clientErrorHandler: connectionErrors((request) => app.inject(request), logger),
     return503OnClosing: false,
   });
-  const upstreams = new Upstreams(ca);
+  const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const { authenticate, prefetchKeys } = registerAuthentication(app, {
     directory,

@@ -25,13 +25,19 @@ export type AnswerHandler = Required<
 /** Beyond this many, requests to a Vault that does not keep up are refused rather than queued. */
 const MAX_PENDING = 512;
 
+const NOT_LATELY = "it has not answered lately";
+
 /**
  * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
  * has been taken whole. Throws `org_vault_unavailable` where none came, where the certificate was not the
- * organization's, or where too many wait already.
+ * organization's, where too many wait already, or where it has not answered lately (circuit.ts).
  */
 export function forward(upstream: Upstream, request: VaultRequest, handler: AnswerHandler): Promise<void> {
   if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many requests wait for it"));
+  const { circuit, times } = upstream;
+  const began = performance.now();
+  const probe = circuit.open;
+  if (!circuit.admits(began)) return Promise.reject(unavailable(NOT_LATELY));
   const headers: Record<string, string> = { "x-vault-request": "true", "x-request-id": request.requestId };
   if (request.token) headers["x-vault-token"] = request.token.reveal();
   if (request.contentType) headers["content-type"] = request.contentType;
@@ -45,9 +51,19 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
         body: request.body ?? null,
       },
       {
-        onRequestStart: (controller, context) => handler.onRequestStart?.(controller, context),
-        onResponseStart: (controller, status, head) => handler.onResponseStart(controller, status, head),
-        onResponseData: (controller, chunk) => handler.onResponseData(controller, chunk),
+        onRequestStart: (controller, context) => {
+          // It may have waited for a connection while those before it ran into their timeouts.
+          if (circuit.open && !probe) throw new Error(NOT_LATELY);
+          handler.onRequestStart?.(controller, context);
+        },
+        onResponseStart: (controller, status, head) => {
+          circuit.answered();
+          handler.onResponseStart(controller, status, head);
+        },
+        onResponseData: (controller, chunk) => {
+          if (performance.now() - began > times.wholeMs) throw new Error("the answer takes too long");
+          handler.onResponseData(controller, chunk);
+        },
         onResponseEnd: (controller, trailers) => {
           upstream.pending--;
           try {
@@ -59,6 +75,7 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
         },
         onResponseError: (controller, error) => {
           upstream.pending--;
+          circuit.failed(error, performance.now());
           handler.onResponseError?.(controller, error);
           reject(error instanceof StrongroomError ? error : unavailable(error));
         },

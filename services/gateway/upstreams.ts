@@ -1,6 +1,7 @@
 import { Pool } from "undici";
 import type { DirectoryOrg, LoadedDirectory } from "../shared/directory/load.ts";
 import { orgServerName } from "../shared/org.ts";
+import { Circuit } from "./circuit.ts";
 
 /** An organization's Vault, and the connections to it. */
 export interface Upstream {
@@ -9,11 +10,21 @@ export interface Upstream {
   pool: Pool;
   /** Requests sent and not answered yet. */
   pending: number;
+  circuit: Circuit;
+  times: UpstreamTimes;
 }
 
+/** How long an organization's Vault may take, in milliseconds. */
+export interface UpstreamTimes {
+  connectMs: number;
+  /** To the head of an answer, and from each piece of its body to the next. */
+  silenceMs: number;
+  /** From the sending of a request to the last piece of its answer. */
+  wholeMs: number;
+}
+
+const TIMES: UpstreamTimes = { connectMs: 2_000, silenceMs: 10_000, wholeMs: 30_000 };
 const CONNECTIONS = 32;
-const CONNECT_TIMEOUT_MS = 2_000;
-const ANSWER_TIMEOUT_MS = 10_000;
 /** Vault closes idle connections after five minutes; one of ours must not be used at that very moment. */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -23,12 +34,14 @@ const KEEP_ALIVE_MS = 60_000;
  */
 export class Upstreams {
   readonly #ca: string;
+  readonly #times: UpstreamTimes;
   readonly #upstreams = new Map<string, Upstream>();
   #directory: LoadedDirectory | undefined;
 
   /** `ca` is the authority's certificate, PEM. */
-  constructor(ca: string) {
+  constructor(ca: string, times: UpstreamTimes = TIMES) {
     this.#ca = ca;
+    this.#times = times;
   }
 
   /** The Vault of an organization in the directory. Those that have left it are let go of. */
@@ -36,7 +49,8 @@ export class Upstreams {
     if (directory !== this.#directory) this.#dropThoseNotIn(directory);
     let upstream = this.#upstreams.get(id);
     if (!upstream) {
-      upstream = { id, address, pool: this.#connect(id, address), pending: 0 };
+      const pool = this.#connect(id, address);
+      upstream = { id, address, pool, pending: 0, circuit: new Circuit(), times: this.#times };
       this.#upstreams.set(id, upstream);
     }
     return upstream;
@@ -57,19 +71,20 @@ export class Upstreams {
   }
 
   #connect(id: string, address: string): Pool {
+    const { connectMs, silenceMs } = this.#times;
     return new Pool(address, {
       connections: CONNECTIONS,
       pipelining: 1,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      headersTimeout: ANSWER_TIMEOUT_MS,
-      bodyTimeout: ANSWER_TIMEOUT_MS,
+      headersTimeout: silenceMs,
+      bodyTimeout: silenceMs,
       allowH2: false,
       connect: {
         ca: this.#ca,
         servername: orgServerName(id),
         rejectUnauthorized: true,
-        timeout: CONNECT_TIMEOUT_MS,
+        timeout: connectMs,
         maxCachedSessions: 0, // a resumed session would not show the certificate again
       },
     });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { buildGateway } from "../../services/gateway/app.ts";
+import type { UpstreamTimes } from "../../services/gateway/upstreams.ts";
 import type { Directory } from "../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../services/shared/directory/load.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "./directory.ts";
@@ -54,10 +55,11 @@ export interface TestGatewayOptions {
   orgs: OrgEntry[];
   now?: () => number;
   maxLogins?: number;
+  upstreamTimes?: UpstreamTimes;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
-  const { issuers, ca, orgs, now = Date.now, maxLogins = 100 } = options;
+  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   const key = newDirectoryKey();
   const directoryServer = await startDirectoryServer(key);
@@ -70,7 +72,10 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   const logger = pino({}, destination);
   const copy = join(dir, "directory.jws");
   const directory = new DirectorySource({ url: directoryServer.url, key: key.publicKey, copy, logger });
-  const app = buildGateway({ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, now });
+  const app = buildGateway({
+    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, now },
+    ...(upstreamTimes && { upstreamTimes }),
+  });
 
   let version = 0;
   const publish = async (list: OrgEntry[], changes: Partial<Directory> = {}) => {

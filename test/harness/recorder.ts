@@ -30,6 +30,8 @@ export interface Recorder {
   clear(): void;
   /** Closes the connections that are open. */
   hangUp(): void;
+  /** Writes to every open connection, though nobody asked. */
+  inject(text: string): void;
   close(): Promise<void>;
 }
 
@@ -51,6 +53,11 @@ export async function startRecorder(internal: InternalVault, org: string = newOr
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
   });
+  const secured = new Set<Duplex>();
+  server.on("secureConnection", (socket) => {
+    secured.add(socket);
+    socket.on("close", () => secured.delete(socket));
+  });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const hangUp = () => {
     for (const socket of sockets) socket.destroy();
@@ -66,6 +73,9 @@ export async function startRecorder(internal: InternalVault, org: string = newOr
       self.connections = 0;
     },
     hangUp,
+    inject(text) {
+      for (const socket of secured) socket.write(text);
+    },
     close() {
       hangUp();
       return new Promise((resolve) => server.close(() => resolve()));
