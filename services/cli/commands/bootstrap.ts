@@ -22,7 +22,8 @@ export interface BootstrapOptions {
 /**
  * `strongroom bootstrap`: brings an internal Vault that something else runs into its form, by the root token in
  * `internal-vault/root-token` of the state folder, and writes down what the services are given of it, and where
- * they will be, for the other commands. Running it again changes nothing; a Vault other than the first one is refused, since it cannot unseal what is here.
+ * they will be, for the other commands. Running it again changes nothing; a Vault other than the first one is
+ * refused, since it cannot unseal what is here.
  */
 export async function bootstrapPlatform(
   { out, state }: Session,
