@@ -1,0 +1,80 @@
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { ConfigError } from "../config.ts";
+
+const Arn = (service: string, resource: string, description: string) =>
+  Type.String({ pattern: `^arn:aws[a-z-]*:${service}:[a-z0-9-]*:[0-9]{12}:${resource}$`, description });
+const Identifiers = (prefix: string, description: string) =>
+  Type.Array(Type.String({ pattern: `^${prefix}-[0-9a-z]+$` }), { minItems: 1, maxItems: 16, description });
+
+/**
+ * A cell: one account's cluster, network, namespace and keys, in which organizations' Vaults run as ECS
+ * services. The infrastructure emits it, the control plane reads it; it holds no secret.
+ */
+export const Cell = Type.Object(
+  {
+    region: Type.String({ pattern: "^[a-z]{2}(-[a-z]+)+-[0-9]$" }),
+    account: Type.String({ pattern: "^[0-9]{12}$" }),
+    cluster: Type.String({ pattern: "^[A-Za-z0-9_-]{1,255}$", description: "The ECS cluster's name" }),
+    subnets: Identifiers("subnet", "Private subnets of the tasks"),
+    securityGroups: Identifiers("sg", "What the tasks reach, and who reaches them"),
+    namespaceId: Type.String({ pattern: "^ns-[0-9a-z]+$", description: "The Cloud Map private namespace" }),
+    namespaceName: Type.String({
+      pattern: "^(?=.{1,200}$)[a-z0-9-]+(\\.[a-z0-9-]+)*$",
+      description: "Its domain",
+    }),
+    executionPolicyArn: Arn("iam", "policy/.+", "The one policy of every execution role"),
+    taskPolicyArn: Arn("iam", "policy/.+", "The one policy of every task role"),
+    permissionsBoundaryArn: Arn("iam", "policy/.+", "The boundary of every role made for an organization"),
+    parameterKeyArn: Arn("kms", "key/.+", "Encrypts the parameters"),
+    tableKeyArn: Arn("kms", "key/.+", "Encrypts the tables; never the parameters' key"),
+    image: Type.String({ minLength: 1, maxLength: 500, description: "Vault's image" }),
+    launchType: Type.Enum(["FARGATE", "EC2"], { default: "FARGATE" }),
+    spot: Type.Boolean({
+      default: false,
+      description: "Fargate Spot: a third of the price, and away while there is no capacity",
+    }),
+    architecture: Type.Enum(["ARM64", "X86_64"], { default: "ARM64" }),
+    cpu: Type.Integer({ minimum: 256, maximum: 4096, default: 256, description: "1024 is one vCPU" }),
+    memory: Type.Integer({ minimum: 512, maximum: 30_720, default: 512, description: "MiB" }),
+    logRetentionDays: Type.Enum([1, 7, 30, 90, 180, 365, 731, 1827, 3653], { default: 365 }),
+  },
+  { additionalProperties: false },
+);
+export type Cell = Static<typeof Cell>;
+
+/**
+ * The cell that a JSON text describes, defaults filled in. Throws ConfigError with a line for each problem,
+ * each beginning with `source`: the setting that the text came from.
+ */
+export function parseCell(text: string, source: string): Cell {
+  let given: unknown;
+  try {
+    given = JSON.parse(text);
+  } catch {
+    throw new ConfigError(`${source}: not valid JSON`);
+  }
+  const cell = Value.Default(Cell, given);
+  const problems = Value.Errors(Cell, cell).map(
+    ({ instancePath, message, params }) =>
+      `${source}: ${instancePath || "the cell"} ${message} ${names(params)}`,
+  );
+  if (problems.length > 0)
+    throw new ConfigError([...new Set(problems.map((line) => line.trim()))].join("\n"));
+  const settled = cell as Cell;
+  if (settled.spot && settled.launchType === "EC2") {
+    throw new ConfigError(`${source}: /spot is Fargate's; on EC2 the capacity is the cluster's own`);
+  }
+  if (settled.tableKeyArn === settled.parameterKeyArn) {
+    throw new ConfigError(
+      `${source}: /tableKeyArn is the parameters' key; a task role would open parameters with it`,
+    );
+  }
+  return settled;
+}
+
+/** The properties that an error is about, where its path does not say. */
+function names(params: object): string {
+  const { requiredProperties, additionalProperties } = params as Record<string, string[] | undefined>;
+  return (requiredProperties ?? additionalProperties ?? []).join(", ");
+}
