@@ -16,7 +16,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/{shared,gateway,control-plane,agent,cli,identity-provider}/**/*.test.ts"],
-          globalSetup: ["test/harness/vault-binary.ts"],
+          globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -25,7 +25,7 @@ export default defineConfig({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],
-          globalSetup: ["test/harness/vault-binary.ts"],
+          globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

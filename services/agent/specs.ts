@@ -104,7 +104,8 @@ export function checkSpec(org: string, value: unknown): InstanceSpec {
     throw new Error(`${error?.instancePath || "it"} ${error?.message}`);
   }
   if (value.org !== org) throw new Error(`it is ${value.org}'s`);
-  const port = Number(value.listen.split(":")[1]);
+  const [host, port] = [value.listen.split(":")[0], Number(value.listen.split(":")[1])];
+  if (host !== "127.0.0.1") throw new Error(`${value.listen} is not on this machine's loopback interface`);
   if (port < 1024 || port > 65_534) throw new Error(`port ${port} is out of range`);
   if (listenerOf(value.config).address !== value.listen) {
     throw new Error("its configuration does not listen where it says");

@@ -72,7 +72,11 @@ export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpe
     org,
     attempt,
     listen,
-    config: orgServerConfig({ org, listen, internalVaultAddress: platform.internalVaultAddress }),
+    config: orgServerConfig({
+      org,
+      place: platform.runtime.place(org, attempt, listen),
+      internalVaultAddress: platform.internalVaultAddress,
+    }),
     environment: {},
     secrets: [
       { environment: "VAULT_TOKEN", parameter: parameters.unsealToken },
@@ -96,6 +100,6 @@ export async function orgVaultSettings(platform: Platform, record: OrgRecord): P
     issuer: record.issuer,
     issuerKeys,
     platformKeys,
-    auditDirectory: platform.runtime.auditDirectory(record.id, record.attempt),
+    auditFiles: platform.runtime.auditFiles(record.id, record.attempt),
   };
 }

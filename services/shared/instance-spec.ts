@@ -10,9 +10,12 @@ export const InstanceSpec = Type.Object(
     org: OrgId,
     /** Storage is named by org and attempt; a new attempt never touches an older one's storage. */
     attempt: Type.Integer({ minimum: 1 }),
-    /** `127.0.0.1:<port>`, the API address; raft's cluster port is the next one. */
-    listen: Type.String({ pattern: "^127\\.0\\.0\\.1:[0-9]{1,5}$" }),
-    /** Vault's server configuration as JSON. `{dir}` in a string value is the instance's own folder. */
+    /** `host:port` at which others reach its API. */
+    listen: Type.String({ pattern: "^[a-z0-9-]+(\\.[a-z0-9-]+)*:[0-9]{1,5}$", maxLength: 260 }),
+    /**
+     * Vault's server configuration as JSON. In a string value `{dir}` is the instance's own folder and
+     * `{address}` its address, where that is known only once it runs.
+     */
     config: Type.Record(Type.String(), Type.Unknown()),
     /** Plain environment, beside which the process gets nothing but its `secrets`. */
     environment: Type.Record(Type.String(), Type.String()),

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
 import { rotateAudit } from "../../services/agent/upkeep.ts";
 import { until } from "../shared/process/programs.ts";
@@ -25,7 +25,7 @@ test("audit files are rotated under load, Vault goes on in a new one, and no ent
   const agent = await platform.agent({ auditLimits: { bytes: 50_000, keep: 50 } });
   const spec = await platform.plainSpec();
   const { pid } = await platform.running(spec);
-  const dir = platform.runtime.auditDirectory(spec.org, 1);
+  const dir = dirname(platform.runtime.auditFiles(spec.org, 1)[0]);
   const { body: keys } = await call(spec.listen, "PUT", "sys/init", {
     secret_shares: 1,
     secret_threshold: 1,

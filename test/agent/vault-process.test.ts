@@ -49,7 +49,11 @@ async function prepareOrg(internalVaultAddress = internal.endpoint.address) {
     org,
     attempt: 1,
     listen,
-    config: orgServerConfig({ org, listen, internalVaultAddress }),
+    config: orgServerConfig({
+      org,
+      place: platform.runtime.place(org, 1, listen),
+      internalVaultAddress,
+    }),
     environment: {},
     secrets: [
       { environment: "VAULT_TOKEN", parameter: names.unsealToken },

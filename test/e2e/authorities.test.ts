@@ -22,6 +22,7 @@ import { respell, startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import {
   freeListen,
   type InternalVault,
+  localPlace,
   type OrgVault,
   startInternalVault,
   startOrgVault,
@@ -671,7 +672,7 @@ describe("an unseal token", () => {
       const listen = await freeListen();
       const config = orgServerConfig({
         org: globex.org,
-        listen,
+        place: localPlace(globex.org, listen),
         internalVaultAddress: internal.endpoint.address,
       });
       const plain = { ...config, listener: { tcp: { address: listen, tls_disable: true } } };

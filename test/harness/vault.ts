@@ -22,7 +22,12 @@ import { loginWithPassword } from "../../services/shared/vault/login.ts";
 import { configureOrgVault, type OrgVaultSettings } from "../../services/shared/vault/org-vault.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { PLATFORM_MOUNTS, type PlatformMount } from "../../services/shared/vault/platform-jwt.ts";
-import { internalServerConfig, orgServerConfig } from "../../services/shared/vault/server-config.ts";
+import {
+  internalServerConfig,
+  orgServerConfig,
+  raftStorage,
+  type ServerPlace,
+} from "../../services/shared/vault/server-config.ts";
 import { mintUnsealToken } from "../../services/shared/vault/tokens.ts";
 import { createUnsealKey, publicKeys } from "../../services/shared/vault/transit.ts";
 import { publicPem, type TestIssuer } from "./tokens.ts";
@@ -89,6 +94,13 @@ async function end(child: ChildProcess, ended: Promise<void>, signal: NodeJS.Sig
   await ended;
   clearTimeout(timer);
 }
+
+/** On this machine, with raft in the server's own folder. */
+export const localPlace = (org: string, listen: string): ServerPlace => ({
+  listen,
+  storage: raftStorage("{dir}/raft", org),
+  mlock: false,
+});
 
 /** `127.0.0.1:<port>` whose next port is free too, as raft needs it. */
 export async function freeListen(): Promise<string> {
@@ -214,7 +226,8 @@ export async function startOrgVault(
   const dir = await mkdtemp(join(tmpdir(), "strongroom-org-"));
   const listen = await freeListen();
   const endpoint = { address: `https://${listen}`, ca: internal.ca, serverName: orgServerName(org) };
-  const config = orgServerConfig({ org, listen, internalVaultAddress: internal.endpoint.address });
+  const place = localPlace(org, listen);
+  const config = orgServerConfig({ org, place, internalVaultAddress: internal.endpoint.address });
   let server: VaultServer | undefined;
   const start = async (token: Secret) => {
     server = await startVaultServer(internal.binary, dir, config, endpoint, { VAULT_TOKEN: token.reveal() });
@@ -241,7 +254,7 @@ export async function startOrgVault(
       issuer: issuer.issuer,
       issuerKeys: [publicPem(issuer.pair)],
       platformKeys: await platformKeys(internal.controlPlane),
-      auditDirectory: dir,
+      auditFiles: [join(dir, "audit-1.log"), join(dir, "audit-2.log")],
     };
     if (configure) await configureOrgVault(root, settings);
     return {

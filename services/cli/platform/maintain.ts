@@ -60,7 +60,7 @@ export async function orgVaultSettings(
     issuer,
     issuerKeys: await localIssuerKeys(issuer),
     platformKeys: await platformKeys(platform, state),
-    auditDirectory: instanceFolder(state.instances, org.id, org.attempt).dir,
+    auditFiles: instanceFolder(state.instances, org.id, org.attempt).audit,
   };
 }
 

@@ -5,7 +5,7 @@ import { initialize, sealStatus } from "../../shared/vault/init.ts";
 import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
 import { orgClient, orgRecord, type Platform } from "../platform.ts";
 import { recoveryThreshold } from "../recovery-keys.ts";
-import { launch } from "./instance.ts";
+import { launch, restarted } from "./instance.ts";
 import { hasReadyStorage } from "./quarantine.ts";
 import { requestOf } from "./reserve.ts";
 import { forgetInitResult, keepInitResult, readInitResult } from "./root-token.ts";
@@ -71,7 +71,9 @@ async function nextAttempt(platform: Platform, { id, attempt }: OrgRecord): Prom
   const { runtime, registry } = platform;
   await runtime.remove(id);
   await runtime.setAside(id, attempt, "initialization was interrupted");
-  const record = await registry.orgs.update(id, (record) => ({ ...record, attempt: attempt + 1 }));
+  const record = await registry.orgs.update(id, (record) =>
+    restarted(platform, { ...record, attempt: attempt + 1 }),
+  );
   if (await hasReadyStorage(platform, record)) {
     throw new StrongroomError("quarantined", "There is storage with a ready marker.");
   }

@@ -7,8 +7,6 @@ import { instanceSpec, orgClient, orgRecord, type Platform } from "../platform.t
 import { until } from "./until.ts";
 import type { Step } from "./workflow.ts";
 
-const STARTED_WITHIN_MS = 30_000;
-const ANSWERS_WITHIN_MS = 10_000;
 const LOOK_TIMEOUT_MS = 2_000;
 const ADDRESS_TRIES = 3;
 
@@ -35,7 +33,7 @@ export async function launch(platform: Platform, org: string): Promise<OrgRecord
   const status = await platform.runtime.observe(org);
   if (status?.state !== "running" || !isOf(record, status)) record = await start(platform, record);
   const client = orgClient(platform, record, undefined, LOOK_TIMEOUT_MS);
-  await until("answer", ANSWERS_WITHIN_MS, () => sealStatus(client));
+  await until("answer", platform.runtime.patience.answerMs, () => sealStatus(client));
   return record;
 }
 
@@ -46,7 +44,7 @@ async function start(platform: Platform, found: OrgRecord): Promise<OrgRecord> {
   let record = found.listen === undefined ? await moveTo(platform, id, await runtime.allocate(id)) : found;
   for (let tries = 1; ; tries++) {
     await runtime.publish(instanceSpec(platform, record));
-    const status = await runtime.waitFor(id, (status) => hasTried(record, status), STARTED_WITHIN_MS);
+    const status = await runtime.waitFor(id, (status) => hasTried(record, status), runtime.patience.startMs);
     if (status.state === "running") return record;
     if (!isAddressTaken(status) || tries === ADDRESS_TRIES) {
       const why = status.lastError ?? "no reason is given";

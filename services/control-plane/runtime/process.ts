@@ -15,6 +15,7 @@ import {
   statusFolder,
   withdrawnFile,
 } from "../../shared/process/instance-folders.ts";
+import { raftStorage, type ServerPlace } from "../../shared/vault/server-config.ts";
 import type { Runtime } from "./runtime.ts";
 
 /** Below the range from which systems take ports for outgoing connections. */
@@ -25,6 +26,7 @@ const REMOVE_TIMEOUT_MS = 20_000;
 
 /** Runs instances as processes of this machine, by way of the agent that watches the same folder. */
 export class ProcessRuntime implements Runtime {
+  readonly patience = { startMs: 30_000, answerMs: 10_000 };
   readonly #instances: string;
   readonly #removeTimeoutMs: number;
   /** Ports handed out and not yet in a published spec, by organization. */
@@ -48,6 +50,11 @@ export class ProcessRuntime implements Runtime {
     throw new StrongroomError("step_failed", "no free port was found for the organization's Vault");
   }
 
+  place(org: string, _attempt: number, listen: string): ServerPlace {
+    // Without mlock: a process that is not root's may not, and a laptop's swap is the owner's own affair.
+    return { listen, storage: raftStorage("{dir}/raft", org), mlock: false };
+  }
+
   async publish(spec: InstanceSpec): Promise<void> {
     await writeJson(specFile(this.#instances, spec.org), spec);
     this.#allocated.delete(spec.org);
@@ -68,6 +75,9 @@ export class ProcessRuntime implements Runtime {
       );
     }
   }
+
+  /** The agent never gives up. */
+  async recover(): Promise<void> {}
 
   async observe(org: string): Promise<InstanceStatus | undefined> {
     const status = await readJson(statusFile(this.#instances, org));
@@ -109,8 +119,8 @@ export class ProcessRuntime implements Runtime {
     await writeJson(setAside, { at: new Date().toISOString(), reason });
   }
 
-  auditDirectory(org: string, attempt: number): string {
-    return instanceFolder(this.#instances, org, attempt).dir;
+  auditFiles(org: string, attempt: number): [string, string] {
+    return instanceFolder(this.#instances, org, attempt).audit;
   }
 
   async #publishedPorts(org: string): Promise<Set<number>> {

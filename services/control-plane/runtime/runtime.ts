@@ -1,15 +1,22 @@
 import type { InstanceSpec, InstanceStatus } from "../../shared/instance-spec.ts";
+import type { ServerPlace } from "../../shared/vault/server-config.ts";
 
 /**
  * What runs organizations' Vaults. The control plane publishes what should run and reads what does; it
  * starts no process itself, so its own end touches no Vault.
  */
 export interface Runtime {
+  /** How long, ms, an instance may take from being published to run, and from then on to answer. */
+  readonly patience: { startMs: number; answerMs: number };
+
   /**
-   * A `127.0.0.1:<port>` whose port and the next one (raft's) are free and named by no other instance.
-   * The caller records it; each call gives another.
+   * The `host:port` at which an organization's Vault will be reached. On one machine each call gives another,
+   * free and named by no other instance; the caller records it.
    */
   allocate(org: string): Promise<string>;
+
+  /** Where an attempt's server, reached at `listen`, itself listens and stores. */
+  place(org: string, attempt: number, listen: string): ServerPlace;
 
   /** Publishes what should run for an organization, in place of what was published before. */
   publish(spec: InstanceSpec): Promise<void>;
@@ -20,6 +27,9 @@ export interface Runtime {
    * withdrawn; calling again waits again).
    */
   remove(org: string): Promise<void>;
+
+  /** Has another try made at what should run and does not, where the runtime itself has given up. */
+  recover(org: string): Promise<void>;
 
   /** The last reported status, or undefined where none was. */
   observe(org: string): Promise<InstanceStatus | undefined>;
@@ -46,6 +56,6 @@ export interface Runtime {
    */
   setAside(org: string, attempt: number, reason: string): Promise<void>;
 
-  /** Where the attempt's Vault writes its audit files, as that process sees it. */
-  auditDirectory(org: string, attempt: number): string;
+  /** Where the attempt's Vault writes its two audit logs, as that process sees it. */
+  auditFiles(org: string, attempt: number): readonly [string, string];
 }

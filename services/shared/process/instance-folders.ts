@@ -28,6 +28,7 @@ export function instanceFolder(instances: string, org: string, attempt: number) 
     config: join(dir, "vault.json"),
     process: join(dir, "process.json"),
     log: join(dir, "vault.log"),
+    audit: [join(dir, "audit-1.log"), join(dir, "audit-2.log")] as [string, string],
     /** Holds a live organization. */
     ready: join(dir, "ready"),
     /** Never to be started again; holds the reason. */

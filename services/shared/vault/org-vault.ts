@@ -26,8 +26,8 @@ export interface OrgVaultSettings {
   issuerKeys: string[];
   /** The platform's public keys of each mount, PEM. */
   platformKeys: Record<PlatformMount, string[]>;
-  /** Absolute path of the folder for the audit logs. */
-  auditDirectory: string;
+  /** Where the two audit devices write, as the Vault sees it: paths, or `stdout`. */
+  auditFiles: readonly [string, string];
 }
 
 const TENANT_TOKEN_SECONDS = 60;
@@ -136,9 +136,9 @@ function jwtMounts({
  * Vault refuses a request that no device can record. The two do not share a file or its settings, so neither
  * a lost file nor an entry too large for one stops the organization; on one disk they do fill up together.
  */
-const devices = ({ auditDirectory }: OrgVaultSettings): Record<string, FileAudit> => ({
-  "audit-1": fileAudit(`${auditDirectory}/audit-1.log`),
-  "audit-2": fileAudit(`${auditDirectory}/audit-2.log`, { elide_list_responses: "true" }),
+const devices = ({ auditFiles: [first, second] }: OrgVaultSettings): Record<string, FileAudit> => ({
+  "audit-1": fileAudit(first),
+  "audit-2": fileAudit(second, { elide_list_responses: "true" }),
 });
 
 /** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */

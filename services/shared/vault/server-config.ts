@@ -2,29 +2,39 @@ import { unsealKeyName } from "./transit.ts";
 
 /** Vault's settings that every server here has: nothing on offer that nobody uses. */
 const COMMON = {
-  disable_mlock: true,
   ui: false,
   log_format: "json",
   log_level: "info",
 };
 
+/** What of a server's settings depends on where it runs. */
+export interface ServerPlace {
+  /** `host:port` of the API, as the server itself knows it; the cluster's port is the next one. */
+  listen: string;
+  storage: Record<string, unknown>;
+  /** Whether its memory may be locked, so that no secret is swapped out. */
+  mlock: boolean;
+}
+
 /**
- * The configuration of an organization's Vault. `{dir}` in it stands for the instance's own folder;
- * `listen` is `host:port` of the API, and raft's cluster port is the next one. The unseal token is not part
- * of it: the process gets it as `VAULT_TOKEN`.
+ * The configuration of an organization's Vault. `{dir}` in it stands for the instance's own folder, and
+ * `{address}` for an address that is only known where it runs. The unseal token is not part of it: the
+ * process gets it as `VAULT_TOKEN`.
  */
 export function orgServerConfig({
   org,
-  listen,
+  place: { listen, storage, mlock },
   internalVaultAddress,
 }: {
   org: string;
-  listen: string;
+  place: ServerPlace;
   internalVaultAddress: string;
 }): Record<string, unknown> {
   return {
     ...COMMON,
-    ...raft("{dir}/raft", org, "https", listen),
+    disable_mlock: !mlock,
+    storage,
+    ...addresses("https", listen),
     listener: {
       tcp: {
         address: listen,
@@ -55,17 +65,27 @@ export function internalServerConfig({
 }): Record<string, unknown> {
   return {
     ...COMMON,
-    ...raft(`${dir}/raft`, "internal", "http", listen),
+    disable_mlock: true,
+    storage: raftStorage(`${dir}/raft`, "internal"),
+    ...addresses("http", listen),
     listener: { tcp: { address: listen, tls_disable: true } },
   };
 }
 
-function raft(path: string, nodeId: string, scheme: string, listen: string): Record<string, unknown> {
+/** Raft on a local disk. Elections within a second or two: there is only one node, and it waits for nobody. */
+export const raftStorage = (path: string, nodeId: string) => ({
+  raft: { path, node_id: nodeId, performance_multiplier: "1" },
+});
+
+/** A DynamoDB table, and a lock in it that elects one of several servers. */
+export const dynamodbStorage = (table: string, region: string) => ({
+  dynamodb: { table, region, ha_enabled: "true" },
+});
+
+function addresses(scheme: string, listen: string): Record<string, unknown> {
   const colon = listen.lastIndexOf(":");
   const clusterPort = Number(listen.slice(colon + 1)) + 1;
   return {
-    // Elections within a second or two: there is only one node, and it waits for nobody.
-    storage: { raft: { path, node_id: nodeId, performance_multiplier: "1" } },
     api_addr: `${scheme}://${listen}`,
     cluster_addr: `https://${listen.slice(0, colon)}:${clusterPort}`,
   };

@@ -192,8 +192,9 @@ test("setting storage aside wipes nothing", async () => {
 });
 
 test("audit files go to the instance's own folder, by its absolute path", () => {
-  expect(runtime.auditDirectory(org, 3)).toBe(join(instances, org, "3"));
-  expect(new ProcessRuntime("relative").auditDirectory(org, 1)).toBe(
-    join(process.cwd(), "relative", org, "1"),
+  const files = (dir: string) => [join(dir, "audit-1.log"), join(dir, "audit-2.log")];
+  expect(runtime.auditFiles(org, 3)).toEqual(files(join(instances, org, "3")));
+  expect(new ProcessRuntime("relative").auditFiles(org, 1)).toEqual(
+    files(join(process.cwd(), "relative", org, "1")),
   );
 });

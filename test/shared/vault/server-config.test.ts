@@ -1,10 +1,19 @@
 import { expect, test } from "vitest";
-import { internalServerConfig, orgServerConfig } from "../../../services/shared/vault/server-config.ts";
+import {
+  dynamodbStorage,
+  internalServerConfig,
+  orgServerConfig,
+  raftStorage,
+} from "../../../services/shared/vault/server-config.ts";
 
 test("an organization's Vault speaks TLS only, is sealed by its own key, and holds no token", () => {
   const config = orgServerConfig({
     org: "oaaaaaaaaaaaaaaa",
-    listen: "127.0.0.1:8300",
+    place: {
+      listen: "127.0.0.1:8300",
+      storage: raftStorage("{dir}/raft", "oaaaaaaaaaaaaaaa"),
+      mlock: false,
+    },
     internalVaultAddress: "http://127.0.0.1:8100",
   });
   expect(config).toMatchObject({
@@ -17,6 +26,26 @@ test("an organization's Vault speaks TLS only, is sealed by its own key, and hol
     seal: { transit: { address: "http://127.0.0.1:8100", key_name: "org-oaaaaaaaaaaaaaaa" } },
   });
   expect(JSON.stringify(config)).not.toMatch(/"token"|tls_disable"/);
+});
+
+test("on a table it takes part in the election of one server, and locks its memory where it may", () => {
+  const config = orgServerConfig({
+    org: "oaaaaaaaaaaaaaaa",
+    place: {
+      listen: "{address}:8200",
+      storage: dynamodbStorage("strongroom-oaaaaaaaaaaaaaaa-1", "eu-central-1"),
+      mlock: true,
+    },
+    internalVaultAddress: "https://vault.internal:8200",
+  });
+  expect(config).toMatchObject({
+    api_addr: "https://{address}:8200",
+    cluster_addr: "https://{address}:8201",
+    disable_mlock: false,
+    storage: {
+      dynamodb: { table: "strongroom-oaaaaaaaaaaaaaaa-1", region: "eu-central-1", ha_enabled: "true" },
+    },
+  });
 });
 
 test("the internal Vault keeps everything in its own folder", () => {
