@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
+import { type Cell, parseCell } from "../shared/aws/cell.ts";
 import { ConfigError, SecretFile } from "../shared/config.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
@@ -25,14 +26,22 @@ export const Config = Type.Object({
     default: "/strongroom",
     description: "What the names of all parameters begin with",
   }),
-  STRONGROOM_RUNTIME: Type.Enum(["process"], {
+  STRONGROOM_RUNTIME: Type.Enum(["process", "ecs"], {
     default: "process",
-    description: "What runs the organizations' Vaults: process (the agent of this machine)",
+    description: "What runs the organizations' Vaults: process (the agent of this machine) or ecs (AWS)",
   }),
-  STRONGROOM_INSTANCES_DIR: Type.String({
-    minLength: 1,
-    description: "Absolute path of the folder shared with the agent",
-  }),
+  STRONGROOM_INSTANCES_DIR: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description: "Absolute path of the folder shared with the agent; needed with process",
+    }),
+  ),
+  STRONGROOM_CELL_FILE: Type.Optional(
+    File("The cell on AWS, as JSON; needed with ecs, unless STRONGROOM_CELL is"),
+  ),
+  STRONGROOM_CELL: Type.Optional(
+    Type.String({ minLength: 1, description: "The cell itself, where there is no file to put it in" }),
+  ),
   STRONGROOM_ISSUERS_FILE: File(
     "The issuers of organizations' tokens, as a JSON list; the first is the default",
   ),
@@ -69,6 +78,31 @@ export function readSettingFile(path: string, setting: string): string {
   } catch (error) {
     throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
   }
+}
+
+/** What runs the organizations' Vaults, and where. */
+export type RuntimeSettings = { kind: "process"; instances: string } | { kind: "ecs"; cell: Cell };
+
+/** What the settings say of the runtime. Throws ConfigError where they contradict each other. */
+export function runtimeSettings(config: Config): RuntimeSettings {
+  const { STRONGROOM_CELL: text, STRONGROOM_CELL_FILE: path, STRONGROOM_INSTANCES_DIR: instances } = config;
+  if (config.STRONGROOM_RUNTIME === "process") {
+    if (!instances) throw new ConfigError("STRONGROOM_INSTANCES_DIR: missing. It is needed with process");
+    return { kind: "process", instances };
+  }
+  if (config.STRONGROOM_PARAMETERS !== "ssm") {
+    throw new ConfigError(
+      "STRONGROOM_PARAMETERS: it must be ssm with ecs, where tasks read their parameters",
+    );
+  }
+  if (text !== undefined && path === undefined) {
+    return { kind: "ecs", cell: parseCell(text, "STRONGROOM_CELL") };
+  }
+  if (path === undefined || text !== undefined) {
+    throw new ConfigError("STRONGROOM_CELL_FILE or STRONGROOM_CELL: exactly one is needed with ecs");
+  }
+  const setting = "STRONGROOM_CELL_FILE";
+  return { kind: "ecs", cell: parseCell(readSettingFile(path, setting), setting) };
 }
 
 const Issuers = Type.Array(Issuer, { minItems: 1, maxItems: 100 });

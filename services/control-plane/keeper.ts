@@ -119,6 +119,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   ): Promise<string | undefined> {
     if (!status) return "Nothing is reported of its instance. Is the agent running?";
     if (status.state !== "running") {
+      await runtime.recover(record.id);
       return `Its Vault does not run (${status.state})${status.lastError ? `: ${status.lastError}` : ""}`;
     }
     try {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { RateLimits } from "../shared/aws/rates.ts";
 import { readSecretFile } from "../shared/config.ts";
 import type { Server } from "../shared/http/server.ts";
 import { createLogger } from "../shared/log.ts";
@@ -11,7 +12,7 @@ import { kv2 } from "../shared/vault/kv.ts";
 import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
 import { publicKeys } from "../shared/vault/transit.ts";
 import { createApp } from "./app.ts";
-import { type Config, readIssuers, readSettingFile } from "./config.ts";
+import { type Config, readIssuers, readSettingFile, runtimeSettings } from "./config.ts";
 import { createDirectory } from "./directory.ts";
 import { fetchIssuerKeys } from "./issuer-keys.ts";
 import { createWorkflow } from "./onboarding/create.ts";
@@ -97,9 +98,8 @@ async function assemble(config: Config, vault: VaultClient, log: Logger, seam: S
     vault,
     registry,
     directory: createDirectory({ vault, registry, issuers, now }),
-    parameters: await parameterStore(config),
+    ...(await assembleRuntime(config)),
     parameterPrefix: config.STRONGROOM_PARAMETER_PREFIX,
-    runtime: new ProcessRuntime(config.STRONGROOM_INSTANCES_DIR),
     ca: readSettingFile(config.STRONGROOM_CA_FILE, "STRONGROOM_CA_FILE"),
     internalVaultAddress: config.STRONGROOM_INTERNAL_VAULT_ADDR,
     certificateSeconds: config.STRONGROOM_CERTIFICATE_SECONDS,
@@ -110,6 +110,26 @@ async function assemble(config: Config, vault: VaultClient, log: Logger, seam: S
     log,
     now,
     seam,
+  };
+}
+
+/** Where instances run, and the parameters from which they start. */
+async function assembleRuntime(config: Config): Promise<Pick<Platform, "runtime" | "parameters">> {
+  const settings = runtimeSettings(config);
+  if (settings.kind === "process") {
+    return { runtime: new ProcessRuntime(settings.instances), parameters: await parameterStore(config) };
+  }
+  const { cell } = settings;
+  const limits = new RateLimits();
+  const place = { STRONGROOM_SSM_KEY_ID: cell.parameterKeyArn, STRONGROOM_SSM_REGION: cell.region };
+  // Loading the AWS SDK takes longer than all else at a service's start.
+  const [{ EcsRuntime }, { awsClients }] = await Promise.all([
+    import("./runtime/ecs.ts"),
+    import("./runtime/ecs/clients.ts"),
+  ]);
+  return {
+    runtime: new EcsRuntime(awsClients(cell, limits)),
+    parameters: await parameterStore({ ...place, ...config }, limits),
   };
 }
 

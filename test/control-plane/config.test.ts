@@ -2,8 +2,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { Config, readIssuers } from "../../services/control-plane/config.ts";
+import { Config, readIssuers, runtimeSettings } from "../../services/control-plane/config.ts";
 import { ConfigError, readConfig } from "../../services/shared/config.ts";
+import { CELL } from "../harness/aws/cell.ts";
 
 const good = {
   STRONGROOM_LISTEN: "127.0.0.1:0",
@@ -28,13 +29,41 @@ test("the least that must be said is enough", () => {
 });
 
 test.each(Object.keys(good))("without %s it does not start", (name) => {
-  expect(() => readConfig({ ...good, [name]: undefined }, Config)).toThrow(name);
+  expect(() => runtimeSettings(readConfig({ ...good, [name]: undefined }, Config))).toThrow(name);
+});
+
+const runtimeOf = (settings: Record<string, string>) =>
+  runtimeSettings(
+    readConfig({ ...good, STRONGROOM_RUNTIME: "ecs", STRONGROOM_PARAMETERS: "ssm", ...settings }, Config),
+  );
+
+test("a cell comes from a file, or is the setting itself", async () => {
+  const cell = JSON.stringify(CELL);
+  const path = join(folder, "cell.json");
+  await writeFile(path, cell);
+  const read = { kind: "ecs", cell: expect.objectContaining({ ...CELL, launchType: "FARGATE" }) };
+  expect(runtimeOf({ STRONGROOM_CELL: cell })).toEqual(read);
+  expect(runtimeOf({ STRONGROOM_CELL_FILE: path })).toEqual(read);
+});
+
+test.each([
+  ["without a cell", {}, /STRONGROOM_CELL_FILE or STRONGROOM_CELL/],
+  ["with two", { STRONGROOM_CELL: "{}", STRONGROOM_CELL_FILE: "cell.json" }, /exactly one/],
+  ["with half a cell", { STRONGROOM_CELL: "{}" }, /STRONGROOM_CELL: .*region/],
+  ["without its file", { STRONGROOM_CELL_FILE: "none.json" }, /STRONGROOM_CELL_FILE.*ENOENT/],
+  [
+    "with parameters that no task reads",
+    { STRONGROOM_CELL: JSON.stringify(CELL), STRONGROOM_PARAMETERS: "local:folder" },
+    /STRONGROOM_PARAMETERS/,
+  ],
+])("ecs %s does not start", (_, settings, message) => {
+  expect(() => runtimeOf(settings)).toThrow(message);
 });
 
 test.each([
   ["STRONGROOM_INTERNAL_VAULT_ADDR", "127.0.0.1:8210"],
   ["STRONGROOM_INTERNAL_VAULT_ADDR", "http://127.0.0.1:8210/v1"],
-  ["STRONGROOM_RUNTIME", "ecs"],
+  ["STRONGROOM_RUNTIME", "kubernetes"],
   ["STRONGROOM_CERTIFICATE_SECONDS", "9999999999"],
   ["STRONGROOM_UPKEEP_SECONDS", "0"],
   ["STRONGROOM_PARAMETER_PREFIX", "strongroom/"],

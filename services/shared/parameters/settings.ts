@@ -1,4 +1,5 @@
 import { type Static, Type } from "typebox";
+import type { RateLimits } from "../aws/rates.ts";
 import { ConfigError } from "../config.ts";
 import { localParameterStore } from "./local.ts";
 import type { ParameterStore } from "./store.ts";
@@ -23,7 +24,10 @@ export const parameterSettings = {
 const Settings = Type.Object(parameterSettings);
 
 /** The store that the settings name. ConfigError where they contradict each other. */
-export async function parameterStore(settings: Static<typeof Settings>): Promise<ParameterStore> {
+export async function parameterStore(
+  settings: Static<typeof Settings>,
+  limits?: RateLimits,
+): Promise<ParameterStore> {
   const [kind, folder] = settings.STRONGROOM_PARAMETERS.split(/:(.*)/s);
   if (kind === "local" && folder) return localParameterStore(folder);
   const keyId = settings.STRONGROOM_SSM_KEY_ID;
@@ -32,6 +36,7 @@ export async function parameterStore(settings: Static<typeof Settings>): Promise
   const { ssmParameterStore } = await import("./ssm.ts");
   return ssmParameterStore({
     keyId,
+    ...(limits && { limits }),
     ...(settings.STRONGROOM_SSM_REGION && { region: settings.STRONGROOM_SSM_REGION }),
     ...(settings.STRONGROOM_SSM_ENDPOINT && { endpoint: settings.STRONGROOM_SSM_ENDPOINT }),
   });

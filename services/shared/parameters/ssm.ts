@@ -2,27 +2,18 @@ import {
   DeleteParameterCommand,
   GetParameterCommand,
   GetParametersByPathCommand,
+  ParameterAlreadyExists,
   ParameterNotFound,
   PutParameterCommand,
   SSMClient,
   type SSMClientConfig,
 } from "@aws-sdk/client-ssm";
+import { AwsError, awsError } from "../aws/aws-error.ts";
+import { clientSettings } from "../aws/client-settings.ts";
+import { ORG_TAG } from "../aws/names.ts";
+import type { RateLimits } from "../aws/rates.ts";
 import { Secret } from "../secret.ts";
 import { checkParameterName, type ParameterStore } from "./store.ts";
-
-/** SSM refused or did not answer. Holds AWS's code and request id, nothing of the request or the value. */
-export class SsmError extends Error {
-  override name = "SsmError";
-  /** AWS's name of the error, as `AccessDeniedException`, or the network's, as `ECONNREFUSED`. */
-  readonly code: string;
-  readonly requestId: string | undefined;
-
-  constructor(operation: string, code: string, requestId: string | undefined) {
-    super(`SSM ${operation}: ${code}${requestId ? ` (request ${requestId})` : ""}`);
-    this.code = code;
-    this.requestId = requestId;
-  }
-}
 
 export interface SsmOptions {
   /** The customer KMS key that encrypts; AWS's own `aws/ssm` would decrypt for everyone in the account. */
@@ -34,53 +25,56 @@ export interface SsmOptions {
   credentials?: NonNullable<SSMClientConfig["credentials"]>;
   /** Of one attempt, of three at most. */
   requestTimeoutMs?: number;
+  /** The account's rates to keep to. */
+  limits?: RateLimits;
 }
 
 const ATTEMPTS = 3;
-const CONNECTION_TIMEOUT_MS = 2_000;
-const REQUEST_TIMEOUT_MS = 5_000;
+/** Where the tag comes from: `<prefix>/orgs/<id>/…`. */
+const ORG_IN_NAME = /\/orgs\/([a-z0-9]+)\/[^/]+$/;
 /** More than any platform has parameters, and a bound where an endpoint pages for ever. */
 const MAX_PAGES = 1_000;
 
-/** Parameters as SSM SecureStrings. Errors are {@link SsmError}. */
+/** Parameters as SSM SecureStrings. Errors are {@link AwsError}. An account answers 40 reads a second
+ * until "higher throughput" is turned on for it: 10,000 parameters are read by that many tasks' starts, not here. */
 export function ssmParameterStore(options: SsmOptions): ParameterStore {
-  const requestTimeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
   const client = new SSMClient({
     ...(options.region && { region: options.region }),
     ...(options.endpoint && { endpoint: options.endpoint }),
     ...(options.credentials && { credentials: options.credentials }),
-    maxAttempts: ATTEMPTS,
-    requestHandler: {
-      connectionTimeout: CONNECTION_TIMEOUT_MS,
-      requestTimeout,
-      // Without it the SDK only logs a warning and waits on.
-      throwOnRequestTimeout: true,
-      socketTimeout: requestTimeout,
-    },
+    ...clientSettings(ATTEMPTS, options.requestTimeoutMs),
   });
+  options.limits?.limit("SSM", client);
 
   const call = async <T>(operation: string, send: () => Promise<T>): Promise<T> => {
     try {
       return await send();
     } catch (error) {
-      throw withoutRequest(operation, error);
+      // AWS repeats in its message what it does not like about a value.
+      throw awsError(`SSM ${operation}`, error, { withMessage: false });
     }
   };
 
   return {
     async put(name, value) {
       const Name = checkParameterName(name);
-      await call(`PutParameter ${name}`, () =>
-        client.send(
-          new PutParameterCommand({
-            Name,
-            Value: value.reveal(),
-            Type: "SecureString",
-            KeyId: options.keyId,
-            Overwrite: true,
-          }),
-        ),
-      );
+      const parameter = {
+        Name,
+        Value: value.reveal(),
+        Type: "SecureString" as const,
+        KeyId: options.keyId,
+      };
+      const org = ORG_IN_NAME.exec(name)?.[1];
+      // SSM takes tags only with a new parameter. An old one keeps its tags, and its value becomes a version.
+      const Tags = org ? [{ Key: ORG_TAG, Value: org }] : [];
+      await call(`PutParameter ${name}`, async () => {
+        try {
+          await client.send(new PutParameterCommand({ ...parameter, Tags, Overwrite: false }));
+        } catch (error) {
+          if (!(error instanceof ParameterAlreadyExists)) throw error;
+          await client.send(new PutParameterCommand({ ...parameter, Overwrite: true }));
+        }
+      });
     },
 
     async get(name) {
@@ -116,7 +110,7 @@ export function ssmParameterStore(options: SsmOptions): ParameterStore {
         NextToken = answer.NextToken;
         if (!NextToken) return names.sort();
       }
-      throw new SsmError(`GetParametersByPath ${prefix}`, "TooManyPages", undefined);
+      throw new AwsError(`SSM GetParametersByPath ${prefix}`, "TooManyPages");
     },
   };
 }
@@ -128,13 +122,4 @@ async function ifFound<T>(sent: Promise<T>): Promise<T | undefined> {
     if (error instanceof ParameterNotFound) return undefined;
     throw error;
   }
-}
-
-function withoutRequest(operation: string, error: unknown): SsmError {
-  const { name, code, $metadata } = error as {
-    name?: string;
-    code?: string;
-    $metadata?: { requestId?: string };
-  };
-  return new SsmError(operation, code ?? name ?? "unknown", $metadata?.requestId);
 }

@@ -2,7 +2,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { SsmError, ssmParameterStore } from "../../../services/shared/parameters/ssm.ts";
+import { AwsError } from "../../../services/shared/aws/aws-error.ts";
+import { ssmParameterStore } from "../../../services/shared/parameters/ssm.ts";
 import type { ParameterStore } from "../../../services/shared/parameters/store.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { type SsmEmulator, startSsmEmulator } from "../../harness/ssm-emulator.ts";
@@ -28,28 +29,32 @@ beforeEach(async () => {
 });
 afterEach(() => emulator.close());
 
-const failure = (operation: Promise<unknown>): Promise<SsmError> =>
+const failure = (operation: Promise<unknown>): Promise<AwsError> =>
   operation.then(
     () => expect.fail("it did not fail"),
     (error) => error,
   );
 
 function expectNoSecret(error: Error) {
-  expect(error).toBeInstanceOf(SsmError);
+  expect(error).toBeInstanceOf(AwsError);
   expect(error.cause).toBeUndefined();
   expect(inspect(error, { depth: 10, showHidden: true })).not.toContain(CANARY);
 }
 
 describe("contract", () => parameterStoreContract(() => store));
 
-test("values are SecureStrings of the customer's key; overwriting makes a version", async () => {
-  await store.put("/p/a", new Secret("1"));
-  await store.put("/p/a", new Secret("2"));
-  expect(emulator.version("/p/a")).toBe(2);
-  expect(emulator.requests[0]).toEqual({
-    operation: "PutParameter",
-    input: { Name: "/p/a", Value: "1", Type: "SecureString", KeyId: KEY, Overwrite: true },
-  });
+test("values are SecureStrings of the customer's key, tagged; overwriting makes a version", async () => {
+  const name = "/p/orgs/oaaaaaaaaaaaaaaa/unseal-token";
+  await store.put(name, new Secret("1"));
+  await store.put(name, new Secret("2"));
+  expect(emulator.version(name)).toBe(2);
+  const parameter = { Name: name, Type: "SecureString", KeyId: KEY };
+  const Tags = [{ Key: "org", Value: "oaaaaaaaaaaaaaaa" }];
+  expect(emulator.requests.map(({ input }) => input)).toEqual([
+    { ...parameter, Value: "1", Tags, Overwrite: false },
+    { ...parameter, Value: "2", Tags, Overwrite: false },
+    { ...parameter, Value: "2", Overwrite: true },
+  ]);
 });
 
 test("a name that is refused sends no request", async () => {
@@ -61,18 +66,18 @@ test("a refusal tells AWS's code and request id, and nothing of the value", asyn
   emulator.failNext("AccessDeniedException");
   const denied = await failure(store.put("/p/a", new Secret(CANARY)));
   expect(denied).toMatchObject({
-    code: "AccessDeniedException",
+    awsCode: "AccessDeniedException",
     requestId: "request-1",
     message: "SSM PutParameter /p/a: AccessDeniedException (request request-1)",
   });
   expectNoSecret(denied);
 
   const wrongKey = await failure(storeAt(emulator.endpoint, "alias/aws/ssm").put("/p/a", new Secret(CANARY)));
-  expect(wrongKey.code).toBe("InvalidKeyId");
+  expect(wrongKey.awsCode).toBe("InvalidKeyId");
   expectNoSecret(wrongKey);
 
   const tooLong = await failure(store.put("/p/a", new Secret(CANARY.repeat(1000))));
-  expect(tooLong.code).toBe("ValidationException");
+  expect(tooLong.awsCode).toBe("ValidationException");
   expectNoSecret(tooLong);
 });
 
@@ -83,7 +88,7 @@ test("throttling is tried again, three times at most", async () => {
 
   for (let number = 0; number < 3; number++) emulator.failNext("ThrottlingException");
   const error = await failure(store.get("/p/a"));
-  expect(error.code).toBe("ThrottlingException");
+  expect(error.awsCode).toBe("ThrottlingException");
   expect(emulator.requests).toHaveLength(5);
 });
 
@@ -95,7 +100,7 @@ test("an endpoint that hangs is given up", async () => {
   emulator.hang(10);
   const begun = performance.now();
   const error = await failure(store.put("/p/a", new Secret(CANARY)));
-  expect(error.code).toBe("ETIMEDOUT");
+  expect(error.awsCode).toBe("ETIMEDOUT");
   expectNoSecret(error);
   expect(performance.now() - begun).toBeLessThan(5_000);
 });
@@ -109,7 +114,7 @@ test("an answer that stops half-way is given up", async () => {
   try {
     const begun = performance.now();
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    expect(await failure(storeAt(address).get("/p/a"))).toBeInstanceOf(SsmError);
+    expect(await failure(storeAt(address).get("/p/a"))).toBeInstanceOf(AwsError);
     expect(performance.now() - begun).toBeLessThan(10_000);
   } finally {
     server.closeAllConnections();
@@ -120,7 +125,7 @@ test("an answer that stops half-way is given up", async () => {
 test("an endpoint that is not there is said so", async () => {
   await emulator.close();
   const error = await failure(store.get("/p/a"));
-  expect(error.code).toBe("ECONNREFUSED");
+  expect(error.awsCode).toBe("ECONNREFUSED");
 });
 
 test("a listing that never ends is given up", async () => {
@@ -131,7 +136,7 @@ test("a listing that never ends is given up", async () => {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   try {
     const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    expect((await failure(storeAt(address).list("/p/"))).code).toBe("TooManyPages");
+    expect((await failure(storeAt(address).list("/p/"))).awsCode).toBe("TooManyPages");
   } finally {
     server.closeAllConnections();
     server.close();

@@ -1,0 +1,189 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { RegisterTaskDefinitionCommandInput, Service } from "@aws-sdk/client-ecs";
+import { orgTable } from "../../shared/aws/names.ts";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { InstanceSpec, InstanceStatus } from "../../shared/instance-spec.ts";
+import { dynamodbStorage, type ServerPlace } from "../../shared/vault/server-config.ts";
+import type { Aws } from "./ecs/clients.ts";
+import { ensureLogGroup } from "./ecs/log-group.ts";
+import { deleteRoles, ensureRoles, orgRoles } from "./ecs/roles.ts";
+import {
+  capacity,
+  createService,
+  deleteDefinitions,
+  deleteService,
+  describeDefinition,
+  describeService,
+  ensureDefinition,
+  stopTasks,
+  updateService,
+} from "./ecs/service.ts";
+import { deleteName, ensureName } from "./ecs/service-name.ts";
+import { hasGivenUp, instanceStatus, isSteady, type Tags, tagsOf } from "./ecs/status.ts";
+import { ensureTable, READY_TAG, SET_ASIDE_TAG, tableTags, tagTable } from "./ecs/table.ts";
+import { AUDIT_FILES, TASK_TAGS, taskDefinition } from "./ecs/task-definition.ts";
+import { isAlive, tasksOf } from "./ecs/tasks.ts";
+import type { Runtime } from "./runtime.ts";
+
+const PORT = 8200;
+const POLL_MS = { first: 500, most: 3_000, growth: 1.3 };
+/** Between two tries at a service that ECS itself has given up, or backs off from for up to half an hour. */
+const RECOVER_EVERY_MS = 60_000;
+/** Definitions whose tags are kept in memory; more than a cell has services. */
+const MOST_KNOWN = 10_000;
+
+/** Runs instances as ECS services of a cell, one for each organization, on a table each. */
+export class EcsRuntime implements Runtime {
+  /** Fargate takes half a minute to begin, and a role made just now is not known everywhere at once. */
+  readonly patience = { startMs: 5 * 60_000, answerMs: 90_000 };
+  readonly #aws: Aws;
+  readonly #now: () => Date;
+  /** Tags of definitions, which never change. */
+  readonly #definitions = new Map<string, Tags>();
+  readonly #recovered = new Map<string, number>();
+
+  constructor(aws: Aws, now: () => Date = () => new Date()) {
+    this.#aws = aws;
+    this.#now = now;
+  }
+
+  /** The same each time: a name that follows the task. */
+  async allocate(org: string): Promise<string> {
+    return `${org}.${this.#aws.cell.namespaceName}:${PORT}`;
+  }
+
+  place(org: string, attempt: number): ServerPlace {
+    const { region, launchType } = this.#aws.cell;
+    return {
+      listen: `{address}:${PORT}`,
+      storage: dynamodbStorage(orgTable(org, attempt), region),
+      // Fargate gives a task neither the capability nor the limit for it, and swaps to no disk of its own.
+      mlock: launchType === "EC2",
+    };
+  }
+
+  /** What has changed replaces what runs, once that is confirmed to have ended. */
+  async publish(spec: InstanceSpec): Promise<void> {
+    const { org, attempt } = spec;
+    const aws = this.#aws;
+    const definition = taskDefinition(aws.cell, orgRoles(aws.cell, org), spec);
+    const service = await describeService(aws, org);
+    if (service?.desiredCount === 1 && (await this.#runs(service, definition))) return;
+    await ensureRoles(aws, org);
+    await ensureTable(aws, org, attempt);
+    if (!service) {
+      await ensureLogGroup(aws, org);
+      const registry = await ensureName(aws, org);
+      await createService(aws, org, attempt, await ensureDefinition(aws, definition), registry);
+      return;
+    }
+    const taskArn = await ensureDefinition(aws, definition);
+    if (service.taskDefinition !== taskArn) await stopTasks(aws, org);
+    const { capacityProviderStrategy } = capacity(aws.cell);
+    await updateService(aws, org, {
+      taskDefinition: taskArn,
+      desiredCount: 1,
+      ...(capacityProviderStrategy && { capacityProviderStrategy }),
+    });
+    await deleteDefinitions(aws, org, taskArn);
+  }
+
+  /** Leaves the tables and the log group, which are kept; a table is protected against deletion. */
+  async remove(org: string): Promise<void> {
+    const aws = this.#aws;
+    if (await describeService(aws, org)) {
+      await stopTasks(aws, org);
+      await deleteService(aws, org);
+    }
+    await deleteDefinitions(aws, org);
+    await deleteName(aws, org);
+    await deleteRoles(aws, org);
+  }
+
+  async recover(org: string): Promise<void> {
+    const service = await describeService(this.#aws, org);
+    if (!service || service.desiredCount === 0) return;
+    const tasks = await tasksOf(this.#aws, org);
+    if (tasks.some(isAlive)) return;
+    const now = this.#now().getTime();
+    const [last] = tasks.toSorted((a, b) => Number(b.stoppedAt ?? 0) - Number(a.stoppedAt ?? 0));
+    const since = Math.max(this.#recovered.get(org) ?? 0, last?.stoppedAt?.getTime() ?? 0);
+    const isSpotLoss = last?.stopCode === "SpotInterruption";
+    if (now - since < RECOVER_EVERY_MS && !(isSpotLoss || hasGivenUp(service))) return;
+    if (now - (this.#recovered.get(org) ?? 0) < RECOVER_EVERY_MS) return;
+    this.#recovered.set(org, now);
+    const { capacityProviderStrategy } = capacity(this.#aws.cell, isSpotLoss);
+    await updateService(this.#aws, org, {
+      forceNewDeployment: true,
+      ...(capacityProviderStrategy && { capacityProviderStrategy }),
+    });
+  }
+
+  async observe(org: string): Promise<InstanceStatus | undefined> {
+    const service = await describeService(this.#aws, org);
+    if (!service) return undefined;
+    const definition = await this.#definitionTags(service.taskDefinition);
+    if (!isSteady(service)) {
+      return instanceStatus(org, service, await tasksOf(this.#aws, org), definition, this.#now());
+    }
+    const running = { lastStatus: "RUNNING", desiredStatus: "RUNNING", tags: toList(definition) };
+    return instanceStatus(org, service, [running], definition, this.#now());
+  }
+
+  async waitFor(
+    org: string,
+    condition: (status: InstanceStatus) => boolean,
+    timeoutMs: number,
+    signal?: AbortSignal,
+  ): Promise<InstanceStatus> {
+    const end = performance.now() + timeoutMs;
+    for (let pause = POLL_MS.first; ; pause = Math.min(pause * POLL_MS.growth, POLL_MS.most)) {
+      signal?.throwIfAborted();
+      const status = await this.observe(org);
+      if (status && condition(status)) return status;
+      if (performance.now() + pause > end) {
+        const reason = status ? `it is ${status.state}` : "ECS has no such service";
+        const why = status?.lastError ? `: ${status.lastError}` : "";
+        throw new StrongroomError("step_timeout", `The organization's Vault took too long: ${reason}${why}`);
+      }
+      await sleep(pause, undefined, signal ? { signal } : {});
+    }
+  }
+
+  async markReady(org: string, attempt: number): Promise<void> {
+    await tagTable(this.#aws, org, attempt, READY_TAG, this.#now().toISOString());
+  }
+
+  async hasReadyMarker(org: string, attempt: number): Promise<boolean> {
+    return (await tableTags(this.#aws, org, attempt))?.has(READY_TAG) ?? false;
+  }
+
+  async setAside(org: string, attempt: number, reason: string): Promise<void> {
+    const tags = await tableTags(this.#aws, org, attempt);
+    if (!tags) return;
+    if (reason !== "deleted" && tags.has(READY_TAG)) {
+      throw new StrongroomError("quarantined", "The storage carries a ready marker and is not set aside");
+    }
+    await tagTable(this.#aws, org, attempt, SET_ASIDE_TAG, reason);
+  }
+
+  auditFiles(): readonly [string, string] {
+    return AUDIT_FILES;
+  }
+
+  async #runs(service: Service, definition: RegisterTaskDefinitionCommandInput): Promise<boolean> {
+    const tags = await this.#definitionTags(service.taskDefinition);
+    return tags.get(TASK_TAGS.digest) === tagsOf(definition).get(TASK_TAGS.digest);
+  }
+
+  async #definitionTags(arn = ""): Promise<Tags> {
+    const known = this.#definitions.get(arn);
+    if (known) return known;
+    const tags = (await describeDefinition(this.#aws, arn))?.tags ?? new Map();
+    if (this.#definitions.size >= MOST_KNOWN) this.#definitions.clear();
+    this.#definitions.set(arn, tags);
+    return tags;
+  }
+}
+
+const toList = (tags: Tags) => [...tags].map(([key, value]) => ({ key, value }));

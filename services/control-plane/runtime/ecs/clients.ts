@@ -1,0 +1,47 @@
+import { CloudWatchLogsClient } from "@aws-sdk/client-cloudwatch-logs";
+import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
+import { ECSClient } from "@aws-sdk/client-ecs";
+import { IAMClient } from "@aws-sdk/client-iam";
+import { ServiceDiscoveryClient } from "@aws-sdk/client-servicediscovery";
+import { awsError } from "../../../shared/aws/aws-error.ts";
+import type { Cell } from "../../../shared/aws/cell.ts";
+import { clientSettings } from "../../../shared/aws/client-settings.ts";
+import type { RateLimits } from "../../../shared/aws/rates.ts";
+
+const ATTEMPTS = 6;
+const REQUEST_TIMEOUT_MS = 10_000;
+
+/** A cell, and the clients of the AWS services that its organizations are made of. */
+export interface Aws {
+  cell: Cell;
+  ecs: ECSClient;
+  iam: IAMClient;
+  dynamodb: DynamoDBClient;
+  cloudMap: ServiceDiscoveryClient;
+  logs: CloudWatchLogsClient;
+}
+
+/** Credentials and endpoints are found by the SDK's own rules; all clients keep to the account's rates. */
+export function awsClients(cell: Cell, limits: RateLimits): Aws {
+  const settings = { region: cell.region, ...clientSettings(ATTEMPTS, REQUEST_TIMEOUT_MS) };
+  return {
+    cell,
+    ecs: limits.limit("ECS", new ECSClient(settings)),
+    iam: limits.limit("IAM", new IAMClient(settings)),
+    dynamodb: limits.limit("DynamoDB", new DynamoDBClient(settings)),
+    cloudMap: limits.limit("ServiceDiscovery", new ServiceDiscoveryClient(settings)),
+    logs: limits.limit("CloudWatch Logs", new CloudWatchLogsClient(settings)),
+  };
+}
+
+/** The answer; an error becomes an AwsError that names the operation. */
+export async function call<T>(operation: string, sent: Promise<T>): Promise<T> {
+  try {
+    return await sent;
+  } catch (error) {
+    throw awsError(operation, error);
+  }
+}
+
+/** The partition of the cell's ARNs: `aws`, or that of China's or another's own. */
+export const partition = ({ tableKeyArn }: Cell): string => tableKeyArn.split(":")[1] ?? "aws";

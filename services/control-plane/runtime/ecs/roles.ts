@@ -1,0 +1,134 @@
+import {
+  AttachRolePolicyCommand,
+  CreateRoleCommand,
+  DeleteRoleCommand,
+  DetachRolePolicyCommand,
+  GetRoleCommand,
+  type Role,
+} from "@aws-sdk/client-iam";
+import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
+import { ORG_ROLE_PATH, ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
+import { StrongroomError } from "../../../shared/errors.ts";
+import { type Aws, call, partition } from "./clients.ts";
+
+/** ARNs of an organization's two roles. */
+export interface OrgRoles {
+  execution: string;
+  task: string;
+}
+
+/**
+ * Makes the roles of an organization where they are missing: one that opens its parameters while a task
+ * starts, one that opens its tables while its Vault runs. All that they may is in the cell's two shared
+ * policies, by the role's tag; a role of the same name with another tag, path or boundary is refused.
+ */
+export async function ensureRoles(aws: Aws, org: string): Promise<void> {
+  const { executionRole, taskRole } = orgNames(org);
+  await ensureRole(aws, org, executionRole, aws.cell.executionPolicyArn);
+  await ensureRole(aws, org, taskRole, aws.cell.taskPolicyArn);
+}
+
+/** The roles of an organization, made or not. */
+export function orgRoles(cell: Aws["cell"], org: string): OrgRoles {
+  const { executionRole, taskRole } = orgNames(org);
+  const path = `arn:${partition(cell)}:iam::${cell.account}:role${ORG_ROLE_PATH}`;
+  return { execution: path + executionRole, task: path + taskRole };
+}
+
+/** Deletes the roles of an organization; what is not there is no error. */
+export async function deleteRoles({ iam, cell }: Aws, org: string): Promise<void> {
+  const { executionRole, taskRole } = orgNames(org);
+  for (const [RoleName, PolicyArn] of [
+    [executionRole, cell.executionPolicyArn],
+    [taskRole, cell.taskPolicyArn],
+  ] as const) {
+    await unlessMissing(
+      call(
+        `IAM DetachRolePolicy ${RoleName}`,
+        iam.send(new DetachRolePolicyCommand({ RoleName, PolicyArn })),
+      ),
+    );
+    await unlessMissing(call(`IAM DeleteRole ${RoleName}`, iam.send(new DeleteRoleCommand({ RoleName }))));
+  }
+}
+
+async function ensureRole(aws: Aws, org: string, RoleName: string, PolicyArn: string): Promise<void> {
+  const { iam, cell } = aws;
+  const role = await createRole(aws, org, RoleName);
+  const tag = role.Tags?.find(({ Key }) => Key === ORG_TAG)?.Value;
+  const boundary = role.PermissionsBoundary?.PermissionsBoundaryArn;
+  if (
+    role.Path !== ORG_ROLE_PATH ||
+    tag !== org ||
+    boundary !== cell.permissionsBoundaryArn ||
+    !isSameJson(decodeURIComponent(role.AssumeRolePolicyDocument ?? ""), trustPolicy(aws))
+  ) {
+    throw new StrongroomError(
+      "step_failed",
+      `There is a role ${RoleName} that was not made for this organization; it was left alone.`,
+    );
+  }
+  await call(
+    `IAM AttachRolePolicy ${RoleName}`,
+    iam.send(new AttachRolePolicyCommand({ RoleName, PolicyArn })),
+  );
+}
+
+/** The role as IAM has it: just made, or found. */
+async function createRole(aws: Aws, org: string, RoleName: string): Promise<Partial<Role>> {
+  const { iam, cell } = aws;
+  try {
+    await call(
+      `IAM CreateRole ${RoleName}`,
+      iam.send(
+        new CreateRoleCommand({
+          RoleName,
+          Path: ORG_ROLE_PATH,
+          Description: "Made by Strongroom for one organization's Vault",
+          AssumeRolePolicyDocument: trustPolicy(aws),
+          PermissionsBoundary: cell.permissionsBoundaryArn,
+          Tags: [{ Key: ORG_TAG, Value: org }],
+        }),
+      ),
+    );
+  } catch (error) {
+    if (!hasAwsCode(error, "EntityAlreadyExistsException")) throw error;
+  }
+  const { Role } = await call(`IAM GetRole ${RoleName}`, iam.send(new GetRoleCommand({ RoleName })));
+  return Role ?? {};
+}
+
+/** Tasks of this account's ECS, and nobody else's. */
+function trustPolicy({ cell }: Aws): string {
+  const { region, account } = cell;
+  return JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Effect: "Allow",
+        Principal: { Service: "ecs-tasks.amazonaws.com" },
+        Action: "sts:AssumeRole",
+        Condition: {
+          StringEquals: { "aws:SourceAccount": account },
+          ArnLike: { "aws:SourceArn": `arn:${partition(cell)}:ecs:${region}:${account}:*` },
+        },
+      },
+    ],
+  });
+}
+
+function isSameJson(one: string, other: string): boolean {
+  try {
+    return JSON.stringify(JSON.parse(one)) === JSON.stringify(JSON.parse(other));
+  } catch {
+    return false;
+  }
+}
+
+async function unlessMissing(sent: Promise<unknown>): Promise<void> {
+  try {
+    await sent;
+  } catch (error) {
+    if (!hasAwsCode(error, "NoSuchEntityException")) throw error;
+  }
+}

@@ -1,0 +1,85 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CreateServiceCommand,
+  DeleteServiceCommand,
+  ListServicesCommand,
+  type ServiceAlreadyExists,
+} from "@aws-sdk/client-servicediscovery";
+import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
+import { ORG_TAG } from "../../../shared/aws/names.ts";
+import { StrongroomError } from "../../../shared/errors.ts";
+import { type Aws, call, partition } from "./clients.ts";
+
+/** How long, s, a resolver may keep an address: what a replaced task is missed for at most. */
+const TTL_SECONDS = 5;
+const POLL_MS = 500;
+const EMPTY_WITHIN_MS = 90_000;
+/** More than any namespace holds, at 100 a page. */
+const MAX_PAGES = 50;
+
+/** Makes an organization's name in the cell's namespace, where it is missing; gives its registry's ARN. */
+export async function ensureName({ cloudMap, cell }: Aws, org: string): Promise<string> {
+  const { Service } = await call(
+    `Cloud Map CreateService ${org}`,
+    cloudMap
+      .send(
+        new CreateServiceCommand({
+          Name: org,
+          NamespaceId: cell.namespaceId,
+          // Has a retry of a lost answer give the same one.
+          CreatorRequestId: org,
+          DnsConfig: { DnsRecords: [{ Type: "A", TTL: TTL_SECONDS }], RoutingPolicy: "MULTIVALUE" },
+          HealthCheckCustomConfig: { FailureThreshold: 1 },
+          Tags: [{ Key: ORG_TAG, Value: org }],
+        }),
+      )
+      .catch((error: ServiceAlreadyExists) => {
+        if (error.name === "ServiceAlreadyExists" && error.ServiceId) {
+          return { Service: { Id: error.ServiceId, Arn: undefined } };
+        }
+        throw error;
+      }),
+  );
+  return (
+    Service?.Arn ??
+    `arn:${partition(cell)}:servicediscovery:${cell.region}:${cell.account}:service/${Service?.Id}`
+  );
+}
+
+/** Deletes an organization's name, once ECS has taken its last address from it. */
+export async function deleteName(aws: Aws, org: string): Promise<void> {
+  const Id = await findName(aws, org);
+  if (!Id) return;
+  for (const end = performance.now() + EMPTY_WITHIN_MS; ; await sleep(POLL_MS)) {
+    try {
+      await call(`Cloud Map DeleteService ${org}`, aws.cloudMap.send(new DeleteServiceCommand({ Id })));
+      return;
+    } catch (error) {
+      if (hasAwsCode(error, "ServiceNotFound")) return;
+      if (!hasAwsCode(error, "ResourceInUse")) throw error;
+      if (performance.now() > end) {
+        throw new StrongroomError("step_timeout", `The name ${org} still has addresses, from ECS or others.`);
+      }
+    }
+  }
+}
+
+async function findName({ cloudMap, cell }: Aws, org: string): Promise<string | undefined> {
+  let NextToken: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const answer = await call(
+      "Cloud Map ListServices",
+      cloudMap.send(
+        new ListServicesCommand({
+          Filters: [{ Name: "NAMESPACE_ID", Values: [cell.namespaceId], Condition: "EQ" }],
+          MaxResults: 100,
+          ...(NextToken && { NextToken }),
+        }),
+      ),
+    );
+    const found = answer.Services?.find(({ Name }) => Name === org);
+    NextToken = answer.NextToken;
+    if (found?.Id || !NextToken) return found?.Id;
+  }
+  throw new StrongroomError("step_failed", "Cloud Map ListServices: more pages than a namespace can have.");
+}

@@ -1,0 +1,199 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CreateServiceCommand,
+  DeleteServiceCommand,
+  DeleteTaskDefinitionsCommand,
+  DeregisterTaskDefinitionCommand,
+  DescribeServicesCommand,
+  DescribeTaskDefinitionCommand,
+  ListTaskDefinitionsCommand,
+  RegisterTaskDefinitionCommand,
+  type RegisterTaskDefinitionCommandInput,
+  type Service,
+  UpdateServiceCommand,
+  type UpdateServiceCommandInput,
+} from "@aws-sdk/client-ecs";
+import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
+import { ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
+import { StrongroomError } from "../../../shared/errors.ts";
+import { type Aws, call } from "./clients.ts";
+import { type Tags, tagsOf } from "./status.ts";
+import { STOPPED_WITHIN_SECONDS, TASK_TAGS } from "./task-definition.ts";
+import { endOf, isAlive, tasksOf } from "./tasks.ts";
+
+const POLL_MS = 500;
+/** How many definitions DeleteTaskDefinitions takes. */
+const DELETED_TOGETHER = 10;
+const MAX_PAGES = 100;
+
+/** An organization's service as ECS has it, unless it has none or none any more. */
+export async function describeService({ ecs, cell }: Aws, org: string): Promise<Service | undefined> {
+  const { service } = orgNames(org);
+  const { services = [] } = await call(
+    `ECS DescribeServices ${service}`,
+    ecs.send(new DescribeServicesCommand({ cluster: cell.cluster, services: [service] })),
+  );
+  return services.find(({ status }) => status !== "INACTIVE");
+}
+
+/** A definition's ARN and tags; undefined where there is none of that name. */
+export async function describeDefinition(
+  { ecs }: Aws,
+  taskDefinition: string,
+): Promise<{ arn: string; tags: Tags } | undefined> {
+  try {
+    const answer = await call(
+      `ECS DescribeTaskDefinition ${taskDefinition}`,
+      ecs.send(new DescribeTaskDefinitionCommand({ taskDefinition, include: ["TAGS"] })),
+    );
+    return {
+      arn: answer.taskDefinition?.taskDefinitionArn ?? taskDefinition,
+      tags: tagsOf({ tags: answer.tags }),
+    };
+  } catch (error) {
+    // What a family without an active definition is answered with.
+    if (hasAwsCode(error, "ClientException")) return undefined;
+    throw error;
+  }
+}
+
+/** The family's definition of this content: the latest one where it is that, or else a new one. */
+export async function ensureDefinition(aws: Aws, input: RegisterTaskDefinitionCommandInput): Promise<string> {
+  const family = input.family ?? "";
+  const latest = await describeDefinition(aws, family);
+  const digest = tagsOf(input).get(TASK_TAGS.digest);
+  if (latest && latest.tags.get(TASK_TAGS.digest) === digest) return latest.arn;
+  const { taskDefinition } = await call(
+    `ECS RegisterTaskDefinition ${family}`,
+    aws.ecs.send(new RegisterTaskDefinitionCommand(input)),
+  );
+  return taskDefinition?.taskDefinitionArn ?? family;
+}
+
+/** Makes the service of an organization that has none. */
+export async function createService(
+  { ecs, cell }: Aws,
+  org: string,
+  attempt: number,
+  taskDefinition: string,
+  registryArn: string,
+): Promise<void> {
+  const { service: serviceName } = orgNames(org);
+  await call(
+    `ECS CreateService ${serviceName}`,
+    ecs.send(
+      new CreateServiceCommand({
+        cluster: cell.cluster,
+        serviceName,
+        taskDefinition,
+        desiredCount: 1,
+        ...capacity(cell),
+        // One at a time: the lock in the storage elects a server, it does not fence another one off.
+        deploymentConfiguration: {
+          minimumHealthyPercent: 0,
+          maximumPercent: 100,
+          deploymentCircuitBreaker: { enable: true, rollback: false },
+        },
+        availabilityZoneRebalancing: "DISABLED",
+        propagateTags: "TASK_DEFINITION",
+        enableECSManagedTags: true,
+        enableExecuteCommand: false,
+        networkConfiguration: {
+          awsvpcConfiguration: {
+            subnets: cell.subnets,
+            securityGroups: cell.securityGroups,
+            assignPublicIp: "DISABLED",
+          },
+        },
+        serviceRegistries: [{ registryArn }],
+        clientToken: `${org}-${attempt}`,
+        tags: [{ key: ORG_TAG, value: org }],
+      }),
+    ),
+  );
+}
+
+export async function updateService(
+  { ecs, cell }: Aws,
+  org: string,
+  changes: Omit<UpdateServiceCommandInput, "cluster" | "service">,
+): Promise<void> {
+  const { service } = orgNames(org);
+  await call(
+    `ECS UpdateService ${service}`,
+    ecs.send(new UpdateServiceCommand({ cluster: cell.cluster, service, ...changes })),
+  );
+}
+
+/** Has nothing run, and waits until ECS confirms that each task has ended. */
+export async function stopTasks(aws: Aws, org: string): Promise<void> {
+  await updateService(aws, org, { desiredCount: 0 });
+  for (const end = performance.now() + STOPPED_WITHIN_SECONDS * 1000; ; await sleep(POLL_MS)) {
+    const alive = (await tasksOf(aws, org)).filter(isAlive);
+    if (alive.length === 0) return;
+    if (performance.now() > end) {
+      const tasks = alive.map((task) => `${task.taskArn?.split("/").at(-1)} is ${task.lastStatus}`);
+      throw new StrongroomError("step_timeout", `ECS has not confirmed that its task ended: ${tasks.join()}`);
+    }
+  }
+}
+
+/** Deletes the service, whose tasks have ended, and waits until ECS would make another of its name. */
+export async function deleteService(aws: Aws, org: string): Promise<void> {
+  const { service } = orgNames(org);
+  try {
+    await call(
+      `ECS DeleteService ${service}`,
+      aws.ecs.send(new DeleteServiceCommand({ cluster: aws.cell.cluster, service })),
+    );
+  } catch (error) {
+    if (!hasAwsCode(error, "ServiceNotFoundException", "ServiceNotActiveException")) throw error;
+  }
+  for (const end = performance.now() + STOPPED_WITHIN_SECONDS * 1000; ; await sleep(POLL_MS)) {
+    if (!(await describeService(aws, org))) return;
+    if (performance.now() > end) {
+      const [task] = (await tasksOf(aws, org)).map(endOf);
+      throw new StrongroomError("step_timeout", `ECS still drains ${service}: ${task ?? "it has no tasks"}`);
+    }
+  }
+}
+
+/** Deregisters and deletes the family's definitions but the one given. */
+export async function deleteDefinitions({ ecs }: Aws, org: string, except?: string): Promise<void> {
+  const { service: family } = orgNames(org);
+  const arns: string[] = [];
+  let nextToken: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const answer = await call(
+      `ECS ListTaskDefinitions ${family}`,
+      ecs.send(new ListTaskDefinitionsCommand({ familyPrefix: family, ...(nextToken && { nextToken }) })),
+    );
+    arns.push(...(answer.taskDefinitionArns ?? []));
+    nextToken = answer.nextToken;
+    if (!nextToken) break;
+  }
+  const old = arns.filter((arn) => arn !== except);
+  for (const taskDefinition of old) {
+    await call(
+      `ECS DeregisterTaskDefinition ${taskDefinition}`,
+      ecs.send(new DeregisterTaskDefinitionCommand({ taskDefinition })),
+    );
+  }
+  for (let i = 0; i < old.length; i += DELETED_TOGETHER) {
+    const taskDefinitions = old.slice(i, i + DELETED_TOGETHER);
+    await call(
+      `ECS DeleteTaskDefinitions ${family}`,
+      ecs.send(new DeleteTaskDefinitionsCommand({ taskDefinitions })),
+    );
+  }
+}
+
+/** Where tasks are to run. */
+export function capacity(
+  { launchType, spot }: Aws["cell"],
+  onDemand = false,
+): Pick<UpdateServiceCommandInput, "capacityProviderStrategy"> & { launchType?: "EC2" } {
+  if (launchType === "EC2") return { launchType };
+  const capacityProvider = spot && !onDemand ? "FARGATE_SPOT" : "FARGATE";
+  return { capacityProviderStrategy: [{ capacityProvider, weight: 1 }] };
+}

@@ -1,0 +1,158 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  CreateTableCommand,
+  DescribeTableCommand,
+  ListTagsOfResourceCommand,
+  TagResourceCommand,
+  UpdateContinuousBackupsCommand,
+} from "@aws-sdk/client-dynamodb";
+import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
+import { ORG_TAG, orgTable } from "../../../shared/aws/names.ts";
+import { StrongroomError } from "../../../shared/errors.ts";
+import { type Aws, call, partition } from "./clients.ts";
+
+const ATTEMPT_TAG = "strongroom:attempt";
+/** Holds a live organization, since when. */
+export const READY_TAG = "strongroom:ready";
+/** Never to be used again, and why. */
+export const SET_ASIDE_TAG = "strongroom:set-aside";
+
+const POLL_MS = 500;
+const ACTIVE_WITHIN_MS = 120_000;
+const TAGGED_WITHIN_MS = 30_000;
+/** What a tag's value may not hold. */
+const NOT_IN_A_TAG = /[^\p{L}\p{Z}\p{N}_.:/=+\-@]/gu;
+
+/**
+ * Makes the table of one storage attempt where it is missing, as Vault expects it, and waits until it can
+ * be used. Refused is a table of that name that is not this attempt's, or that was set aside.
+ */
+export async function ensureTable(aws: Aws, org: string, attempt: number): Promise<void> {
+  const TableName = orgTable(org, attempt);
+  const isNew = await createTable(aws, org, attempt);
+  await whenActive(aws, TableName);
+  const tags = await tableTags(aws, org, attempt);
+  if (tags?.get(ORG_TAG) !== org || tags.get(ATTEMPT_TAG) !== String(attempt)) {
+    throw new StrongroomError(
+      "step_failed",
+      `There is a table ${TableName} that was not made for this organization; it was left alone.`,
+    );
+  }
+  if (tags.has(SET_ASIDE_TAG)) {
+    throw new StrongroomError("step_failed", `The table ${TableName} was set aside and is not used again.`);
+  }
+  if (isNew) await keepBackups(aws, TableName);
+}
+
+/** The tags of an attempt's table; undefined where there is no such table. */
+export async function tableTags(
+  { dynamodb, cell }: Aws,
+  org: string,
+  attempt: number,
+): Promise<Map<string, string> | undefined> {
+  const table = orgTable(org, attempt);
+  try {
+    // A table has fewer tags than one page holds.
+    const { Tags = [] } = await call(
+      `DynamoDB ListTagsOfResource ${table}`,
+      dynamodb.send(new ListTagsOfResourceCommand({ ResourceArn: tableArn(cell, table) })),
+    );
+    return new Map(Tags.map(({ Key = "", Value = "" }) => [Key, Value]));
+  } catch (error) {
+    if (hasAwsCode(error, "ResourceNotFoundException")) return undefined;
+    throw error;
+  }
+}
+
+/** Tags an attempt's table, and waits until the tag is seen: DynamoDB shows it some moments later. */
+export async function tagTable(
+  aws: Aws,
+  org: string,
+  attempt: number,
+  key: string,
+  value: string,
+): Promise<void> {
+  const table = orgTable(org, attempt);
+  const tag = { Key: key, Value: value.replace(NOT_IN_A_TAG, " ").slice(0, 256) };
+  await call(
+    `DynamoDB TagResource ${table}`,
+    aws.dynamodb.send(new TagResourceCommand({ ResourceArn: tableArn(aws.cell, table), Tags: [tag] })),
+  );
+  for (const end = performance.now() + TAGGED_WITHIN_MS; ; await sleep(POLL_MS)) {
+    if ((await tableTags(aws, org, attempt))?.get(key) === tag.Value) return;
+    if (performance.now() > end) {
+      throw new StrongroomError("step_timeout", `The table ${table} does not show its tag ${key} yet.`);
+    }
+  }
+}
+
+/** False where there is one already. */
+async function createTable({ dynamodb, cell }: Aws, org: string, attempt: number): Promise<boolean> {
+  const TableName = orgTable(org, attempt);
+  try {
+    await call(
+      `DynamoDB CreateTable ${TableName}`,
+      dynamodb.send(
+        new CreateTableCommand({
+          TableName,
+          KeySchema: [
+            { AttributeName: "Path", KeyType: "HASH" },
+            { AttributeName: "Key", KeyType: "RANGE" },
+          ],
+          AttributeDefinitions: [
+            { AttributeName: "Path", AttributeType: "S" },
+            { AttributeName: "Key", AttributeType: "S" },
+          ],
+          BillingMode: "PAY_PER_REQUEST",
+          DeletionProtectionEnabled: true,
+          SSESpecification: { Enabled: true, SSEType: "KMS", KMSMasterKeyId: cell.tableKeyArn },
+          Tags: [
+            { Key: ORG_TAG, Value: org },
+            { Key: ATTEMPT_TAG, Value: String(attempt) },
+          ],
+        }),
+      ),
+    );
+    return true;
+  } catch (error) {
+    if (hasAwsCode(error, "ResourceInUseException")) return false;
+    throw error;
+  }
+}
+
+async function whenActive({ dynamodb }: Aws, TableName: string): Promise<void> {
+  for (const end = performance.now() + ACTIVE_WITHIN_MS; ; await sleep(POLL_MS)) {
+    const { Table } = await call(
+      `DynamoDB DescribeTable ${TableName}`,
+      dynamodb.send(new DescribeTableCommand({ TableName })),
+    );
+    if (Table?.TableStatus === "ACTIVE") return;
+    if (performance.now() > end) {
+      const status = Table?.TableStatus ?? "unknown";
+      throw new StrongroomError("step_timeout", `The table ${TableName} took too long: it is ${status}`);
+    }
+  }
+}
+
+/** Point-in-time recovery, which a table that was just made may not take yet. */
+async function keepBackups({ dynamodb }: Aws, TableName: string): Promise<void> {
+  for (const end = performance.now() + ACTIVE_WITHIN_MS; ; await sleep(POLL_MS)) {
+    try {
+      await call(
+        `DynamoDB UpdateContinuousBackups ${TableName}`,
+        dynamodb.send(
+          new UpdateContinuousBackupsCommand({
+            TableName,
+            PointInTimeRecoverySpecification: { PointInTimeRecoveryEnabled: true },
+          }),
+        ),
+      );
+      return;
+    } catch (error) {
+      if (!hasAwsCode(error, "ContinuousBackupsUnavailableException") || performance.now() > end) throw error;
+    }
+  }
+}
+
+const tableArn = (cell: Aws["cell"], table: string) =>
+  `arn:${partition(cell)}:dynamodb:${cell.region}:${cell.account}:table/${table}`;

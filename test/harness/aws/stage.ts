@@ -1,0 +1,120 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Writable } from "node:stream";
+import { ECSClient } from "@aws-sdk/client-ecs";
+import { ServiceDiscoveryClient } from "@aws-sdk/client-servicediscovery";
+import { SSMClient } from "@aws-sdk/client-ssm";
+import { EcsCluster } from "../../../services/agent/ecs/cluster.ts";
+import { type EcsEndpoint, startEcsEndpoint } from "../../../services/agent/ecs/endpoint.ts";
+import type { Task } from "../../../services/agent/ecs/task.ts";
+import type { Cell } from "../../../services/shared/aws/cell.ts";
+import { orgNames } from "../../../services/shared/aws/names.ts";
+import { createLogger } from "../../../services/shared/log.ts";
+import { awsEnvironment, clientOf, IMAGE, makeCell, NAMESPACE, REGION } from "./cell.ts";
+import { type MotoServer, startMoto } from "./moto.ts";
+import { resolveBy } from "./resolver.ts";
+import { startWire, type Wire } from "./wire.ts";
+
+export interface AwsOptions {
+  vaultBinary: string;
+  cell?: Partial<Cell>;
+  instances?: number;
+}
+
+/**
+ * AWS as far as this project needs it: an emulator for the APIs, the agent for what ECS runs, and a wire on
+ * which calls can go wrong.
+ */
+export class AwsStage {
+  readonly moto: MotoServer;
+  readonly wire: Wire;
+  readonly cluster: EcsCluster;
+  readonly cell: Cell;
+  /** What the agent has logged. */
+  log = "";
+  readonly #endpoint: EcsEndpoint;
+  readonly #folder: string;
+  readonly #stopResolving: () => void;
+
+  private constructor(
+    parts: Pick<AwsStage, "moto" | "wire" | "cluster" | "cell">,
+    endpoint: EcsEndpoint,
+    folder: string,
+  ) {
+    this.moto = parts.moto;
+    this.wire = parts.wire;
+    this.cluster = parts.cluster;
+    this.cell = parts.cell;
+    this.#endpoint = endpoint;
+    this.#folder = folder;
+    this.#stopResolving = resolveBy(this.moto.endpoint, NAMESPACE);
+  }
+
+  static async open({ vaultBinary, cell: changes, instances = 1 }: AwsOptions): Promise<AwsStage> {
+    const folder = await mkdtemp(join(tmpdir(), "strongroom-aws-"));
+    const moto = await startMoto();
+    const cell = await makeCell(moto.endpoint, changes);
+    let stage: AwsStage | undefined;
+    const destination = new Writable({
+      write: (chunk, _, done) => {
+        if (stage) stage.log += chunk;
+        done();
+      },
+    });
+    const upstreams = { ecs: moto.endpoint, others: moto.endpoint };
+    const wire = await startWire(upstreams);
+    const cluster = new EcsCluster({
+      cluster: cell.cluster,
+      ecs: new ECSClient(clientOf(moto.endpoint)),
+      // Over the wire too, where SSM can be made to fail.
+      ssm: new SSMClient(clientOf(wire.url)),
+      cloudMap: new ServiceDiscoveryClient(clientOf(moto.endpoint)),
+      folder,
+      vaultBinary,
+      logger: createLogger("agent", "info", destination),
+      // What ECS gives a task by itself: its Region and its role. The endpoint is the emulator's.
+      environment: {
+        AWS_REGION: REGION,
+        AWS_ACCESS_KEY_ID: "emulated",
+        AWS_SECRET_ACCESS_KEY: "emulated",
+        AWS_DYNAMODB_ENDPOINT: moto.endpoint,
+      },
+      images: [IMAGE],
+      instances,
+      backoff: { firstMs: 500, mostMs: 2_000 },
+    });
+    const endpoint = await startEcsEndpoint({ cluster, clusterName: cell.cluster, upstream: moto.endpoint });
+    upstreams.ecs = endpoint.url;
+    cluster.start();
+    stage = new AwsStage({ moto, wire, cluster, cell }, endpoint, folder);
+    return stage;
+  }
+
+  /** Settings of a control plane that runs its organizations here. */
+  get settings(): Record<string, string> {
+    return {
+      ...awsEnvironment(this.wire.url),
+      STRONGROOM_RUNTIME: "ecs",
+      STRONGROOM_CELL: JSON.stringify(this.cell),
+      STRONGROOM_PARAMETERS: "ssm",
+      EMULATOR_ENDPOINT: this.moto.endpoint,
+      EMULATED_NAMESPACE: NAMESPACE,
+      NODE_OPTIONS: `--import=${resolve("test/harness/aws/resolver.ts")}`,
+    };
+  }
+
+  /** The tasks of an organization that have not ended. */
+  tasks(org: string): Task[] {
+    return this.cluster.services.get(orgNames(org).service)?.alive ?? [];
+  }
+
+  async close(): Promise<void> {
+    this.#stopResolving();
+    await this.cluster.close();
+    await this.#endpoint.close();
+    await this.wire.close();
+    await this.moto.stop();
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
