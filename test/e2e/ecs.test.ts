@@ -1,15 +1,27 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { Stage } from "../control-plane/stage.ts";
+import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
+import { orgParameters } from "../../services/shared/parameters/store.ts";
+import type { OrgView } from "../../services/shared/registry/views.ts";
+import { eventually, Stage } from "../control-plane/stage.ts";
 import { motoMissing } from "../harness/aws/moto.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
 const missing = motoMissing();
+const CERTIFICATE_SECONDS = 60;
+
+/** What a secret looks like, whatever it is. */
+const SECRET = /hv[sb]\.[A-Za-z0-9_-]{20}|-----BEGIN [A-Z ]*PRIVATE KEY/;
 
 describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () => {
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;
+  let acme: OrgView;
+  /** Its certificates end within a minute. */
+  let brief: OrgView;
+  let briefUntil: number;
 
   beforeAll(async () => {
     const vaultBinary = inject("vaultBinary");
@@ -17,6 +29,14 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
     stage = await Stage.open({ vaultBinary, settings: aws.settings });
     await stage.startControlPlane();
     gateway = await startGateway({ issuers: [stage.issuer], ca: stage.internal.ca, orgs: [] });
+    acme = await stage.onboard("acme");
+    await stage.startControlPlaneAnew({ STRONGROOM_CERTIFICATE_SECONDS: String(CERTIFICATE_SECONDS) });
+    await stage.whenReady();
+    brief = await stage.onboard("brief");
+    briefUntil = Date.parse((await stage.record(brief.id)).certificateNotAfter ?? "");
+    for (const org of [acme, brief]) await stage.writeSecret(org, `of ${org.name}`);
+    const orgs = [acme, brief].map(({ id, claim, listen }) => ({ id, claim, address: `https://${listen}` }));
+    await gateway.publish(orgs);
   });
   afterAll(async () => {
     await gateway?.close();
@@ -24,14 +44,145 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
     await aws?.close();
   });
 
-  test("an organization is onboarded, and its secret read through the gateway", async () => {
-    const org = await stage.onboard("acme", "org_acme").catch((error) => {
-      throw new Error(`${error.message}\n${aws.log}`);
-    });
-    await stage.writeSecret(org, "s3cret");
-    await gateway.publish([{ id: org.id, claim: org.claim, address: `https://${org.listen}` }]);
-    const token = stage.issuer.token({ org_id: org.claim });
-    const answer = await gateway.call("GET", "/v1/secret/data/app/db", { token });
-    expect(answer.json.data?.data).toEqual({ value: "s3cret" });
+  const read = async ({ claim }: OrgView) => {
+    const token = stage.issuer.token({ org_id: claim });
+    const { status, json } = await gateway.call("GET", "/v1/secret/data/app/db", { token });
+    return status === 200 ? (json.data?.data as { value: string }).value : status;
+  };
+  const erase = async (org: OrgView) => {
+    const { id } = await stage.json<{ id: string }>("DELETE", `/v1/orgs/${org.id}`);
+    return stage.ended(id);
+  };
+
+  test("its secret is read through the gateway, by the name that follows its task", async () => {
+    expect(acme.listen).toBe(`${acme.id}.${aws.cell.namespaceName}:8200`);
+    expect(await read(acme)).toBe("of acme");
   });
+
+  test("no secret is in any task definition, request, tag or log", async () => {
+    const { inventory } = aws;
+    const parameters = Object.values(orgParameters("/strongroom", acme.id));
+    const values = await Promise.all(parameters.map((name) => inventory.parameter(name)));
+    const [token = "", , key = ""] = values;
+    expect(token).toMatch(SECRET);
+    expect(key).toMatch(SECRET);
+    const definitions = await inventory.definitions();
+    expect(definitions.length).toBeGreaterThan(1);
+    const requests = aws.wire.calls.filter(({ operation }) => operation !== "PutParameter");
+    const seen = { definitions, requests, agent: aws.log, controlPlane: stage.log("control-plane") };
+    for (const [where, what] of Object.entries(seen)) {
+      const text = JSON.stringify(what);
+      expect(SECRET.exec(text), where).toBeNull();
+      for (const value of [token, key.split("\n")[1] ?? ""]) expect(text.includes(value), where).toBe(false);
+    }
+    const [container] =
+      definitions.find(({ family }) => family === orgNames(acme.id).service)?.containerDefinitions ?? [];
+    expect(container?.secrets?.map(({ valueFrom }) => valueFrom?.replace(/.*:parameter/, "")).sort()).toEqual(
+      parameters.sort(),
+    );
+  });
+
+  test("the running Vault's environment holds no key, and what runs beside it nothing at all", () => {
+    const [task] = aws.tasks(acme.id);
+    const pid = task?.pid ?? 0;
+    const [environment, command] = ["environ", "cmdline"].map((file) =>
+      readFileSync(`/proc/${pid}/${file}`, "utf8"),
+    );
+    expect(command).toBe("vault\0server\0-config=vault.json\0");
+    expect(environment).toContain("VAULT_TOKEN=hvs.");
+    expect(environment).not.toMatch(/BEGIN|FILE_TLS|VAULT_CONFIG/);
+    const beside = processesOf(pid).filter((other) => other !== pid);
+    const loops = beside.filter((other) => /audit/.test(readFileSync(`/proc/${other}/cmdline`, "utf8")));
+    expect(loops).toHaveLength(1);
+    for (const loop of loops) {
+      expect(readFileSync(`/proc/${loop}/environ`, "utf8")).not.toMatch(/VAULT|FILE|BEGIN/);
+    }
+  });
+
+  test("refused by AWS at a step, the job fails with AWS's words, undoes, and the same request then succeeds", async () => {
+    const refusal = {
+      code: "AccessDeniedException",
+      message: "not authorized to perform: ecs:CreateService",
+    };
+    aws.wire.fail("ECS CreateService", refusal);
+    const failed = await stage.ended((await stage.create("globex")).id);
+    expect(failed.error).toMatchObject({
+      code: "step_failed",
+      step: "start-instance",
+      detail: expect.stringMatching(
+        /ECS CreateService .*: AccessDeniedException \(request wire-\d+\): not auth/,
+      ),
+      retry: true,
+    });
+    expect(await aws.inventory.of(failed.org)).toMatchObject({
+      roles: [],
+      services: 0,
+      names: 0,
+      definitions: 0,
+      parameters: [],
+    });
+    const globex = await stage.onboard("globex");
+    expect(globex.id).not.toBe(failed.org);
+    await stage.writeSecret(globex, "back");
+    expect((await erase(globex)).state).toBe("succeeded");
+    expect(await aws.inventory.of(globex.id)).toEqual({
+      roles: [],
+      definitions: 0,
+      services: 0,
+      names: 0,
+      parameters: [],
+      logGroups: [orgNames(globex.id).logGroup],
+      tables: [orgTable(globex.id, 1)],
+    });
+    expect(await aws.inventory.tableTags(orgTable(globex.id, 1))).toMatchObject({
+      org: globex.id,
+      "strongroom:ready": expect.any(String),
+      "strongroom:set-aside": "deleted",
+    });
+    expect(aws.tasks(globex.id)).toEqual([]);
+  });
+
+  test("while tasks cannot start, the record says why in ECS's words, and it heals", async () => {
+    aws.wire.fail("SSM GetParameter", { code: "InternalServerError", status: 500 }, 1_000);
+    const [task] = aws.tasks(acme.id);
+    task?.kill();
+    const told = await eventually("the record tells", async () => {
+      const { lastError } = await stage.record(acme.id);
+      return lastError?.message.includes("unable to retrieve secrets from ssm") ? lastError : undefined;
+    });
+    expect(told.message).toMatch(/ResourceInitializationError: unable to pull secrets/);
+    aws.wire.heal();
+    await eventually("it is well again", async () =>
+      (await stage.record(acme.id)).lastError === undefined ? true : undefined,
+    );
+    expect(await read(acme)).toBe("of acme");
+  });
+
+  test("a certificate is renewed by a replacement, and its Vault serves past the old one's end", async () => {
+    await eventually("the first certificate has ended", async () =>
+      Date.now() > briefUntil + 1_000 ? true : undefined,
+    );
+    const serial = (await stage.record(brief.id)).certificateSerial;
+    expect(Date.parse((await stage.record(brief.id)).certificateNotAfter ?? "")).toBeGreaterThan(briefUntil);
+    await eventually("it is read", async () => ((await read(brief)) === "of brief" ? true : undefined));
+    expect(serial).toBeDefined();
+    expect(await aws.inventory.of(brief.id)).toMatchObject({ definitions: 1, services: 1 });
+  }, 180_000);
 });
+
+/** Processes of the group that a process is in. */
+function processesOf(pid: number): number[] {
+  const groupOf = (each: string | number) => {
+    try {
+      return readFileSync(`/proc/${each}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ")[2];
+    } catch {
+      return undefined;
+    }
+  };
+  const group = groupOf(pid);
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && groupOf(name) === group)
+    .map(Number);
+}

@@ -12,6 +12,7 @@ import type { Cell } from "../../../services/shared/aws/cell.ts";
 import { orgNames } from "../../../services/shared/aws/names.ts";
 import { createLogger } from "../../../services/shared/log.ts";
 import { awsEnvironment, clientOf, IMAGE, makeCell, NAMESPACE, REGION } from "./cell.ts";
+import { Inventory } from "./inventory.ts";
 import { type MotoServer, startMoto } from "./moto.ts";
 import { resolveBy } from "./resolver.ts";
 import { startWire, type Wire } from "./wire.ts";
@@ -31,6 +32,7 @@ export class AwsStage {
   readonly wire: Wire;
   readonly cluster: EcsCluster;
   readonly cell: Cell;
+  readonly inventory: Inventory;
   /** What the agent has logged. */
   log = "";
   readonly #endpoint: EcsEndpoint;
@@ -46,6 +48,7 @@ export class AwsStage {
     this.wire = parts.wire;
     this.cluster = parts.cluster;
     this.cell = parts.cell;
+    this.inventory = new Inventory(this.moto.endpoint, this.cell);
     this.#endpoint = endpoint;
     this.#folder = folder;
     this.#stopResolving = resolveBy(this.moto.endpoint, NAMESPACE);

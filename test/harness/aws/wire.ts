@@ -11,6 +11,8 @@ export interface Call {
   input: Record<string, unknown>;
   /** Status of the answer; 0 where it was lost. */
   status: number;
+  /** Of an error that the wire made. */
+  refused?: string;
 }
 
 /** What goes wrong with calls: refused by a code, not let through, or done and the answer lost. */
@@ -25,7 +27,7 @@ export interface Wire {
   /** Ends every fault. */
   heal(): void;
   /** Refuses what goes beyond these rates from now on, as AWS does. */
-  throttle(rates: Record<RateName, Rate>): void;
+  throttle(rates: Partial<Record<RateName, Rate>>): void;
   close(): Promise<void>;
 }
 
@@ -138,7 +140,7 @@ function refuse(
   { code, status = 400, message = `${code} by the wire` }: Exclude<Fault, "lose">,
   more: object = {},
 ): void {
-  call.status = status;
+  Object.assign(call, { status, refused: code });
   const id = `wire-${++refusals}`;
   if (call.client === "IAM") {
     response.writeHead(status, { "content-type": "text/xml", "x-amzn-requestid": id });

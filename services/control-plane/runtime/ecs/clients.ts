@@ -22,8 +22,8 @@ export interface Aws {
 }
 
 /** Credentials and endpoints are found by the SDK's own rules; all clients keep to the account's rates. */
-export function awsClients(cell: Cell, limits: RateLimits): Aws {
-  const settings = { region: cell.region, ...clientSettings(ATTEMPTS, REQUEST_TIMEOUT_MS) };
+export function awsClients(cell: Cell, limits: RateLimits, attempts = ATTEMPTS): Aws {
+  const settings = { region: cell.region, ...clientSettings(attempts, REQUEST_TIMEOUT_MS) };
   return {
     cell,
     ecs: limits.limit("ECS", new ECSClient(settings)),
