@@ -21,6 +21,15 @@ export default defineConfig({
           hookTimeout: 60_000,
         },
       },
+      {
+        test: {
+          name: "infra",
+          include: ["test/infra/**/*.test.ts"],
+          // The construct library takes seconds to load; nothing here changes what files share.
+          isolate: false,
+          testTimeout: 120_000,
+        },
+      },
       ...["e2e", "attack", "chaos"].map((name) => ({
         test: {
           name,

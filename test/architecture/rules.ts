@@ -19,7 +19,13 @@ const VAGUE_NAMES = /^(utils?|helpers?|misc|common|stuff)$/;
 /** Home and work folders of whoever wrote a file; spelt so that this file passes its own rule. */
 const PRIVATE_FOLDERS = new RegExp(`(?<![\\w.}])/(${["root", "work"].join("|")})/`);
 
-const isSource = ({ path }: SourceFile) => /^services\/.*\.(ts|mjs)$/.test(path);
+const isSource = ({ path }: SourceFile) => /^(services|infra\/cdk)\/.*\.(ts|mjs)$/.test(path);
+/** The source file that a test mirrors. */
+const mirrored = (path: string) =>
+  path
+    .replace(/^test\//, path.startsWith("test/infra/") ? "" : "services/")
+    .replace(/^infra\//, "infra/cdk/")
+    .replace(/\.test\.ts$/, ".ts");
 
 /** A rule on one source file at a time: `check` gives what breaks it there. */
 const perSource =
@@ -91,7 +97,7 @@ export const RULES: Rule[] = [
       return files
         .map(({ path }) => path)
         .filter((path) => path.endsWith(".test.ts") && !WHOLES.includes(path.split("/")[1] ?? ""))
-        .filter((path) => !paths.has(path.replace(/^test\//, "services/").replace(/\.test\.ts$/, ".ts")))
+        .filter((path) => !paths.has(mirrored(path)))
         .map((path) => `${path}: there is no such source file`);
     },
   },

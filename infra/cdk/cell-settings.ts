@@ -1,0 +1,24 @@
+import type { Cell as CellSettings } from "../../services/shared/aws/cell.ts";
+import { ORG_CLUSTER } from "./cell.ts";
+import type { Parts } from "./services.ts";
+import type { Settings } from "./settings.ts";
+
+/** What the control plane is told of its cell, in the form that it reads. */
+export function cellSettings({ cell, network }: Parts, { vaultTag, orgs }: Settings): Partial<CellSettings> {
+  return {
+    region: cell.region,
+    account: cell.account,
+    cluster: ORG_CLUSTER,
+    subnets: network.vaultSubnets.map(({ subnetId }) => subnetId),
+    securityGroups: [network.groups.orgVaults.securityGroupId],
+    namespaceId: cell.namespace.namespaceId,
+    namespaceName: cell.namespace.namespaceName,
+    executionPolicyArn: cell.executionPolicy.managedPolicyArn,
+    taskPolicyArn: cell.taskPolicy.managedPolicyArn,
+    permissionsBoundaryArn: cell.permissionsBoundary.managedPolicyArn,
+    parameterKeyArn: cell.parameterKey.keyArn,
+    tableKeyArn: cell.tableKey.keyArn,
+    image: network.vaultImages.repositoryUriForTag(vaultTag),
+    ...orgs,
+  };
+}

@@ -1,0 +1,171 @@
+import { Duration, RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/aws-dynamodb";
+import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
+import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { Key } from "aws-cdk-lib/aws-kms";
+import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from "aws-cdk-lib/aws-s3";
+import { DnsRecordType, PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
+import type { Construct } from "constructs";
+import { acknowledge } from "./acknowledge.ts";
+import { fileInMemory, PLATFORM_ROLE_PATH, Task, VAULT_USER } from "./container.ts";
+import { internalVaultConfig } from "./internal-vault-config.ts";
+import { customerKey, decryptOnlyBy } from "./keys.ts";
+import type { Network } from "./network.ts";
+import { OperatorTask } from "./operator-task.ts";
+import { VAULT_PORT } from "./ports.ts";
+import type { Settings } from "./settings.ts";
+
+const NAME = "internal-vault";
+const NODES = 3;
+const KEEP_VERSIONS_DAYS = 90;
+
+/**
+ * The Vault that unseals all others, and depends on none of them: nodes in three zones, in a cluster of
+ * their own, on a versioned bucket and a lock table, sealed by a KMS key that only they may use.
+ */
+export class InternalVault extends Stack {
+  /** `https://…` as the control plane and the organizations' Vaults reach it. */
+  readonly address: string;
+  /** Encrypts the platform's own parameters; no organization's. */
+  readonly parameterKey: Key;
+  readonly task: Task;
+  readonly service: FargateService;
+  readonly operator: OperatorTask;
+  readonly cluster: Cluster;
+
+  constructor(scope: Construct, id: string, network: Network, settings: Settings, props?: StackProps) {
+    super(scope, id, props);
+    const host = `${NAME}.${settings.internalDomain}`;
+    this.address = `https://${host}:${VAULT_PORT}`;
+    this.parameterKey = customerKey(this, "ParameterKey", "Strongroom: the platform's own parameters");
+    const sealKey = customerKey(this, "SealKey", "Strongroom: the internal Vault's seal");
+    decryptOnlyBy(sealKey, `${PLATFORM_ROLE_PATH}strongroom-${NAME}`);
+    const storageKey = customerKey(this, "StorageKey", "Strongroom: the internal Vault's bucket and lock");
+    const bucket = this.#bucket(storageKey);
+    const lock = this.#lockTable(storageKey);
+
+    const parameter = (name: string) => `${settings.parameterPrefix}/platform/internal-vault/${name}`;
+    this.task = new Task(this, "Task", {
+      name: NAME,
+      cpu: 512,
+      memory: 1024,
+      repository: network.vaultImages,
+      tag: settings.vaultTag,
+      user: VAULT_USER,
+      environment: {
+        SKIP_SETCAP: "1",
+        VAULT_ADDR: `https://127.0.0.1:${VAULT_PORT}`,
+        VAULT_TLS_SERVER_NAME: host,
+      },
+      files: {
+        "vault.json": this.toJsonString(
+          internalVaultConfig({ region: this.region, bucket, lock, sealKey, storageKey }),
+        ),
+      },
+      secretFiles: {
+        key: this.parameterKey,
+        parameters: { "certificate.pem": parameter("tls-certificate"), "key.pem": parameter("tls-key") },
+      },
+      command: ["vault", "server", `-config=${fileInMemory("vault.json")}`],
+      port: VAULT_PORT,
+      // A node that answers is well: one that is not initialized or cannot unseal gains nothing by a restart.
+      healthCheck: ["CMD-SHELL", "vault status >/dev/null 2>&1; [ $? -ne 1 ]"],
+    });
+    this.#allow({ bucket, lock, sealKey, storageKey });
+
+    this.cluster = new Cluster(this, "Cluster", {
+      vpc: network.vpc,
+      clusterName: "strongroom-internal",
+      containerInsightsV2: ContainerInsights.ENABLED,
+    });
+    const namespace = new PrivateDnsNamespace(this, "Namespace", {
+      vpc: network.vpc,
+      name: settings.internalDomain,
+    });
+    // ECS spreads a service's tasks over the zones, and rebalancing keeps them spread: one each. A change
+    // starts a fourth node before it stops one.
+    this.service = new FargateService(this, "Nodes", {
+      cluster: this.cluster,
+      serviceName: NAME,
+      taskDefinition: this.task.definition,
+      desiredCount: NODES,
+      minHealthyPercent: 100,
+      maxHealthyPercent: 134,
+      availabilityZoneRebalancing: AvailabilityZoneRebalancing.ENABLED,
+      circuitBreaker: { rollback: true },
+      assignPublicIp: false,
+      vpcSubnets: { subnets: network.vaultSubnets },
+      securityGroups: [network.groups.internalVault],
+      cloudMapOptions: {
+        cloudMapNamespace: namespace,
+        name: NAME,
+        dnsRecordType: DnsRecordType.A,
+        dnsTtl: Duration.seconds(5),
+      },
+    });
+    this.operator = new OperatorTask(this, "Operator", {
+      network,
+      settings,
+      internalVault: this.address,
+      parameterKey: this.parameterKey,
+    });
+  }
+
+  #bucket(encryptionKey: Key): Bucket {
+    const common = {
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
+      enforceSSL: true,
+      minimumTLSVersion: 1.2,
+      versioned: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    };
+    const accessLog = new Bucket(this, "AccessLog", {
+      ...common,
+      encryption: BucketEncryption.S3_MANAGED,
+      lifecycleRules: [{ expiration: Duration.days(365), noncurrentVersionExpiration: Duration.days(30) }],
+    });
+    acknowledge(accessLog, { S1: "It is the access log of the other bucket" });
+    return new Bucket(this, "Storage", {
+      ...common,
+      encryption: BucketEncryption.KMS,
+      encryptionKey,
+      bucketKeyEnabled: true,
+      serverAccessLogsBucket: accessLog,
+      serverAccessLogsPrefix: "storage/",
+      lifecycleRules: [{ noncurrentVersionExpiration: Duration.days(KEEP_VERSIONS_DAYS) }],
+    });
+  }
+
+  #lockTable(encryptionKey: Key): Table {
+    return new Table(this, "Lock", {
+      partitionKey: { name: "Path", type: AttributeType.STRING },
+      sortKey: { name: "Key", type: AttributeType.STRING },
+      billingMode: BillingMode.PAY_PER_REQUEST,
+      encryption: TableEncryption.CUSTOMER_MANAGED,
+      encryptionKey,
+      pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
+      deletionProtection: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+  }
+
+  #allow(of: { bucket: Bucket; lock: Table; sealKey: Key; storageKey: Key }): void {
+    const grant = (actions: string[], resources: string[], conditions?: Record<string, unknown>) =>
+      this.task.role.addToPolicy(new PolicyStatement({ actions, resources, conditions }));
+    grant(["s3:ListBucket"], [of.bucket.bucketArn]);
+    grant(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], [of.bucket.arnForObjects("*")]);
+    grant(
+      ["dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
+      [of.lock.tableArn],
+    );
+    grant(["kms:Encrypt", "kms:Decrypt", "kms:DescribeKey"], [of.sealKey.keyArn]);
+    grant(["kms:Decrypt", "kms:GenerateDataKey"], [of.storageKey.keyArn], {
+      StringLike: { "kms:ViaService": [`s3.${this.region}.*`, `dynamodb.${this.region}.*`] },
+    });
+    acknowledge(this.task.role, {
+      [`IAM5[Resource::<${this.getLogicalId(of.bucket.node.defaultChild as never)}.Arn>/*]`]:
+        "The objects of its own bucket",
+    });
+  }
+}

@@ -1,0 +1,103 @@
+import { RemovalPolicy, Stack, type StackProps } from "aws-cdk-lib";
+import {
+  FlowLogDestination,
+  GatewayVpcEndpointAwsService,
+  InterfaceVpcEndpointAwsService,
+  IpAddresses,
+  type ISubnet,
+  SubnetType,
+  Vpc,
+} from "aws-cdk-lib/aws-ec2";
+import { Repository, TagMutability } from "aws-cdk-lib/aws-ecr";
+import { AnyPrincipal, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
+import type { Construct } from "constructs";
+import { SecurityGroups } from "./security-groups.ts";
+import type { Settings } from "./settings.ts";
+
+const KEEP_IMAGES = 100;
+
+/** What everything else stands on: three zones, who reaches whom, and the image repositories. */
+export class Network extends Stack {
+  readonly vpc: Vpc;
+  readonly groups: SecurityGroups;
+  /** Without a way to or from the internet. */
+  readonly vaultSubnets: ISubnet[];
+  /** With a way out through NAT: the services fetch issuers' keys. */
+  readonly serviceSubnets: ISubnet[];
+  readonly vaultImages: Repository;
+  readonly serviceImages: Repository;
+
+  constructor(scope: Construct, id: string, settings: Settings, props?: StackProps) {
+    super(scope, id, props);
+    this.vpc = new Vpc(this, "Vpc", {
+      availabilityZones: settings.zones,
+      ipAddresses: IpAddresses.cidr("10.64.0.0/16"),
+      restrictDefaultSecurityGroup: false,
+      subnetConfiguration: [
+        { name: "public", subnetType: SubnetType.PUBLIC, cidrMask: 24, mapPublicIpOnLaunch: false },
+        { name: "services", subnetType: SubnetType.PRIVATE_WITH_EGRESS, cidrMask: 24 },
+        { name: "vaults", subnetType: SubnetType.PRIVATE_ISOLATED, cidrMask: 20 },
+      ],
+      flowLogs: {
+        all: {
+          destination: FlowLogDestination.toCloudWatchLogs(
+            new LogGroup(this, "FlowLog", {
+              retention: RetentionDays.THREE_MONTHS,
+              removalPolicy: RemovalPolicy.RETAIN,
+            }),
+          ),
+        },
+      },
+    });
+    this.vaultSubnets = this.vpc.selectSubnets({ subnetGroupName: "vaults" }).subnets;
+    this.serviceSubnets = this.vpc.selectSubnets({ subnetGroupName: "services" }).subnets;
+    this.groups = new SecurityGroups(this, "Reach", this.vpc);
+    this.#endpoints();
+    this.vaultImages = this.#images("VaultImages", "strongroom/vault");
+    this.serviceImages = this.#images("ServiceImages", "strongroom/services");
+  }
+
+  #endpoints(): void {
+    const { ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS } = InterfaceVpcEndpointAwsService;
+    const own = { StringEquals: { "aws:PrincipalAccount": this.account } };
+    for (const [name, service] of Object.entries({ ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS })) {
+      const endpoint = this.vpc.addInterfaceEndpoint(name, {
+        service,
+        subnets: { subnets: this.vaultSubnets },
+        securityGroups: [this.groups.endpoints],
+        open: false,
+      });
+      endpoint.addToPolicy(through(["*"], ["*"], own));
+    }
+    const subnets = [{ subnets: [...this.vaultSubnets, ...this.serviceSubnets] }];
+    const { S3, DYNAMODB } = GatewayVpcEndpointAwsService;
+    const resourcesToo = {
+      StringEquals: { ...own.StringEquals, "aws:ResourceAccount": this.account },
+    };
+    this.vpc
+      .addGatewayEndpoint("DYNAMODB", { service: DYNAMODB, subnets })
+      .addToPolicy(through(["*"], ["*"], resourcesToo));
+    const s3 = this.vpc.addGatewayEndpoint("S3", { service: S3, subnets });
+    s3.addToPolicy(through(["*"], ["*"], resourcesToo));
+    // Images' layers lie in a bucket of AWS's own.
+    const layers = `arn:${this.partition}:s3:::prod-${this.region}-starport-layer-bucket/*`;
+    s3.addToPolicy(through(["s3:GetObject"], [layers]));
+  }
+
+  #images(id: string, repositoryName: string): Repository {
+    const repository = new Repository(this, id, {
+      repositoryName,
+      imageScanOnPush: true,
+      imageTagMutability: TagMutability.IMMUTABLE,
+      removalPolicy: RemovalPolicy.RETAIN,
+    });
+    repository.addLifecycleRule({ maxImageCount: KEEP_IMAGES });
+    return repository;
+  }
+}
+
+/** A statement of an endpoint's policy: it bounds what the callers' own policies allow, and grants nothing. */
+function through(actions: string[], resources: string[], conditions?: Record<string, unknown>) {
+  return new PolicyStatement({ principals: [new AnyPrincipal()], actions, resources, conditions });
+}

@@ -1,0 +1,69 @@
+import { Stack } from "aws-cdk-lib";
+import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { Key } from "aws-cdk-lib/aws-kms";
+import { Construct } from "constructs";
+import { acknowledge, pattern } from "./acknowledge.ts";
+import { SERVICES_USER, Task } from "./container.ts";
+import type { Network } from "./network.ts";
+import type { Settings } from "./settings.ts";
+
+const ENDS_AFTER_SECONDS = 3600;
+
+/**
+ * A place inside the network for an operator's own work: started by hand, ended by itself within the hour,
+ * and entered by ECS Exec, which CloudTrail records. It carries no login; the operator brings one. Its role
+ * can write the platform's parameters, which is how the first login gets there, and read none.
+ */
+export class OperatorTask extends Construct {
+  readonly task: Task;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    options: { network: Network; settings: Settings; internalVault: string; parameterKey: Key },
+  ) {
+    super(scope, id);
+    const { network, settings, internalVault, parameterKey } = options;
+    const { partition, region, account } = Stack.of(this);
+    this.task = new Task(this, "Task", {
+      name: "operator",
+      cpu: 256,
+      memory: 512,
+      repository: network.serviceImages,
+      tag: settings.servicesTag,
+      user: SERVICES_USER,
+      environment: { VAULT_ADDR: internalVault },
+      files: {},
+      command: ["sleep", String(ENDS_AFTER_SECONDS)],
+      isEntered: true,
+    });
+    const parameters = `arn:${partition}:ssm:${region}:${account}:parameter${settings.parameterPrefix}/platform/*`;
+    for (const statement of [
+      { actions: ["ssm:PutParameter"], resources: [parameters] },
+      {
+        actions: ["kms:Encrypt"],
+        resources: [parameterKey.keyArn],
+        conditions: {
+          StringEquals: { "kms:ViaService": `ssm.${region}.amazonaws.com` },
+          StringLike: { "kms:EncryptionContext:PARAMETER_ARN": parameters },
+        },
+      },
+      {
+        actions: [
+          "ssmmessages:CreateControlChannel",
+          "ssmmessages:CreateDataChannel",
+          "ssmmessages:OpenControlChannel",
+          "ssmmessages:OpenDataChannel",
+        ],
+        resources: ["*"],
+      },
+    ]) {
+      this.task.role.addToPolicy(new PolicyStatement(statement));
+    }
+    acknowledge(this.task.role, {
+      "IAM5[Resource::*]": "ECS Exec: ssmmessages knows no resource",
+      [pattern(this, "ssm", `parameter${settings.parameterPrefix}/platform/*`)]:
+        "The platform's own parameters, to write",
+    });
+  }
+}

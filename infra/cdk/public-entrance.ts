@@ -1,0 +1,134 @@
+import { Duration, RemovalPolicy } from "aws-cdk-lib";
+import type { ICertificate } from "aws-cdk-lib/aws-certificatemanager";
+import { type ISecurityGroup, type IVpc, SubnetType } from "aws-cdk-lib/aws-ec2";
+import type { FargateService } from "aws-cdk-lib/aws-ecs";
+import {
+  type ApplicationListener,
+  ApplicationLoadBalancer,
+  ApplicationProtocol,
+  ApplicationTargetGroup,
+  type CfnListener,
+  DesyncMitigationMode,
+  SslPolicy,
+  TargetType,
+} from "aws-cdk-lib/aws-elasticloadbalancingv2";
+import { BlockPublicAccess, Bucket, BucketEncryption } from "aws-cdk-lib/aws-s3";
+import { CfnWebACL, CfnWebACLAssociation } from "aws-cdk-lib/aws-wafv2";
+import { Construct } from "constructs";
+import { acknowledge } from "./acknowledge.ts";
+import { VAULT_PORT } from "./ports.ts";
+
+const ONE_YEAR_SECONDS = 365 * 24 * 3600;
+
+export interface PublicEntranceOptions {
+  vpc: IVpc;
+  securityGroup: ISecurityGroup;
+  certificate: ICertificate;
+  /** How many requests one address may send in five minutes. */
+  requestsPerAddress: number;
+}
+
+/**
+ * The one way in from the internet: HTTPS with TLS 1.2 at least, HSTS, and a limit by address. There is no
+ * port 80: a token sent in clear would be lost before it is redirected. WAF keeps no log of requests, whose
+ * headers are tokens, and inspects no body, which is a secret and may look like anything.
+ */
+export class PublicEntrance extends Construct {
+  readonly loadBalancer: ApplicationLoadBalancer;
+  readonly webAcl: CfnWebACL;
+  readonly #listener: ApplicationListener;
+  readonly #vpc: IVpc;
+
+  constructor(scope: Construct, id: string, options: PublicEntranceOptions) {
+    super(scope, id);
+    const { vpc, securityGroup, certificate } = options;
+    this.#vpc = vpc;
+    this.loadBalancer = new ApplicationLoadBalancer(this, "LoadBalancer", {
+      vpc,
+      vpcSubnets: { subnetType: SubnetType.PUBLIC },
+      internetFacing: true,
+      securityGroup,
+      deletionProtection: true,
+      dropInvalidHeaderFields: true,
+      desyncMitigationMode: DesyncMitigationMode.STRICTEST,
+    });
+    this.loadBalancer.logAccessLogs(this.#accessLog());
+    this.#listener = this.loadBalancer.addListener("Https", {
+      port: 443,
+      protocol: ApplicationProtocol.HTTPS,
+      certificates: [certificate],
+      sslPolicy: SslPolicy.RECOMMENDED_TLS,
+      open: false,
+    });
+    (this.#listener.node.defaultChild as CfnListener).listenerAttributes = [
+      {
+        key: "routing.http.response.strict_transport_security.header_value",
+        value: `max-age=${ONE_YEAR_SECONDS}; includeSubDomains`,
+      },
+      { key: "routing.http.response.server.enabled", value: "false" },
+    ];
+    this.webAcl = this.#limit(options.requestsPerAddress);
+  }
+
+  /** Sends what comes in to one service. Its security groups are opened where all groups are. */
+  forwardTo(service: FargateService): void {
+    const group = new ApplicationTargetGroup(this, "Targets", {
+      vpc: this.#vpc,
+      targetType: TargetType.IP,
+      port: VAULT_PORT,
+      protocol: ApplicationProtocol.HTTP,
+      deregistrationDelay: Duration.seconds(15),
+      healthCheck: {
+        path: "/v1/sys/health",
+        interval: Duration.seconds(10),
+        timeout: Duration.seconds(5),
+        healthyThresholdCount: 2,
+        unhealthyThresholdCount: 2,
+      },
+    });
+    service.attachToApplicationTargetGroup(group);
+    this.#listener.addTargetGroups("Gateway", { targetGroups: [group] });
+  }
+
+  #accessLog(): Bucket {
+    const bucket = new Bucket(this, "AccessLog", {
+      // The only encryption that a load balancer can write to.
+      encryption: BucketEncryption.S3_MANAGED,
+      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
+      enforceSSL: true,
+      minimumTLSVersion: 1.2,
+      versioned: true,
+      removalPolicy: RemovalPolicy.RETAIN,
+      lifecycleRules: [{ expiration: Duration.days(365), noncurrentVersionExpiration: Duration.days(30) }],
+    });
+    acknowledge(bucket, { S1: "It is an access log itself" });
+    return bucket;
+  }
+
+  #limit(requestsPerAddress: number): CfnWebACL {
+    const visibility = (metricName: string) => ({
+      metricName,
+      cloudWatchMetricsEnabled: true,
+      sampledRequestsEnabled: false,
+    });
+    const webAcl = new CfnWebACL(this, "WebAcl", {
+      scope: "REGIONAL",
+      defaultAction: { allow: {} },
+      visibilityConfig: visibility("strongroom"),
+      rules: [
+        {
+          name: "rate",
+          priority: 0,
+          action: { block: { customResponse: { responseCode: 429 } } },
+          statement: { rateBasedStatement: { limit: requestsPerAddress, aggregateKeyType: "IP" } },
+          visibilityConfig: visibility("strongroom-rate"),
+        },
+      ],
+    });
+    new CfnWebACLAssociation(this, "WebAclOfLoadBalancer", {
+      resourceArn: this.loadBalancer.loadBalancerArn,
+      webAclArn: webAcl.attrArn,
+    });
+    return webAcl;
+  }
+}

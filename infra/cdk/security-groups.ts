@@ -1,0 +1,67 @@
+import { type IVpc, Peer, Port, SecurityGroup } from "aws-cdk-lib/aws-ec2";
+import { Construct } from "constructs";
+import { acknowledge } from "./acknowledge.ts";
+import { CLUSTER_PORT, CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
+
+/**
+ * Who reaches whom. All groups and all their rules are here, each way said once; what is not said is
+ * refused, outgoing connections too.
+ */
+export class SecurityGroups extends Construct {
+  readonly loadBalancer: SecurityGroup;
+  readonly gateway: SecurityGroup;
+  readonly controlPlane: SecurityGroup;
+  readonly orgVaults: SecurityGroup;
+  readonly internalVault: SecurityGroup;
+  /** Of the task in which an operator works; none stands. */
+  readonly operator: SecurityGroup;
+  readonly endpoints: SecurityGroup;
+
+  constructor(scope: Construct, id: string, vpc: IVpc) {
+    super(scope, id);
+    const group = (name: string, description: string) =>
+      new SecurityGroup(this, name, { vpc, description, allowAllOutbound: false });
+    this.loadBalancer = group("LoadBalancer", "Faces the internet, reaches the gateway and nothing else");
+    this.gateway = group("Gateway", "Reaches Vaults of organizations, never the internal one");
+    this.controlPlane = group("ControlPlane", "Private");
+    this.orgVaults = group("OrgVaults", "Vaults of organizations");
+    this.internalVault = group("InternalVault", "Nodes of the internal Vault");
+    this.operator = group("Operator", "The task of an operator, while it runs");
+    this.endpoints = group("Endpoints", "Private endpoints of the AWS APIs");
+
+    this.loadBalancer.addIngressRule(Peer.anyIpv4(), Port.tcp(443), "HTTPS; there is no port 80");
+    acknowledge(this.loadBalancer, { EC23: "It is the one thing that faces the internet" });
+    allow(this.loadBalancer, this.gateway, VAULT_PORT, "requests of callers");
+    allow(this.gateway, this.orgVaults, VAULT_PORT, "requests of callers");
+    allow(this.gateway, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
+    allow(this.controlPlane, this.orgVaults, VAULT_PORT, "configuration and health");
+    allow(this.controlPlane, this.internalVault, VAULT_PORT, "its own login");
+    allow(this.orgVaults, this.internalVault, VAULT_PORT, "the seal");
+    allow(this.internalVault, this.internalVault, CLUSTER_PORT, "standby to active");
+    for (const [target, port] of [
+      [this.internalVault, VAULT_PORT],
+      [this.orgVaults, VAULT_PORT],
+      [this.controlPlane, CONTROL_PLANE_PORT],
+    ] as const) {
+      allow(this.operator, target, port, "approved work of operators");
+    }
+    for (const client of [
+      this.gateway,
+      this.controlPlane,
+      this.orgVaults,
+      this.internalVault,
+      this.operator,
+    ]) {
+      this.endpoints.addIngressRule(client, Port.tcp(443), "AWS APIs");
+      // S3 and DynamoDB are reached by routes, at addresses that only AWS knows. For Vaults it leads nowhere
+      // else: their subnets have no way out. The services fetch issuers' keys from the internet.
+      client.addEgressRule(Peer.anyIpv4(), Port.tcp(443), "AWS APIs, keys of issuers");
+    }
+  }
+}
+
+/** Opens a port between two groups, on both sides; in the stack that holds both. */
+function allow(from: SecurityGroup, to: SecurityGroup, port: number, why: string): void {
+  to.addIngressRule(from, Port.tcp(port), why);
+  from.addEgressRule(to, Port.tcp(port), why);
+}

@@ -1,0 +1,187 @@
+import { Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
+import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
+import { DnsRecordType } from "aws-cdk-lib/aws-servicediscovery";
+import { StringParameter } from "aws-cdk-lib/aws-ssm";
+import type { Construct } from "constructs";
+import type { Cell } from "./cell.ts";
+import { cellSettings } from "./cell-settings.ts";
+import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
+import { acknowledgeControlPlane, controlPlanePolicy } from "./control-plane-policy.ts";
+import type { InternalVault } from "./internal-vault.ts";
+import type { Network } from "./network.ts";
+import { CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
+import { PublicEntrance } from "./public-entrance.ts";
+import type { Settings } from "./settings.ts";
+
+const CONTROL_PLANE = "control-plane";
+const GATEWAY = "gateway";
+
+/** What the services stand on. */
+export interface Parts {
+  network: Network;
+  internalVault: InternalVault;
+  cell: Cell;
+}
+
+/** The control plane, which is private, and the gateway behind the one entrance from the internet. */
+export class Services extends Stack {
+  readonly cluster: Cluster;
+  readonly controlPlane: Task;
+  readonly gateway: Task;
+  readonly entrance: PublicEntrance;
+  readonly #parts: Parts;
+  readonly #settings: Settings;
+
+  constructor(scope: Construct, id: string, parts: Parts, settings: Settings, props?: StackProps) {
+    super(scope, id, props);
+    this.#parts = parts;
+    this.#settings = settings;
+    this.cluster = new Cluster(this, "Cluster", {
+      vpc: parts.network.vpc,
+      clusterName: "strongroom-services",
+      containerInsightsV2: ContainerInsights.ENABLED,
+    });
+    const ca = this.#published("ca");
+    this.controlPlane = this.#controlPlaneTask(ca);
+    this.#runControlPlane();
+    this.gateway = this.#gatewayTask(ca);
+    this.entrance = new PublicEntrance(this, "Entrance", {
+      vpc: parts.network.vpc,
+      securityGroup: parts.network.groups.loadBalancer,
+      certificate: Certificate.fromCertificateArn(this, "Certificate", settings.certificateArn),
+      requestsPerAddress: settings.requestsPerAddress,
+    });
+    this.entrance.forwardTo(this.#runGateway());
+  }
+
+  /**
+   * A public text that the bootstrap wrote down, taken by CloudFormation when it deploys. So no role of a
+   * running service reads it; a service takes a new one by a new deployment.
+   */
+  #published(name: string): string {
+    return StringParameter.valueForStringParameter(
+      this,
+      `${this.#settings.parameterPrefix}/platform/${name}`,
+    );
+  }
+
+  #controlPlaneTask(ca: string): Task {
+    const { internalVault, cell, network } = this.#parts;
+    const { parameterPrefix, operatorAudience, servicesTag } = this.#settings;
+    const login = `${parameterPrefix}/platform/${CONTROL_PLANE}`;
+    const task = new Task(this, "ControlPlaneTask", {
+      name: CONTROL_PLANE,
+      cpu: 512,
+      memory: 1024,
+      repository: network.serviceImages,
+      tag: servicesTag,
+      user: SERVICES_USER,
+      environment: {
+        STRONGROOM_LISTEN: `0.0.0.0:${CONTROL_PLANE_PORT}`,
+        STRONGROOM_INTERNAL_VAULT_ADDR: internalVault.address,
+        STRONGROOM_ROLE_ID_FILE: fileInMemory("role-id"),
+        STRONGROOM_SECRET_ID_FILE: fileInMemory("secret-id"),
+        STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
+        STRONGROOM_ISSUERS_FILE: fileInMemory("issuers.json"),
+        STRONGROOM_RECOVERY_KEY_FILE: fileInMemory("recovery-key.asc"),
+        STRONGROOM_OPERATOR_AUDIENCE: operatorAudience,
+        STRONGROOM_PARAMETERS: "ssm",
+        STRONGROOM_PARAMETER_PREFIX: parameterPrefix,
+        STRONGROOM_SSM_KEY_ID: cell.parameterKey.keyArn,
+        STRONGROOM_SSM_REGION: this.region,
+        STRONGROOM_RUNTIME: "ecs",
+        STRONGROOM_CELL: this.toJsonString(cellSettings(this.#parts, this.#settings)),
+      },
+      files: {
+        "ca.pem": ca,
+        "issuers.json": this.#published("issuers"),
+        "recovery-key.asc": this.#published("recovery-key"),
+      },
+      secretFiles: {
+        key: internalVault.parameterKey,
+        parameters: { "role-id": `${login}/role-id`, "secret-id": `${login}/secret-id` },
+      },
+      command: ["node", "services/control-plane/main.ts"],
+      port: CONTROL_PLANE_PORT,
+      healthCheck: answers(`http://127.0.0.1:${CONTROL_PLANE_PORT}/v1/ready`),
+    });
+    for (const statement of controlPlanePolicy(cell)) task.role.addToPolicy(statement);
+    acknowledgeControlPlane(task.role, cell);
+    return task;
+  }
+
+  #runControlPlane(): FargateService {
+    const { network, cell } = this.#parts;
+    return new FargateService(this, "ControlPlane", {
+      cluster: this.cluster,
+      serviceName: CONTROL_PLANE,
+      taskDefinition: this.controlPlane.definition,
+      desiredCount: 1,
+      // One at a time: its locks on organizations are its own. Vaults and gateways go on without it.
+      minHealthyPercent: 0,
+      maxHealthyPercent: 100,
+      availabilityZoneRebalancing: AvailabilityZoneRebalancing.DISABLED,
+      circuitBreaker: { rollback: true },
+      assignPublicIp: false,
+      vpcSubnets: { subnets: network.serviceSubnets },
+      securityGroups: [network.groups.controlPlane],
+      cloudMapOptions: {
+        cloudMapNamespace: cell.namespace,
+        name: CONTROL_PLANE,
+        dnsRecordType: DnsRecordType.A,
+        dnsTtl: Duration.seconds(5),
+      },
+    });
+  }
+
+  #gatewayTask(ca: string): Task {
+    const { network, cell } = this.#parts;
+    const directory = `http://${CONTROL_PLANE}.${cell.namespace.namespaceName}:${CONTROL_PLANE_PORT}/v1/directory`;
+    return new Task(this, "GatewayTask", {
+      name: GATEWAY,
+      cpu: 1024,
+      memory: 2048,
+      repository: network.serviceImages,
+      tag: this.#settings.servicesTag,
+      user: SERVICES_USER,
+      environment: {
+        STRONGROOM_LISTEN: `0.0.0.0:${VAULT_PORT}`,
+        STRONGROOM_DIRECTORY_URL: directory,
+        STRONGROOM_DIRECTORY_KEY_FILE: fileInMemory("directory-key.pem"),
+        STRONGROOM_DIRECTORY_COPY: fileInMemory("directory.jws"),
+        STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
+      },
+      files: { "ca.pem": ca, "directory-key.pem": this.#published("directory-key") },
+      command: ["node", "services/gateway/main.ts"],
+      port: VAULT_PORT,
+      healthCheck: answers(`http://127.0.0.1:${VAULT_PORT}/v1/sys/health`),
+    });
+  }
+
+  #runGateway(): FargateService {
+    const { network } = this.#parts;
+    return new FargateService(this, "Gateway", {
+      cluster: this.cluster,
+      serviceName: GATEWAY,
+      taskDefinition: this.gateway.definition,
+      desiredCount: this.#settings.gateways,
+      minHealthyPercent: 100,
+      maxHealthyPercent: 200,
+      availabilityZoneRebalancing: AvailabilityZoneRebalancing.ENABLED,
+      circuitBreaker: { rollback: true },
+      assignPublicIp: false,
+      healthCheckGracePeriod: Duration.seconds(60),
+      vpcSubnets: { subnets: network.serviceSubnets },
+      securityGroups: [network.groups.gateway],
+    });
+  }
+}
+
+/** A health check by the services' own Node; their image has no other client. */
+const answers = (url: string): string[] => [
+  "CMD",
+  "node",
+  "--eval",
+  `fetch('${url}').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`,
+];

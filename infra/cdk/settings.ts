@@ -1,0 +1,58 @@
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { Cell } from "../../services/shared/aws/cell.ts";
+
+const { spot, architecture, cpu, memory, logRetentionDays } = Cell.properties;
+const Tag = (description: string) => Type.String({ pattern: "^[A-Za-z0-9_.-]{1,128}$", description });
+
+/** What differs from one installation to the next: the context `strongroom` of cdk.json. No secret. */
+export const Settings = Type.Object(
+  {
+    zones: Type.Array(Type.String({ pattern: "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$" }), {
+      minItems: 3,
+      maxItems: 3,
+      uniqueItems: true,
+      description: "Three availability zones of the Region that is deployed to",
+    }),
+    internalDomain: Type.String({
+      pattern: "^[a-z0-9-]+(\\.[a-z0-9-]+)+$",
+      description: "A domain of yours that is used inside the VPC alone, as strongroom.example.com",
+    }),
+    certificateArn: Type.String({
+      pattern: "^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$",
+      description: "ACM certificate of the gateway's public name",
+    }),
+    operatorAudience: Type.String({ minLength: 1, description: "`aud` of operators' tokens" }),
+    parameterPrefix: Type.String({
+      pattern: "^(/[A-Za-z0-9_.-]+)+$",
+      default: "/strongroom",
+      description: "What the names of all parameters begin with",
+    }),
+    vaultTag: Tag("Tag of Vault's image in the repository strongroom/vault"),
+    servicesTag: Tag("Tag of the services' image in the repository strongroom/services"),
+    gateways: Type.Integer({ minimum: 2, maximum: 30, default: 3 }),
+    requestsPerAddress: Type.Integer({
+      minimum: 100,
+      maximum: 1_000_000,
+      default: 3_000,
+      description: "How many requests one address may send in five minutes",
+    }),
+    orgs: Type.Partial(
+      Type.Object({ spot, architecture, cpu, memory, logRetentionDays }, { additionalProperties: false }),
+      { default: {}, description: "How the organizations' Vaults run; the defaults are the cell's own" },
+    ),
+  },
+  { additionalProperties: false },
+);
+export type Settings = Static<typeof Settings>;
+
+/** The settings in a context, defaults filled in. Throws with a line for each problem. */
+export function readSettings(context: unknown): Settings {
+  const given = Value.Default(Settings, structuredClone(context ?? {}));
+  const problems = Value.Errors(Settings, given).map(
+    ({ instancePath, message, params }) =>
+      `cdk.json, context strongroom${instancePath}: ${message} ${JSON.stringify(params)}`,
+  );
+  if (problems.length > 0) throw new Error(problems.join("\n"));
+  return given as Settings;
+}

@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { parseCell } from "../../services/shared/aws/cell.ts";
+import { ACCOUNT, REGION } from "./deployment.ts";
+import { synthesize } from "./synthesized.ts";
+
+test("the cell that the control plane is told of is one that it takes, and the one that is deployed", () => {
+  const { deployment } = synthesize();
+  const container = deployment.resource("StrongroomServices", "AWS::ECS::TaskDefinition", "ControlPlane")
+    .properties.ContainerDefinitions[0];
+  const text = container.Environment.find(({ Name }: { Name: string }) => Name === "STRONGROOM_CELL").Value;
+  const of = (type: string, id: string) => deployment.resource("StrongroomCell", type, id);
+  const policyArn = (id: string) =>
+    deployment.resolve("StrongroomCell", { Ref: of("AWS::IAM::ManagedPolicy", id).id });
+
+  expect(parseCell(text, "STRONGROOM_CELL")).toMatchObject({
+    region: REGION,
+    account: ACCOUNT,
+    cluster: of("AWS::ECS::Cluster", "Cluster").properties.ClusterName,
+    namespaceName: of("AWS::ServiceDiscovery::PrivateDnsNamespace", "Namespace").properties.Name,
+    executionPolicyArn: policyArn("ExecutionPolicy"),
+    taskPolicyArn: policyArn("TaskPolicy"),
+    permissionsBoundaryArn: policyArn("PermissionsBoundary"),
+    parameterKeyArn: of("AWS::KMS::Key", "ParameterKey").arn,
+    tableKeyArn: of("AWS::KMS::Key", "TableKey").arn,
+    launchType: "FARGATE",
+  });
+});

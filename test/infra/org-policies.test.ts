@@ -1,0 +1,77 @@
+import { describe, expect, test } from "vitest";
+import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
+import { ACCOUNT } from "./deployment.ts";
+import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
+import { mutantsOf } from "./mutants.ts";
+import { cellPolicies, faults, orgIds, PARTS, usesOf } from "./org-battery.ts";
+import { synthesize } from "./synthesized.ts";
+
+const { deployment } = synthesize();
+const policies = cellPolicies(deployment);
+const ORGS = orgIds(20);
+const FEW = ORGS.slice(0, 3);
+
+describe("organizations' roles, evaluated as IAM does", () => {
+  test("20 × 20: each opens its own organization's things and no other's, in every view", () => {
+    expect([...faults(policies, ORGS)]).toEqual([]);
+  });
+
+  test("are made of policies and requests that AWS takes", async () => {
+    const [org = ""] = ORGS;
+    const { execution, task, boundary } = policies;
+    const arn = `arn:aws:iam::${ACCOUNT}:role${ORG_ROLE_PATH}${orgNames(org).executionRole}`;
+    const principal = { arn, tags: { org }, policies: [execution, task], boundary };
+    // It knows no encryption context, so the answer is the other simulation's.
+    for (const { keyPolicy, ...use } of usesOf(org, policies))
+      expect(await malformed(principal, use)).toBeUndefined();
+  });
+});
+
+describe("a mistake in one place of a policy is found", () => {
+  const cases = PARTS.flatMap((part) =>
+    mutantsOf(policies[part]).map(
+      ({ what, document }) => [`${part} ${what}`, part, { ...policies, [part]: document }] as const,
+    ),
+  );
+
+  test("of which there are many", () => expect(cases.length).toBeGreaterThan(60));
+
+  test.each(cases)("%s", (_, part, mutant) => {
+    expect(faults(mutant, FEW, [part]).next().value).toBeDefined();
+  });
+});
+
+describe("the keys' own policies", () => {
+  const [org = ""] = ORGS;
+  const everything: PolicyDocument = {
+    Version: "2012-10-17",
+    Statement: [{ Effect: "Allow", Action: "*", Resource: "*" }],
+  };
+  const administrator = {
+    arn: `arn:aws:iam::${ACCOUNT}:role/Administrator`,
+    tags: { org },
+    policies: [everything],
+  };
+  const [decrypt] = usesOf(org, policies).filter(
+    ({ action, for: kind }) => kind === "execution" && action === "kms:Decrypt",
+  );
+
+  test("let no administrator decrypt an organization's parameter, even with its tag", () => {
+    if (!decrypt) throw new Error("nothing is decrypted");
+    expect(isAllowed(administrator, decrypt)).toBe(false);
+    const { keyPolicy = everything } = decrypt;
+    const loosened = {
+      ...keyPolicy,
+      Statement: keyPolicy.Statement.filter(({ Effect }) => Effect === "Allow"),
+    };
+    expect(isAllowed(administrator, { ...decrypt, keyPolicy: loosened })).toBe(true);
+  });
+
+  test("let the internal Vault alone use its seal", () => {
+    const { arn, properties } = deployment.resource("StrongroomInternalVault", "AWS::KMS::Key", "SealKey");
+    const unseal = { action: "kms:Decrypt", resource: arn, keyPolicy: properties.KeyPolicy };
+    expect(isAllowed(administrator, unseal)).toBe(false);
+    expect(isAllowed(roleOf(deployment, "strongroom-internal-vault"), unseal)).toBe(true);
+    expect(isAllowed(roleOf(deployment, "strongroom-control-plane"), unseal)).toBe(false);
+  });
+});

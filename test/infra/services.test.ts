@@ -1,0 +1,127 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { Config as ControlPlaneConfig } from "../../services/control-plane/config.ts";
+import { Config as GatewayConfig } from "../../services/gateway/config.ts";
+import { readConfig } from "../../services/shared/config.ts";
+import { synthesize } from "./synthesized.ts";
+
+const { deployment } = synthesize();
+
+function environment(name: string): Record<string, string> {
+  const container = deployment
+    .resources("AWS::ECS::TaskDefinition")
+    .map(({ properties }) => properties.ContainerDefinitions[0])
+    .find(({ Name }) => Name === name);
+  return Object.fromEntries(
+    container.Environment.map(({ Name, Value }: { Name: string; Value: string }) => [Name, Value]),
+  );
+}
+
+const ecsService = (name: string) =>
+  deployment.resources("AWS::ECS::Service").find(({ properties }) => properties.ServiceName === name)
+    ?.properties;
+
+describe("the gateway", () => {
+  test("takes the settings it is given", () => {
+    expect(readConfig(environment("gateway"), GatewayConfig)).toMatchObject({
+      STRONGROOM_DIRECTORY_URL: "http://control-plane.vaults.strongroom.example.com:8280/v1/directory",
+    });
+  });
+
+  test("runs in every zone, and is replaced before it is stopped", () => {
+    expect(ecsService("gateway")).toMatchObject({
+      DesiredCount: 3,
+      DeploymentConfiguration: {
+        MinimumHealthyPercent: 100,
+        DeploymentCircuitBreaker: { Enable: true, Rollback: true },
+      },
+      AvailabilityZoneRebalancing: "ENABLED",
+    });
+  });
+
+  test("is all that the entrance leads to: TLS 1.2 at least, HSTS, a limit, and no port 80", () => {
+    const listeners = deployment.resources("AWS::ElasticLoadBalancingV2::Listener");
+    const [listener] = listeners;
+    const [target] = deployment.resources("AWS::ElasticLoadBalancingV2::TargetGroup");
+    expect(listeners.length).toBe(1);
+    expect(listener?.properties).toMatchObject({
+      Port: 443,
+      Protocol: "HTTPS",
+      SslPolicy: "ELBSecurityPolicy-TLS13-1-2-2021-06",
+      DefaultActions: [{ Type: "forward" }],
+    });
+    expect(listener?.properties.ListenerAttributes).toContainEqual({
+      Key: "routing.http.response.strict_transport_security.header_value",
+      Value: "max-age=31536000; includeSubDomains",
+    });
+    expect(target?.properties).toMatchObject({ Port: 8200, HealthCheckPath: "/v1/sys/health" });
+    const behind = deployment
+      .resources("AWS::ECS::Service")
+      .filter(({ properties }) => properties.LoadBalancers)
+      .map(({ properties }) => properties.ServiceName);
+    expect(behind).toEqual(["gateway"]);
+    const [webAcl] = deployment.resources("AWS::WAFv2::WebACL");
+    expect(webAcl?.properties.Rules).toMatchObject([
+      { Action: { Block: {} }, Statement: { RateBasedStatement: { Limit: 3000, AggregateKeyType: "IP" } } },
+    ]);
+    expect(deployment.resources("AWS::WAFv2::WebACLAssociation").length).toBe(1);
+    expect(deployment.resources("AWS::WAFv2::LoggingConfiguration")).toEqual([]);
+  });
+});
+
+describe("the control plane", () => {
+  test("knows every setting it is given", () => {
+    const given = Object.keys(environment("control-plane")).filter((name) => name.startsWith("STRONGROOM_"));
+    // The text of a cell, for a container that has no file to find it in (services/shared/aws/cell.ts).
+    const known = [...Object.keys(ControlPlaneConfig.properties), "STRONGROOM_CELL"];
+    expect(given.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  test("runs once at most", () => {
+    expect(ecsService("control-plane")).toMatchObject({
+      DesiredCount: 1,
+      DeploymentConfiguration: { MinimumHealthyPercent: 0, MaximumPercent: 100 },
+      AvailabilityZoneRebalancing: "DISABLED",
+    });
+  });
+});
+
+describe("the internal Vault", () => {
+  test("has three nodes, one more while they change, on S3 with a DynamoDB lock and a KMS seal", () => {
+    expect(ecsService("internal-vault")).toMatchObject({
+      DesiredCount: 3,
+      DeploymentConfiguration: { MinimumHealthyPercent: 100, MaximumPercent: 134 },
+      AvailabilityZoneRebalancing: "ENABLED",
+    });
+    const config = JSON.parse(environment("internal-vault").FILE_VAULT_JSON ?? "");
+    const of = (type: string, id: string) => deployment.resource("StrongroomInternalVault", type, id);
+    expect(config).toMatchObject({
+      seal: { awskms: { kms_key_id: of("AWS::KMS::Key", "SealKey").arn } },
+      storage: { s3: { kms_key_id: of("AWS::KMS::Key", "StorageKey").arn } },
+      ha_storage: { dynamodb: { ha_enabled: "true" } },
+      listener: { tcp: { tls_min_version: "tls13" } },
+    });
+    expect(of("AWS::S3::Bucket", "Storage").arn).toBe(`arn:aws:s3:::${config.storage.s3.bucket}`);
+    expect(of("AWS::DynamoDB::Table", "Lock").arn).toContain(`table/${config.ha_storage.dynamodb.table}`);
+  });
+});
+
+test("nobody enters a service's task", () => {
+  for (const { properties } of deployment.resources("AWS::ECS::Service")) {
+    expect(properties.EnableExecuteCommand ?? false).toBe(false);
+  }
+});
+
+describe("what is published by parameter", () => {
+  test("is taken by CloudFormation, so that no running service reads it", () => {
+    const { Parameters = {} } = deployment.templates.StrongroomServices ?? {};
+    const published = Object.values(Parameters)
+      .filter(({ Type }) => Type === "AWS::SSM::Parameter::Value<String>")
+      .map(({ Default }) => Default);
+    expect(published.filter((name) => name?.startsWith("/strongroom")).toSorted()).toEqual(
+      ["ca", "directory-key", "issuers", "recovery-key"].map((name) => `/strongroom/platform/${name}`),
+    );
+    const guide = readFileSync(new URL("../../docs/aws.md", import.meta.url), "utf8");
+    for (const name of published) if (name?.startsWith("/strongroom")) expect(guide).toContain(name);
+  });
+});
