@@ -5,7 +5,15 @@ import { describe, expect, test } from "vitest";
 import { RULES, type SourceFile } from "./rules.ts";
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
-const NOT_OURS = ["node_modules", ".git", ".strongroom", "coverage", "cdk.out", "package-lock.json", "go.sum"];
+const NOT_OURS = [
+  "node_modules",
+  ".git",
+  ".strongroom",
+  "coverage",
+  "cdk.out",
+  "package-lock.json",
+  "go.sum",
+];
 
 function filesBelow(folder: string): SourceFile[] {
   return readdirSync(folder, { withFileTypes: true })

@@ -88,17 +88,21 @@ export function usesOf(org: string, { parameterKey, tableKey }: CellPolicies): U
   ];
 }
 
-/** What no role of an organization's is for, whatever its tag. */
-export function neverUses({ parameterKey, tableKey }: CellPolicies, org: string): Request[] {
-  const [token = ""] = Object.values(orgParameters(PREFIX, org)).map(parameterArn);
-  const underKey = { resource: parameterKey.arn, keyPolicy: parameterKey.policy };
-  const other = `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000000`;
-  const otherPolicy: PolicyDocument = {
+/** A key of the account's that is none of the platform's. */
+export const otherKey = {
+  resource: `arn:aws:kms:${REGION}:${ACCOUNT}:key/00000000-0000-0000-0000-000000000000`,
+  keyPolicy: {
     Version: "2012-10-17",
     Statement: [
       { Effect: "Allow", Principal: { AWS: `arn:aws:iam::${ACCOUNT}:root` }, Action: "kms:*", Resource: "*" },
     ],
-  };
+  } satisfies PolicyDocument as PolicyDocument,
+};
+
+/** What no role of an organization's is for, whatever its tag. */
+export function neverUses({ parameterKey, tableKey }: CellPolicies, org: string): Request[] {
+  const [token = ""] = Object.values(orgParameters(PREFIX, org)).map(parameterArn);
+  const underKey = { resource: parameterKey.arn, keyPolicy: parameterKey.policy };
   return [
     { action: "ssm:GetParameters", resource: parameterArn("/strongroom/platform/control-plane/secret-id") },
     { action: "ssm:GetParameters", resource: parameterArn(`/strongroom/orgs/${org}`) },
@@ -113,11 +117,10 @@ export function neverUses({ parameterKey, tableKey }: CellPolicies, org: string)
       keyPolicy: tableKey.policy,
       context: throughDynamoDb("strongroom-lock"),
     },
-    { action: "kms:Decrypt", resource: other, keyPolicy: otherPolicy, context: throughSsm(token) },
+    { action: "kms:Decrypt", ...otherKey, context: throughSsm(token) },
     {
       action: "kms:Decrypt",
-      resource: other,
-      keyPolicy: otherPolicy,
+      ...otherKey,
       context: throughDynamoDb(orgTable(org, 1)),
     },
     { action: "dynamodb:GetItem", resource: tableArn("strongroom-lock") },
