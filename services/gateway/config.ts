@@ -10,6 +10,10 @@ const File = (description: string) =>
 /** The gateway's settings, by the names of their variables. None of them is a secret: it has none. */
 export const Config = Type.Object({
   ...LISTEN_SETTINGS,
+  STRONGROOM_SHARE_PORT: Type.Boolean({
+    default: false,
+    description: "Several gateways may listen on this port; the system shares its connections out (Linux)",
+  }),
   STRONGROOM_DIRECTORY_URL: Type.String({
     pattern: "^https?://",
     description: "Where the control plane publishes the directory: …/v1/directory",

@@ -187,6 +187,41 @@ describe("a directory that is not to be trusted changes nothing", () => {
   });
 });
 
+test("several gateways share one port, and when one ends the others serve on", async () => {
+  await controlPlane.publish(directory(3));
+  const lines = { first: "", second: "" };
+  const collect = (name: keyof typeof lines) =>
+    child?.stdout?.on("data", (chunk: Buffer) => {
+      lines[name] += chunk;
+    });
+  await run({ STRONGROOM_SHARE_PORT: "true" });
+  const { host } = new URL(await address());
+  const first = child;
+  collect("first");
+  await run({
+    ...{ STRONGROOM_SHARE_PORT: "true", STRONGROOM_LISTEN: host },
+    STRONGROOM_DIRECTORY_COPY: join(dir, "second.jws"),
+  });
+  collect("second");
+  await address();
+  try {
+    await expect
+      .poll(
+        async () => {
+          // Each on a connection of its own.
+          await fetch(`http://${host}/v1/sys/health`, { headers: { connection: "close" } });
+          return [lines.first, lines.second].every((text) => text.includes('"route":"sys/health"'));
+        },
+        { timeout: 20_000, interval: 5 },
+      )
+      .toBe(true);
+  } finally {
+    first?.kill("SIGTERM");
+    if (first?.exitCode === null) await once(first, "exit");
+  }
+  for (let tries = 0; tries < 20; tries++) expect(await read()).toBe(200);
+});
+
 test("wrong settings are said a line each, and it ends with 78", async () => {
   await writeFile(join(dir, "nonsense.pem"), "nonsense");
   for (const [changes, expected] of [

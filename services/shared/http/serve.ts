@@ -1,4 +1,5 @@
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, ListenOptions } from "node:net";
+import type { FastifyListenOptions } from "fastify";
 import { Type } from "typebox";
 import { ConfigError } from "../config.ts";
 import { writeFileAtomic } from "../files.ts";
@@ -24,19 +25,22 @@ const CLOSE_WITHIN_MS = 5_000;
  */
 export async function serve(
   app: Server,
-  settings: { STRONGROOM_LISTEN: string; STRONGROOM_ADDRESS_FILE?: string },
+  settings: { STRONGROOM_LISTEN: string; STRONGROOM_ADDRESS_FILE?: string; STRONGROOM_SHARE_PORT?: boolean },
 ): Promise<void> {
   const colon = settings.STRONGROOM_LISTEN.lastIndexOf(":");
   const host = settings.STRONGROOM_LISTEN.slice(0, colon);
-  await app.listen({ host, port: Number(settings.STRONGROOM_LISTEN.slice(colon + 1)) });
-  const { port } = app.server.address() as AddressInfo;
+  const port = Number(settings.STRONGROOM_LISTEN.slice(colon + 1));
+  // Fastify hands the option on to Node, and its types do not know it.
+  const options: ListenOptions = { host, port, reusePort: settings.STRONGROOM_SHARE_PORT ?? false };
+  await app.listen(options as FastifyListenOptions);
+  const bound = app.server.address() as AddressInfo;
   const close = () => {
     setTimeout(() => process.exit(0), CLOSE_WITHIN_MS).unref();
     void app.close().finally(() => process.exit(0));
   };
   process.once("SIGTERM", close).once("SIGINT", close);
   if (settings.STRONGROOM_ADDRESS_FILE) {
-    await writeFileAtomic(settings.STRONGROOM_ADDRESS_FILE, `http://${host}:${port}`);
+    await writeFileAtomic(settings.STRONGROOM_ADDRESS_FILE, `http://${host}:${bound.port}`);
   }
 }
 
