@@ -37,7 +37,7 @@ export function createDirectory({ vault, registry, issuers, now }: DirectoryOpti
       // Read before the organizations: whoever publishes later has then seen at least what we see.
       const last = await registry.directory.read(DIRECTORY_KEY);
       const previous = last && payloadOf(last.value.jws);
-      const content = directoryContent(await allOrgs(registry), issuers, previous);
+      const content = directoryContent([...(await registry.orgs.all()).values()], issuers, previous);
       if (last && previous && isDeepStrictEqual(content, contentOf(previous))) {
         current = last.value;
         return;
@@ -107,17 +107,4 @@ const contentOf = ({ issuers, orgs, deleted }: Directory): Content => ({ issuers
 function payloadOf(jws: string): Directory {
   const [, payload = ""] = jws.split(".");
   return JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as Directory;
-}
-
-const READ_TOGETHER = 16;
-
-/** Every organization's record. */
-export async function allOrgs(registry: Registry): Promise<OrgRecord[]> {
-  const ids = await registry.orgs.keys();
-  const records: OrgRecord[] = [];
-  for (let i = 0; i < ids.length; i += READ_TOGETHER) {
-    const found = await Promise.all(ids.slice(i, i + READ_TOGETHER).map(registry.orgs.read));
-    for (const each of found) if (each) records.push(each.value);
-  }
-  return records;
 }

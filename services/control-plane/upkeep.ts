@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StrongroomError } from "../shared/errors.ts";
 import type { OrgRecord } from "../shared/registry/records.ts";
-import { allOrgs } from "./directory.ts";
 import { createKeeper } from "./keeper.ts";
 import type { Engine } from "./onboarding/engine.ts";
 import { isEnded } from "./onboarding/progress.ts";
 import { refuseReadyStorage } from "./onboarding/quarantine.ts";
 import type { OrgLocks } from "./org-locks.ts";
 import { orgRecord, type Platform } from "./platform.ts";
+import { pruneRegistry } from "./prune.ts";
 
 export interface UpkeepOptions {
   locks: OrgLocks;
@@ -30,6 +30,7 @@ export interface Upkeep {
 }
 
 const AT_ONCE = 4;
+const PRUNE_EVERY_MS = 24 * 3600 * 1000;
 
 export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
   const { registry, directory, log } = platform;
@@ -37,16 +38,24 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   const keeper = createKeeper(platform, driftIntervalMs);
   const stopping = new AbortController();
   let passing: Promise<void> = Promise.resolve();
+  let pruneAt = 0;
 
   async function pass(isStart: boolean): Promise<void> {
     engine.retry();
-    const records = await allOrgs(registry);
-    const work = records.values();
+    const work = (await registry.orgs.all()).values();
     const worker = async () => {
       for (const record of work) await lookAfter(record, isStart);
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
     await directory.publish();
+    if (!isStart) await prune();
+  }
+
+  async function prune(): Promise<void> {
+    if (platform.now().getTime() < pruneAt) return;
+    pruneAt = platform.now().getTime() + PRUNE_EVERY_MS;
+    const removed = await pruneRegistry(platform);
+    if (removed > 0) log.info({ removed }, "records that nobody needs any more were removed");
   }
 
   async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {

@@ -41,7 +41,6 @@ export interface Engine {
 const WAITS_MS = [250, 500, 1_000, 2_000];
 /** Jobs at the same time; the others wait for their turn. */
 const CONCURRENCY = 10;
-const READ_TOGETHER = 16;
 
 /** The job cannot go on now: it is being run elsewhere, or this process stops. The registry says where it is. */
 class Interrupted extends Error {
@@ -190,11 +189,7 @@ export function createEngine(options: EngineOptions): Engine {
   return {
     start,
     async resume() {
-      const ids = await registry.jobs.keys();
-      for (let i = 0; i < ids.length; i += READ_TOGETHER) {
-        const jobs = await Promise.all(ids.slice(i, i + READ_TOGETHER).map(registry.jobs.read));
-        for (const job of jobs) if (job && !isEnded(job.value)) start(job.value.id);
-      }
+      for (const job of (await registry.jobs.all()).values()) if (!isEnded(job)) start(job.id);
     },
     isHeld: (id) => running.has(id) || waiting.has(id) || left.has(id),
     retry() {

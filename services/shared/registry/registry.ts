@@ -17,6 +17,8 @@ export type RecordStore = Pick<ReturnType<typeof kv2>, "read" | "write" | "list"
 export interface Collection<T> {
   read(key: string): Promise<Versioned<T> | undefined>;
   keys(): Promise<string[]>;
+  /** Every record there is, by key. */
+  all(): Promise<Map<string, T>>;
   /** Makes a record; {@link CasConflictError} where it exists. */
   create(key: string, value: T): Promise<number>;
   /** Replaces the version that is named; {@link CasConflictError} where there is another. */
@@ -54,6 +56,7 @@ export const sha256 = (text: string) => createHash("sha256").update(text).digest
 
 /** How often an update is tried against other writers. */
 const UPDATE_TRIES = 20;
+const READ_TOGETHER = 16;
 
 /** The registry kept in a store. */
 export function createRegistry(store: RecordStore): Registry {
@@ -78,9 +81,22 @@ function collection<T extends TSchema>(store: RecordStore, folder: string, schem
   };
   const write = (key: string, value: Static<T>, version: number) =>
     store.write(folder + key, value as Record<string, unknown>, version);
+  const keys = () => store.list(folder);
   return {
     read,
-    keys: () => store.list(folder),
+    keys,
+    async all() {
+      const found = new Map<string, Static<T>>();
+      const left = (await keys()).values();
+      const worker = async () => {
+        for (const key of left) {
+          const record = await read(key);
+          if (record) found.set(key, record.value);
+        }
+      };
+      await Promise.all(Array.from({ length: READ_TOGETHER }, worker));
+      return found;
+    },
     create: (key, value) => write(key, value, 0),
     replace: write,
     async update(key, change) {
