@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { DirectorySource } from "../shared/directory/load.ts";
+import { StrongroomError } from "../shared/errors.ts";
 import { createServer, type Server } from "../shared/http/server.ts";
 import { hasToken } from "../shared/identity/token.ts";
 import { registerAuthentication } from "./authenticate.ts";
@@ -10,6 +11,7 @@ import { checkBody } from "./check-body.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { forward } from "./forward.ts";
+import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
 import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
@@ -25,6 +27,8 @@ export interface GatewayOptions {
   maxTokenLifetimeSeconds: number;
   /** How many of the callers' Vault tokens are kept at most. */
   maxLogins: number;
+  /** How much is done for whom; no limits unless given. */
+  limits?: LimitRates;
   /** How long the organizations' Vaults may take, where it is not the usual. */
   upstreamTimes?: UpstreamTimes;
   /** Milliseconds since 1970; the system's clock by default. */
@@ -32,6 +36,7 @@ export interface GatewayOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_CONNECTIONS = 20_000;
 
 /** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
 export function buildGateway(options: GatewayOptions): Server {
@@ -44,9 +49,11 @@ export function buildGateway(options: GatewayOptions): Server {
     clientErrorHandler: connectionErrors((request) => app.inject(request), logger),
     return503OnClosing: false,
   });
+  app.server.maxConnections = MAX_CONNECTIONS;
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
-  const { authenticate, prefetchKeys } = registerAuthentication(app, {
+  const limits = new Limits(options.limits ?? {});
+  const { authenticate, remembers, prefetchKeys } = registerAuthentication(app, {
     directory,
     logger,
     maxTokenLifetimeSeconds,
@@ -56,6 +63,7 @@ export function buildGateway(options: GatewayOptions): Server {
   registerRequestLog(app, logger);
   app.setErrorHandler((error, request, reply) => {
     request.trace.error = error;
+    if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());
     if (!reply.sent) sendError(reply, error);
   });
   app.removeAllContentTypeParsers();
@@ -73,11 +81,14 @@ export function buildGateway(options: GatewayOptions): Server {
   app.addHook("onRequest", async (request, reply) => {
     const { trace } = request;
     checkFraming(request.raw);
+    const addressWait = limits.addressWait(request.ip, trace.began);
+    if (addressWait > 0 && !remembers(request)) await limits.refuse("address", addressWait);
     const path = canonicalPath(request.originalUrl);
     const route = findRoute(path.segments);
     trace.route = route?.name;
     if (route && "open" in route.access && !hasToken(request.raw)) {
       authorizePath(route, request.method, path);
+      limits.countAddress(request.ip, trace.began);
       if (route.name === "sys/health") return sendHealth(reply, directory, new Date(now()));
       return sendSealStatus(reply, directory);
     }
@@ -85,6 +96,8 @@ export function buildGateway(options: GatewayOptions): Server {
     trace.subject = caller.identity.subjectHash;
     const org = resolveOrg(caller.directory, caller.identity);
     trace.org = org.id;
+    const orgWait = limits.orgWait(org.id, trace.began);
+    if (orgWait > 0) await limits.refuse("org", orgWait);
     const target = authorizePath(route, request.method, path);
     request.pass = { ...target, identity: caller.identity, upstream: upstreams.of(org, caller.directory) };
   });
@@ -116,3 +129,7 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setNotFoundHandler(serve);
   return app;
 }
+
+/** Whether a request failed by what it was, not by what goes on here. */
+const isCallersFault = (error: unknown): boolean =>
+  error instanceof StrongroomError && error.status < 500 && !(error instanceof TooManyRequests);

@@ -28,14 +28,18 @@ export interface Caller {
 export function registerAuthentication(
   app: Server,
   { directory, logger, maxTokenLifetimeSeconds, now }: AuthenticateOptions,
-): { authenticate(request: FastifyRequest): Promise<Caller> } & Pick<Authenticator, "prefetchKeys"> {
-  const { authenticate, prefetchKeys } = registerIdentity(app, {
+): { authenticate(request: FastifyRequest): Promise<Caller> } & Pick<
+  Authenticator,
+  "remembers" | "prefetchKeys"
+> {
+  const { authenticate, remembers, prefetchKeys } = registerIdentity(app, {
     issuers: () => directory.current?.issuers ?? NO_ISSUERS,
     logger,
     maxLifetimeSeconds: maxTokenLifetimeSeconds,
     now,
   });
   return {
+    remembers,
     prefetchKeys,
     async authenticate(request) {
       const { current } = directory;

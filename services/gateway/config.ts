@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { ConfigError } from "../shared/config.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
+import type { LimitRates } from "./limits.ts";
 
 const File = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });
@@ -33,8 +34,30 @@ export const Config = Type.Object({
     default: 10_000,
     description: "How many callers' Vault tokens are kept at most, each for 55 seconds",
   }),
+  STRONGROOM_ORG_LIMIT: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 2_000,
+    description: "Requests a second of one organization, twice as many at once; 0 for no limit",
+  }),
+  STRONGROOM_ADDRESS_LIMIT: Type.Integer({
+    minimum: 0,
+    maximum: 1_000_000,
+    default: 50,
+    description:
+      "Requests a second of one address without a good token, ten times as many at once; 0 for no limit, as behind a proxy whose address all callers have",
+  }),
 });
 export type Config = Static<typeof Config>;
+
+/** The rates behind the two limits. */
+export function limitRates(config: Config): LimitRates {
+  const { STRONGROOM_ORG_LIMIT: org, STRONGROOM_ADDRESS_LIMIT: address } = config;
+  return {
+    org: org > 0 ? { perSecond: org, burst: 2 * org } : undefined,
+    address: address > 0 ? { perSecond: address, burst: 10 * address } : undefined,
+  };
+}
 
 /** The public key in the file. Throws ConfigError where it holds anything but one of ECDSA P-256. */
 export function readDirectoryKey(path: string): KeyObject {

@@ -9,7 +9,9 @@ export interface ListRequest {
 }
 
 /** Answers a request through the application itself, so that every check runs. */
-export type Inject = (request: { method: "GET" } & ListRequest) => Promise<LightMyRequestResponse>;
+export type Inject = (
+  request: { method: "GET"; remoteAddress: string } & ListRequest,
+) => Promise<LightMyRequestResponse>;
 
 const MAX_HEAD_BYTES = 16 * 1024;
 const MAX_HEADERS = 64;
@@ -54,7 +56,9 @@ function listUrl(target: string): string | undefined {
 
 /** Writes an injected answer to the connection that asked, and closes it: its parser has given up. */
 export async function answerList(socket: Socket, request: ListRequest, inject: Inject): Promise<void> {
-  const { statusCode, statusMessage, headers, rawPayload } = await inject({ method: "GET", ...request });
+  const { remoteAddress = "" } = socket;
+  const answer = await inject({ method: "GET", remoteAddress, ...request });
+  const { statusCode, statusMessage, headers, rawPayload } = answer;
   const head = [`HTTP/1.1 ${statusCode} ${statusMessage}`];
   for (const [name, value] of Object.entries({ ...headers, "content-length": rawPayload.length })) {
     if (name !== "connection" && name !== "transfer-encoding") head.push(`${name}: ${value}`);

@@ -4,7 +4,7 @@ import { DirectorySource } from "../shared/directory/load.ts";
 import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
 import { buildGateway } from "./app.ts";
-import { Config, readCertificate, readDirectoryKey } from "./config.ts";
+import { Config, limitRates, readCertificate, readDirectoryKey } from "./config.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);
@@ -23,6 +23,7 @@ await run(async () => {
     ca: readCertificate(config.STRONGROOM_CA_FILE),
     maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
     maxLogins: config.STRONGROOM_MAX_LOGINS,
+    limits: limitRates(config),
   });
   await directory.loadCopy();
   await directory.refresh();

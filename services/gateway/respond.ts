@@ -5,6 +5,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { MethodNotAllowed } from "./authorize-path.ts";
 import type { AnswerHandler } from "./forward.ts";
+import { TooManyRequests } from "./limits.ts";
 import { levelOf } from "./login.ts";
 import { isAnswer, serverError } from "./server-error.ts";
 
@@ -190,6 +191,7 @@ export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   const [status, message] = publicError(error);
   if (status === 401) reply.header("WWW-Authenticate", 'Bearer realm="strongroom"');
   if (status === 503) reply.header("Retry-After", "1");
+  if (error instanceof TooManyRequests) reply.header("Retry-After", error.retryAfterSeconds);
   if (error instanceof MethodNotAllowed) reply.header("Allow", error.allow);
   return sendJson(reply, status, { errors: [message] });
 }

@@ -2,6 +2,7 @@ import { connect, type Socket } from "node:net";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { startCorpus } from "../harness/corpus.ts";
+import { exchange, isWhole } from "../harness/flood.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorded, type Recorder, startRecorder } from "../harness/recorder.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -42,19 +43,7 @@ class Line {
     const socket = this.#socket;
     const body = method === "POST" ? '{"data":{}}' : "";
     const head = `${method} ${target} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\nContent-Length: ${body.length}\r\n\r\n`;
-    const text = await new Promise<string>((resolve) => {
-      let got = "";
-      const take = (chunk: Buffer) => {
-        got += chunk.toString("latin1");
-        if (isWhole(got)) finish();
-      };
-      const finish = () => {
-        socket.off("data", take).off("close", finish).off("error", finish);
-        resolve(got);
-      };
-      socket.on("data", take).on("close", finish).on("error", finish);
-      socket.write(Buffer.from(head + body, "utf8"));
-    });
+    const text = await exchange(socket, Buffer.from(head + body, "utf8"));
     if (/^connection: close/im.test(text) || !isWhole(text)) this.close();
     return { status: Number(text.slice(9, 12) || 0), id: /^x-request-id: (.*)\r$/im.exec(text)?.[1] };
   }
@@ -63,13 +52,6 @@ class Line {
     this.#socket?.destroy();
     this.#socket = undefined;
   }
-}
-
-function isWhole(answer: string): boolean {
-  const [head = "", body] = answer.split("\r\n\r\n", 2);
-  if (body === undefined) return false;
-  const length = /^content-length: (\d+)/im.exec(head)?.[1];
-  return length ? body.length >= Number(length) : answer.endsWith("0\r\n\r\n");
 }
 
 /** What reached the Vault by now, but the login. */

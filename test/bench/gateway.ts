@@ -178,6 +178,7 @@ async function ways(): Promise<Way[]> {
       STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
       STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
       STRONGROOM_CA_FILE: at("ca.pem"),
+      STRONGROOM_ORG_LIMIT: "0",
     },
   );
   found.push({ name: "gateway", load: gateway, pid });

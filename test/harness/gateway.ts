@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { buildGateway } from "../../services/gateway/app.ts";
+import type { LimitRates } from "../../services/gateway/limits.ts";
 import type { UpstreamTimes } from "../../services/gateway/upstreams.ts";
 import type { Directory } from "../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../services/shared/directory/load.ts";
@@ -47,6 +48,8 @@ export interface CallOptions {
   token?: string;
   headers?: OutgoingHttpHeaders;
   body?: string | Buffer | object;
+  /** The caller's own address, of 127.0.0.0/8. */
+  from?: string;
 }
 
 export interface TestGatewayOptions {
@@ -56,10 +59,12 @@ export interface TestGatewayOptions {
   now?: () => number;
   maxLogins?: number;
   upstreamTimes?: UpstreamTimes;
+  /** None unless given. */
+  limits?: LimitRates;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
-  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes } = options;
+  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes, limits = {} } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   const key = newDirectoryKey();
   const directoryServer = await startDirectoryServer(key);
@@ -73,7 +78,7 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   const copy = join(dir, "directory.jws");
   const directory = new DirectorySource({ url: directoryServer.url, key: key.publicKey, copy, logger });
   const app = buildGateway({
-    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, now },
+    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, now },
     ...(upstreamTimes && { upstreamTimes }),
   });
 
@@ -111,12 +116,12 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
 }
 
 function call(port: number, method: string, path: string, options: CallOptions): Promise<Answer> {
-  const { token, headers, body } = options;
+  const { token, headers, body, from = "127.0.0.1" } = options;
   const payload = typeof body === "string" || Buffer.isBuffer(body) || !body ? body : JSON.stringify(body);
   return new Promise((resolve, reject) => {
     const request = httpRequest(
       {
-        ...{ host: "127.0.0.1", port, method, path, agent: false },
+        ...{ host: "127.0.0.1", localAddress: from, port, method, path, agent: false },
         headers: { ...(token && { authorization: `Bearer ${token}` }), ...headers },
       },
       (response) => {

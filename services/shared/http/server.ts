@@ -33,7 +33,7 @@ export function createServer(logger: Logger, options: Options = {}) {
     connectionTimeout: 60_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: "idle",
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000 },
+    http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 },
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false, caseSensitive: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
     exposeHeadRoutes: false,

@@ -40,6 +40,8 @@ export interface Authenticator {
    * (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
    */
   authenticate(request: FastifyRequest): Promise<Identity>;
+  /** Whether the request's token was verified before and counts as it is, so that it costs nothing to take. */
+  remembers(request: FastifyRequest): boolean;
   /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
   prefetchKeys(): Promise<void>;
 }
@@ -132,12 +134,26 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return { identity, issuers: list, keySet, keys };
   }
 
+  /** What is remembered under a digest, if it was verified by the issuers and keys of now. */
+  function recall(digest: string): Remembered | undefined {
+    const found = remembered.get(digest);
+    return found?.issuers === issuers() && found.keySet === found.keys.current ? found : undefined;
+  }
+
   return {
+    remembers(request) {
+      try {
+        return recall(hash("sha256", requestToken(request.raw), "base64url")) !== undefined;
+      } catch {
+        return false;
+      }
+    },
+
     async authenticate(request) {
       const token = requestToken(request.raw);
       const digest = hash("sha256", token, "base64url");
-      let found = remembered.get(digest);
-      if (!found || found.issuers !== issuers() || found.keySet !== found.keys.current) {
+      let found = recall(digest);
+      if (!found) {
         found = await verify(request, token);
         remembered.delete(digest);
         const [oldest] = remembered.keys();

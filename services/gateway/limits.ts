@@ -1,0 +1,79 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { StrongroomError } from "../shared/errors.ts";
+import { type Rate, RateLimit } from "./rate-limit.ts";
+
+/** How much the gateway does for whom; what is undefined has no limit. */
+export interface LimitRates {
+  /** Requests of one address that end without a caller known. */
+  address?: Rate | undefined;
+  /** Requests of one organization's members. */
+  org?: Rate | undefined;
+}
+
+/** 429, with the seconds after which to try again. */
+export class TooManyRequests extends StrongroomError {
+  override name = "TooManyRequests";
+  readonly retryAfterSeconds: number;
+
+  constructor(of: "address" | "org", waitMs: number) {
+    super("too_many_requests", "Too many requests: try again later.", { cause: of });
+    this.retryAfterSeconds = Math.ceil(waitMs / 1000);
+  }
+}
+
+/** A refusal is held back for so long: who asks in a loop does not keep the gateway busy with refusing. */
+const HELD_MS = 500;
+/** No more than this many at once; beyond it they are told at once. */
+const MAX_HELD = 1_000;
+const MAX_ADDRESSES = 100_000;
+const MAX_ORGS = 10_000;
+
+/**
+ * The limits of callers. An address pays only for requests that come to nothing, since many callers may share
+ * one; an organization for each of its own.
+ */
+export class Limits {
+  readonly #addresses: RateLimit | undefined;
+  readonly #orgs: RateLimit | undefined;
+  #held = 0;
+
+  constructor({ address, org }: LimitRates) {
+    this.#addresses = address && new RateLimit(address, MAX_ADDRESSES);
+    this.#orgs = org && new RateLimit(org, MAX_ORGS);
+  }
+
+  /** Milliseconds until an address may ask for a verification again; 0 where it may now. */
+  addressWait(address: string | undefined, now: number): number {
+    return this.#addresses?.wait(network(address), now) ?? 0;
+  }
+
+  /** Counts a request that came to nothing. */
+  countAddress(address: string | undefined, now: number): void {
+    this.#addresses?.count(network(address), now);
+  }
+
+  /** Counts a request of an organization's member; gives the milliseconds to wait where it is one too many. */
+  orgWait(org: string, now: number): number {
+    if (!this.#orgs) return 0;
+    const wait = this.#orgs.wait(org, now);
+    if (wait === 0) this.#orgs.count(org, now);
+    return wait;
+  }
+
+  /** Throws {@link TooManyRequests}, after holding the caller back. */
+  async refuse(of: "address" | "org", waitMs: number): Promise<never> {
+    if (this.#held < MAX_HELD) {
+      this.#held++;
+      await sleep(HELD_MS).finally(() => this.#held--);
+    }
+    throw new TooManyRequests(of, waitMs);
+  }
+}
+
+/** An IPv4 address, or the /64 network of an IPv6 one, all of whose addresses one caller may have. */
+export function network(address = ""): string {
+  const v4 = address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+  if (!v4.includes(":")) return v4;
+  const [head = ""] = v4.split("::", 1);
+  return [...head.split(":"), "0", "0", "0", "0"].slice(0, 4).join(":");
+}

@@ -1,0 +1,45 @@
+/** So many a second on the long run, and so many at once. */
+export interface Rate {
+  perSecond: number;
+  burst: number;
+}
+
+/**
+ * Counts by key, in one number a key: when all that was counted will have been paid off at the rate. Times
+ * are milliseconds of any steady clock.
+ */
+export class RateLimit {
+  readonly #dueAt = new Map<string, number>();
+  readonly #intervalMs: number;
+  readonly #burstMs: number;
+  readonly #maxKeys: number;
+
+  /** Beyond `maxKeys` the key counted longest ago is forgotten. */
+  constructor({ perSecond, burst }: Rate, maxKeys: number) {
+    this.#intervalMs = 1_000 / perSecond;
+    this.#burstMs = burst * this.#intervalMs;
+    this.#maxKeys = maxKeys;
+  }
+
+  /** Milliseconds until one more is within the limit; 0 where it is now. */
+  wait(key: string, now: number): number {
+    const dueAt = this.#dueAt.get(key);
+    if (dueAt === undefined) return 0;
+    return Math.max(0, dueAt + this.#intervalMs - this.#burstMs - now);
+  }
+
+  count(key: string, now: number): void {
+    const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + this.#intervalMs;
+    this.#dueAt.delete(key);
+    if (this.#dueAt.size >= this.#maxKeys) {
+      const [longestAgo] = this.#dueAt.keys();
+      if (longestAgo !== undefined) this.#dueAt.delete(longestAgo);
+    }
+    this.#dueAt.set(key, dueAt);
+  }
+
+  /** How many keys are known. */
+  get size(): number {
+    return this.#dueAt.size;
+  }
+}

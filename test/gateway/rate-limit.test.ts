@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { RateLimit } from "../../services/gateway/rate-limit.ts";
+
+const rate = { perSecond: 10, burst: 3 };
+
+test("so many at once, then one after each interval", () => {
+  const limit = new RateLimit(rate, 10);
+  for (let i = 0; i < 3; i++) {
+    expect(limit.wait("a", 1_000)).toBe(0);
+    limit.count("a", 1_000);
+  }
+  expect(limit.wait("a", 1_000)).toBe(100);
+  expect(limit.wait("a", 1_099)).toBe(1);
+  expect(limit.wait("a", 1_100)).toBe(0);
+  limit.count("a", 1_100);
+  expect(limit.wait("a", 1_100)).toBe(100);
+  expect(limit.wait("b", 1_100)).toBe(0);
+});
+
+test("whoever pauses has it all again, and no more than that", () => {
+  const limit = new RateLimit(rate, 10);
+  for (let i = 0; i < 3; i++) limit.count("a", 0);
+  for (let i = 0; i < 3; i++) {
+    expect(limit.wait("a", 60_000)).toBe(0);
+    limit.count("a", 60_000);
+  }
+  expect(limit.wait("a", 60_000)).toBeGreaterThan(0);
+});
+
+test("no more keys than allowed: the one counted longest ago goes", () => {
+  const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
+  for (const key of ["a", "b", "c", "a", "d"]) limit.count(key, 0);
+  expect(limit.size).toBe(3);
+  expect(limit.wait("b", 0)).toBe(0);
+  expect(limit.wait("a", 0)).toBeGreaterThan(0);
+});

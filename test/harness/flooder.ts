@@ -1,0 +1,18 @@
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { flood, getRequest } from "./flood.ts";
+
+/**
+ * Reads one line of JSON, and then asks as fast as it is answered until its standard input ends; says how often
+ * each status was answered. The token comes by standard input, for it would be seen in a command line.
+ */
+const lines = createInterface({ input: process.stdin });
+const [line] = (await once(lines, "line")) as [string];
+const { port, connections, path, token } = JSON.parse(line);
+let ended = false;
+lines.once("close", () => {
+  ended = true;
+});
+const request = getRequest(path, token);
+const statuses = await flood({ port, connections, next: () => (ended ? undefined : request) });
+process.stdout.write(JSON.stringify(statuses));
