@@ -100,8 +100,6 @@ export class Task {
     const timeoutMs = (this.#container?.definition.stopTimeout ?? 30) * 1000;
     const timer = setTimeout(() => this.#container?.kill(), timeoutMs);
     this.#container?.signal("SIGTERM");
-    // One that was stopped by a signal hears no other.
-    this.#container?.signal("SIGCONT");
     await this.ended;
     clearTimeout(timer);
   }

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { OrgView } from "../../services/shared/registry/views.ts";
+import { eventually, Stage } from "../control-plane/stage.ts";
+import { motoMissing } from "../harness/aws/moto.ts";
+import { AwsStage } from "../harness/aws/stage.ts";
+import { startGateway, type TestGateway } from "../harness/gateway.ts";
+
+const missing = motoMissing();
+
+describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped, ${missing}` : ""}`, () => {
+  let aws: AwsStage;
+  let stage: Stage;
+  let gateway: TestGateway;
+  let orgs: OrgView[];
+
+  beforeAll(async () => {
+    const vaultBinary = inject("vaultBinary");
+    aws = await AwsStage.open({ vaultBinary, instances: 2 });
+    stage = await Stage.open({ vaultBinary, settings: aws.settings });
+    await stage.startControlPlane();
+    gateway = await startGateway({ issuers: [stage.issuer], ca: stage.internal.ca, orgs: [] });
+    orgs = await Promise.all(["acme", "globex", "initech", "hooli"].map((name) => stage.onboard(name)));
+    for (const org of orgs) await stage.writeSecret(org, `of ${org.name}`);
+    await gateway.publish(orgs.map(({ id, claim, listen }) => ({ id, claim, address: `https://${listen}` })));
+  });
+  afterAll(async () => {
+    await gateway?.close();
+    await stage?.close();
+    await aws?.close();
+  });
+
+  const call = (org: OrgView, method: string, body?: object) => {
+    const token = stage.issuer.token({ org_id: org.claim, groups: ["writer"] });
+    return gateway.call(method, "/v1/secret/data/app/db", { token, ...(body && { body }) });
+  };
+  const serves = (org: OrgView) =>
+    eventually(`${org.name} is read`, async () => {
+      const { status, json } = await call(org, "GET");
+      return status === 200 ? (json.data?.data as { value: string }).value : undefined;
+    });
+  const taskOf = (org: OrgView) => {
+    const [task, another] = aws.tasks(org.id);
+    if (!task || another) throw new Error(`${org.name} has not exactly one task`);
+    return task;
+  };
+
+  test("a task that is killed is replaced, and serves again once the lock has run out", async () => {
+    const [acme] = orgs as [OrgView];
+    const task = taskOf(acme);
+    const begun = performance.now();
+    process.kill(task.pid ?? 0, "SIGKILL");
+    await task.ended;
+    expect(task).toMatchObject({ stopCode: "EssentialContainerExited", exitCode: 137 });
+    expect(await serves(acme)).toBe("of acme");
+    expect(taskOf(acme).id).not.toBe(task.id);
+    expect(performance.now() - begun).toBeLessThan(60_000);
+  });
+
+  test("a replacement begins only when the task before it has ended, which gives the lock back", async () => {
+    const [acme] = orgs as [OrgView];
+    const task = taskOf(acme);
+    const pid = task.pid ?? 0;
+    // It takes its time to end: nothing else may start meanwhile.
+    process.kill(pid, "SIGSTOP");
+    const settings = {
+      STRONGROOM_INTERNAL_VAULT_ADDR: `${stage.internal.endpoint.address.replace("127.0.0.1", "localhost")}`,
+    };
+    const alive: number[] = [];
+    const watch = setInterval(() => alive.push(aws.tasks(acme.id).length), 20);
+    await stage.startControlPlaneAnew(settings);
+    await eventually("it is told to end", async () => task.desiredStatus === "STOPPED" || undefined);
+    setTimeout(() => process.kill(pid, "SIGCONT"), 2_000);
+    await eventually("it is replaced", async () => {
+      const [other] = aws.tasks(acme.id);
+      return other && other.id !== task.id && other.lastStatus === "RUNNING" ? true : undefined;
+    });
+    clearInterval(watch);
+    expect(Math.max(...alive)).toBe(1);
+    expect(task.stopCode).toBe("ServiceSchedulerInitiated");
+    expect(await serves(acme)).toBe("of acme");
+  });
+
+  test("a machine is lost with all its tasks: all of them serve again elsewhere", async () => {
+    const lost = aws.cluster.loseInstance("instance-0");
+    expect(lost.length).toBeGreaterThan(0);
+    await Promise.all(lost.map(({ ended }) => ended));
+    for (const task of lost) expect(task.stoppedReason).toBe("Host EC2 instance terminated");
+    expect(await Promise.all(orgs.map(serves))).toEqual(orgs.map(({ name }) => `of ${name}`));
+  });
+});
