@@ -13,6 +13,7 @@ import { connectionErrors } from "./connection-errors.ts";
 import { forward } from "./forward.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
+import type { Metrics } from "./metrics.ts";
 import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
 import { Relay, sendError, sendHealth, sendLookupSelf, sendSealStatus } from "./respond.ts";
@@ -27,6 +28,8 @@ export interface GatewayOptions {
   maxTokenLifetimeSeconds: number;
   /** How many of the callers' Vault tokens are kept at most. */
   maxLogins: number;
+  /** Where requests are counted. */
+  metrics?: Metrics;
   /** How much is done for whom; no limits unless given. */
   limits?: LimitRates;
   /** How long the organizations' Vaults may take, where it is not the usual. */
@@ -60,7 +63,14 @@ export function buildGateway(options: GatewayOptions): Server {
     now,
   });
 
-  registerRequestLog(app, logger);
+  const { metrics } = options;
+  metrics?.watch({
+    directory: () =>
+      directory.current && { version: directory.current.version, orgs: directory.current.orgs.length },
+    upstreams: () => upstreams.counts(),
+    logins: () => logins.size,
+  });
+  registerRequestLog(app, logger, metrics && ((line) => metrics.observe(line)));
   app.setErrorHandler((error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());

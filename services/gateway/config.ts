@@ -2,7 +2,7 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { ConfigError } from "../shared/config.ts";
-import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
+import { LISTEN_PATTERN, LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import type { LimitRates } from "./limits.ts";
 
 const File = (description: string) =>
@@ -34,6 +34,12 @@ export const Config = Type.Object({
     default: 10_000,
     description: "How many callers' Vault tokens are kept at most, each for 55 seconds",
   }),
+  STRONGROOM_METRICS_LISTEN: Type.Optional(
+    Type.String({
+      pattern: LISTEN_PATTERN,
+      description: "IPv4 address and port of the metrics, for Prometheus alone; without it there are none",
+    }),
+  ),
   STRONGROOM_ORG_LIMIT: Type.Integer({
     minimum: 0,
     maximum: 1_000_000,

@@ -5,6 +5,7 @@ import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
 import { buildGateway } from "./app.ts";
 import { Config, limitRates, readCertificate, readDirectoryKey } from "./config.ts";
+import { buildMetricsServer, Metrics } from "./metrics.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);
@@ -17,7 +18,9 @@ await run(async () => {
     copy: config.STRONGROOM_DIRECTORY_COPY,
     logger,
   });
+  const metrics = config.STRONGROOM_METRICS_LISTEN ? new Metrics() : undefined;
   const app = buildGateway({
+    ...(metrics && { metrics }),
     logger,
     directory,
     ca: readCertificate(config.STRONGROOM_CA_FILE),
@@ -29,5 +32,11 @@ await run(async () => {
   await directory.refresh();
   directory.poll();
   app.addHook("onClose", async () => directory.close());
+  if (metrics && config.STRONGROOM_METRICS_LISTEN) {
+    const metricsApp = buildMetricsServer(metrics, logger);
+    app.addHook("onClose", async () => metricsApp.close());
+    const [host, port] = config.STRONGROOM_METRICS_LISTEN.split(":");
+    await metricsApp.listen({ host: host as string, port: Number(port) });
+  }
   await serve(app, config);
 });

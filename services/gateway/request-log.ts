@@ -33,6 +33,24 @@ declare module "fastify" {
   }
 }
 
+/** A request's one line in the log. */
+export interface RequestLine {
+  requestId: string;
+  org: string | undefined;
+  subject: string | undefined;
+  method: string;
+  route: string | undefined;
+  status: number;
+  /** Whether it was let through, whatever its Vault said to it; refused here; or could not be served. */
+  decision: "allowed" | "refused" | "failed" | "gone";
+  /** Why, of a closed set; undefined where it was allowed and the answer is a 2xx. */
+  reason?: string;
+  /** What went wrong on the way to a Vault. */
+  cause?: string;
+  ms: number;
+  upstreamMs: number | undefined;
+}
+
 /** The status logged for a caller that went away before its answer began, as others log it too. */
 const CALLER_GONE = 499;
 
@@ -40,7 +58,7 @@ const CALLER_GONE = 499;
  * Logs one line a request, when it has ended in whatever way: nothing of its path but the route, of its
  * caller but a digest, of its token nothing.
  */
-export function registerRequestLog(app: Server, logger: Logger): void {
+export function registerRequestLog(app: Server, logger: Logger, observe?: (line: RequestLine) => void): void {
   app.decorateRequest("trace");
   app.decorateRequest("pass");
   app.addHook("onRequest", (request, reply, done) => {
@@ -54,26 +72,43 @@ export function registerRequestLog(app: Server, logger: Logger): void {
       error: undefined,
     };
     // Fastify's onResponse does not come where a connection breaks.
-    reply.raw.once("close", () => logRequest(logger, request, reply));
+    reply.raw.once("close", () => {
+      const line = requestLine(request, reply);
+      if (line.status === 500) logger.error({ ...line, err: request.trace.error }, "request");
+      else logger.info(line, "request");
+      observe?.(line);
+    });
     done();
   });
 }
 
-function logRequest(logger: Logger, request: FastifyRequest, { raw }: FastifyReply): void {
+function requestLine(request: FastifyRequest, { raw }: FastifyReply): RequestLine {
   const { began, route, org, subject, sentAt, answeredAt, error } = request.trace;
-  const line = {
+  const status = raw.headersSent ? raw.statusCode : CALLER_GONE;
+  return {
     requestId: request.id,
     org,
     subject,
     method: request.method,
     route,
-    status: raw.headersSent ? raw.statusCode : CALLER_GONE,
-    ...(error !== undefined ? describe(error) : !raw.writableFinished && { reason: "caller_gone" }),
+    status,
+    ...decide(status, error, raw.writableFinished),
     ms: round(performance.now() - began),
     upstreamMs: sentAt && answeredAt ? round(answeredAt - sentAt) : undefined,
   };
-  if (line.status === 500) logger.error({ ...line, err: error }, "request");
-  else logger.info(line, "request");
+}
+
+function decide(
+  status: number,
+  error: unknown,
+  finished: boolean,
+): Pick<RequestLine, "decision" | "reason" | "cause"> {
+  if (error !== undefined) {
+    // An answer that breaks off has the status that it began with.
+    return { decision: status >= 400 && status < 500 ? "refused" : "failed", ...describe(error) };
+  }
+  if (!finished) return { decision: "gone", reason: "caller_gone" };
+  return status < 400 ? { decision: "allowed" } : { decision: "allowed", reason: `answer_${status}` };
 }
 
 /** `reason` is of a closed set; `cause` says what went wrong on the way to a Vault. */

@@ -56,6 +56,16 @@ export class Upstreams {
     return upstream;
   }
 
+  /** Circuits that are open, and requests not yet answered. */
+  counts(): { openCircuits: number; pending: number } {
+    let [openCircuits, pending] = [0, 0];
+    for (const upstream of this.#upstreams.values()) {
+      if (upstream.circuit.open) openCircuits++;
+      pending += upstream.pending;
+    }
+    return { openCircuits, pending };
+  }
+
   async close(): Promise<void> {
     await Promise.all([...this.#upstreams.values()].map(({ pool }) => pool.destroy()));
   }

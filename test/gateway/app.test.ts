@@ -225,6 +225,7 @@ test("one line a request in the log, joined to Vault's audit by the request's id
   const lines = gateway.log().filter((line) => line.requestId === requestId);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatchObject({ method: "GET", route: "secret/data", status: 404, org: acme.org });
+  expect(lines[0]).toMatchObject({ decision: "allowed", reason: "answer_404" });
   expect(lines[0]?.subject).toMatch(/^[0-9a-f]{16}$/);
   expect(lines[0]?.upstreamMs).toBeGreaterThan(0);
   const log = JSON.stringify(gateway.log());
@@ -245,7 +246,7 @@ describe("a Vault that is not there", () => {
     expect(sealed.headers["retry-after"]).toBe("1");
     // A Vault that is being sealed shows itself as a standby for a moment.
     await expect
-      .poll(() => gateway.call("GET", "/v1/sys/health", { token: writer }))
+      .poll(() => gateway.call("GET", "/v1/sys/health", { token: writer }), { timeout: 10_000 })
       .toMatchObject({ status: 503, json: { sealed: true } });
     await acme.restart({ signal: "SIGKILL" });
     await expect

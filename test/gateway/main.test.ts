@@ -222,11 +222,29 @@ test("several gateways share one port, and when one ends the others serve on", a
   for (let tries = 0; tries < 20; tries++) expect(await read()).toBe(200);
 });
 
+test("metrics listen where they are told to, and nowhere else", async () => {
+  await controlPlane.publish(directory(1));
+  await run({ STRONGROOM_METRICS_LISTEN: "127.0.0.1:0" });
+  expect(await read()).toBe(200);
+  await expect.poll(() => output.match(/listening at/g)?.length, { timeout: 5_000 }).toBe(2);
+  const own = await address();
+  const [metrics] =
+    output.match(/(?<=listening at )http:\/\/[0-9.]+:\d+/g)?.filter((each) => each !== own) ?? [];
+  const text = await (await fetch(`${metrics}/metrics`)).text();
+  expect(text).toContain(
+    'strongroom_gateway_requests_total{route="secret/data",decision="allowed",reason="ok"} 1',
+  );
+  expect((await fetch(`${own}/metrics`)).status).toBe(401);
+  expect(await end("SIGTERM")).toBe(0);
+});
+
 test("wrong settings are said a line each, and it ends with 78", async () => {
   await writeFile(join(dir, "nonsense.pem"), "nonsense");
   for (const [changes, expected] of [
     [{ STRONGROOM_TYPO: "1" }, /^STRONGROOM_TYPO: unknown setting/],
     [{ STRONGROOM_LISTEN: "8200" }, /^STRONGROOM_LISTEN: /],
+    [{ STRONGROOM_METRICS_LISTEN: "9090" }, /^STRONGROOM_METRICS_LISTEN: /],
+    [{ STRONGROOM_ORG_LIMIT: "-1" }, /^STRONGROOM_ORG_LIMIT: /],
     [{ STRONGROOM_DIRECTORY_URL: undefined }, /^STRONGROOM_DIRECTORY_URL: missing/],
     [{ STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: "1h" }, /^STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: /],
     [{ STRONGROOM_CA_FILE: join(dir, "none.pem") }, /^STRONGROOM_CA_FILE: cannot read .*ENOENT/],

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { buildGateway } from "../../services/gateway/app.ts";
 import type { LimitRates } from "../../services/gateway/limits.ts";
+import type { Metrics } from "../../services/gateway/metrics.ts";
 import type { UpstreamTimes } from "../../services/gateway/upstreams.ts";
 import type { Directory } from "../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../services/shared/directory/load.ts";
@@ -61,10 +62,11 @@ export interface TestGatewayOptions {
   upstreamTimes?: UpstreamTimes;
   /** None unless given. */
   limits?: LimitRates;
+  metrics?: Metrics;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
-  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes, limits = {} } = options;
+  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes, limits = {}, metrics } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   const key = newDirectoryKey();
   const directoryServer = await startDirectoryServer(key);
@@ -80,6 +82,7 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   const app = buildGateway({
     ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, now },
     ...(upstreamTimes && { upstreamTimes }),
+    ...(metrics && { metrics }),
   });
 
   let version = 0;

@@ -5,10 +5,13 @@ import { ConfigError } from "../config.ts";
 import { writeFileAtomic } from "../files.ts";
 import type { Server } from "./server.ts";
 
+/** An IPv4 address and a port. */
+export const LISTEN_PATTERN = "^[0-9]{1,3}(\\.[0-9]{1,3}){3}:[0-9]{1,5}$";
+
 /** The settings of every service that listens, for its configuration's schema. */
 export const LISTEN_SETTINGS = {
   STRONGROOM_LISTEN: Type.String({
-    pattern: "^[0-9]{1,3}(\\.[0-9]{1,3}){3}:[0-9]{1,5}$",
+    pattern: LISTEN_PATTERN,
     description: "IPv4 address and port, like 127.0.0.1:8200; port 0 takes any free one",
   }),
   STRONGROOM_ADDRESS_FILE: Type.Optional(
