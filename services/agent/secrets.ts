@@ -5,8 +5,9 @@ import type { ParameterStore } from "../shared/parameters/store.ts";
 import type { Secret } from "../shared/secret.ts";
 
 /**
- * Resolves a spec's secrets: those for files are written into the instance's folder (0600), those for the
- * environment are returned by variable. Throws, with nothing written, where a parameter is missing.
+ * Resolves a spec's secrets: those for files are written into the instance's folder (0600) with its other
+ * files, those for the environment are returned by variable. Throws, with nothing written, where a parameter
+ * is missing.
  */
 export async function resolveSecrets(
   spec: InstanceSpec,
@@ -21,6 +22,7 @@ export async function resolveSecrets(
     if ("environment" in secret) environment[secret.environment] = value;
     else files.push({ path: join(dir, secret.file), value });
   }
+  for (const { file, content } of spec.files ?? []) await writeFileAtomic(join(dir, file), content);
   for (const { path, value } of files) await writeFileAtomic(path, value.reveal());
   return environment;
 }

@@ -118,6 +118,7 @@ export function checkSpec(org: string, value: unknown): InstanceSpec {
     if ("environment" in secret) checkVariable(secret.environment);
     else checkFile(secret.file);
   }
+  for (const { file } of value.files ?? []) checkFile(file);
   return value;
 }
 

@@ -6,6 +6,7 @@ import { ConfigError, SecretFile } from "../shared/config.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
 import { parameterSettings } from "../shared/parameters/settings.ts";
+import type { VaultEndpoint } from "../shared/vault/client.ts";
 
 const File = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });
@@ -17,6 +18,9 @@ export const Config = Type.Object({
     pattern: "^https?://[^/]+$",
     description: "The internal Vault, as the control plane and the organizations' Vaults reach it",
   }),
+  STRONGROOM_INTERNAL_VAULT_CA_FILE: Type.Optional(
+    File("PEM of the authority behind the internal Vault's certificate; needed where its address is https"),
+  ),
   STRONGROOM_ROLE_ID_FILE: SecretFile("AppRole role id at the internal Vault"),
   STRONGROOM_SECRET_ID_FILE: SecretFile("AppRole secret id at the internal Vault"),
   STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
@@ -78,6 +82,16 @@ export function readSettingFile(path: string, setting: string): string {
   } catch (error) {
     throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
   }
+}
+
+/** Where the internal Vault is, and how it is known. Throws ConfigError where one is said without the other. */
+export function internalVaultEndpoint(config: Config): VaultEndpoint {
+  const { STRONGROOM_INTERNAL_VAULT_ADDR: address, STRONGROOM_INTERNAL_VAULT_CA_FILE: path } = config;
+  const setting = "STRONGROOM_INTERNAL_VAULT_CA_FILE";
+  if (address.startsWith("https:") !== (path !== undefined)) {
+    throw new ConfigError(`${setting}: it is needed with an address that is https, and only then`);
+  }
+  return { address, ...(path !== undefined && { ca: readSettingFile(path, setting) }) };
 }
 
 /** What runs the organizations' Vaults, and where. */

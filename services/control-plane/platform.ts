@@ -6,7 +6,7 @@ import { orgParameters, type ParameterStore } from "../shared/parameters/store.t
 import type { OrgRecord } from "../shared/registry/records.ts";
 import type { Registry } from "../shared/registry/registry.ts";
 import type { Secret } from "../shared/secret.ts";
-import { type VaultClient, vaultClient } from "../shared/vault/client.ts";
+import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
 import { orgServerConfig } from "../shared/vault/server-config.ts";
 import type { DirectoryPublisher } from "./directory.ts";
@@ -25,8 +25,8 @@ export interface Platform {
   runtime: Runtime;
   /** PEM of the authority behind the organizations' certificates. */
   ca: string;
-  /** `http(s)://host:port` at which the organizations' Vaults find their unseal keys. */
-  internalVaultAddress: string;
+  /** Where the organizations' Vaults find their unseal keys. */
+  internalVault: VaultEndpoint;
   /** Lifetime of an organization's server certificate. */
   certificateSeconds: number;
   /** The configured issuers; the first is the default. */
@@ -63,11 +63,15 @@ export function orgEndpoint({ ca }: Platform, { id, listen }: OrgRecord) {
   return { address: `https://${listen}`, ca, serverName: orgServerName(id) };
 }
 
+/** The internal Vault's authority, in an instance's own folder. */
+const INTERNAL_CA = "tls/internal-vault-ca.pem";
+
 /** What should run for an organization, as its record says it. */
 export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpec {
   const { id: org, attempt, listen, restart, reload } = record;
   if (listen === undefined) throw new Error(`${org}: it has no address yet`);
   const parameters = orgParameters(platform.parameterPrefix, org);
+  const { address, ca } = platform.internalVault;
   return {
     org,
     attempt,
@@ -75,9 +79,10 @@ export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpe
     config: orgServerConfig({
       org,
       place: platform.runtime.place(org, attempt, listen),
-      internalVaultAddress: platform.internalVaultAddress,
+      internalVault: { address, ...(ca !== undefined && { caFile: `{dir}/${INTERNAL_CA}` }) },
     }),
     environment: {},
+    ...(ca !== undefined && { files: [{ file: INTERNAL_CA, content: ca }] }),
     secrets: [
       { environment: "VAULT_TOKEN", parameter: parameters.unsealToken },
       { file: "tls/certificate.pem", parameter: parameters.certificate },

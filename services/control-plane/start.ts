@@ -7,12 +7,18 @@ import { createLogger } from "../shared/log.ts";
 import { parameterStore } from "../shared/parameters/settings.ts";
 import { createRegistry } from "../shared/registry/registry.ts";
 import { appRoleLogin } from "../shared/vault/approle.ts";
-import { type VaultClient, vaultClient } from "../shared/vault/client.ts";
+import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import { kv2 } from "../shared/vault/kv.ts";
 import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
 import { publicKeys } from "../shared/vault/transit.ts";
 import { createApp } from "./app.ts";
-import { type Config, readIssuers, readSettingFile, runtimeSettings } from "./config.ts";
+import {
+  type Config,
+  internalVaultEndpoint,
+  readIssuers,
+  readSettingFile,
+  runtimeSettings,
+} from "./config.ts";
 import { createDirectory } from "./directory.ts";
 import { fetchIssuerKeys } from "./issuer-keys.ts";
 import { createWorkflow } from "./onboarding/create.ts";
@@ -35,12 +41,12 @@ const STOP_WITHIN_MS = 4_000;
  */
 export async function startControlPlane(config: Config, seam: Seam = async () => {}): Promise<Server> {
   const log = createLogger("control-plane", config.STRONGROOM_LOG_LEVEL);
-  const internalVault = { address: config.STRONGROOM_INTERNAL_VAULT_ADDR };
+  const internalVault = internalVaultEndpoint(config);
   const login = appRoleLogin(internalVault, {
     roleId: readSecretFile(config.STRONGROOM_ROLE_ID_FILE, "STRONGROOM_ROLE_ID_FILE"),
     secretId: readSecretFile(config.STRONGROOM_SECRET_ID_FILE, "STRONGROOM_SECRET_ID_FILE"),
   });
-  const platform = await assemble(config, vaultClient(internalVault, login.token), log, seam);
+  const platform = await assemble(config, internalVault, vaultClient(internalVault, login.token), log, seam);
   const { registry, now } = platform;
   const workflows = { create: createWorkflow(platform), delete: deleteWorkflow(platform) };
   const locks = createOrgLocks();
@@ -89,7 +95,13 @@ async function begin(engine: Engine, upkeep: Upkeep, log: Logger, signal: AbortS
   }
 }
 
-async function assemble(config: Config, vault: VaultClient, log: Logger, seam: Seam): Promise<Platform> {
+async function assemble(
+  config: Config,
+  internalVault: VaultEndpoint,
+  vault: VaultClient,
+  log: Logger,
+  seam: Seam,
+): Promise<Platform> {
   const now = () => new Date();
   const registry = createRegistry(kv2(vault, "registry"));
   const issuers = readIssuers(config.STRONGROOM_ISSUERS_FILE);
@@ -101,7 +113,7 @@ async function assemble(config: Config, vault: VaultClient, log: Logger, seam: S
     ...(await assembleRuntime(config)),
     parameterPrefix: config.STRONGROOM_PARAMETER_PREFIX,
     ca: readSettingFile(config.STRONGROOM_CA_FILE, "STRONGROOM_CA_FILE"),
-    internalVaultAddress: config.STRONGROOM_INTERNAL_VAULT_ADDR,
+    internalVault,
     certificateSeconds: config.STRONGROOM_CERTIFICATE_SECONDS,
     issuers,
     recoveryPgpKeys: await platformRecoveryKeys(recoveryKey),

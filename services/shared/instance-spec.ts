@@ -29,6 +29,16 @@ export const InstanceSpec = Type.Object(
         Type.Object({ file: Type.String(), parameter: Type.String() }, { additionalProperties: false }),
       ]),
     ),
+    /** Files that are no secret, relative to the instance's own folder. */
+    files: Type.Optional(
+      Type.Array(
+        Type.Object(
+          { file: Type.String(), content: Type.String({ maxLength: 65_536 }) },
+          { additionalProperties: false },
+        ),
+        { maxItems: 10 },
+      ),
+    ),
     /** Changes when the process must be restarted to take new settings or secrets. */
     restart: Type.Integer({ minimum: 0 }),
     /** Changes when file secrets must be written again and the process sent SIGHUP. */

@@ -52,7 +52,7 @@ async function prepareOrg(internalVaultAddress = internal.endpoint.address) {
     config: orgServerConfig({
       org,
       place: platform.runtime.place(org, 1, listen),
-      internalVaultAddress,
+      internalVault: { address: internalVaultAddress },
     }),
     environment: {},
     secrets: [

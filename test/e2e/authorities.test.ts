@@ -673,7 +673,7 @@ describe("an unseal token", () => {
       const config = orgServerConfig({
         org: globex.org,
         place: localPlace(globex.org, listen),
-        internalVaultAddress: internal.endpoint.address,
+        internalVault: internal.endpoint,
       });
       const plain = { ...config, listener: { tcp: { address: listen, tls_disable: true } } };
       const start = startVaultServer(

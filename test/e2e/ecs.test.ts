@@ -1,4 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
@@ -6,6 +8,7 @@ import type { OrgView } from "../../services/shared/registry/views.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
 import { motoMissing } from "../harness/aws/moto.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
+import { startTlsFront, type TlsFront } from "../harness/aws/tls-front.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
 const missing = motoMissing();
@@ -18,6 +21,7 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;
+  let front: TlsFront;
   let acme: OrgView;
   /** Its certificates end within a minute. */
   let brief: OrgView;
@@ -27,10 +31,20 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
     const vaultBinary = inject("vaultBinary");
     aws = await AwsStage.open({ vaultBinary });
     stage = await Stage.open({ vaultBinary, settings: aws.settings });
-    await stage.startControlPlane();
+    front = await startTlsFront(stage.internal.endpoint.address, stage.internal.root);
+    const authority = join(stage.folder, "internal-vault-ca.pem");
+    await writeFile(authority, front.ca);
+    const secure = {
+      STRONGROOM_INTERNAL_VAULT_ADDR: front.address,
+      STRONGROOM_INTERNAL_VAULT_CA_FILE: authority,
+    };
+    await stage.startControlPlane(undefined, secure);
     gateway = await startGateway({ issuers: [stage.issuer], ca: stage.internal.ca, orgs: [] });
     acme = await stage.onboard("acme");
-    await stage.startControlPlaneAnew({ STRONGROOM_CERTIFICATE_SECONDS: String(CERTIFICATE_SECONDS) });
+    await stage.startControlPlaneAnew({
+      ...secure,
+      STRONGROOM_CERTIFICATE_SECONDS: String(CERTIFICATE_SECONDS),
+    });
     await stage.whenReady();
     brief = await stage.onboard("brief");
     briefUntil = Date.parse((await stage.record(brief.id)).certificateNotAfter ?? "");
@@ -40,6 +54,7 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
   });
   afterAll(async () => {
     await gateway?.close();
+    await front?.close();
     await stage?.close();
     await aws?.close();
   });

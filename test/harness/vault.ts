@@ -219,7 +219,7 @@ export interface OrgVault {
 
 /** Does by hand what onboarding does, up to `configure`, which `configure: false` leaves out. */
 export async function startOrgVault(
-  internal: InternalVault,
+  internal: Pick<InternalVault, "binary" | "endpoint" | "controlPlane" | "ca">,
   { claim, issuer, configure = true }: { claim: string; issuer: TestIssuer; configure?: boolean },
 ): Promise<OrgVault> {
   const org = newOrgId();
@@ -227,7 +227,7 @@ export async function startOrgVault(
   const listen = await freeListen();
   const endpoint = { address: `https://${listen}`, ca: internal.ca, serverName: orgServerName(org) };
   const place = localPlace(org, listen);
-  const config = orgServerConfig({ org, place, internalVaultAddress: internal.endpoint.address });
+  const config = orgServerConfig({ org, place, internalVault: internal.endpoint });
   let server: VaultServer | undefined;
   const start = async (token: Secret) => {
     server = await startVaultServer(internal.binary, dir, config, endpoint, { VAULT_TOKEN: token.reveal() });
@@ -287,7 +287,8 @@ async function platformKeys(client: VaultClient): Promise<Record<PlatformMount, 
   return Object.fromEntries(await Promise.all(pairs));
 }
 
-async function pgpKeys(count: number): Promise<string[]> {
+/** Base64 PGP keys whose private halves nobody keeps. */
+export async function pgpKeys(count: number): Promise<string[]> {
   const keys = Array.from({ length: count }, async () => {
     const { publicKey } = await generateKey({
       type: "ecc",

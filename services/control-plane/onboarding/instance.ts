@@ -77,6 +77,7 @@ export function restarted(platform: Platform, record: OrgRecord): OrgRecord {
 
 /** Tells whether a process was started with the settings that it would be started with now. */
 export function settingsDigest(platform: Platform, record: OrgRecord): string {
-  const { config, environment, secrets } = instanceSpec(platform, record);
-  return sha256(JSON.stringify([config, environment, secrets]));
+  const { config, environment, secrets, files } = instanceSpec(platform, record);
+  // What is absent counts for nothing, so that the digests of specs that never had it stay.
+  return sha256(JSON.stringify([config, environment, secrets, ...(files ? [files] : [])]));
 }

@@ -24,11 +24,12 @@ export interface ServerPlace {
 export function orgServerConfig({
   org,
   place: { listen, storage, mlock },
-  internalVaultAddress,
+  internalVault,
 }: {
   org: string;
   place: ServerPlace;
-  internalVaultAddress: string;
+  /** `http(s)://host:port`, and the file with the authority behind its certificate where it is https. */
+  internalVault: { address: string; caFile?: string };
 }): Record<string, unknown> {
   return {
     ...COMMON,
@@ -46,7 +47,8 @@ export function orgServerConfig({
     },
     seal: {
       transit: {
-        address: internalVaultAddress,
+        address: internalVault.address,
+        ...(internalVault.caFile !== undefined && { tls_ca_cert: internalVault.caFile }),
         key_name: unsealKeyName(org),
         mount_path: "transit/",
         disable_renewal: "false",

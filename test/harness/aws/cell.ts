@@ -102,7 +102,8 @@ async function securityGroupsOf(endpoint: string, vpc: string): Promise<string[]
   return [/<groupId>(.*?)<\/groupId>/.exec(xml)?.[1] ?? ""];
 }
 
-async function makeKey(endpoint: string): Promise<string> {
+/** A customer key; gives its ARN. */
+export async function makeKey(endpoint: string): Promise<string> {
   const answer = await emulated(endpoint, "kms", {
     headers: { "content-type": "application/x-amz-json-1.1", "x-amz-target": "TrentService.CreateKey" },
     body: "{}",
@@ -117,11 +118,15 @@ const ec2 = async (endpoint: string, form: Record<string, string>) =>
 export async function emulated(
   endpoint: string,
   service: string,
-  { headers = {}, body }: { headers?: Record<string, string>; body: string | URLSearchParams },
+  {
+    headers = {},
+    body,
+    method = "POST",
+  }: { headers?: Record<string, string>; body: string | URLSearchParams; method?: string },
 ): Promise<Response> {
   const scope = `emulated/20260101/${REGION}/${service}/aws4_request`;
   const authorization = `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=0`;
-  const answer = await fetch(endpoint, { method: "POST", headers: { ...headers, authorization }, body });
+  const answer = await fetch(endpoint, { method, headers: { ...headers, authorization }, body });
   if (!answer.ok) throw new Error(`the emulator's ${service}: ${answer.status} ${await answer.text()}`);
   return answer;
 }

@@ -14,7 +14,7 @@ test("an organization's Vault speaks TLS only, is sealed by its own key, and hol
       storage: raftStorage("{dir}/raft", "oaaaaaaaaaaaaaaa"),
       mlock: false,
     },
-    internalVaultAddress: "http://127.0.0.1:8100",
+    internalVault: { address: "http://127.0.0.1:8100" },
   });
   expect(config).toMatchObject({
     api_addr: "https://127.0.0.1:8300",
@@ -36,12 +36,13 @@ test("on a table it takes part in the election of one server, and locks its memo
       storage: dynamodbStorage("strongroom-oaaaaaaaaaaaaaaa-1", "eu-central-1"),
       mlock: true,
     },
-    internalVaultAddress: "https://vault.internal:8200",
+    internalVault: { address: "https://vault.internal:8200", caFile: "{dir}/ca.pem" },
   });
   expect(config).toMatchObject({
     api_addr: "https://{address}:8200",
     cluster_addr: "https://{address}:8201",
     disable_mlock: false,
+    seal: { transit: { address: "https://vault.internal:8200", tls_ca_cert: "{dir}/ca.pem" } },
     storage: {
       dynamodb: { table: "strongroom-oaaaaaaaaaaaaaaa-1", region: "eu-central-1", ha_enabled: "true" },
     },

@@ -38,7 +38,11 @@ export function taskDefinition(
 ): RegisterTaskDefinitionCommandInput {
   const { service, logGroup } = orgNames(spec.org);
   const isFargate = cell.launchType === "FARGATE";
-  const files = spec.secrets.flatMap((secret) => ("file" in secret ? [secret.file] : []));
+  const publicFiles = spec.files ?? [];
+  const files = [
+    ...publicFiles.map(({ file }) => file),
+    ...spec.secrets.flatMap((secret) => ("file" in secret ? [secret.file] : [])),
+  ];
   const definition: RegisterTaskDefinitionCommandInput = {
     family: service,
     executionRoleArn: roles.execution,
@@ -60,6 +64,7 @@ export function taskDefinition(
         command: [startScript(files)],
         environment: [
           { name: CONFIG, value: JSON.stringify(inFolder(spec.config)) },
+          ...publicFiles.map(({ file, content }) => ({ name: fileVariable(file), value: content })),
           ...Object.entries(spec.environment).map(([name, value]) => ({ name, value })),
         ],
         secrets: spec.secrets.map((secret) => secretOf(cell, secret)),
