@@ -21,7 +21,12 @@ export interface AwsOptions {
   vaultBinary: string;
   cell?: Partial<Cell>;
   instances?: number;
+  /** Between starts of a task that fails. */
+  backoff?: { firstMs: number; mostMs: number };
 }
+
+/** ECS's own would make tests wait for minutes. */
+const BACKOFF = { firstMs: 500, mostMs: 2_000 };
 
 /**
  * AWS as far as this project needs it: an emulator for the APIs, the agent for what ECS runs, and a wire on
@@ -54,7 +59,12 @@ export class AwsStage {
     this.#stopResolving = resolveBy(this.moto.endpoint, NAMESPACE);
   }
 
-  static async open({ vaultBinary, cell: changes, instances = 1 }: AwsOptions): Promise<AwsStage> {
+  static async open({
+    vaultBinary,
+    cell: changes,
+    instances = 1,
+    backoff = BACKOFF,
+  }: AwsOptions): Promise<AwsStage> {
     const folder = await mkdtemp(join(tmpdir(), "strongroom-aws-"));
     const moto = await startMoto();
     const cell = await makeCell(moto.endpoint, changes);
@@ -85,7 +95,7 @@ export class AwsStage {
       },
       images: [IMAGE],
       instances,
-      backoff: { firstMs: 500, mostMs: 2_000 },
+      backoff,
     });
     const endpoint = await startEcsEndpoint({ cluster, clusterName: cell.cluster, upstream: moto.endpoint });
     upstreams.ecs = endpoint.url;

@@ -1,0 +1,183 @@
+import { readFileSync } from "node:fs";
+import { DescribeTasksCommand, ECSClient, ListTasksCommand, StopTaskCommand } from "@aws-sdk/client-ecs";
+import { PutParameterCommand } from "@aws-sdk/client-ssm";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { awsClients } from "../../../services/control-plane/runtime/ecs/clients.ts";
+import { EcsRuntime } from "../../../services/control-plane/runtime/ecs.ts";
+import { orgNames } from "../../../services/shared/aws/names.ts";
+import { RateLimits } from "../../../services/shared/aws/rates.ts";
+import type { InstanceSpec } from "../../../services/shared/instance-spec.ts";
+import { newOrgId } from "../../../services/shared/org.ts";
+import { eventually } from "../../control-plane/stage.ts";
+import { awsEnvironment, clientOf } from "../../harness/aws/cell.ts";
+import { motoMissing } from "../../harness/aws/moto.ts";
+import { AwsStage } from "../../harness/aws/stage.ts";
+import { commandLineOf, environmentOf } from "../platform.ts";
+
+const missing = motoMissing();
+
+describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : ""}`, () => {
+  let aws: AwsStage;
+  let ecs: ECSClient;
+  let runtime: EcsRuntime;
+  let ahead = 0;
+  const before = { ...process.env };
+
+  beforeAll(async () => {
+    // Long enough for a test to look between two starts.
+    const backoff = { firstMs: 4_000, mostMs: 4_000 };
+    aws = await AwsStage.open({ vaultBinary: inject("vaultBinary"), backoff });
+    ecs = new ECSClient(clientOf(aws.wire.url));
+    Object.assign(process.env, awsEnvironment(aws.wire.url));
+    runtime = new EcsRuntime(awsClients(aws.cell, new RateLimits()), () => new Date(Date.now() + ahead));
+  });
+  afterAll(async () => {
+    process.env = before;
+    await aws?.close();
+  });
+
+  /** A Vault that seals itself by nothing and speaks no TLS: a process, for all we need. */
+  async function plainSpec(change: Partial<InstanceSpec> = {}): Promise<InstanceSpec> {
+    const org = newOrgId();
+    return {
+      org,
+      attempt: 1,
+      listen: await runtime.allocate(org),
+      config: {
+        storage: { inmem: {} },
+        listener: { tcp: { address: "{address}:8200", tls_disable: true } },
+        disable_mlock: true,
+      },
+      environment: { COLOUR: "blue" },
+      secrets: [
+        { environment: "VAULT_TOKEN", parameter: `/strongroom/orgs/${org}/unseal-token` },
+        { file: "tls/key.pem", parameter: `/strongroom/orgs/${org}/tls-key` },
+      ],
+      restart: 0,
+      reload: 0,
+      ...change,
+    };
+  }
+  async function putSecrets({ secrets }: InstanceSpec): Promise<void> {
+    for (const { parameter: Name } of secrets) {
+      const KeyId = aws.cell.parameterKeyArn;
+      await aws.inventory.ssm.send(
+        new PutParameterCommand({ Name, Value: `of ${Name}`, Type: "SecureString", KeyId }),
+      );
+    }
+  }
+  const running = (org: string) => runtime.waitFor(org, ({ state }) => state === "running", 30_000);
+  const tasks = async (org: string) => {
+    const { cluster } = aws.cell;
+    const { taskArns = [] } = await ecs.send(
+      new ListTasksCommand({ cluster, serviceName: orgNames(org).service }),
+    );
+    return ecs.send(new DescribeTasksCommand({ cluster, tasks: taskArns, include: ["TAGS"] }));
+  };
+
+  test("a task gets its definition's command and environment, its secrets, and an address of its own", async () => {
+    const spec = await plainSpec();
+    await putSecrets(spec);
+    await runtime.publish(spec);
+    expect(await running(spec.org)).toMatchObject({ attempt: 1, restart: 0, reload: 0 });
+    const [task] = aws.tasks(spec.org);
+    await eventually("it has become Vault", async () =>
+      commandLineOf(task?.pid ?? 0)[0] === "vault" ? true : undefined,
+    );
+    expect(commandLineOf(task?.pid ?? 0)).toEqual(["vault", "server", "-config=vault.json"]);
+    expect(environmentOf(task?.pid ?? 0)).toMatchObject({
+      COLOUR: "blue",
+      VAULT_TOKEN: `of /strongroom/orgs/${spec.org}/unseal-token`,
+    });
+    expect(readFileSync(`${task?.folder}/root/tls/key.pem`, "utf8")).toBe(
+      `of /strongroom/orgs/${spec.org}/tls-key\n`,
+    );
+    expect(task?.address).toMatch(/^127\./);
+    await eventually("it answers", async () => {
+      const answer = await fetch(`http://${task?.address}:8200/v1/sys/seal-status`).catch(() => undefined);
+      return answer?.ok || undefined;
+    });
+    expect((await tasks(spec.org)).tasks?.[0]).toMatchObject({
+      lastStatus: "RUNNING",
+      group: `service:${orgNames(spec.org).service}`,
+      tags: expect.arrayContaining([{ key: "org", value: spec.org }]),
+    });
+    await runtime.remove(spec.org);
+    expect(aws.tasks(spec.org)).toEqual([]);
+    expect(await aws.inventory.of(spec.org)).toMatchObject({ names: 0, services: 0 });
+  });
+
+  test("a task that is stopped by hand says so, and is replaced", async () => {
+    const spec = await plainSpec();
+    await putSecrets(spec);
+    await runtime.publish(spec);
+    await running(spec.org);
+    const [task] = aws.tasks(spec.org);
+    await ecs.send(new StopTaskCommand({ cluster: aws.cell.cluster, task: task?.id, reason: "by hand" }));
+    await task?.ended;
+    expect(task).toMatchObject({ stopCode: "UserInitiated", stoppedReason: "by hand" });
+    await running(spec.org);
+    expect(aws.tasks(spec.org).map(({ id }) => id)).not.toContain(task?.id);
+    await runtime.remove(spec.org);
+  });
+
+  test("secrets that are missing keep a task from starting; ECS gives up, and is asked again once a minute", async () => {
+    const spec = await plainSpec();
+    await runtime.publish(spec);
+    const given = await runtime.waitFor(
+      spec.org,
+      ({ lastError }) => /circuit|deployment failed/.test(lastError ?? ""),
+      30_000,
+    );
+    expect(given).toMatchObject({
+      state: "backoff",
+      lastError: expect.stringMatching(
+        /^ResourceInitializationError: .*invalid ssm parameters: \/strongroom\/orgs\/.*deployment failed/,
+      ),
+    });
+    await putSecrets(spec);
+    await runtime.recover(spec.org);
+    await running(spec.org);
+    for (const task of aws.tasks(spec.org)) task.kill();
+    const count = () => aws.wire.calls.filter(({ operation }) => operation === "UpdateService").length;
+    const asked = count();
+    await runtime.recover(spec.org);
+    expect(count()).toBe(asked);
+    await runtime.remove(spec.org);
+  });
+
+  test("a task that ECS leaves alone for long is asked for again after a minute, not before", async () => {
+    const spec = await plainSpec();
+    await runtime.publish(spec);
+    await runtime.waitFor(spec.org, ({ lastError }) => lastError !== undefined, 30_000);
+    const isForced = () =>
+      aws.wire.calls.some(
+        ({ operation, input }) =>
+          operation === "UpdateService" &&
+          input.service === orgNames(spec.org).service &&
+          input.forceNewDeployment === true,
+      );
+    // Its tasks fail for want of secrets, and between two of them none is there.
+    await eventually("there is no task", async () => aws.tasks(spec.org).length === 0 || undefined);
+    await runtime.recover(spec.org);
+    expect(isForced()).toBe(false);
+    ahead = 120_000;
+    await eventually("it is asked for again", async () => {
+      await runtime.recover(spec.org);
+      return isForced() || undefined;
+    });
+    ahead = 0;
+    await runtime.remove(spec.org);
+  });
+
+  test("an image that cannot be pulled is said so", async () => {
+    const spec = await plainSpec();
+    await putSecrets(spec);
+    const elsewhere = { ...aws.cell, image: "nowhere/vault:0" };
+    const astray = new EcsRuntime(awsClients(elsewhere, new RateLimits()));
+    await astray.publish(spec);
+    const status = await astray.waitFor(spec.org, ({ state }) => state === "backoff", 30_000);
+    expect(status.lastError).toMatch(/^CannotPullContainerError: .*nowhere\/vault:0: not found/);
+    await astray.remove(spec.org);
+  });
+});
