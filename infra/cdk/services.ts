@@ -151,6 +151,7 @@ export class Services extends Stack {
         STRONGROOM_DIRECTORY_KEY_FILE: fileInMemory("directory-key.pem"),
         STRONGROOM_DIRECTORY_COPY: fileInMemory("directory.jws"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
+        STRONGROOM_BEHIND_PROXY: "true", // the load balancer, whose own address all callers have
       },
       files: { "ca.pem": ca, "directory-key.pem": this.#published("directory-key") },
       command: ["node", "services/gateway/main.ts"],

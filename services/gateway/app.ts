@@ -32,6 +32,8 @@ export interface GatewayOptions {
   metrics?: Metrics;
   /** How much is done for whom; no limits unless given. */
   limits?: LimitRates;
+  /** Whether a caller's address is the last of `X-Forwarded-For`, as the proxy in front has added it. */
+  behindProxy?: boolean;
   /** How long the organizations' Vaults may take, where it is not the usual. */
   upstreamTimes?: UpstreamTimes;
   /** Milliseconds since 1970; the system's clock by default. */
@@ -51,6 +53,7 @@ export function buildGateway(options: GatewayOptions): Server {
     childLoggerFactory: (parent) => parent,
     clientErrorHandler: connectionErrors((request) => app.inject(request), logger),
     return503OnClosing: false,
+    trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
   app.server.maxConnections = MAX_CONNECTIONS;
   const upstreams = new Upstreams(ca, options.upstreamTimes);

@@ -34,6 +34,11 @@ export const Config = Type.Object({
     default: 10_000,
     description: "How many callers' Vault tokens are kept at most, each for 55 seconds",
   }),
+  STRONGROOM_BEHIND_PROXY: Type.Boolean({
+    default: false,
+    description:
+      "A caller's address is the last of X-Forwarded-For: only where a proxy that adds to it is the one way in",
+  }),
   STRONGROOM_METRICS_LISTEN: Type.Optional(
     Type.String({
       pattern: LISTEN_PATTERN,
@@ -51,7 +56,7 @@ export const Config = Type.Object({
     maximum: 1_000_000,
     default: 50,
     description:
-      "Requests a second of one address without a good token, ten times as many at once; 0 for no limit, as behind a proxy whose address all callers have",
+      "Requests a second of one address without a good token, ten times as many at once; 0 for no limit",
   }),
 });
 export type Config = Static<typeof Config>;

@@ -27,6 +27,7 @@ await run(async () => {
     maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
     maxLogins: config.STRONGROOM_MAX_LOGINS,
     limits: limitRates(config),
+    behindProxy: config.STRONGROOM_BEHIND_PROXY,
   });
   await directory.loadCopy();
   await directory.refresh();

@@ -131,6 +131,20 @@ describe("an address whose requests come to nothing", () => {
     }
   });
 
+  test("is the last that the proxy in front has added, and none that the caller writes", async () => {
+    const gateway = await gatewayWith({ limits, behindProxy: true });
+    const ask = (forwarded: string, token = "x") =>
+      gateway.call("GET", PATH, { token, headers: { "x-forwarded-for": forwarded } });
+    for (let i = 0; i < 25; i++) await ask(`10.0.0.${i}, 203.0.113.7`);
+    expect((await ask("10.1.1.1, 203.0.113.7", newToken())).status).toBe(429);
+    expect((await ask("203.0.113.7, 203.0.113.8", newToken())).status).toBe(200);
+    const direct = await gatewayWith({ limits });
+    for (let i = 0; i < 25; i++) {
+      await direct.call("GET", PATH, { token: "x", headers: { "x-forwarded-for": `203.0.113.${i}` } });
+    }
+    expect((await direct.call("GET", PATH, { token: newToken() })).status).toBe(429);
+  });
+
   test("that sends good tokens is never told to wait", async () => {
     const gateway = await gatewayWith({ limits });
     const next = times(200, () => getRequest(PATH, newToken()));

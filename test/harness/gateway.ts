@@ -62,11 +62,22 @@ export interface TestGatewayOptions {
   upstreamTimes?: UpstreamTimes;
   /** None unless given. */
   limits?: LimitRates;
+  behindProxy?: boolean;
   metrics?: Metrics;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
-  const { issuers, ca, orgs, now = Date.now, maxLogins = 100, upstreamTimes, limits = {}, metrics } = options;
+  const {
+    issuers,
+    ca,
+    orgs,
+    now = Date.now,
+    maxLogins = 100,
+    upstreamTimes,
+    limits = {},
+    behindProxy = false,
+    metrics,
+  } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   const key = newDirectoryKey();
   const directoryServer = await startDirectoryServer(key);
@@ -80,7 +91,7 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   const copy = join(dir, "directory.jws");
   const directory = new DirectorySource({ url: directoryServer.url, key: key.publicKey, copy, logger });
   const app = buildGateway({
-    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, now },
+    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, behindProxy, now },
     ...(upstreamTimes && { upstreamTimes }),
     ...(metrics && { metrics }),
   });

@@ -14,7 +14,12 @@ declare module "fastify" {
 
 type Options = Pick<
   FastifyServerOptions<RawServerDefault, Logger>,
-  "bodyLimit" | "clientErrorHandler" | "rewriteUrl" | "childLoggerFactory" | "return503OnClosing"
+  | "bodyLimit"
+  | "clientErrorHandler"
+  | "rewriteUrl"
+  | "childLoggerFactory"
+  | "return503OnClosing"
+  | "trustProxy"
 >;
 
 /**
