@@ -18,6 +18,7 @@ import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
 import { Relay, sendError, sendHealth, sendLookupSelf, sendSealStatus } from "./respond.ts";
 import { findRoute } from "./routes.ts";
+import { Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -59,6 +60,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const limits = new Limits(options.limits ?? {});
+  const uploads = new Uploads();
   const { authenticate, remembers, prefetchKeys } = registerAuthentication(app, {
     directory,
     logger,
@@ -112,6 +114,7 @@ export function buildGateway(options: GatewayOptions): Server {
     const orgWait = limits.orgWait(org.id, trace.began);
     if (orgWait > 0) await limits.refuse("org", orgWait);
     const target = authorizePath(route, request.method, path);
+    uploads.admit(org.id, request.raw, reply.raw);
     request.pass = { ...target, identity: caller.identity, upstream: upstreams.of(org, caller.directory) };
   });
 

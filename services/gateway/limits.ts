@@ -15,16 +15,16 @@ export class TooManyRequests extends StrongroomError {
   override name = "TooManyRequests";
   readonly retryAfterSeconds: number;
 
-  constructor(of: "address" | "org", waitMs: number) {
+  constructor(of: "address" | "org" | "uploads", waitMs: number) {
     super("too_many_requests", "Too many requests: try again later.", { cause: of });
     this.retryAfterSeconds = Math.ceil(waitMs / 1000);
   }
 }
 
-/** A refusal is held back for so long: who asks in a loop does not keep the gateway busy with refusing. */
+/** A refusal is held back for about so long: who asks in a loop does not keep the gateway busy with refusing. */
 const HELD_MS = 500;
 /** No more than this many at once; beyond it they are told at once. */
-const MAX_HELD = 1_000;
+const MAX_HELD = 10_000;
 const MAX_ADDRESSES = 100_000;
 const MAX_ORGS = 10_000;
 
@@ -64,7 +64,8 @@ export class Limits {
   async refuse(of: "address" | "org", waitMs: number): Promise<never> {
     if (this.#held < MAX_HELD) {
       this.#held++;
-      await sleep(HELD_MS).finally(() => this.#held--);
+      // Not all for the same time, or those who were refused together come back together.
+      await sleep(HELD_MS * (0.5 + Math.random())).finally(() => this.#held--);
     }
     throw new TooManyRequests(of, waitMs);
   }

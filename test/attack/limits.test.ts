@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
 import { startCorpus } from "../harness/corpus.ts";
 import { flood, getRequest } from "../harness/flood.ts";
@@ -185,5 +186,31 @@ describe("an organization that asks without end", () => {
     const next = times(150, () => getRequest(PATH, newToken()));
     const statuses = await flood({ port: portOf(gateway), connections: 64, next });
     expect(statuses[429]).toBeGreaterThan(30);
+  });
+
+  test("nor does it fill the memory with bodies that never end; those of others pass", async () => {
+    const gateway = await gatewayWith({});
+    const token = newToken();
+    const sockets = Array.from({ length: 60 }, () => connect(portOf(gateway), "127.0.0.1"));
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    const head = `POST ${PATH} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\nContent-Length: 1000000\r\n\r\n{`;
+    let refused = 0;
+    for (const socket of sockets) {
+      socket.on("error", () => {});
+      socket.on("data", (chunk) => {
+        if (/^HTTP\/1\.1 429 /.test(chunk.toString())) refused++;
+      });
+      socket.write(head);
+    }
+    await expect.poll(() => refused).toBe(28);
+    const write = { body: { data: {} } };
+    expect((await gateway.call("POST", PATH, { token: newToken("org_globex"), ...write })).status).toBe(200);
+    expect((await gateway.call("POST", PATH, { token, ...write })).status).toBe(429);
+    expect((await gateway.call("GET", PATH, { token })).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    const again = async () => (await gateway.call("POST", PATH, { token, ...write })).status;
+    await expect.poll(again).toBe(200);
   });
 });

@@ -96,21 +96,23 @@ test("headers and bodies that come too slowly are cut off, and hold up nobody", 
   for (const answer of answers) expect(answer).toMatch(/^(HTTP\/1\.1 408 |$)/);
 });
 
-test("idle connections hold up nobody, and cost little memory", { timeout: 180_000 }, async () => {
+test("idle connections hold up nobody, cost little memory, and end", { timeout: 240_000 }, async () => {
   const count = WHOLE ? 10_000 : 2_000;
-  const { port, rss } = await gatewayWith({});
+  const { port, rss } = await gatewayWith({ STRONGROOM_ADDRESS_LIMIT: "0" });
   expect(await read(port)).toBe(200);
   const before = await rss();
   const sockets = await connections(port, count);
+  let closed = 0;
+  for (const socket of sockets) socket.on("close", () => closed++).resume();
+  // Half of them have never said a word; the others have had an answer, and are kept.
+  const kept = sockets.filter((_socket, i) => i % 2 === 0);
+  for (const socket of kept) socket.write("GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n");
   for (let i = 0; i < 20; i++) expect(await read(port)).toBe(200);
   const perConnection = ((await rss()) - before) / count;
   process.stdout.write(`idle connections: ${count} open, ${Math.round(perConnection / 1024)} KiB each\n`);
-  expect(perConnection).toBeLessThan(48 * 1024);
-  expect(sockets.filter(({ destroyed }) => destroyed)).toEqual([]);
-  if (!WHOLE) return;
-  await expect
-    .poll(() => sockets.filter(({ closed }) => closed).length, { timeout: 100_000, interval: 1_000 })
-    .toBe(count);
+  expect(perConnection).toBeLessThan(64 * 1024);
+  const ended = WHOLE ? count : count - kept.length; // those that are kept may stay for 75 s
+  await expect.poll(() => closed, { timeout: 150_000, interval: 250 }).toBeGreaterThanOrEqual(ended);
 });
 
 test("memory stays flat under tokens that are all new, good ones and bad ones", {

@@ -27,16 +27,16 @@ test("an organization pays for what it is let do, not for what it is refused", (
   expect(limits.orgWait("b", 0)).toBe(0);
 });
 
-test("a refusal is held back, but for no more than a thousand at once", async () => {
+test("a refusal is held back, but for no more than ten thousand at once", async () => {
   const limits = new Limits({});
   const began = performance.now();
-  const refusals = Array.from({ length: 1_001 }, () =>
+  const refusals = Array.from({ length: 10_001 }, () =>
     limits.refuse("org", 1_200).catch((error) => ({ error, ms: performance.now() - began })),
   );
   const first = (await Promise.race(refusals)) as { error: unknown; ms: number };
-  expect(first.ms).toBeLessThan(400);
+  expect(first.ms).toBeLessThan(240);
   expect(first.error).toBeInstanceOf(TooManyRequests);
   expect(first.error).toMatchObject({ retryAfterSeconds: 2, code: "too_many_requests" });
   const rest = (await Promise.all(refusals)) as { ms: number }[];
-  expect(rest.filter(({ ms }) => ms > 450)).toHaveLength(1_000);
+  expect(rest.filter(({ ms }) => ms > 240)).toHaveLength(10_000);
 });
