@@ -16,7 +16,7 @@ export interface EcsEndpointOptions {
   clusterName: string;
   /** The emulator that knows services and definitions, and no tasks. */
   upstream: string;
-  listen?: { host: string; port: number };
+  listen: { host: string; port: number };
 }
 
 type Body = Record<string, unknown>;
@@ -33,7 +33,7 @@ const MAX_BODY = 1024 * 1024;
  * passed on and its answer completed.
  */
 export async function startEcsEndpoint(options: EcsEndpointOptions): Promise<EcsEndpoint> {
-  const { listen = { host: "127.0.0.1", port: 0 } } = options;
+  const { listen } = options;
   const server = createServer((request, response) => {
     answer(options, request)
       .catch((error): Answer => fault(500, "ServerException", (error as Error).message))
@@ -236,10 +236,12 @@ function forward(upstream: string, request: IncomingMessage, body: Buffer): Prom
   const { host: _, connection: __, "transfer-encoding": ___, ...headers } = request.headers;
   return new Promise((resolve, reject) => {
     httpRequest(upstream, { method: "POST", headers, agent: false }, (response) => {
-      buffer(response).then((bytes) => {
-        const text = bytes.toString("utf8");
-        resolve({ status: response.statusCode ?? 500, body: text === "" ? {} : JSON.parse(text) });
-      }, reject);
+      buffer(response)
+        .then((bytes) => {
+          const text = bytes.toString("utf8");
+          resolve({ status: response.statusCode ?? 500, body: text === "" ? {} : JSON.parse(text) });
+        })
+        .catch(reject);
     })
       .once("error", reject)
       .end(body);

@@ -2,11 +2,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Writable } from "node:stream";
-import { ECSClient } from "@aws-sdk/client-ecs";
-import { ServiceDiscoveryClient } from "@aws-sdk/client-servicediscovery";
 import { SSMClient } from "@aws-sdk/client-ssm";
-import { EcsCluster } from "../../../services/agent/ecs/cluster.ts";
-import { type EcsEndpoint, startEcsEndpoint } from "../../../services/agent/ecs/endpoint.ts";
+import type { EcsCluster } from "../../../services/agent/ecs/cluster.ts";
+import { type EcsAgent, startEcs } from "../../../services/agent/ecs/start.ts";
 import type { Task } from "../../../services/agent/ecs/task.ts";
 import type { Cell } from "../../../services/shared/aws/cell.ts";
 import { orgNames } from "../../../services/shared/aws/names.ts";
@@ -35,26 +33,20 @@ const BACKOFF = { firstMs: 500, mostMs: 2_000 };
 export class AwsStage {
   readonly moto: MotoServer;
   readonly wire: Wire;
-  readonly cluster: EcsCluster;
   readonly cell: Cell;
   readonly inventory: Inventory;
   /** What the agent has logged. */
   log = "";
-  readonly #endpoint: EcsEndpoint;
+  readonly #agent: EcsAgent;
   readonly #folder: string;
   readonly #stopResolving: () => void;
 
-  private constructor(
-    parts: Pick<AwsStage, "moto" | "wire" | "cluster" | "cell">,
-    endpoint: EcsEndpoint,
-    folder: string,
-  ) {
+  private constructor(parts: Pick<AwsStage, "moto" | "wire" | "cell">, agent: EcsAgent, folder: string) {
     this.moto = parts.moto;
     this.wire = parts.wire;
-    this.cluster = parts.cluster;
     this.cell = parts.cell;
     this.inventory = new Inventory(this.moto.endpoint, this.cell);
-    this.#endpoint = endpoint;
+    this.#agent = agent;
     this.#folder = folder;
     this.#stopResolving = resolveBy(this.moto.endpoint, NAMESPACE);
   }
@@ -77,30 +69,26 @@ export class AwsStage {
     });
     const upstreams = { ecs: moto.endpoint, others: moto.endpoint };
     const wire = await startWire(upstreams);
-    const cluster = new EcsCluster({
-      cluster: cell.cluster,
-      ecs: new ECSClient(clientOf(moto.endpoint)),
-      // Over the wire too, where SSM can be made to fail.
-      ssm: new SSMClient(clientOf(wire.url)),
-      cloudMap: new ServiceDiscoveryClient(clientOf(moto.endpoint)),
-      folder,
-      vaultBinary,
-      logger: createLogger("agent", "info", destination),
-      // What ECS gives a task by itself: its Region and its role. The endpoint is the emulator's.
-      environment: {
-        AWS_REGION: REGION,
-        AWS_ACCESS_KEY_ID: "emulated",
-        AWS_SECRET_ACCESS_KEY: "emulated",
-        AWS_DYNAMODB_ENDPOINT: moto.endpoint,
+    const agent = await startEcs(
+      {
+        cluster: cell.cluster,
+        region: REGION,
+        emulator: moto.endpoint,
+        listen: { host: "127.0.0.1", port: 0 },
       },
-      images: [IMAGE],
-      instances,
-      backoff,
-    });
-    const endpoint = await startEcsEndpoint({ cluster, clusterName: cell.cluster, upstream: moto.endpoint });
-    upstreams.ecs = endpoint.url;
-    cluster.start();
-    stage = new AwsStage({ moto, wire, cluster, cell }, endpoint, folder);
+      {
+        folder,
+        vaultBinary,
+        logger: createLogger("agent", "info", destination),
+        // Over the wire too, where SSM can be made to fail.
+        ssm: new SSMClient(clientOf(wire.url)),
+        images: [IMAGE],
+        instances,
+        backoff,
+      },
+    );
+    upstreams.ecs = agent.url;
+    stage = new AwsStage({ moto, wire, cell }, agent, folder);
     return stage;
   }
 
@@ -117,6 +105,11 @@ export class AwsStage {
     };
   }
 
+  /** What runs here, for whoever wants to harm it. */
+  get cluster(): EcsCluster {
+    return this.#agent.cluster;
+  }
+
   /** The tasks of an organization that have not ended. */
   tasks(org: string): Task[] {
     return this.cluster.services.get(orgNames(org).service)?.alive ?? [];
@@ -124,8 +117,7 @@ export class AwsStage {
 
   async close(): Promise<void> {
     this.#stopResolving();
-    await this.cluster.close();
-    await this.#endpoint.close();
+    await this.#agent.close();
     await this.wire.close();
     await this.moto.stop();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });
