@@ -12,10 +12,10 @@ import { health } from "../../services/shared/vault/health.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
 import { clientOf } from "../harness/aws/cell.ts";
-import { motoMissing } from "../harness/aws/moto.ts";
+import { whyMissing } from "../harness/aws/moto.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 describe.skipIf(missing)(`two Vaults on one table${missing ? `: skipped, ${missing}` : ""}`, () => {
   let aws: AwsStage;
@@ -26,7 +26,7 @@ describe.skipIf(missing)(`two Vaults on one table${missing ? `: skipped, ${missi
 
   beforeAll(async () => {
     const vaultBinary = inject("vaultBinary");
-    aws = await AwsStage.open({ vaultBinary });
+    aws = await AwsStage.open({ emulator: inject("moto"), vaultBinary });
     stage = await Stage.open({ vaultBinary, settings: aws.settings });
     await stage.startControlPlane();
     org = await stage.onboard("acme");

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
-import { motoMissing } from "../harness/aws/moto.ts";
+import { whyMissing } from "../harness/aws/moto.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped, ${missing}` : ""}`, () => {
   let aws: AwsStage;
@@ -15,7 +15,7 @@ describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped, ${missi
 
   beforeAll(async () => {
     const vaultBinary = inject("vaultBinary");
-    aws = await AwsStage.open({ vaultBinary, instances: 2 });
+    aws = await AwsStage.open({ emulator: inject("moto"), vaultBinary, instances: 2 });
     stage = await Stage.open({ vaultBinary, settings: aws.settings });
     await stage.startControlPlane();
     gateway = await startGateway({ issuers: [stage.issuer], ca: stage.internal.ca, orgs: [] });

@@ -4,11 +4,11 @@ import { vaultClient } from "../../services/shared/vault/client.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { eventually } from "../control-plane/stage.ts";
 import { type InternalCluster, type Node, startInternalCluster } from "../harness/aws/internal-cluster.ts";
-import { type MotoServer, motoMissing, startMoto } from "../harness/aws/moto.ts";
+import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type OrgVault, startOrgVault } from "../harness/vault.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 describe.skipIf(missing)(`the internal Vault as three nodes${missing ? `: skipped, ${missing}` : ""}`, () => {
   let moto: MotoServer;
@@ -17,7 +17,7 @@ describe.skipIf(missing)(`the internal Vault as three nodes${missing ? `: skippe
   let orgs: OrgVault[] = [];
 
   beforeAll(async () => {
-    moto = await startMoto();
+    moto = await startMoto(inject("moto"));
     cluster = await startInternalCluster(inject("vaultBinary"), moto.endpoint);
     issuer = await startIssuer();
     const begin = (claim: string) => startOrgVault(cluster, { claim, issuer, configure: false });

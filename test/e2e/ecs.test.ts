@@ -6,12 +6,12 @@ import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
-import { motoMissing } from "../harness/aws/moto.ts";
+import { whyMissing } from "../harness/aws/moto.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 import { startTlsFront, type TlsFront } from "../harness/aws/tls-front.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 const CERTIFICATE_SECONDS = 60;
 
 /** What a secret looks like, whatever it is. */
@@ -29,7 +29,7 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
 
   beforeAll(async () => {
     const vaultBinary = inject("vaultBinary");
-    aws = await AwsStage.open({ vaultBinary });
+    aws = await AwsStage.open({ emulator: inject("moto"), vaultBinary });
     stage = await Stage.open({ vaultBinary, settings: aws.settings });
     front = await startTlsFront(stage.internal.endpoint.address, stage.internal.root);
     const authority = join(stage.folder, "internal-vault-ca.pem");

@@ -10,11 +10,11 @@ import type { InstanceSpec } from "../../../services/shared/instance-spec.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { eventually } from "../../control-plane/stage.ts";
 import { awsEnvironment, clientOf } from "../../harness/aws/cell.ts";
-import { motoMissing } from "../../harness/aws/moto.ts";
+import { whyMissing } from "../../harness/aws/moto.ts";
 import { AwsStage } from "../../harness/aws/stage.ts";
 import { commandLineOf, environmentOf } from "../platform.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : ""}`, () => {
   let aws: AwsStage;
@@ -26,7 +26,7 @@ describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : 
   beforeAll(async () => {
     // Long enough for a test to look between two starts.
     const backoff = { firstMs: 4_000, mostMs: 4_000 };
-    aws = await AwsStage.open({ vaultBinary: inject("vaultBinary"), backoff });
+    aws = await AwsStage.open({ emulator: inject("moto"), vaultBinary: inject("vaultBinary"), backoff });
     ecs = new ECSClient(clientOf(aws.wire.url));
     Object.assign(process.env, awsEnvironment(aws.wire.url));
     runtime = new EcsRuntime(awsClients(aws.cell, new RateLimits()), () => new Date(Date.now() + ahead));

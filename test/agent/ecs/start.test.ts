@@ -14,10 +14,10 @@ import { newOrgId } from "../../../services/shared/org.ts";
 import { eventually } from "../../control-plane/stage.ts";
 import { awsEnvironment, makeCell, REGION } from "../../harness/aws/cell.ts";
 import { Inventory } from "../../harness/aws/inventory.ts";
-import { type MotoServer, motoMissing, startMoto } from "../../harness/aws/moto.ts";
+import { type MotoServer, startMoto, whyMissing } from "../../harness/aws/moto.ts";
 import { freeListen } from "../../harness/vault.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 describe.skipIf(missing)(`the agent's process as ECS${missing ? `: skipped, ${missing}` : ""}`, () => {
   let moto: MotoServer;
@@ -28,7 +28,7 @@ describe.skipIf(missing)(`the agent's process as ECS${missing ? `: skipped, ${mi
   const before = { ...process.env };
 
   beforeAll(async () => {
-    moto = await startMoto();
+    moto = await startMoto(inject("moto"));
     cell = await makeCell(moto.endpoint);
     folder = await mkdtemp(join(tmpdir(), "strongroom-agent-ecs-"));
     listen = await freeListen();

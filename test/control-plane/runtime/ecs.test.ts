@@ -5,7 +5,7 @@ import {
   ListAttachedRolePoliciesCommand,
   ListRolePoliciesCommand,
 } from "@aws-sdk/client-iam";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { awsClients } from "../../../services/control-plane/runtime/ecs/clients.ts";
 import { EcsRuntime } from "../../../services/control-plane/runtime/ecs.ts";
 import { AwsError } from "../../../services/shared/aws/aws-error.ts";
@@ -16,10 +16,10 @@ import type { InstanceSpec } from "../../../services/shared/instance-spec.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { awsEnvironment, makeCell } from "../../harness/aws/cell.ts";
 import { Inventory } from "../../harness/aws/inventory.ts";
-import { type MotoServer, motoMissing, startMoto } from "../../harness/aws/moto.ts";
+import { type MotoServer, startMoto, whyMissing } from "../../harness/aws/moto.ts";
 import { type Call, startWire, type Wire } from "../../harness/aws/wire.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 const scaled = (factor: number) =>
   Object.fromEntries(
     Object.entries(RATES).map(([name, { burst, perSecond }]) => [
@@ -38,7 +38,7 @@ describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped, ${m
   const before = { ...process.env };
 
   beforeAll(async () => {
-    moto = await startMoto();
+    moto = await startMoto(inject("moto"));
     cell = await makeCell(moto.endpoint);
     wire = await startWire({ ecs: moto.endpoint, others: moto.endpoint });
     inventory = new Inventory(moto.endpoint, cell);

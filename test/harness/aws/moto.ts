@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { inject } from "vitest";
 import type { Moto } from "./install-moto.ts";
 
 /** An AWS emulator of one's own, empty, on loopback. */
@@ -21,12 +20,9 @@ runpy.run_module("moto.server", run_name="__main__")
 `;
 
 /** Why no AWS emulator can be had here; undefined where it can. For `describe.skipIf` and its title. */
-export const motoMissing = (): string | undefined => {
-  const moto = inject("moto");
-  return "missing" in moto ? moto.missing : undefined;
-};
+export const whyMissing = (moto: Moto): string | undefined => ("missing" in moto ? moto.missing : undefined);
 
-export async function startMoto(moto: Moto = inject("moto")): Promise<MotoServer> {
+export async function startMoto(moto: Moto): Promise<MotoServer> {
   if ("missing" in moto) throw new Error(moto.missing);
   const child = spawn(moto.python, ["-c", PROGRAM], {
     env: { PATH: process.env.PATH, PYTHONPATH: moto.folder, PYTHONDONTWRITEBYTECODE: "1" },

@@ -10,12 +10,14 @@ import type { Cell } from "../../../services/shared/aws/cell.ts";
 import { orgNames } from "../../../services/shared/aws/names.ts";
 import { createLogger } from "../../../services/shared/log.ts";
 import { awsEnvironment, clientOf, IMAGE, makeCell, NAMESPACE, REGION } from "./cell.ts";
+import type { Moto } from "./install-moto.ts";
 import { Inventory } from "./inventory.ts";
 import { type MotoServer, startMoto } from "./moto.ts";
 import { resolveBy } from "./resolver.ts";
 import { startWire, type Wire } from "./wire.ts";
 
 export interface AwsOptions {
+  emulator: Moto;
   vaultBinary: string;
   cell?: Partial<Cell>;
   instances?: number;
@@ -52,13 +54,14 @@ export class AwsStage {
   }
 
   static async open({
+    emulator,
     vaultBinary,
     cell: changes,
     instances = 1,
     backoff = BACKOFF,
   }: AwsOptions): Promise<AwsStage> {
     const folder = await mkdtemp(join(tmpdir(), "strongroom-aws-"));
-    const moto = await startMoto();
+    const moto = await startMoto(emulator);
     const cell = await makeCell(moto.endpoint, changes);
     let stage: AwsStage | undefined;
     const destination = new Writable({
