@@ -117,9 +117,9 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     record: OrgRecord,
     status: InstanceStatus | undefined,
   ): Promise<string | undefined> {
+    if (status?.state !== "running") await runtime.recover(instanceSpec(platform, record));
     if (!status) return "Nothing is reported of its instance. Is the agent running?";
     if (status.state !== "running") {
-      await runtime.recover(record.id);
       return `Its Vault does not run (${status.state})${status.lastError ? `: ${status.lastError}` : ""}`;
     }
     try {

@@ -80,6 +80,21 @@ describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped, ${missi
     expect(await serves(acme)).toBe("of acme");
   });
 
+  test("a control plane that is killed in the middle of a replacement leaves it to the next one", async () => {
+    const [, globex] = orgs as [OrgView, OrgView];
+    const task = taskOf(globex);
+    const pid = task.pid ?? 0;
+    process.kill(pid, "SIGSTOP");
+    await stage.registry.orgs.update(globex.id, (record) => ({ ...record, reload: record.reload + 1 }));
+    await eventually("it is told to end", async () => task.desiredStatus === "STOPPED" || undefined);
+    await stage.stopControlPlane("SIGKILL");
+    process.kill(pid, "SIGCONT");
+    await task.ended;
+    expect(aws.tasks(globex.id)).toEqual([]);
+    await stage.startControlPlane();
+    expect(await serves(globex)).toBe("of globex");
+  });
+
   test("a machine is lost with all its tasks: all of them serve again elsewhere", async () => {
     const lost = aws.cluster.loseInstance("instance-0");
     expect(lost.length).toBeGreaterThan(0);

@@ -91,18 +91,18 @@ export class EcsRuntime implements Runtime {
   /** Leaves the tables and the log group, which are kept; a table is protected against deletion. */
   async remove(org: string): Promise<void> {
     const aws = this.#aws;
-    if (await describeService(aws, org)) {
-      await stopTasks(aws, org);
-      await deleteService(aws, org);
-    }
+    const service = await describeService(aws, org);
+    if (service?.status === "ACTIVE") await stopTasks(aws, org);
+    if (service) await deleteService(aws, org);
     await deleteDefinitions(aws, org);
     await deleteName(aws, org);
     await deleteRoles(aws, org);
   }
 
-  async recover(org: string): Promise<void> {
+  async recover(spec: InstanceSpec): Promise<void> {
+    const { org } = spec;
     const service = await describeService(this.#aws, org);
-    if (!service || service.desiredCount === 0) return;
+    if (!service || service.desiredCount === 0) return this.publish(spec);
     const tasks = await tasksOf(this.#aws, org);
     if (tasks.some(isAlive)) return;
     const now = this.#now().getTime();

@@ -28,8 +28,11 @@ export interface Runtime {
    */
   remove(org: string): Promise<void>;
 
-  /** Has another try made at what should run and does not, where the runtime itself has given up. */
-  recover(org: string): Promise<void>;
+  /**
+   * Called again and again while what should run does not: makes again what of it is gone, and has another try
+   * made where the runtime itself has given up.
+   */
+  recover(spec: InstanceSpec): Promise<void>;
 
   /** The last reported status, or undefined where none was. */
   observe(org: string): Promise<InstanceStatus | undefined>;

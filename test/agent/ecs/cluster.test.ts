@@ -1,5 +1,12 @@
 import { readFileSync } from "node:fs";
-import { DescribeTasksCommand, ECSClient, ListTasksCommand, StopTaskCommand } from "@aws-sdk/client-ecs";
+import {
+  DeleteServiceCommand,
+  DescribeTasksCommand,
+  ECSClient,
+  ListTasksCommand,
+  StopTaskCommand,
+  UpdateServiceCommand,
+} from "@aws-sdk/client-ecs";
 import { PutParameterCommand } from "@aws-sdk/client-ssm";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { awsClients } from "../../../services/control-plane/runtime/ecs/clients.ts";
@@ -25,7 +32,7 @@ describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : 
 
   beforeAll(async () => {
     // Long enough for a test to look between two starts.
-    const backoff = { firstMs: 4_000, mostMs: 4_000 };
+    const backoff = { firstMs: 2_000, mostMs: 2_000 };
     aws = await AwsStage.open({ emulator: inject("moto"), vaultBinary: inject("vaultBinary"), backoff });
     ecs = new ECSClient(clientOf(aws.wire.url));
     Object.assign(process.env, awsEnvironment(aws.wire.url));
@@ -136,12 +143,12 @@ describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : 
       ),
     });
     await putSecrets(spec);
-    await runtime.recover(spec.org);
+    await runtime.recover(spec);
     await running(spec.org);
     for (const task of aws.tasks(spec.org)) task.kill();
     const count = () => aws.wire.calls.filter(({ operation }) => operation === "UpdateService").length;
     const asked = count();
-    await runtime.recover(spec.org);
+    await runtime.recover(spec);
     expect(count()).toBe(asked);
     await runtime.remove(spec.org);
   });
@@ -159,14 +166,32 @@ describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : 
       );
     // Its tasks fail for want of secrets, and between two of them none is there.
     await eventually("there is no task", async () => aws.tasks(spec.org).length === 0 || undefined);
-    await runtime.recover(spec.org);
+    await runtime.recover(spec);
     expect(isForced()).toBe(false);
     ahead = 120_000;
     await eventually("it is asked for again", async () => {
-      await runtime.recover(spec.org);
+      await runtime.recover(spec);
       return isForced() || undefined;
     });
     ahead = 0;
+    await runtime.remove(spec.org);
+  });
+
+  test("a service that somebody deleted, or scaled to none, is made again", async () => {
+    const spec = await plainSpec();
+    const service = orgNames(spec.org).service;
+    const { cluster } = aws.cell;
+    await putSecrets(spec);
+    await runtime.publish(spec);
+    await running(spec.org);
+    await ecs.send(new UpdateServiceCommand({ cluster, service, desiredCount: 0 }));
+    await runtime.waitFor(spec.org, ({ state }) => state === "stopped", 30_000);
+    await runtime.recover(spec);
+    await running(spec.org);
+    await ecs.send(new DeleteServiceCommand({ cluster, service, force: true }));
+    await eventually("it is gone", async () => ((await runtime.observe(spec.org)) ? undefined : true));
+    await runtime.recover(spec);
+    await running(spec.org);
     await runtime.remove(spec.org);
   });
 

@@ -228,8 +228,8 @@ describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped, ${m
   });
 
   test("a hundred at once stay inside the rates that ECS publishes", async () => {
-    // Ten times as fast, on both sides, or it would take two minutes.
-    const rates = scaled(10);
+    // Twenty times as fast, on both sides, or it would take two minutes.
+    const rates = scaled(20);
     const swift = new EcsRuntime(awsClients(cell, new RateLimits(rates)));
     const { "ecs-task-definition": definitions, "ecs-service": services, "ecs-read": reads } = rates;
     wire.throttle({ "ecs-task-definition": definitions, "ecs-service": services, "ecs-read": reads });
