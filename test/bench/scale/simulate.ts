@@ -1,0 +1,79 @@
+import { RATES, type Rate, type RateName, TokenBucket } from "../../../services/shared/aws/rates.ts";
+
+/** What a process does next: a call, which waits for its rate, or time that passes. */
+export type Next = { call: RateName } | { passMs: number };
+
+/** Runs processes side by side on a clock of their own, all from one set of token buckets; ms until each ended. */
+export function simulate(
+  processes: ((now: () => number) => Generator<Next>)[],
+  rates: Record<RateName, Rate> = RATES,
+): number[] {
+  let time = 0;
+  const now = () => time;
+  const buckets = new Map(Object.entries(rates).map(([name, rate]) => [name, new TokenBucket(rate, now)]));
+  const waiting = processes.map((begin, n) => ({ n, at: 0, steps: begin(now) }));
+  const ends: number[] = [];
+  while (waiting.length > 0) {
+    const next = waiting.reduce((a, b) => (b.at < a.at ? b : a));
+    time = next.at;
+    const { value, done } = next.steps.next();
+    if (done) {
+      ends[next.n] = time;
+      waiting.splice(waiting.indexOf(next), 1);
+    } else if ("call" in value) {
+      next.at = time + (buckets.get(value.call)?.take() ?? 0);
+    } else {
+      next.at = time + value.passMs;
+    }
+  }
+  return ends;
+}
+
+/** How long AWS takes, ms, where no rate is what is waited for. */
+const TABLE_ACTIVE_MS = 6_000;
+const TASK_STARTS_MS = 30_000;
+/** Vault's own initialization and configuration, as the platform's bench measures them. */
+const VAULT_MS = 3_000;
+
+function* calls(name: RateName, count: number): Generator<Next> {
+  for (let n = 0; n < count; n++) yield { call: name };
+}
+
+function* poll(
+  now: () => number,
+  forMs: number,
+  name: RateName,
+  callsEach: number,
+  pause: { first: number; most: number; growth: number },
+): Generator<Next> {
+  const end = now() + forMs;
+  for (let ms = pause.first; ; ms = Math.min(ms * pause.growth, pause.most)) {
+    yield* calls(name, callsEach);
+    if (now() >= end) return;
+    yield { passMs: ms };
+  }
+}
+
+/** One organization's onboarding, as the calls that the runtime makes for it, in their order. */
+export function* onboarding(now: () => number): Generator<Next> {
+  yield* calls("ssm-write", 3);
+  yield* calls("ecs-read", 1);
+  yield* calls("iam", 6);
+  yield* calls("dynamodb", 2);
+  yield* poll(now, TABLE_ACTIVE_MS, "dynamodb", 1, { first: 500, most: 500, growth: 1 });
+  yield* calls("dynamodb", 1);
+  yield* calls("logs", 2);
+  yield* calls("cloud-map", 1);
+  yield* calls("ecs-read", 1);
+  yield* calls("ecs-task-definition", 1);
+  yield* calls("ecs-service", 1);
+  // The service, its running and its stopped tasks, and what they are.
+  yield* poll(now, TASK_STARTS_MS, "ecs-read", 4, { first: 500, most: 3_000, growth: 1.3 });
+  yield { passMs: VAULT_MS };
+  yield* calls("dynamodb", 2);
+}
+
+/** One look at a steady organization, as every pass over all of them takes. */
+export function* look(): Generator<Next> {
+  yield* calls("ecs-read", 1);
+}
