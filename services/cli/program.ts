@@ -85,6 +85,14 @@ function program(run: Run, out: Output): Command {
     .action(run(async () => (await import("./commands/bootstrap.ts")).bootstrapPlatform));
 
   strongroom
+    .command("bootstrap-aws")
+    .description("bring the internal Vault on AWS into its form; docs/aws.md says when")
+    .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
+    .requiredOption("--prefix <path>", "what the names of all parameters begin with")
+    .requiredOption("--parameter-key <id>", "the KMS key of the platform's own parameters")
+    .action(run(async () => (await import("./commands/bootstrap-aws.ts")).bootstrapAws));
+
+  strongroom
     .command("status")
     .description("what runs, and how every organization is")
     .action(run(async () => (await import("./commands/status.ts")).status));

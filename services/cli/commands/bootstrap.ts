@@ -26,10 +26,37 @@ export interface BootstrapOptions {
  * refused, since it cannot unseal what is here.
  */
 export async function bootstrapPlatform(
-  { out, state }: Session,
+  session: Session,
   _: string[],
   { internalVault, identityProvider, gateway, controlPlane, vaultBin }: BootstrapOptions,
 ): Promise<undefined> {
+  const { state } = session;
+  await bringIntoForm(
+    session,
+    internalVault,
+    "Begin anew, without what is here: docker compose down --volumes",
+  );
+  await writeSettingFiles({ identityProvider }, state);
+  const file: PlatformFile = {
+    ...{ gateway, controlPlane, identityProvider, internalVault },
+    issuer: LOCAL_ISSUER,
+    state: state.path,
+    vaultBinary: vaultBin,
+  };
+  await writeJson(state.platformFile, file);
+  return undefined;
+}
+
+/**
+ * Bootstraps an internal Vault that answers at an address, once. Failure `conflict`, with the hint, where it is
+ * not the one that the state folder knows. `auditFile` is where it writes its audit log, as it sees it.
+ */
+export async function bringIntoForm(
+  { out, state }: Session,
+  internalVault: string,
+  hint: string,
+  auditFile?: string,
+): Promise<void> {
   const { clusterId } = await sealStatus(vaultClient({ address: internalVault }));
   if (!clusterId) {
     throw new Failure("unavailable", `The Vault at ${internalVault} is not initialized and unsealed`);
@@ -40,20 +67,11 @@ export async function bootstrapPlatform(
     throw new Failure(
       "conflict",
       `The Vault at ${internalVault} is not the one that sealed what is here (cluster ${clusterId}, not ${known}). A Vault in dev mode forgets its keys when it stops`,
-      "Begin anew, without what is here: docker compose down --volumes",
+      hint,
     );
   }
   await ensureRecoveryKey(state);
-  await writeSettingFiles({ identityProvider }, state);
-  await bootstrap(state, internalVault, PERIOD_SECONDS);
+  await bootstrap(state, internalVault, PERIOD_SECONDS, auditFile);
   await writeFileAtomic(clusterFile, clusterId);
-  const file: PlatformFile = {
-    ...{ gateway, controlPlane, identityProvider, internalVault },
-    issuer: LOCAL_ISSUER,
-    state: state.path,
-    vaultBinary: vaultBin,
-  };
-  await writeJson(state.platformFile, file);
   out.note(`The internal Vault at ${internalVault} is in its form.`);
-  return undefined;
 }

@@ -14,12 +14,14 @@ export const rootTokenFile = (state: StateFolder): string => state.at("internal-
 
 /**
  * Brings a new internal Vault into its form by its root token, writes down what the other services are given
- * of it, and ends the token. Does nothing where there is no root token any more.
+ * of it, and ends the token. Does nothing where there is no root token any more. `auditFile` is where that
+ * Vault writes its audit log, as it sees it; `stdout` is one such place.
  */
 export async function bootstrap(
   state: StateFolder,
   address: string,
   unsealTokenPeriodSeconds: number,
+  auditFile: string = state.at("internal-vault", "audit.log"),
 ): Promise<void> {
   const rootToken = (await readText(rootTokenFile(state)))?.trim();
   if (!rootToken) return;
@@ -29,7 +31,7 @@ export async function bootstrap(
       unsealTokenPeriodSeconds,
       certificateMaxTtlSeconds: CERTIFICATE_MAX_TTL_SECONDS,
       operatorPassword: await operatorPassword(state),
-      auditFile: state.at("internal-vault", "audit.log"),
+      auditFile,
     });
     await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
     await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
