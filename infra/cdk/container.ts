@@ -1,6 +1,7 @@
-import { Duration, RemovalPolicy, Stack } from "aws-cdk-lib";
+import { Duration, RemovalPolicy, Size, Stack } from "aws-cdk-lib";
 import type { IRepository } from "aws-cdk-lib/aws-ecr";
 import {
+  AwsLogDriverMode,
   Capability,
   ContainerImage,
   CpuArchitecture,
@@ -110,7 +111,13 @@ export class Task extends Construct {
       command: ["sh", ...options.command],
       readonlyRootFilesystem: !options.isEntered,
       linuxParameters: linux,
-      logging: LogDriver.awsLogs({ logGroup: this.log, streamPrefix: name }),
+      logging: LogDriver.awsLogs({
+        logGroup: this.log,
+        streamPrefix: name,
+        // A log service that does not answer would otherwise hold up what is logged, and with it every request.
+        mode: AwsLogDriverMode.NON_BLOCKING,
+        maxBufferSize: Size.mebibytes(25),
+      }),
       stopTimeout: Duration.seconds(30),
       ...(options.port && { portMappings: [{ containerPort: options.port }] }),
       ...(options.healthCheck && {

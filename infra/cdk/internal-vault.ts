@@ -26,8 +26,6 @@ const KEEP_VERSIONS_DAYS = 90;
 export class InternalVault extends Stack {
   /** `https://…` as the control plane and the organizations' Vaults reach it. */
   readonly address: string;
-  /** Encrypts the platform's own parameters; no organization's. */
-  readonly parameterKey: Key;
   readonly task: Task;
   readonly service: FargateService;
   readonly operator: OperatorTask;
@@ -37,7 +35,6 @@ export class InternalVault extends Stack {
     super(scope, id, props);
     const host = `${NAME}.${settings.internalDomain}`;
     this.address = `https://${host}:${VAULT_PORT}`;
-    this.parameterKey = customerKey(this, "ParameterKey", "Strongroom: the platform's own parameters");
     const sealKey = customerKey(this, "SealKey", "Strongroom: the internal Vault's seal");
     decryptOnlyBy(sealKey, `${PLATFORM_ROLE_PATH}strongroom-${NAME}`);
     const storageKey = customerKey(this, "StorageKey", "Strongroom: the internal Vault's bucket and lock");
@@ -63,7 +60,7 @@ export class InternalVault extends Stack {
         ),
       },
       secretFiles: {
-        key: this.parameterKey,
+        key: network.platformKey,
         parameters: { "certificate.pem": parameter("tls-certificate"), "key.pem": parameter("tls-key") },
       },
       command: ["vault", "server", `-config=${fileInMemory("vault.json")}`],
@@ -107,7 +104,6 @@ export class InternalVault extends Stack {
       network,
       settings,
       internalVault: this.address,
-      parameterKey: this.parameterKey,
     });
   }
 

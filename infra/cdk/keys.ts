@@ -4,8 +4,9 @@ import { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 
 /** A customer key that rotates every year and is never removed with its stack. */
-export function customerKey(scope: Construct, id: string, description: string): Key {
-  return new Key(scope, id, { description, enableKeyRotation: true, removalPolicy: RemovalPolicy.RETAIN });
+export function customerKey(scope: Construct, id: string, description: string, alias?: string): Key {
+  const removalPolicy = RemovalPolicy.RETAIN;
+  return new Key(scope, id, { description, alias, enableKeyRotation: true, removalPolicy });
 }
 
 /**

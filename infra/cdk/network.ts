@@ -10,14 +10,16 @@ import {
 } from "aws-cdk-lib/aws-ec2";
 import { Repository, TagMutability } from "aws-cdk-lib/aws-ecr";
 import { AnyPrincipal, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { Key } from "aws-cdk-lib/aws-kms";
 import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import type { Construct } from "constructs";
+import { customerKey } from "./keys.ts";
 import { SecurityGroups } from "./security-groups.ts";
 import type { Settings } from "./settings.ts";
 
 const KEEP_IMAGES = 100;
 
-/** What everything else stands on: three zones, who reaches whom, and the image repositories. */
+/** What everything else stands on: three zones, who reaches whom, image repositories, and a first key. */
 export class Network extends Stack {
   readonly vpc: Vpc;
   readonly groups: SecurityGroups;
@@ -27,6 +29,8 @@ export class Network extends Stack {
   readonly serviceSubnets: ISubnet[];
   readonly vaultImages: Repository;
   readonly serviceImages: Repository;
+  /** Encrypts the platform's own parameters, which are there before all else; no organization's. */
+  readonly platformKey: Key;
 
   constructor(scope: Construct, id: string, settings: Settings, props?: StackProps) {
     super(scope, id, props);
@@ -56,6 +60,12 @@ export class Network extends Stack {
     this.#endpoints();
     this.vaultImages = this.#images("VaultImages", "strongroom/vault");
     this.serviceImages = this.#images("ServiceImages", "strongroom/services");
+    this.platformKey = customerKey(
+      this,
+      "PlatformKey",
+      "Strongroom: the platform's own parameters",
+      "alias/strongroom-platform",
+    );
   }
 
   #endpoints(): void {

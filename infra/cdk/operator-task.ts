@@ -1,6 +1,5 @@
-import { Stack } from "aws-cdk-lib";
+import { CfnOutput, Stack } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
-import type { Key } from "aws-cdk-lib/aws-kms";
 import { Construct } from "constructs";
 import { acknowledge, pattern } from "./acknowledge.ts";
 import { SERVICES_USER, Task } from "./container.ts";
@@ -20,10 +19,10 @@ export class OperatorTask extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    options: { network: Network; settings: Settings; internalVault: string; parameterKey: Key },
+    options: { network: Network; settings: Settings; internalVault: string },
   ) {
     super(scope, id);
-    const { network, settings, internalVault, parameterKey } = options;
+    const { network, settings, internalVault } = options;
     const { partition, region, account } = Stack.of(this);
     this.task = new Task(this, "Task", {
       name: "operator",
@@ -42,7 +41,7 @@ export class OperatorTask extends Construct {
       { actions: ["ssm:PutParameter"], resources: [parameters] },
       {
         actions: ["kms:Encrypt"],
-        resources: [parameterKey.keyArn],
+        resources: [network.platformKey.keyArn],
         conditions: {
           StringEquals: { "kms:ViaService": `ssm.${region}.amazonaws.com` },
           StringLike: { "kms:EncryptionContext:PARAMETER_ARN": parameters },
@@ -64,6 +63,12 @@ export class OperatorTask extends Construct {
       "IAM5[Resource::*]": "ECS Exec: ssmmessages knows no resource",
       [pattern(this, "ssm", `parameter${settings.parameterPrefix}/platform/*`)]:
         "The platform's own parameters, to write",
+    });
+    const subnets = network.serviceSubnets.map(({ subnetId }) => subnetId).join(",");
+    const group = network.groups.operator.securityGroupId;
+    new CfnOutput(this, "Network", {
+      description: "--network-configuration of aws ecs run-task",
+      value: `awsvpcConfiguration={subnets=[${subnets}],securityGroups=[${group}]}`,
     });
   }
 }

@@ -99,7 +99,7 @@ export class Services extends Stack {
         "recovery-key.asc": this.#published("recovery-key"),
       },
       secretFiles: {
-        key: internalVault.parameterKey,
+        key: network.platformKey,
         parameters: { "role-id": `${login}/role-id`, "secret-id": `${login}/secret-id` },
       },
       command: ["node", "services/control-plane/main.ts"],
