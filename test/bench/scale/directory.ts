@@ -12,7 +12,6 @@ export interface DirectoryCost {
   orgs: number;
   /** Of the signed text, as it is published and fetched. */
   bytes: number;
-  signMs: number;
   /** To verify and put to use a version that differs in one organization. */
   takeMs: number[];
   /** The same over HTTP, from asking for it: fetched, verified, put to use, kept on disk. */
@@ -33,7 +32,7 @@ const ISSUER = {
   groupsClaim: "https://vault.example.com/groups",
 };
 
-/** Signs, publishes, fetches, verifies and uses directories of one size with the services' own code. */
+/** Fetches, verifies and uses directories of one size with the gateway's own code. */
 export async function measureDirectory(count: number): Promise<DirectoryCost> {
   const folder = await mkdtemp(join(tmpdir(), "strongroom-scale-"));
   const copy = join(folder, "directory.jws");
@@ -48,21 +47,11 @@ export async function measureDirectory(count: number): Promise<DirectoryCost> {
     logger,
   });
   try {
-    const orgs = Array.from({ length: count }, (_, n) => org(n));
-    const directory = (version: number): Directory => ({
-      version,
-      issuedAt: new Date().toISOString(),
-      issuers: [ISSUER],
-      orgs: [...orgs, org(count + version)],
-      deleted: [],
-    });
-    const begun = performance.now();
+    const directory = directories(count);
     const jws = await key.sign(directory(1));
-    const signMs = performance.now() - begun;
     const cost: DirectoryCost = {
       orgs: count,
       bytes: jws.length,
-      signMs,
       takeMs: [],
       updateMs: [],
       heapBytes: 0,
@@ -89,6 +78,18 @@ export async function measureDirectory(count: number): Promise<DirectoryCost> {
     await server.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Versions of a directory of `count` organizations, each of which differs from the others in one. */
+export function directories(count: number): (version: number) => Directory {
+  const orgs = Array.from({ length: count - 1 }, (_, n) => org(n));
+  return (version) => ({
+    version,
+    issuedAt: new Date().toISOString(),
+    issuers: [ISSUER],
+    orgs: [...orgs, org(count + version)],
+    deleted: [],
+  });
 }
 
 function checkVersion({ current }: DirectorySource, version: number, lines: string[]): void {

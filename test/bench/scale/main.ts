@@ -1,11 +1,13 @@
 import { cpus } from "node:os";
 import { measureDirectory } from "./directory.ts";
+import { measurePublishing } from "./publishing.ts";
 import { exceeded, holds } from "./quotas.ts";
 import { look, onboarding, simulate } from "./simulate.ts";
 
 const SIZES = [100, 1_000, 10_000, 100_000];
 const AT_ONCE = [1, 10, 100, 750];
 const CELL = 750;
+const PUBLISHED = [100, CELL, 3_000];
 const IN_CELL = [100, 300, CELL];
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10;
@@ -20,13 +22,19 @@ const passes = IN_CELL.map((orgs) => ({
   seconds: seconds(Math.max(...simulate(Array.from({ length: orgs }, () => look)))),
 }));
 
+const published = await measurePublishing(PUBLISHED);
+const publishing = {
+  ...published,
+  publishMs: published.publishMs.map(({ orgs, ms }) => ({ orgs, ms: Math.round(median(ms)) })),
+};
+process.stderr.write(`publishing: ${JSON.stringify(publishing)}\n`);
+
 const directories = [];
 for (const size of SIZES) {
-  const { takeMs, updateMs, signMs, heapBytes, bytes, ...rest } = await measureDirectory(size);
+  const { takeMs, updateMs, heapBytes, bytes, ...rest } = await measureDirectory(size);
   const row = {
     ...rest,
     megabytes: Math.round(bytes / 1e5) / 10,
-    signMs: Math.round(signMs),
     takeMs: Math.round(median(takeMs)),
     updateMs: rest.refused ? "not fetched" : Math.round(median(updateMs)),
     heapMegabytes: Math.round(heapBytes / 1e5) / 10,
@@ -45,6 +53,7 @@ process.stdout.write(
       exceeded: SIZES.map((orgs) => ({ orgs, cells: Math.ceil(orgs / CELL), inOneCell: exceeded(orgs) })),
       onboarding: rates,
       passes,
+      publishing,
       directories,
     },
     null,
