@@ -10,6 +10,7 @@ import { ORG_ROLE_PATH } from "../../services/shared/aws/names.ts";
 import { acknowledge, pattern } from "./acknowledge.ts";
 import { PLATFORM_ROLE_PATH } from "./container.ts";
 import { customerKey, decryptOnlyBy } from "./keys.ts";
+import { cellDomain } from "./names.ts";
 import type { Network } from "./network.ts";
 import { allow, executionPolicy, ORG_SHAPE, orgArns, orgBoundary, taskPolicy } from "./org-policies.ts";
 import type { Settings } from "./settings.ts";
@@ -45,7 +46,7 @@ export class Cell extends Stack {
     });
     this.namespace = new PrivateDnsNamespace(this, "Namespace", {
       vpc: network.vpc,
-      name: `vaults.${settings.internalDomain}`,
+      name: cellDomain(settings),
     });
     this.parameterKey = customerKey(this, "ParameterKey", "Strongroom: organizations' parameters");
     decryptOnlyBy(this.parameterKey, `${ORG_ROLE_PATH}*`);

@@ -3,6 +3,7 @@ import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Construct } from "constructs";
 import { acknowledge, pattern } from "./acknowledge.ts";
 import { SERVICES_USER, Task } from "./container.ts";
+import { controlPlaneAddress } from "./names.ts";
 import type { Network } from "./network.ts";
 import type { Settings } from "./settings.ts";
 
@@ -31,7 +32,7 @@ export class OperatorTask extends Construct {
       repository: network.serviceImages,
       tag: settings.servicesTag,
       user: SERVICES_USER,
-      environment: { VAULT_ADDR: internalVault },
+      environment: { VAULT_ADDR: internalVault, STRONGROOM_URL: controlPlaneAddress(settings) },
       files: {},
       command: ["sleep", String(ENDS_AFTER_SECONDS)],
       isEntered: true,

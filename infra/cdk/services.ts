@@ -9,12 +9,12 @@ import { cellSettings } from "./cell-settings.ts";
 import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
 import { acknowledgeControlPlane, controlPlanePolicy } from "./control-plane-policy.ts";
 import type { InternalVault } from "./internal-vault.ts";
+import { CONTROL_PLANE, controlPlaneAddress } from "./names.ts";
 import type { Network } from "./network.ts";
 import { CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
 import { PublicEntrance } from "./public-entrance.ts";
 import type { Settings } from "./settings.ts";
 
-const CONTROL_PLANE = "control-plane";
 const GATEWAY = "gateway";
 
 /** What the services stand on. */
@@ -136,8 +136,7 @@ export class Services extends Stack {
   }
 
   #gatewayTask(ca: string): Task {
-    const { network, cell } = this.#parts;
-    const directory = `http://${CONTROL_PLANE}.${cell.namespace.namespaceName}:${CONTROL_PLANE_PORT}/v1/directory`;
+    const { network } = this.#parts;
     return new Task(this, "GatewayTask", {
       name: GATEWAY,
       cpu: 1024,
@@ -147,7 +146,7 @@ export class Services extends Stack {
       user: SERVICES_USER,
       environment: {
         STRONGROOM_LISTEN: `0.0.0.0:${VAULT_PORT}`,
-        STRONGROOM_DIRECTORY_URL: directory,
+        STRONGROOM_DIRECTORY_URL: `${controlPlaneAddress(this.#settings)}/v1/directory`,
         STRONGROOM_DIRECTORY_KEY_FILE: fileInMemory("directory-key.pem"),
         STRONGROOM_DIRECTORY_COPY: fileInMemory("directory.jws"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { readEnvironment } from "../../services/cli/settings.ts";
 import { Config as ControlPlaneConfig } from "../../services/control-plane/config.ts";
 import { Config as GatewayConfig } from "../../services/gateway/config.ts";
 import { readConfig } from "../../services/shared/config.ts";
@@ -104,6 +105,14 @@ describe("the internal Vault", () => {
     expect(of("AWS::S3::Bucket", "Storage").arn).toBe(`arn:aws:s3:::${config.storage.s3.bucket}`);
     expect(of("AWS::DynamoDB::Table", "Lock").arn).toContain(`table/${config.ha_storage.dynamodb.table}`);
   });
+});
+
+test("the operator's task finds the command's platform and the internal Vault, and holds no login", () => {
+  expect(readEnvironment(environment("operator"))).toMatchObject({
+    STRONGROOM_URL: "http://control-plane.vaults.strongroom.example.com:8280",
+    system: { VAULT_ADDR: "https://internal-vault.strongroom.example.com:8200" },
+  });
+  expect(Object.keys(environment("operator")).toSorted()).toEqual(["STRONGROOM_URL", "VAULT_ADDR"]);
 });
 
 test("nobody enters a service's task", () => {
