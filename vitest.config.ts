@@ -25,6 +25,7 @@ export default defineConfig({
         test: {
           name: "infra",
           include: ["test/infra/**/*.test.ts"],
+          globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           // The construct library takes seconds to load; nothing here changes what files share.
           isolate: false,
           testTimeout: 120_000,

@@ -20,9 +20,9 @@ const HOLDS_STATE = [
 describe("all stacks", () => {
   test("pass AwsSolutions, where not acknowledged with a reason", () => {
     const report = new AwsSolutionsChecks().validateScope(app);
-    const findings = report.violations.map(({ ruleName, violatingConstructs }) => [
+    const findings = report.violations.map(({ ruleName, violatingResources }) => [
       ruleName,
-      violatingConstructs?.map(({ constructPath }) => constructPath),
+      violatingResources.map(({ resourceLogicalId }) => resourceLogicalId),
     ]);
     expect(findings).toEqual([]);
   });
