@@ -55,7 +55,7 @@ export class Cell extends Stack {
     const of = {
       stack: this,
       parameterPrefix: settings.parameterPrefix,
-      parameterKeyArn: this.parameterKey.keyArn,
+      parameterKeyArns: [this.parameterKey.keyArn, ...settings.retiredParameterKeys],
       tableKeyArn: this.tableKey.keyArn,
       repositoryArn: network.vaultImages.repositoryArn,
     };

@@ -31,7 +31,8 @@ const TABLE_ACTIONS = [
 export interface OrgResources {
   stack: Stack;
   parameterPrefix: string;
-  parameterKeyArn: string;
+  /** The key that encrypts parameters, and those before it that still decrypt some. */
+  parameterKeyArns: string[];
   tableKeyArn: string;
   /** The repository of Vault's image. */
   repositoryArn: string;
@@ -62,7 +63,7 @@ export function executionPolicy(of: OrgResources): PolicyStatement[] {
     ...startAllowed(of),
     ...denyMalformedTag(["ssm:*", "kms:*", "dynamodb:*", "logs:*"]),
     deny("OtherParameters", ["ssm:*"], { notResources: parameters }),
-    deny("OtherKeys", ["kms:*"], { notResources: [of.parameterKeyArn] }),
+    deny("OtherKeys", ["kms:*"], { notResources: of.parameterKeyArns }),
     deny("OtherCiphertexts", ["kms:*"], {
       resources: ["*"],
       conditions: { StringNotEquals: { "kms:EncryptionContext:PARAMETER_ARN": parameters } },
@@ -97,7 +98,7 @@ function startAllowed(of: OrgResources): PolicyStatement[] {
   const { parameters, logGroup } = orgArns(of, OWN);
   return [
     allow("OwnParameters", ["ssm:GetParameters"], parameters, IS_ID),
-    allow("OwnCiphertexts", ["kms:Decrypt"], [of.parameterKeyArn], {
+    allow("OwnCiphertexts", ["kms:Decrypt"], of.parameterKeyArns, {
       ...IS_ID,
       StringEquals: {
         "kms:ViaService": `ssm.${stack.region}.amazonaws.com`,

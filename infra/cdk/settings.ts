@@ -28,6 +28,14 @@ export const Settings = Type.Object(
       default: "/strongroom",
       description: "What the names of all parameters begin with",
     }),
+    retiredParameterKeys: Type.Array(
+      Type.String({ pattern: "^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+$" }),
+      {
+        default: [],
+        maxItems: 3,
+        description: "KMS keys that organizations' parameters were encrypted by before, while some still are",
+      },
+    ),
     vaultTag: Tag("Tag of Vault's image in the repository strongroom/vault"),
     servicesTag: Tag("Tag of the services' image in the repository strongroom/services"),
     gateways: Type.Integer({ minimum: 2, maximum: 30, default: 3 }),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
-import { ACCOUNT } from "./deployment.ts";
+import { ACCOUNT, REGION } from "./deployment.ts";
 import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
 import { cellPolicies, faults, orgIds, PARTS, usesOf } from "./org-battery.ts";
@@ -14,6 +14,14 @@ const FEW = ORGS.slice(0, 3);
 describe("organizations' roles, evaluated as IAM does", () => {
   test("20 × 20: each opens its own organization's things and no other's, in every view", () => {
     expect([...faults(policies, ORGS)]).toEqual([]);
+  });
+
+  test("open no more while a key is being replaced: own parameters, under the new key and the old one", () => {
+    const arn = `arn:aws:kms:${REGION}:${ACCOUNT}:key/11111111-1111-1111-1111-111111111111`;
+    const replacing = cellPolicies(synthesize({ retiredParameterKeys: [arn] }).deployment);
+    expect([...faults(replacing, FEW)]).toEqual([]);
+    const old = { ...replacing.parameterKey, arn };
+    expect([...faults({ ...replacing, parameterKey: old }, FEW)]).toEqual([]);
   });
 
   test("are made of policies and requests that AWS takes", async () => {
