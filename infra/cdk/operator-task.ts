@@ -2,9 +2,10 @@ import { CfnOutput, Stack } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Construct } from "constructs";
 import { acknowledge, pattern } from "./acknowledge.ts";
-import { SERVICES_USER, Task } from "./container.ts";
+import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
 import { controlPlaneAddress } from "./names.ts";
 import type { Network } from "./network.ts";
+import { INTERNAL_CA, INTERNAL_CA_PARAMETER, published } from "./published.ts";
 import type { Settings } from "./settings.ts";
 
 const ENDS_AFTER_SECONDS = 3600;
@@ -32,8 +33,13 @@ export class OperatorTask extends Construct {
       repository: network.serviceImages,
       tag: settings.servicesTag,
       user: SERVICES_USER,
-      environment: { VAULT_ADDR: internalVault, STRONGROOM_URL: controlPlaneAddress(settings) },
-      files: {},
+      environment: {
+        VAULT_ADDR: internalVault,
+        VAULT_CACERT: fileInMemory(INTERNAL_CA),
+        NODE_EXTRA_CA_CERTS: fileInMemory(INTERNAL_CA),
+        STRONGROOM_URL: controlPlaneAddress(settings),
+      },
+      files: { [INTERNAL_CA]: published(this, settings, INTERNAL_CA_PARAMETER) },
       command: ["sleep", String(ENDS_AFTER_SECONDS)],
       isEntered: true,
     });

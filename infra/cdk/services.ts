@@ -2,7 +2,6 @@ import { Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
 import { DnsRecordType } from "aws-cdk-lib/aws-servicediscovery";
-import { StringParameter } from "aws-cdk-lib/aws-ssm";
 import type { Construct } from "constructs";
 import type { Cell } from "./cell.ts";
 import { cellSettings } from "./cell-settings.ts";
@@ -13,6 +12,7 @@ import { CONTROL_PLANE, controlPlaneAddress } from "./names.ts";
 import type { Network } from "./network.ts";
 import { CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
 import { PublicEntrance } from "./public-entrance.ts";
+import { INTERNAL_CA, INTERNAL_CA_PARAMETER, published } from "./published.ts";
 import type { Settings } from "./settings.ts";
 
 const GATEWAY = "gateway";
@@ -55,15 +55,8 @@ export class Services extends Stack {
     this.entrance.forwardTo(this.#runGateway());
   }
 
-  /**
-   * A public text that the bootstrap wrote down, taken by CloudFormation when it deploys. So no role of a
-   * running service reads it; a service takes a new one by a new deployment.
-   */
   #published(name: string): string {
-    return StringParameter.valueForStringParameter(
-      this,
-      `${this.#settings.parameterPrefix}/platform/${name}`,
-    );
+    return published(this, this.#settings, name);
   }
 
   #controlPlaneTask(ca: string): Task {
@@ -80,6 +73,7 @@ export class Services extends Stack {
       environment: {
         STRONGROOM_LISTEN: `0.0.0.0:${CONTROL_PLANE_PORT}`,
         STRONGROOM_INTERNAL_VAULT_ADDR: internalVault.address,
+        STRONGROOM_INTERNAL_VAULT_CA_FILE: fileInMemory(INTERNAL_CA),
         STRONGROOM_ROLE_ID_FILE: fileInMemory("role-id"),
         STRONGROOM_SECRET_ID_FILE: fileInMemory("secret-id"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
@@ -95,6 +89,7 @@ export class Services extends Stack {
       },
       files: {
         "ca.pem": ca,
+        [INTERNAL_CA]: this.#published(INTERNAL_CA_PARAMETER),
         "issuers.json": this.#published("issuers"),
         "recovery-key.asc": this.#published("recovery-key"),
       },

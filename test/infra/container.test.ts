@@ -87,6 +87,7 @@ describe("the entry point", () => {
     expect(readFileSync(join(inMemory, "secret-id"), "utf8")).toBe(awkward);
     expect(readdirSync(inMemory).toSorted()).toEqual([
       "ca.pem",
+      "internal-vault-ca.pem",
       "issuers.json",
       "recovery-key.asc",
       "role-id",
@@ -106,7 +107,7 @@ describe("the entry point", () => {
     for (const { Name, Environment, EntryPoint } of containers) {
       const written = new Set(EntryPoint.join().match(/\/dev\/shm\/strongroom\/[\w.-]+/g));
       const named = (Environment as Variable[])
-        .filter((variable) => /_(FILE|COPY)$/.test(variable.Name))
+        .filter((variable) => /_(FILE|COPY|CERTS?|CACERT)$/.test(variable.Name))
         .map(({ Value }) => Value);
       for (const file of named) {
         if (file.endsWith("/directory.jws")) continue; // the gateway writes it itself

@@ -107,12 +107,13 @@ describe("the internal Vault", () => {
   });
 });
 
-test("the operator's task finds the command's platform and the internal Vault, and holds no login", () => {
+test("the operator's task finds the platform and the internal Vault, and knows whose certificate to trust", () => {
   expect(readEnvironment(environment("operator"))).toMatchObject({
     STRONGROOM_URL: "http://control-plane.vaults.strongroom.example.com:8280",
     system: { VAULT_ADDR: "https://internal-vault.strongroom.example.com:8200" },
   });
-  expect(Object.keys(environment("operator")).toSorted()).toEqual(["STRONGROOM_URL", "VAULT_ADDR"]);
+  const ca = "/dev/shm/strongroom/internal-vault-ca.pem";
+  expect(environment("operator")).toMatchObject({ VAULT_CACERT: ca, NODE_EXTRA_CA_CERTS: ca });
 });
 
 test("nobody enters a service's task", () => {
@@ -128,7 +129,9 @@ describe("what is published by parameter", () => {
       .filter(({ Type }) => Type === "AWS::SSM::Parameter::Value<String>")
       .map(({ Default }) => Default);
     expect(published.filter((name) => name?.startsWith("/strongroom")).toSorted()).toEqual(
-      ["ca", "directory-key", "issuers", "recovery-key"].map((name) => `/strongroom/platform/${name}`),
+      ["ca", "directory-key", "internal-vault/ca", "issuers", "recovery-key"].map(
+        (name) => `/strongroom/platform/${name}`,
+      ),
     );
     const guide = readFileSync(new URL("../../docs/aws.md", import.meta.url), "utf8");
     for (const name of published) if (name?.startsWith("/strongroom")) expect(guide).toContain(name);
