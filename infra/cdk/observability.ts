@@ -40,11 +40,11 @@ export class Observability extends Stack {
       enforceSSL: true,
     });
     for (const service of ["cloudwatch", "events"]) {
-      key.grantEncryptDecrypt(
-        new ServicePrincipal(`${service}.amazonaws.com`, {
-          conditions: { StringEquals: { "aws:SourceAccount": this.account } },
-        }),
-      );
+      const publisher = new ServicePrincipal(`${service}.amazonaws.com`, {
+        conditions: { StringEquals: { "aws:SourceAccount": this.account } },
+      });
+      key.grantEncryptDecrypt(publisher);
+      this.topic.grantPublish(publisher);
     }
     this.#logs(parts);
     this.#tasks(parts);

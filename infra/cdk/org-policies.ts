@@ -27,6 +27,8 @@ const TABLE_ACTIONS = [
   "dynamodb:BatchWriteItem",
 ];
 
+const PULL_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+
 /** What the policies of a cell's organizations speak of. ARNs, and the prefix of parameters. */
 export interface OrgResources {
   stack: Stack;
@@ -106,7 +108,7 @@ function startAllowed(of: OrgResources): PolicyStatement[] {
       },
     }),
     allow("OwnLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [`${logGroup}:log-stream:*`], IS_ID),
-    allow("Image", ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], [of.repositoryArn]),
+    allow("Image", PULL_ACTIONS, [of.repositoryArn]),
     allow("Registry", ["ecr:GetAuthorizationToken"], ["*"]),
   ];
 }

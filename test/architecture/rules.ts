@@ -19,7 +19,7 @@ const VAGUE_NAMES = /^(utils?|helpers?|misc|common|stuff)$/;
 /** Home and work folders of whoever wrote a file; spelt so that this file passes its own rule. */
 const PRIVATE_FOLDERS = new RegExp(`(?<![\\w.}])/(${["root", "work"].join("|")})/`);
 
-const isSource = ({ path }: SourceFile) => /^(services|infra\/cdk)\/.*\.(ts|mjs)$/.test(path);
+const isSource = ({ path }: SourceFile) => /^(services|infra\/(cdk|recovery))\/.*\.(ts|mjs)$/.test(path);
 /** The source file that a test mirrors. */
 const mirrored = (path: string) =>
   path

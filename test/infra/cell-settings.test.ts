@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseCell } from "../../services/shared/aws/cell.ts";
-import { ACCOUNT, REGION } from "./deployment.ts";
+import { ACCOUNT, REGION } from "../harness/aws/cell.ts";
 import { synthesize } from "./synthesized.ts";
 
 test("the cell that the control plane is told of is one that it takes, and the one that is deployed", () => {

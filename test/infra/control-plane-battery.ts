@@ -1,7 +1,7 @@
 import { ORG_ROLE_PATH, orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
-import { ACCOUNT, REGION } from "./deployment.ts";
+import { ACCOUNT, REGION } from "../harness/aws/cell.ts";
 import { type Request, throughDynamoDb, throughSsm } from "./iam.ts";
 import { cellPolicies, otherKey, parameterArn, tableArn } from "./org-battery.ts";
 import { synthesize } from "./synthesized.ts";

@@ -1,7 +1,5 @@
 import { createHash } from "node:crypto";
-
-export const ACCOUNT = "111122223333";
-export const REGION = "eu-central-1";
+import { ACCOUNT, REGION } from "../harness/aws/cell.ts";
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 

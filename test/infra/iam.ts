@@ -1,5 +1,6 @@
 import { runSimulation, runUnsafeSimulation, type Simulation } from "@cloud-copilot/iam-simulate";
-import { ACCOUNT, type Deployment, REGION } from "./deployment.ts";
+import { ACCOUNT, REGION } from "../harness/aws/cell.ts";
+import type { Deployment } from "./deployment.ts";
 
 export interface Statement {
   Sid?: string;

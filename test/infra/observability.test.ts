@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { ALARMING_LINES } from "../../infra/cdk/observability.ts";
+import type { Statement } from "./iam.ts";
 import { synthesize } from "./synthesized.ts";
 
 const { deployment } = synthesize();
@@ -29,6 +30,11 @@ describe("alarms", () => {
     const [topic] = deployment.resources("AWS::SNS::Topic");
     expect(topic?.properties.KmsMasterKeyId).toBeDefined();
     const reference = deployment.resolve(topic?.stack ?? "", { Ref: topic?.id ?? "" });
+    const [policy] = deployment.resources("AWS::SNS::TopicPolicy");
+    const publishers = (policy?.properties.PolicyDocument.Statement as Statement[])
+      .filter(({ Effect, Action }) => Effect === "Allow" && Action === "sns:Publish")
+      .map(({ Principal }) => (Principal as { Service: string }).Service);
+    expect(publishers).toEqual(expect.arrayContaining(["cloudwatch.amazonaws.com", "events.amazonaws.com"]));
     const alarms = deployment.resources("AWS::CloudWatch::Alarm");
     expect(alarms.map(({ properties }) => properties.MetricName).toSorted()).toEqual(
       [

@@ -1,7 +1,8 @@
 import { ORG_ROLE_PATH, orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
-import { ACCOUNT, type Deployment, REGION } from "./deployment.ts";
+import { ACCOUNT, REGION } from "../harness/aws/cell.ts";
+import type { Deployment } from "./deployment.ts";
 import {
   isAllowed,
   type PolicyDocument,
@@ -146,7 +147,7 @@ const commonUses = ({ repository }: CellPolicies): Use[] => [
 ];
 
 const pull = (resource: string): Request[] =>
-  ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"].map((action) => ({
+  ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"].map((action) => ({
     action,
     resource,
     isLeftToAllow: true,

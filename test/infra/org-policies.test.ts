@@ -1,15 +1,42 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { orgRoles } from "../../services/control-plane/runtime/ecs/roles.ts";
+import { taskDefinition } from "../../services/control-plane/runtime/ecs/task-definition.ts";
+import { parseCell } from "../../services/shared/aws/cell.ts";
 import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
-import { ACCOUNT, REGION } from "./deployment.ts";
+import type { InstanceSpec } from "../../services/shared/instance-spec.ts";
+import { orgParameters } from "../../services/shared/parameters/store.ts";
+import { ACCOUNT, awsEnvironment, REGION } from "../harness/aws/cell.ts";
+import { type MotoServer, motoMissing, startMoto } from "../harness/aws/moto.ts";
 import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
 import { cellPolicies, faults, orgIds, PARTS, usesOf } from "./org-battery.ts";
+import { makeRoles } from "./runtime-roles.ts";
 import { synthesize } from "./synthesized.ts";
 
 const { deployment } = synthesize();
 const policies = cellPolicies(deployment);
 const ORGS = orgIds(20);
 const FEW = ORGS.slice(0, 3);
+const missing = motoMissing();
+
+/** An instance with the secrets that every organization's has. */
+function instanceOf(org: string): InstanceSpec {
+  const { unsealToken, certificate, key } = orgParameters("/strongroom", org);
+  return {
+    org,
+    attempt: 1,
+    listen: "{address}:8200",
+    config: {},
+    environment: {},
+    secrets: [
+      { environment: "VAULT_TOKEN", parameter: unsealToken },
+      { file: "tls/certificate.pem", parameter: certificate },
+      { file: "tls/key.pem", parameter: key },
+    ],
+    restart: 0,
+    reload: 0,
+  };
+}
 
 describe("organizations' roles, evaluated as IAM does", () => {
   test("20 × 20: each opens its own organization's things and no other's, in every view", () => {
@@ -32,6 +59,52 @@ describe("organizations' roles, evaluated as IAM does", () => {
     // It knows no encryption context, so the answer is the other simulation's.
     for (const { keyPolicy, ...use } of usesOf(org, policies))
       expect(await malformed(principal, use)).toBeUndefined();
+  });
+});
+
+describe.skipIf(missing)(`the roles that the runtime makes${missing ? `: skipped, ${missing}` : ""}`, () => {
+  let moto: MotoServer;
+  beforeAll(async () => {
+    moto = await startMoto();
+    for (const [name, value] of Object.entries(awsEnvironment(moto.endpoint))) vi.stubEnv(name, value);
+  });
+  afterAll(async () => {
+    vi.unstubAllEnvs();
+    await moto?.stop();
+  });
+
+  test("open what their organization's task definition names, and nothing of another's", async () => {
+    const { properties } = deployment.resource(
+      "StrongroomServices",
+      "AWS::ECS::TaskDefinition",
+      "ControlPlane",
+    );
+    const cell = parseCell(
+      properties.ContainerDefinitions[0].Environment.find(
+        ({ Name }: { Name: string }) => Name === "STRONGROOM_CELL",
+      ).Value,
+      "STRONGROOM_CELL",
+    );
+    for (const org of FEW) {
+      const roles = await makeRoles(moto.endpoint, cell, policies, org);
+      for (const owner of FEW) {
+        for (const use of usesOf(owner, policies)) {
+          for (const kind of ["execution", "task"] as const) {
+            const isRight = isAllowed(roles[kind], use) === (owner === org && use.for === kind);
+            expect({ org, kind, owner, use, isRight }).toMatchObject({ isRight: true });
+          }
+        }
+      }
+      const definition = taskDefinition(cell, orgRoles(cell, org), instanceOf(org));
+      expect(definition.executionRoleArn).toBe(roles.execution.arn);
+      expect(definition.taskRoleArn).toBe(roles.task.arn);
+      const named =
+        definition.containerDefinitions?.[0]?.secrets?.map(({ valueFrom = "" }) => valueFrom) ?? [];
+      expect(named.length).toBe(3);
+      for (const resource of named) {
+        expect(isAllowed(roles.execution, { action: "ssm:GetParameters", resource })).toBe(true);
+      }
+    }
   });
 });
 
