@@ -92,6 +92,8 @@ export class Task extends Construct {
         operatingSystemFamily: OperatingSystemFamily.LINUX,
       },
     });
+    // With its policies, which a task that starts before them would miss.
+    this.definition.node.addDependency(this.executionRole);
     acknowledge(this.definition, {
       ECS2: "The environment holds settings and public files; secrets are named by parameter",
     });

@@ -24,6 +24,8 @@ export const ALARMING_LINES = {
   /** It had to be: it was lost, or nearly over, and a Vault without one does not start again. */
   UnsealTokenReplaced: "the unseal token is replaced",
   OrganizationQuarantined: "an organization is quarantined",
+  /** Somebody, or a newer platform, wants it otherwise than it is; repairing it takes an approval. */
+  OrganizationDrifted: "its Vault is not as it should be",
   PassFailed: "a pass over the organizations failed",
 } as const;
 

@@ -38,6 +38,13 @@ describe("every container", () => {
     if (!isEntered) expect(container.HealthCheck).toMatchObject({ Interval: 5, Timeout: 2 });
   });
 
+  test("starts only when its starting role has its policy", () => {
+    for (const { stack, id } of tasks) {
+      const waitsFor = deployment.templates[stack]?.Resources[id]?.DependsOn ?? [];
+      expect(waitsFor).toContainEqual(expect.stringMatching(/ExecutionRoleDefaultPolicy/));
+    }
+  });
+
   test("is given secrets by parameter alone, each under the platform's own path", () => {
     const secrets = containers.flatMap(({ Secrets = [] }) =>
       Secrets.map(({ ValueFrom }: { ValueFrom: string }) => ValueFrom.replace(/^.*:parameter/, "")),

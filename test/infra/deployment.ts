@@ -13,6 +13,7 @@ export interface Template {
 interface RawResource {
   Type: string;
   Properties?: Record<string, Json>;
+  DependsOn?: string[];
   DeletionPolicy?: string;
   UpdateReplacePolicy?: string;
 }
