@@ -3,10 +3,11 @@ import { AttributeType, BillingMode, Table, TableEncryption } from "aws-cdk-lib/
 import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Key } from "aws-cdk-lib/aws-kms";
-import { BlockPublicAccess, Bucket, BucketEncryption, ObjectOwnership } from "aws-cdk-lib/aws-s3";
+import { type Bucket, BucketEncryption } from "aws-cdk-lib/aws-s3";
 import { DnsRecordType, PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
 import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
+import { accessLogBucket, privateBucket } from "./buckets.ts";
 import { fileInMemory, PLATFORM_ROLE_PATH, Task, VAULT_USER } from "./container.ts";
 import { internalVaultConfig } from "./internal-vault-config.ts";
 import { customerKey, decryptOnlyBy } from "./keys.ts";
@@ -108,26 +109,11 @@ export class InternalVault extends Stack {
   }
 
   #bucket(encryptionKey: Key): Bucket {
-    const common = {
-      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      objectOwnership: ObjectOwnership.BUCKET_OWNER_ENFORCED,
-      enforceSSL: true,
-      minimumTLSVersion: 1.2,
-      versioned: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-    };
-    const accessLog = new Bucket(this, "AccessLog", {
-      ...common,
-      encryption: BucketEncryption.S3_MANAGED,
-      lifecycleRules: [{ expiration: Duration.days(365), noncurrentVersionExpiration: Duration.days(30) }],
-    });
-    acknowledge(accessLog, { S1: "It is the access log of the other bucket" });
-    return new Bucket(this, "Storage", {
-      ...common,
+    return privateBucket(this, "Storage", {
       encryption: BucketEncryption.KMS,
       encryptionKey,
       bucketKeyEnabled: true,
-      serverAccessLogsBucket: accessLog,
+      serverAccessLogsBucket: accessLogBucket(this, "AccessLog"),
       serverAccessLogsPrefix: "storage/",
       lifecycleRules: [{ noncurrentVersionExpiration: Duration.days(KEEP_VERSIONS_DAYS) }],
     });

@@ -1,4 +1,4 @@
-import { Duration, RemovalPolicy } from "aws-cdk-lib";
+import { Duration } from "aws-cdk-lib";
 import type { ICertificate } from "aws-cdk-lib/aws-certificatemanager";
 import { type ISecurityGroup, type IVpc, SubnetType } from "aws-cdk-lib/aws-ec2";
 import type { FargateService } from "aws-cdk-lib/aws-ecs";
@@ -12,10 +12,9 @@ import {
   SslPolicy,
   TargetType,
 } from "aws-cdk-lib/aws-elasticloadbalancingv2";
-import { BlockPublicAccess, Bucket, BucketEncryption } from "aws-cdk-lib/aws-s3";
 import { CfnWebACL, CfnWebACLAssociation } from "aws-cdk-lib/aws-wafv2";
 import { Construct } from "constructs";
-import { acknowledge } from "./acknowledge.ts";
+import { accessLogBucket } from "./buckets.ts";
 import { VAULT_PORT } from "./ports.ts";
 
 const ONE_YEAR_SECONDS = 365 * 24 * 3600;
@@ -52,7 +51,7 @@ export class PublicEntrance extends Construct {
       dropInvalidHeaderFields: true,
       desyncMitigationMode: DesyncMitigationMode.STRICTEST,
     });
-    this.loadBalancer.logAccessLogs(this.#accessLog());
+    this.loadBalancer.logAccessLogs(accessLogBucket(this, "AccessLog"));
     this.#listener = this.loadBalancer.addListener("Https", {
       port: 443,
       protocol: ApplicationProtocol.HTTPS,
@@ -88,21 +87,6 @@ export class PublicEntrance extends Construct {
     });
     service.attachToApplicationTargetGroup(group);
     this.#listener.addTargetGroups("Gateway", { targetGroups: [group] });
-  }
-
-  #accessLog(): Bucket {
-    const bucket = new Bucket(this, "AccessLog", {
-      // The only encryption that a load balancer can write to.
-      encryption: BucketEncryption.S3_MANAGED,
-      blockPublicAccess: BlockPublicAccess.BLOCK_ALL,
-      enforceSSL: true,
-      minimumTLSVersion: 1.2,
-      versioned: true,
-      removalPolicy: RemovalPolicy.RETAIN,
-      lifecycleRules: [{ expiration: Duration.days(365), noncurrentVersionExpiration: Duration.days(30) }],
-    });
-    acknowledge(bucket, { S1: "It is an access log itself" });
-    return bucket;
   }
 
   #limit(requestsPerAddress: number): CfnWebACL {
