@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { DENIED, NEEDED, NOT_ALLOWED } from "./control-plane-battery.ts";
-import { isAllowed, type PolicyDocument, type Request, roleOf } from "./iam.ts";
+import { isAllowed, malformed, type PolicyDocument, type Request, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
 import { synthesize } from "./synthesized.ts";
 
@@ -33,6 +33,17 @@ function* faults(policy: PolicyDocument): Generator<string> {
 describe("the control plane's role", () => {
   test("may do all that its work takes, none of what gives it more, and can never read what it wrote", () => {
     expect([...faults(document)]).toEqual([]);
+  });
+
+  test("is asked for what AWS knows: an action that does not exist would be denied, and prove nothing", async () => {
+    for (const { keyPolicy, ...request } of [...NEEDED, ...DENIED, ...NOT_ALLOWED]) {
+      expect(await malformed(controlPlane, request), request.action).toBeUndefined();
+    }
+    const typos = [
+      { action: "ssm:ReadParameter", resource: NEEDED[0]?.resource ?? "" },
+      { action: "ssm:GetParameter", resource: "arn:aws:s3:::bucket" },
+    ];
+    for (const typo of typos) expect(await malformed(controlPlane, typo), typo.action).toBeDefined();
   });
 
   describe("a mistake in one place of its policy is found:", () => {

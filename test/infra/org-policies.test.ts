@@ -9,7 +9,7 @@ import { ACCOUNT, awsEnvironment, REGION } from "../harness/aws/cell.ts";
 import { type MotoServer, motoMissing, startMoto } from "../harness/aws/moto.ts";
 import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
-import { cellPolicies, faults, orgIds, PARTS, usesOf } from "./org-battery.ts";
+import { cellPolicies, faults, neverUses, orgIds, PARTS, usesOf } from "./org-battery.ts";
 import { makeRoles } from "./runtime-roles.ts";
 import { synthesize } from "./synthesized.ts";
 
@@ -57,7 +57,7 @@ describe("organizations' roles, evaluated as IAM does", () => {
     const arn = `arn:aws:iam::${ACCOUNT}:role${ORG_ROLE_PATH}${orgNames(org).executionRole}`;
     const principal = { arn, tags: { org }, policies: [execution, task], boundary };
     // It knows no encryption context, so the answer is the other simulation's.
-    for (const { keyPolicy, ...use } of usesOf(org, policies))
+    for (const { keyPolicy, ...use } of [...usesOf(org, policies), ...neverUses(policies, org)])
       expect(await malformed(principal, use)).toBeUndefined();
   });
 });
