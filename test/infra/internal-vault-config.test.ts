@@ -12,12 +12,12 @@ import { type VaultClient, vaultClient } from "../../services/shared/vault/clien
 import { health } from "../../services/shared/vault/health.ts";
 import { initialize } from "../../services/shared/vault/init.ts";
 import { awsEnvironment, clientOf, makeKey, REGION } from "../harness/aws/cell.ts";
-import { type MotoServer, motoMissing, startMoto } from "../harness/aws/moto.ts";
+import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
 import { freeListen, pgpKeys, startVaultServer, type VaultServer } from "../harness/vault.ts";
 import type {} from "../harness/vault-binary.ts";
 import { synthesize } from "./synthesized.ts";
 
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 const RECOVERY = fileURLToPath(new URL("../../infra/recovery/main.ts", import.meta.url));
 const INIT_MS = 60_000;
 /** The lock of a node that stopped ends after 15 s. */
@@ -87,7 +87,7 @@ describe.skipIf(missing)(`the internal Vault on its bucket${missing ? `: skipped
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "strongroom-internal-vault-"));
-    moto = await startMoto();
+    moto = await startMoto(inject("moto"));
     config = await makeStorage(moto.endpoint);
     await startNode();
     const first = vaultClient({ address: nodes[0]?.address ?? "" }, undefined, INIT_MS);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { orgRoles } from "../../services/control-plane/runtime/ecs/roles.ts";
 import { taskDefinition } from "../../services/control-plane/runtime/ecs/task-definition.ts";
 import { parseCell } from "../../services/shared/aws/cell.ts";
@@ -6,7 +6,7 @@ import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
 import type { InstanceSpec } from "../../services/shared/instance-spec.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 import { ACCOUNT, awsEnvironment, REGION } from "../harness/aws/cell.ts";
-import { type MotoServer, motoMissing, startMoto } from "../harness/aws/moto.ts";
+import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
 import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
 import { cellPolicies, faults, neverUses, orgIds, PARTS, usesOf } from "./org-battery.ts";
@@ -17,7 +17,7 @@ const { deployment } = synthesize();
 const policies = cellPolicies(deployment);
 const ORGS = orgIds(20);
 const FEW = ORGS.slice(0, 3);
-const missing = motoMissing();
+const missing = whyMissing(inject("moto"));
 
 /** An instance with the secrets that every organization's has. */
 function instanceOf(org: string): InstanceSpec {
@@ -65,7 +65,7 @@ describe("organizations' roles, evaluated as IAM does", () => {
 describe.skipIf(missing)(`the roles that the runtime makes${missing ? `: skipped, ${missing}` : ""}`, () => {
   let moto: MotoServer;
   beforeAll(async () => {
-    moto = await startMoto();
+    moto = await startMoto(inject("moto"));
     for (const [name, value] of Object.entries(awsEnvironment(moto.endpoint))) vi.stubEnv(name, value);
   });
   afterAll(async () => {

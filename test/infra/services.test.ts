@@ -26,8 +26,8 @@ describe("the gateway", () => {
   test("takes the settings it is given", () => {
     expect(readConfig(environment("gateway"), GatewayConfig)).toMatchObject({
       STRONGROOM_DIRECTORY_URL: "http://control-plane.vaults.strongroom.example.com:8280/v1/directory",
-      // All callers have the load balancer's address.
-      STRONGROOM_ADDRESS_LIMIT: 0,
+      // All callers have the load balancer's address: theirs is what it adds.
+      STRONGROOM_BEHIND_PROXY: true,
     });
   });
 
