@@ -11,6 +11,7 @@ import {
   DesyncMitigationMode,
   SslPolicy,
   TargetType,
+  XffHeaderProcessingMode,
 } from "aws-cdk-lib/aws-elasticloadbalancingv2";
 import { CfnWebACL, CfnWebACLAssociation } from "aws-cdk-lib/aws-wafv2";
 import { Construct } from "constructs";
@@ -50,6 +51,8 @@ export class PublicEntrance extends Construct {
       deletionProtection: true,
       dropInvalidHeaderFields: true,
       desyncMitigationMode: DesyncMitigationMode.STRICTEST,
+      // The gateway takes the last address of X-Forwarded-For: the one that is added here.
+      xffHeaderProcessingMode: XffHeaderProcessingMode.APPEND,
     });
     this.loadBalancer.logAccessLogs(accessLogBucket(this, "AccessLog"));
     this.#listener = this.loadBalancer.addListener("Https", {

@@ -63,6 +63,13 @@ describe("the gateway", () => {
       .filter(({ properties }) => properties.LoadBalancers)
       .map(({ properties }) => properties.ServiceName);
     expect(behind).toEqual(["gateway"]);
+    const [loadBalancer] = deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
+    expect(loadBalancer?.properties.LoadBalancerAttributes).toEqual(
+      expect.arrayContaining([
+        { Key: "routing.http.xff_header_processing.mode", Value: "append" },
+        { Key: "routing.http.drop_invalid_header_fields.enabled", Value: "true" },
+      ]),
+    );
     const [webAcl] = deployment.resources("AWS::WAFv2::WebACL");
     expect(webAcl?.properties.Rules).toMatchObject([
       { Action: { Block: {} }, Statement: { RateBasedStatement: { Limit: 3000, AggregateKeyType: "IP" } } },
