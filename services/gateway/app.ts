@@ -9,6 +9,7 @@ import { authorizePath } from "./authorize-path.ts";
 import { canonicalPath } from "./canonical-path.ts";
 import { checkBody } from "./check-body.ts";
 import { checkFraming } from "./check-framing.ts";
+import { checkHeaders } from "./check-headers.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { forward } from "./forward.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
@@ -16,8 +17,9 @@ import { Logins } from "./login.ts";
 import type { Metrics } from "./metrics.ts";
 import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
-import { Relay, sendError, sendHealth, sendLookupSelf, sendSealStatus } from "./respond.ts";
+import { Relay, sendError, sendHealth, sendLeader, sendLookupSelf, sendSealStatus } from "./respond.ts";
 import { findRoute } from "./routes.ts";
+import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
 import { Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
@@ -101,26 +103,42 @@ export function buildGateway(options: GatewayOptions): Server {
     const path = canonicalPath(request.originalUrl);
     const route = findRoute(path.segments);
     trace.route = route?.name;
-    if (route && "open" in route.access && !hasToken(request.raw)) {
+    if (route && "open" in route.access && (route.answer !== "vault-open" || !hasToken(request.raw))) {
       authorizePath(route, request.method, path);
+      if (route.answer === "login") return checkLoginLength(request.headers["content-length"]);
       limits.countAddress(request.ip, trace.began);
+      if (route.answer === "leader") return sendLeader(reply);
       if (route.name === "sys/health") return sendHealth(reply, directory, new Date(now()));
       return sendSealStatus(reply, directory);
     }
-    const caller = await authenticate(request);
+    const { org, identity, directory: held } = await admit(request);
+    const target = authorizePath(route, request.method, path);
+    uploads.admit(org.id, request.raw, reply.raw);
+    request.pass = { ...target, identity, upstream: upstreams.of(org, held) };
+  });
+
+  /** Who it is, of which organization. `token`: where it is not in a header. */
+  const admit = async (request: FastifyRequest, token?: string) => {
+    const { trace } = request;
+    const caller = await authenticate(request, token);
     trace.subject = caller.identity.subjectHash;
     const org = resolveOrg(caller.directory, caller.identity);
     trace.org = org.id;
     const orgWait = limits.orgWait(org.id, trace.began);
     if (orgWait > 0) await limits.refuse("org", orgWait);
-    const target = authorizePath(route, request.method, path);
-    uploads.admit(org.id, request.raw, reply.raw);
-    request.pass = { ...target, identity: caller.identity, upstream: upstreams.of(org, caller.directory) };
-  });
+    checkHeaders(request.headers, org.id);
+    return { ...caller, org };
+  };
 
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    if (!request.pass) {
+      const { jwt, role } = readLogin(request.body);
+      const { identity } = await admit(request, jwt);
+      return sendLogin(reply, identity, role, new Date(now()));
+    }
     const { route, verb, path, identity, upstream } = request.pass;
     if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
+    if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
     const { method, id: requestId, trace } = request;
     const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
     if (body) checkBody(body, request.headers["content-type"], verb);

@@ -28,7 +28,7 @@ export interface Caller {
 export function registerAuthentication(
   app: Server,
   { directory, logger, maxTokenLifetimeSeconds, now }: AuthenticateOptions,
-): { authenticate(request: FastifyRequest): Promise<Caller> } & Pick<
+): { authenticate(request: FastifyRequest, token?: string): Promise<Caller> } & Pick<
   Authenticator,
   "remembers" | "prefetchKeys"
 > {
@@ -41,7 +41,7 @@ export function registerAuthentication(
   return {
     remembers,
     prefetchKeys,
-    async authenticate(request) {
+    async authenticate(request, token) {
       const { current } = directory;
       if (!current) {
         throw new StrongroomError(
@@ -49,7 +49,7 @@ export function registerAuthentication(
           "The gateway has no directory of organizations yet.",
         );
       }
-      return { identity: await authenticate(request), directory: current };
+      return { identity: await authenticate(request, token), directory: current };
     },
   };
 }

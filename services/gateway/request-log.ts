@@ -29,7 +29,8 @@ export interface Pass extends Target {
 declare module "fastify" {
   interface FastifyRequest {
     trace: Trace;
-    pass: Pass;
+    /** None for a login, whose token is in its body. */
+    pass: Pass | undefined;
   }
 }
 

@@ -152,7 +152,17 @@ export function sendSealStatus(reply: FastifyReply, directory: DirectorySource):
   });
 }
 
-/** `auth/token/lookup-self` from the JWT's claims, in Vault's form. The token itself is in no answer: `id` is empty. */
+/** `sys/leader`, for clients that ask it beside the seal status: where a Vault listens is no caller's business. */
+export function sendLeader(reply: FastifyReply): FastifyReply {
+  return sendJson(reply, 200, {
+    ha_enabled: false,
+    is_self: true,
+    leader_address: "",
+    leader_cluster_address: "",
+  });
+}
+
+/** `auth/token/lookup-self` from the JWT's claims, in Vault's form: `vault login` keeps the `id` as its token. */
 export function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
   const { issuedAt, expiresAt, subject, org = "" } = identity;
   const level = levelOf(identity);
@@ -164,7 +174,7 @@ export function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Dat
     entity_id: "",
     expire_time: new Date(expiresAt * 1000).toISOString(),
     explicit_max_ttl: 0,
-    id: "",
+    id: identity.token.reveal(),
     issue_time: new Date(issuedAt * 1000).toISOString(),
     meta: { org, role: level },
     num_uses: 0,

@@ -23,7 +23,7 @@ export interface Route {
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
   /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
-  answer: "vault" | "vault-open" | "lookup-self";
+  answer: "vault" | "vault-open" | "lookup-self" | "renew-self" | "login" | "leader";
   access: Access;
 }
 
@@ -106,6 +106,30 @@ export const ROUTES: readonly Route[] = [
     access: tenant,
   },
   {
+    name: "auth/token/renew-self",
+    prefix: ["auth", "token", "renew-self"],
+    below: "none",
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "renew-self",
+    access: tenant,
+  },
+  {
+    name: "auth/jwt/login",
+    prefix: ["auth", "jwt", "login"],
+    below: "none",
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "login",
+    access: { open: "the token that it needs, a JWT, is in its body" },
+  },
+  {
+    name: "sys/capabilities-self",
+    prefix: ["sys", "capabilities-self"],
+    below: "none",
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "vault",
+    access: tenant,
+  },
+  {
     name: "sys/health",
     prefix: ["sys", "health"],
     below: "none",
@@ -120,6 +144,14 @@ export const ROUTES: readonly Route[] = [
     verbs: { GET: {} },
     answer: "vault-open",
     access: { open: "clients ask it before they have a token, as at Vault" },
+  },
+  {
+    name: "sys/leader",
+    prefix: ["sys", "leader"],
+    below: "none",
+    verbs: { GET: {} },
+    answer: "leader",
+    access: { open: "it says nothing but that there is no other address to go to" },
   },
 ];
 

@@ -1,7 +1,4 @@
-import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { promisify } from "node:util";
-import nodeVault from "node-vault";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -26,7 +23,6 @@ afterAll(async () => {
 
 const token = (level?: "writer" | "admin", sub = "ada") =>
   issuer.token({ sub, ...(level && { [issuer.issuer.groupsClaim]: [level] }) });
-const run = promisify(execFile);
 const KV = "/v1/secret";
 const JSON_TYPE = "application/json";
 
@@ -140,12 +136,13 @@ describe("what stock clients ask beside", () => {
     expectErrors(await gateway.call("GET", "/v1/sys/internal/ui/mounts/other", { token: token() }), 403);
   });
 
-  test("who am I: from the claims, without the token", async () => {
+  test("who am I: from the claims", async () => {
     const jwt = token("writer");
     for (const method of ["GET", "POST"]) {
-      const { status, json, text } = await gateway.call(method, "/v1/auth/token/lookup-self", { token: jwt });
+      const { status, json } = await gateway.call(method, "/v1/auth/token/lookup-self", { token: jwt });
       expect(status).toBe(200);
       expect(json.data).toMatchObject({
+        id: jwt,
         policies: ["writer"],
         type: "batch",
         renewable: false,
@@ -153,7 +150,6 @@ describe("what stock clients ask beside", () => {
       });
       expect(json.data?.ttl).toBeGreaterThan(290);
       expect(Date.parse(String(json.data?.expire_time))).toBeGreaterThan(Date.now());
-      expect(text).not.toContain(jwt.split(".")[2]);
     }
   });
 
@@ -172,49 +168,11 @@ describe("what stock clients ask beside", () => {
     const seal = await gateway.call("GET", "/v1/sys/seal-status", { token: token() });
     expect(seal.json).toMatchObject({ type: "transit", sealed: false, storage_type: "raft" });
     expectErrors(await gateway.call("GET", "/v1/sys/health", { token: "x" }), 401);
-  });
-});
 
-describe("stock clients, as they are", () => {
-  test("the vault program", { timeout: 60_000 }, async () => {
-    const env = {
-      PATH: "/usr/bin:/bin",
-      HOME: acme.dir,
-      VAULT_ADDR: gateway.url,
-      VAULT_TOKEN: token("admin"),
-    };
-    const vault = async (...args: string[]) =>
-      (await run(inject("vaultBinary"), args, { env })).stdout.trim();
-    await vault("kv", "put", "secret/cli/db", "user=app", "password=s3cret");
-    expect(await vault("kv", "get", "-field=password", "secret/cli/db")).toBe("s3cret");
-    await vault("kv", "patch", "secret/cli/db", "user=other");
-    expect(await vault("kv", "get", "-version=1", "-field=user", "-mount=secret", "cli/db")).toBe("app");
-    expect(await vault("kv", "list", "secret/cli/")).toMatch(/db$/);
-    await vault("kv", "metadata", "put", "-max-versions=3", "-custom-metadata=owner=ada", "secret/cli/db");
-    await vault("kv", "metadata", "patch", "-custom-metadata=team=db", "secret/cli/db");
-    expect(
-      JSON.parse(await vault("kv", "metadata", "get", "-format=json", "secret/cli/db")).data,
-    ).toMatchObject({
-      max_versions: 3,
-      custom_metadata: { owner: "ada", team: "db" },
-    });
-    await vault("kv", "delete", "secret/cli/db");
-    await vault("kv", "undelete", "-versions=2", "secret/cli/db");
-    expect(await vault("kv", "get", "-field=user", "secret/cli/db")).toBe("other");
-    await vault("kv", "destroy", "-versions=1", "secret/cli/db");
-    await vault("kv", "metadata", "delete", "secret/cli/db");
-    expect(await vault("token", "lookup", "-format=json")).toContain('"admin"');
-  });
-
-  test("node-vault, which lists by the verb LIST", async () => {
-    const client = nodeVault({ endpoint: gateway.url, token: token("writer") });
-    await client.write("secret/data/node/a", { data: { n: 1 } });
-    expect((await client.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
-    expect((await client.list("secret/metadata/node")).data.keys).toEqual(["a"]);
-    expect((await client.tokenLookupSelf()).data.type).toBe("batch");
-    await expect(client.read("secret/data/node/none")).rejects.toMatchObject({
-      response: { statusCode: 404 },
-    });
+    for (const options of [{}, { token: token() }]) {
+      const leader = await gateway.call("GET", "/v1/sys/leader", options);
+      expect(leader).toMatchObject({ status: 200, json: { ha_enabled: false, leader_address: "" } });
+    }
   });
 });
 

@@ -36,10 +36,10 @@ export interface IdentityOptions {
 /** Verifies the tokens of a service's requests. */
 export interface Authenticator {
   /**
-   * Verifies the request's token. Throws TokenRefused (401), or StrongroomError `issuer_keys_unreachable`
-   * (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
+   * Verifies the request's token, or the one given in place of it. Throws TokenRefused (401), or
+   * StrongroomError `issuer_keys_unreachable` (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
    */
-  authenticate(request: FastifyRequest): Promise<Identity>;
+  authenticate(request: FastifyRequest, token?: string): Promise<Identity>;
   /** Whether the request's token was verified before and counts as it is, so that it costs nothing to take. */
   remembers(request: FastifyRequest): boolean;
   /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
@@ -66,6 +66,8 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
   const { logger, issuers: currentIssuers, maxLifetimeSeconds, now = Date.now } = options;
   const keysOf = new Map<string, IssuerKeys>();
   const remembered = new Map<string, Remembered>();
+  /** Tokens that came in another place than a header. */
+  const given = new WeakMap<FastifyRequest, string>();
   let known: readonly Issuer[] = [];
 
   /** The issuers, and with them the keys: those of an issuer that has gone are dropped. */
@@ -105,7 +107,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       // Claims, times among them, are checked in one place and by one clock: checkClaims.
       ignoreExpiration: true,
       ignoreNotBefore: true,
-      extractToken: (request) => requestToken(request.raw),
+      extractToken: (request) => given.get(request) ?? requestToken(request.raw),
     },
   });
   app.addHook("onClose", async () => {
@@ -149,11 +151,11 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       }
     },
 
-    async authenticate(request) {
-      const token = requestToken(request.raw);
+    async authenticate(request, token = requestToken(request.raw)) {
       const digest = hash("sha256", token, "base64url");
       let found = recall(digest);
       if (!found) {
+        given.set(request, token);
         found = await verify(request, token);
         remembered.delete(digest);
         const [oldest] = remembered.keys();
