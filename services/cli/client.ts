@@ -6,6 +6,7 @@ import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
 import type { Job, JobEvent } from "../shared/registry/records.ts";
 import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
+import type { NewRevocation, Revocation } from "../shared/revocations/revocations.ts";
 import type { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 import { serverSentEvents } from "./server-sent-events.ts";
@@ -106,6 +107,11 @@ export class ControlPlane {
 
   async deleteOrg(id: string): Promise<Job> {
     return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
+  }
+
+  /** Ends tokens of an organization before their time, and gives the revocation as it stands. */
+  async revoke(id: string, revocation: NewRevocation): Promise<Revocation> {
+    return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);
   }
 
   async #json<T>(

@@ -3,7 +3,7 @@ import { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 
 /** What the control plane's routes ask of an operator. */
-export const OPERATOR_PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete"];
+export const OPERATOR_PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete", "orgs:revoke"];
 
 /** Who a tenant's token is for. */
 export interface TenantClaims {

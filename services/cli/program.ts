@@ -145,6 +145,15 @@ function program(run: Run, out: Output): Command {
     .argument("<org>", "name or id")
     .action(run(async () => (await import("./commands/repair.ts")).repairOrg));
 
+  org
+    .command("revoke")
+    .description("end tokens of an organization before their time; in force within seconds")
+    .argument("<org>", "name or id")
+    .option("--subject <sub>", "all tokens of this subject that were issued until now")
+    .option("--token-id <jti>", "the token with this id")
+    .option("--token-file <path>", "the token in this file; no more than a digest of it is sent")
+    .action(run(async () => (await import("./commands/revoke.ts")).revokeTokens));
+
   strongroom
     .command("job")
     .description("watch a job until its end")

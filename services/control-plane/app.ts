@@ -12,6 +12,7 @@ import { directoryRoutes } from "./routes/directory.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { orgRoutes } from "./routes/orgs.ts";
+import { revocationRoutes } from "./routes/revocations.ts";
 
 export interface AppOptions {
   platform: Platform;
@@ -50,6 +51,7 @@ export async function createApp({ platform, engine, operators, isReady }: AppOpt
     orgRoutes(routes, platform, engine);
     jobRoutes(routes, platform, engine);
     directoryRoutes(routes, platform.directory);
+    revocationRoutes(routes, platform);
     healthRoutes(routes, isReady);
   });
   return app;

@@ -6,6 +6,7 @@ import { ConfigError, SecretFile } from "../shared/config.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
 import { parameterSettings } from "../shared/parameters/settings.ts";
+import { maxTokenLifetime } from "../shared/revocations/revocations.ts";
 import type { VaultEndpoint } from "../shared/vault/client.ts";
 
 const File = (description: string) =>
@@ -53,6 +54,7 @@ export const Config = Type.Object({
     minLength: 1,
     description: "`aud` of operators' tokens; their issuer is the first of the list",
   }),
+  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: maxTokenLifetime,
   STRONGROOM_RECOVERY_KEY_FILE: File("PGP public key that recovery keys are encrypted to by default"),
   STRONGROOM_CERTIFICATE_SECONDS: Type.Integer({
     minimum: 60,

@@ -7,8 +7,8 @@ import type { VaultClient } from "../shared/vault/client.ts";
 import { CasConflictError } from "../shared/vault/kv.ts";
 import { signCompactJws } from "../shared/vault/transit.ts";
 
-/** The internal Vault's transit key that directories are signed by. */
-const SIGNING_KEY = "directory";
+/** The internal Vault's transit key that all that gateways poll is signed by. */
+export const SIGNING_KEY = "directory";
 const PUBLISH_TRIES = 10;
 
 /** Publishes the directory that gateways poll. */

@@ -11,6 +11,7 @@ import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
 import { orgServerConfig } from "../shared/vault/server-config.ts";
 import type { DirectoryPublisher } from "./directory.ts";
 import type { Seam } from "./onboarding/workflow.ts";
+import type { RevocationPublisher } from "./revocations.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 
 /** What the control plane acts on and with. */
@@ -19,6 +20,7 @@ export interface Platform {
   vault: VaultClient;
   registry: Registry;
   directory: DirectoryPublisher;
+  revocations: RevocationPublisher;
   parameters: ParameterStore;
   /** Like `/strongroom`. */
   parameterPrefix: string;

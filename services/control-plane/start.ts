@@ -28,6 +28,7 @@ import type { Seam } from "./onboarding/workflow.ts";
 import { createOrgLocks } from "./org-locks.ts";
 import type { Platform } from "./platform.ts";
 import { platformRecoveryKeys } from "./recovery-keys.ts";
+import { RevocationPublisher } from "./revocations.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
 import { createUpkeep, type Upkeep } from "./upkeep.ts";
 
@@ -111,6 +112,12 @@ async function assemble(
     registry,
     directory: createDirectory({ vault, registry, issuers, now }),
     ...(await assembleRuntime(config)),
+    revocations: new RevocationPublisher({
+      vault,
+      registry,
+      maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+      now,
+    }),
     parameterPrefix: config.STRONGROOM_PARAMETER_PREFIX,
     ca: readSettingFile(config.STRONGROOM_CA_FILE, "STRONGROOM_CA_FILE"),
     internalVault,

@@ -3,7 +3,10 @@ import type { Logger } from "pino";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import { createServer, type Server } from "../shared/http/server.ts";
+import type { Identity } from "../shared/identity/identity.ts";
+import { TokenRefused } from "../shared/identity/refused.ts";
 import { hasToken } from "../shared/identity/token.ts";
+import type { RevocationSource } from "../shared/revocations/load.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
 import { canonicalPath } from "./canonical-path.ts";
@@ -17,7 +20,16 @@ import { Logins } from "./login.ts";
 import type { Metrics } from "./metrics.ts";
 import { registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
-import { Relay, sendError, sendHealth, sendLeader, sendLookupSelf, sendSealStatus } from "./respond.ts";
+import {
+  Relay,
+  sendDone,
+  sendError,
+  sendHealth,
+  sendLeader,
+  sendLookupSelf,
+  sendSealStatus,
+} from "./respond.ts";
+import { revokeSelf } from "./revoke.ts";
 import { findRoute } from "./routes.ts";
 import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
 import { Uploads } from "./uploads.ts";
@@ -26,6 +38,9 @@ import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 export interface GatewayOptions {
   logger: Logger;
   directory: DirectorySource;
+  revocations: RevocationSource;
+  /** Where the control plane takes revocations. */
+  revocationsUrl: string;
   /** The authority behind the organizations' server certificates, PEM. */
   ca: string;
   maxTokenLifetimeSeconds: number;
@@ -48,7 +63,7 @@ const MAX_CONNECTIONS = 20_000;
 
 /** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
 export function buildGateway(options: GatewayOptions): Server {
-  const { logger, directory, ca, maxTokenLifetimeSeconds, maxLogins, now = Date.now } = options;
+  const { logger, directory, revocations, ca, maxTokenLifetimeSeconds, maxLogins, now = Date.now } = options;
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     // There is one reader of paths here, and it is not Fastify's router.
@@ -108,10 +123,12 @@ export function buildGateway(options: GatewayOptions): Server {
       if (route.answer === "login") return checkLoginLength(request.headers["content-length"]);
       limits.countAddress(request.ip, trace.began);
       if (route.answer === "leader") return sendLeader(reply);
-      if (route.name === "sys/health") return sendHealth(reply, directory, new Date(now()));
-      return sendSealStatus(reply, directory);
+      if (route.name === "sys/health") return sendHealth(reply, options, new Date(now()));
+      return sendSealStatus(reply, options);
     }
     const { org, identity, directory: held } = await admit(request);
+    // A token that was ended may be ended again: other gateways may not have been told.
+    if (route?.answer !== "revoke-self") refuseRevoked(org.id, identity);
     const target = authorizePath(route, request.method, path);
     uploads.admit(org.id, request.raw, reply.raw);
     request.pass = { ...target, identity, upstream: upstreams.of(org, held) };
@@ -127,18 +144,33 @@ export function buildGateway(options: GatewayOptions): Server {
     const orgWait = limits.orgWait(org.id, trace.began);
     if (orgWait > 0) await limits.refuse("org", orgWait);
     checkHeaders(request.headers, org.id);
+    if (revocations.version === undefined) {
+      throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
+    }
     return { ...caller, org };
+  };
+
+  const refuseRevoked = (org: string, identity: Identity) => {
+    if (!revocations.isRevoked(org, identity)) return;
+    logins.forget(org, identity);
+    throw new TokenRefused("revoked");
   };
 
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (!request.pass) {
       const { jwt, role } = readLogin(request.body);
-      const { identity } = await admit(request, jwt);
+      const { identity, org } = await admit(request, jwt);
+      refuseRevoked(org.id, identity);
       return sendLogin(reply, identity, role, new Date(now()));
     }
     const { route, verb, path, identity, upstream } = request.pass;
     if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
     if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
+    if (route.answer === "revoke-self") {
+      logins.forget(upstream.id, identity);
+      await revokeSelf(revocations, options.revocationsUrl, upstream.id, identity);
+      return sendDone(reply);
+    }
     const { method, id: requestId, trace } = request;
     const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
     if (body) checkBody(body, request.headers["content-type"], verb);

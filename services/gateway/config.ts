@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { ConfigError } from "../shared/config.ts";
 import { LISTEN_PATTERN, LISTEN_SETTINGS } from "../shared/http/serve.ts";
+import { maxTokenLifetime } from "../shared/revocations/revocations.ts";
 import type { LimitRates } from "./limits.ts";
 
 const File = (description: string) =>
@@ -22,12 +23,12 @@ export const Config = Type.Object({
   STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that directories are signed by"),
   STRONGROOM_DIRECTORY_COPY: File("Where the last good directory is kept"),
   STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
-  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: Type.Integer({
-    minimum: 60,
-    maximum: 7 * 24 * 3600,
-    default: 3600,
-    description: "Tokens that live longer are refused: a stolen one is good until its end",
+  STRONGROOM_REVOCATIONS_URL: Type.String({
+    pattern: "^https?://",
+    description: "Where the control plane publishes and takes revocations: …/v1/revocations",
   }),
+  STRONGROOM_REVOCATIONS_COPY: File("Where the last good list of revocations is kept"),
+  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: maxTokenLifetime,
   STRONGROOM_MAX_LOGINS: Type.Integer({
     minimum: 1,
     maximum: 1_000_000,

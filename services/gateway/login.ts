@@ -66,6 +66,11 @@ export class Logins {
     return await pending;
   }
 
+  /** Forgets an identity's token at once. */
+  forget(org: string, { key }: Pick<Identity, "key">): void {
+    this.#kept.delete(`${org}\n${key}`);
+  }
+
   /** Forgets the tokens whose time is over. */
   sweep(): void {
     const now = this.#now();

@@ -3,6 +3,7 @@ import { readConfig } from "../shared/config.ts";
 import { DirectorySource } from "../shared/directory/load.ts";
 import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
+import { RevocationSource } from "../shared/revocations/load.ts";
 import { buildGateway } from "./app.ts";
 import { Config, limitRates, readCertificate, readDirectoryKey } from "./config.ts";
 import { buildMetricsServer, Metrics } from "./metrics.ts";
@@ -12,27 +13,45 @@ await run(async () => {
   // A line a request, so they are written together; what Vault audits is not delayed.
   const stdout = destination({ dest: 1, sync: false, minLength: 8 * 1024, periodicFlush: 100 });
   const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, stdout);
+  const key = readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE);
+  const maxTokenLifetimeSeconds = config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
   const directory = new DirectorySource({
     url: config.STRONGROOM_DIRECTORY_URL,
-    key: readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE),
+    key,
     copy: config.STRONGROOM_DIRECTORY_COPY,
     logger,
   });
   const metrics = config.STRONGROOM_METRICS_LISTEN ? new Metrics() : undefined;
+  const revocations = new RevocationSource({
+    url: config.STRONGROOM_REVOCATIONS_URL,
+    key,
+    copy: config.STRONGROOM_REVOCATIONS_COPY,
+    maxTokenLifetimeSeconds,
+    logger,
+  });
   const app = buildGateway({
     ...(metrics && { metrics }),
     logger,
     directory,
+    revocations,
+    revocationsUrl: config.STRONGROOM_REVOCATIONS_URL,
     ca: readCertificate(config.STRONGROOM_CA_FILE),
-    maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+    maxTokenLifetimeSeconds,
     maxLogins: config.STRONGROOM_MAX_LOGINS,
     limits: limitRates(config),
     behindProxy: config.STRONGROOM_BEHIND_PROXY,
   });
-  await directory.loadCopy();
-  await directory.refresh();
-  directory.poll();
-  app.addHook("onClose", async () => directory.close());
+  const polled = [revocations, directory];
+  app.addHook("onClose", async () => {
+    for (const each of polled) each.close();
+  });
+  await Promise.all(
+    polled.map(async (each) => {
+      await each.loadCopy();
+      await each.refresh();
+      each.poll();
+    }),
+  );
   if (metrics && config.STRONGROOM_METRICS_LISTEN) {
     const metricsApp = buildMetricsServer(metrics, logger);
     app.addHook("onClose", async () => metricsApp.close());

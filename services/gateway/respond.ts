@@ -3,6 +3,7 @@ import type { Dispatcher } from "undici";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
+import type { RevocationSource } from "../shared/revocations/load.ts";
 import { MethodNotAllowed } from "./authorize-path.ts";
 import type { AnswerHandler } from "./forward.ts";
 import { TooManyRequests } from "./limits.ts";
@@ -34,6 +35,10 @@ export function sendJson(reply: FastifyReply, status: number, body: object): Fas
     .headers(HEADERS)
     .send(Buffer.from(JSON.stringify(body)));
 }
+
+/** Answers that it is done, with nothing more to say. */
+export const sendDone = (reply: FastifyReply): FastifyReply =>
+  reply.code(204).headers({ "cache-control": "no-store" }).send();
 
 /**
  * Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. One that is a
@@ -116,9 +121,19 @@ export class Relay implements AnswerHandler {
   }
 }
 
-/** The gateway's own `sys/health`: 200 once it has a directory, 503 before. */
-export function sendHealth(reply: FastifyReply, directory: DirectorySource, now: Date): FastifyReply {
-  const ready = directory.current !== undefined;
+/** What a gateway must have before it can serve. */
+export interface Published {
+  directory: DirectorySource;
+  revocations: RevocationSource;
+}
+
+const isReady = ({ directory, revocations }: Published): boolean =>
+  directory.current !== undefined && revocations.version !== undefined;
+
+/** The gateway's own `sys/health`: 200 once it has a directory and the revocations, 503 before. */
+export function sendHealth(reply: FastifyReply, published: Published, now: Date): FastifyReply {
+  const { directory, revocations } = published;
+  const ready = isReady(published);
   return sendJson(reply, ready ? 200 : 503, {
     initialized: true,
     sealed: !ready,
@@ -131,15 +146,16 @@ export function sendHealth(reply: FastifyReply, directory: DirectorySource, now:
     enterprise: false,
     cluster_name: "strongroom-gateway",
     directory: { version: directory.current?.version ?? null, refused: directory.refusal ?? null },
+    revocations: { version: revocations.version ?? null, refused: revocations.refusal ?? null },
   });
 }
 
 /** The gateway's own `sys/seal-status`. */
-export function sendSealStatus(reply: FastifyReply, directory: DirectorySource): FastifyReply {
+export function sendSealStatus(reply: FastifyReply, published: Published): FastifyReply {
   return sendJson(reply, 200, {
     type: "strongroom-gateway",
     initialized: true,
-    sealed: directory.current === undefined,
+    sealed: !isReady(published),
     t: 0,
     n: 0,
     progress: 0,

@@ -23,7 +23,7 @@ export interface Route {
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
   /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
-  answer: "vault" | "vault-open" | "lookup-self" | "renew-self" | "login" | "leader";
+  answer: "vault" | "vault-open" | "lookup-self" | "renew-self" | "revoke-self" | "login" | "leader";
   access: Access;
 }
 
@@ -111,6 +111,14 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { POST: JSON_BODY, PUT: JSON_BODY },
     answer: "renew-self",
+    access: tenant,
+  },
+  {
+    name: "auth/token/revoke-self",
+    prefix: ["auth", "token", "revoke-self"],
+    below: "none",
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "revoke-self",
     access: tenant,
   },
   {

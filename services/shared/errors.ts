@@ -17,6 +17,7 @@ const ERRORS = {
   internal: { status: 500, title: "Something went wrong here", retry: true },
   issuer_keys_unreachable: { status: 503, title: "The issuer's keys cannot be fetched", retry: true },
   directory_unavailable: { status: 503, title: "No directory has been loaded yet", retry: true },
+  revocations_unavailable: { status: 503, title: "Revocations cannot be had or made now", retry: true },
   internal_vault_unavailable: { status: 503, title: "The internal Vault does not answer", retry: true },
   org_vault_unavailable: { status: 503, title: "The organization's Vault does not answer", retry: true },
   org_vault_sealed: { status: 503, title: "The organization's Vault is sealed", retry: true },

@@ -74,8 +74,12 @@ describe("every operation of the API", () => {
       "GET /v1/openapi.json open",
       "GET /v1/orgs orgs:read",
       "GET /v1/orgs/{id} orgs:read",
+      "GET /v1/orgs/{id}/revocations orgs:read",
       "GET /v1/ready open",
+      "GET /v1/revocations open",
       "POST /v1/orgs orgs:create",
+      "POST /v1/orgs/{id}/revocations orgs:revoke",
+      "POST /v1/revocations open",
     ]);
   });
 

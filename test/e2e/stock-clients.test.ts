@@ -93,6 +93,13 @@ describe("the vault program", () => {
     expect(JSON.parse(await admin("status", "-format=json"))).toMatchObject({ sealed: false });
   });
 
+  test("token revoke -self: the JWT is good for nothing more", async () => {
+    const writer = as("writer");
+    await writer("kv", "put", "secret/revoked/db", "a=1");
+    await writer("token", "revoke", "-self");
+    await expect(writer("kv", "get", "secret/revoked/db")).rejects.toThrow(/Code: 401/);
+  });
+
   test("a login by JWT, and a login by token, whose token the next command uses", async () => {
     const jwt = token("writer");
     const login = ["write", "-field=token", "auth/jwt/login", "role=writer", `jwt=${jwt}`];
@@ -157,6 +164,8 @@ describe("libraries", () => {
     expect((await fresh.jwtLogin({ role: "writer", jwt })).auth.client_token).toBe(jwt);
     expect((await fresh.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
     expect((await fresh.tokenRenewSelf()).auth.renewable).toBe(false);
+    await fresh.tokenRevokeSelf();
+    await expect(fresh.read("secret/data/node/a")).rejects.toMatchObject({ response: { statusCode: 401 } });
   });
 
   const seenBy = async ({ file, args, env }: ForeignClient) => {
@@ -183,6 +192,7 @@ describe("libraries", () => {
       lookup: ["writer"],
       echoed: true,
       renewable: false,
+      revoked: ["This needs a valid token."],
     });
   });
 
@@ -197,12 +207,13 @@ describe("libraries", () => {
       echoed: true,
       watched: true,
       renewable: false,
+      revoked: true,
     });
   });
 });
 
 describe("by their recorded calls", () => {
-  test("External Secrets: login, lookup, read, list", async () => {
+  test("External Secrets: login, lookup, read, list, revocation", async () => {
     const jwt = token();
     await gateway.call("POST", "/v1/secret/data/eso/db", {
       token: token("writer"),
@@ -221,6 +232,8 @@ describe("by their recorded calls", () => {
     expect(read.json.data?.data).toEqual({ a: 1 });
     const list = await gateway.call("GET", "/v1/secret/metadata/eso?list=true", { headers });
     expect(list.json.data?.keys).toEqual(["db"]);
+    const revoked = await gateway.call("POST", "/v1/auth/token/revoke-self", { headers, body: {} });
+    expect(revoked.status).toBe(204);
   });
 
   test("vault-action: login by JWT, or the JWT as token, and the read", async () => {

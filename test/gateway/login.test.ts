@@ -59,7 +59,16 @@ const answer = (response: ServerResponse, status: number, body: object | string)
 function identity(key: string, changes: Partial<Identity> = {}): Identity {
   const seconds = now / 1000;
   return {
-    ...{ issuer, subject: "u", org: "org_acme", groups: [], permissions: [], subjectHash: "0", key },
+    ...{
+      issuer,
+      subject: "u",
+      tokenId: undefined,
+      org: "org_acme",
+      groups: [],
+      permissions: [],
+      subjectHash: "0",
+      key,
+    },
     ...{ issuedAt: seconds, expiresAt: seconds + 600, token: new Secret(`jwt-${key}`) },
     ...changes,
   };

@@ -45,6 +45,8 @@ beforeEach(async () => {
     STRONGROOM_DIRECTORY_URL: controlPlane.url,
     STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "directory-key.pem"),
     STRONGROOM_DIRECTORY_COPY: join(dir, "directory.jws"),
+    STRONGROOM_REVOCATIONS_URL: controlPlane.revocationsUrl,
+    STRONGROOM_REVOCATIONS_COPY: join(dir, "revocations.jws"),
     STRONGROOM_CA_FILE: join(dir, "ca.pem"),
   };
   recorder.clear();

@@ -3,59 +3,83 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { CompactSign } from "jose";
 import { DIRECTORY_TYP, type Directory } from "../../services/shared/directory/directory.ts";
+import { REVOCATIONS_TYP, type RevocationList } from "../../services/shared/revocations/revocations.ts";
 
 /** A key that signs directories, as the internal Vault's transit key does. */
 export interface DirectoryKey {
   publicKey: KeyObject;
   publicPem: string;
   sign(directory: unknown, header?: Record<string, unknown>): Promise<string>;
+  signRevocations(list: unknown): Promise<string>;
 }
 
 export function newDirectoryKey(): DirectoryKey {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const sign = (value: unknown, header = {}) =>
+    new CompactSign(Buffer.from(JSON.stringify(value)))
+      .setProtectedHeader({ alg: "ES256", typ: DIRECTORY_TYP, ...header })
+      .sign(privateKey);
   return {
     publicKey,
     publicPem: publicKey.export({ type: "spki", format: "pem" }).toString(),
-    sign: (directory, header = {}) =>
-      new CompactSign(Buffer.from(JSON.stringify(directory)))
-        .setProtectedHeader({ alg: "ES256", typ: DIRECTORY_TYP, ...header })
-        .sign(privateKey),
+    sign,
+    signRevocations: (list) => sign(list, { typ: REVOCATIONS_TYP }),
   };
 }
 
-/** What a control plane does for gateways: publishes a directory, as an answer with its version as ETag. */
+/** What a control plane does for gateways: publishes a directory and the revocations, each under an ETag. */
 export interface DirectoryServer {
   url: string;
-  /** Requests answered, by status. */
+  revocationsUrl: string;
+  /** Requests for the directory answered, by status. */
   answers: number[];
   /** What is served from now on. */
   publish(directory: Directory | string): Promise<void>;
+  /** The same for the revocations; at first there is a list without any. */
+  publishRevocations(list: RevocationList | string): Promise<void>;
+  /** The revocations that were asked for, and how they are answered. */
+  asked: unknown[];
+  askedStatus: number;
   /** Stops answering; connections are refused. */
   close(): Promise<void>;
 }
 
 export async function startDirectoryServer(key: DirectoryKey): Promise<DirectoryServer> {
-  let jws = "";
-  let etag = "";
+  const served = { "/v1/directory": { jws: "", etag: "" }, "/v1/revocations": { jws: "", etag: "" } };
   let published = 0;
-  const answers: number[] = [];
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
+    response.setHeader("Connection", "close");
+    if (request.method === "POST") {
+      self.asked.push(JSON.parse((await request.toArray()).join("")));
+      return response.writeHead(self.askedStatus).end();
+    }
+    const { jws, etag } = served[request.url as keyof typeof served];
     const status = jws === "" ? 503 : request.headers["if-none-match"] === etag ? 304 : 200;
-    answers.push(status);
-    response.writeHead(status, { "Content-Type": "application/jose", ETag: etag, Connection: "close" });
-    response.end(status === 200 ? jws : undefined);
+    if (request.url === "/v1/directory") self.answers.push(status);
+    response.writeHead(status, { "Content-Type": "application/jose", ETag: etag });
+    return response.end(status === 200 ? jws : undefined);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/directory`,
-    answers,
+  const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const self: DirectoryServer = {
+    url: `${address}/v1/directory`,
+    revocationsUrl: `${address}/v1/revocations`,
+    answers: [],
+    asked: [],
+    askedStatus: 204,
     async publish(directory) {
-      jws = typeof directory === "string" ? directory : await key.sign(directory);
-      etag = `"${++published}"`;
+      const jws = typeof directory === "string" ? directory : await key.sign(directory);
+      served["/v1/directory"] = { jws, etag: `"${++published}"` };
+    },
+    async publishRevocations(list) {
+      const jws = typeof list === "string" ? list : await key.signRevocations(list);
+      served["/v1/revocations"] = { jws, etag: `"${++published}"` };
     },
     close: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));
     },
   };
+  await self.publishRevocations({ version: 1, maxTokenLifetimeSeconds: 7 * 24 * 3600, orgs: [] });
+  return self;
 }

@@ -10,6 +10,8 @@ import type { Metrics } from "../../services/gateway/metrics.ts";
 import type { UpstreamTimes } from "../../services/gateway/upstreams.ts";
 import type { Directory } from "../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../services/shared/directory/load.ts";
+import { RevocationSource } from "../../services/shared/revocations/load.ts";
+import type { RevocationList } from "../../services/shared/revocations/revocations.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "./directory.ts";
 import type { TestIssuer } from "./tokens.ts";
 
@@ -29,6 +31,8 @@ export interface TestGateway {
   directoryServer: DirectoryServer;
   /** Publishes these organizations as the next version, and has the gateway fetch it. */
   publish(orgs: OrgEntry[], changes?: Partial<Directory>): Promise<void>;
+  /** Publishes these revocations as the next version, and has the gateway fetch it. */
+  revoke(orgs: RevocationList["orgs"]): Promise<void>;
   /** A request whose path goes out exactly as it is given. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Sends bytes, and gives whatever comes back until the connection ends. */
@@ -90,8 +94,14 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   const logger = pino({}, destination);
   const copy = join(dir, "directory.jws");
   const directory = new DirectorySource({ url: directoryServer.url, key: key.publicKey, copy, logger });
+  const { revocationsUrl } = directoryServer;
+  const revocations = new RevocationSource({
+    ...{ url: revocationsUrl, key: key.publicKey, copy: join(dir, "revocations.jws"), logger, now },
+    maxTokenLifetimeSeconds: 3600,
+  });
+  const published = { directory, revocations, revocationsUrl };
   const app = buildGateway({
-    ...{ logger, directory, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, behindProxy, now },
+    ...{ logger, ...published, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, behindProxy, now },
     ...(upstreamTimes && { upstreamTimes }),
     ...(metrics && { metrics }),
   });
@@ -108,7 +118,14 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
     });
     await directory.refresh();
   };
+  let revocationsVersion = 1;
+  const revoke = async (list: RevocationList["orgs"]) => {
+    const version = ++revocationsVersion;
+    await directoryServer.publishRevocations({ version, maxTokenLifetimeSeconds: 3600, orgs: list });
+    await revocations.refresh();
+  };
   await publish(orgs);
+  await revocations.refresh();
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
@@ -117,6 +134,7 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
     directory,
     directoryServer,
     publish,
+    revoke,
     call: (method, path, callOptions = {}) => call(port, method, path, callOptions),
     raw: (bytes) => raw(port, bytes),
     log: () => lines,

@@ -67,6 +67,8 @@ export const gatewaySettings = (
     STRONGROOM_DIRECTORY_URL: `${controlPlane}/v1/directory`,
     STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
     STRONGROOM_DIRECTORY_COPY: state.at("gateway", "directory.jws"),
+    STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
+    STRONGROOM_REVOCATIONS_COPY: state.at("gateway", "revocations.jws"),
     STRONGROOM_CA_FILE: state.at("gateway", "ca.pem"),
     // On one machine all callers have one address, and are one's own.
     STRONGROOM_ADDRESS_LIMIT: "0",

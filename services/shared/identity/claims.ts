@@ -4,6 +4,8 @@ import { TokenRefused } from "./refused.ts";
 /** What is taken from the claims of a verified token. Times are seconds since 1970. */
 export interface Claims {
   subject: string;
+  /** The token's own id (`jti`), where the issuer gives it one. */
+  tokenId: string | undefined;
   /** The organization's id in the identity provider's words; undefined where the token has none. */
   org: string | undefined;
   groups: string[];
@@ -29,11 +31,12 @@ export function checkClaims(
   now: number,
   maxLifetimeSeconds: number,
 ): Claims {
-  const { aud, sub, iat, exp, nbf } = payload;
+  const { aud, sub, iat, exp, nbf, jti } = payload;
 
   const audiences = typeof aud === "string" ? [aud] : aud;
   if (!isTextList(audiences) || !audiences.includes(issuer.audience)) throw new TokenRefused("audience");
   if (!isText(sub)) throw new TokenRefused("subject");
+  if (jti !== undefined && !isText(jti)) throw new TokenRefused("token_id");
 
   if (!Number.isSafeInteger(exp) || !Number.isSafeInteger(iat)) throw new TokenRefused("times_missing");
   const expiresAt = exp as number;
@@ -50,7 +53,7 @@ export function checkClaims(
   const permissions = payload[PERMISSIONS_CLAIM] ?? [];
   if (!isTextList(permissions)) throw new TokenRefused("permissions_claim");
 
-  return { subject: sub, org, groups, permissions, issuedAt, expiresAt };
+  return { subject: sub, tokenId: jti, org, groups, permissions, issuedAt, expiresAt };
 }
 
 function isText(value: unknown): value is string {

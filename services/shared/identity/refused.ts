@@ -18,6 +18,7 @@ export type Refusal =
   | "signature"
   | "audience"
   | "subject"
+  | "token_id"
   | "times_missing"
   | "expired"
   | "not_yet_valid"
@@ -25,7 +26,8 @@ export type Refusal =
   | "lifetime_too_long"
   | "org_claim"
   | "groups_claim"
-  | "permissions_claim";
+  | "permissions_claim"
+  | "revoked";
 
 /** The one answer to every token that is missing or not accepted: 401, with the reason for the log alone. */
 export class TokenRefused extends StrongroomError {

@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import { ERROR_CODES } from "../errors.ts";
 import { Issuer, newOrgId, OrgClaim, OrgId, OrgName } from "../org.ts";
+import { Revocation } from "../revocations/revocations.ts";
 
 const Time = Type.String({ description: "RFC 3339, UTC" });
 
@@ -150,3 +151,21 @@ export const Publication = Type.Object(
   { additionalProperties: false },
 );
 export type Publication = Static<typeof Publication>;
+
+/** The revocations of one organization, the newest last. */
+export const Revocations = Type.Object(
+  { revocations: Type.Array(Revocation) },
+  { additionalProperties: false },
+);
+export type Revocations = Static<typeof Revocations>;
+
+/** What the published revocation list is made of: its version is this record's own. */
+export const RevocationIndex = Type.Object(
+  {
+    maxTokenLifetimeSeconds: Type.Integer({ minimum: 1 }),
+    /** By organization, the version of its {@link Revocations}. */
+    orgs: Type.Record(OrgId, Type.Integer({ minimum: 1 })),
+  },
+  { additionalProperties: false },
+);
+export type RevocationIndex = Static<typeof RevocationIndex>;

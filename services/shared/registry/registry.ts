@@ -2,7 +2,15 @@ import { createHash } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
 import { CasConflictError, type kv2 } from "../vault/kv.ts";
-import { Idempotency, JobRecord, OrgRecord, Publication, Reservation } from "./records.ts";
+import {
+  Idempotency,
+  JobRecord,
+  OrgRecord,
+  Publication,
+  Reservation,
+  RevocationIndex,
+  Revocations,
+} from "./records.ts";
 
 /** A value and the version of it that a check-and-set write has to name. */
 export interface Versioned<T> {
@@ -41,10 +49,17 @@ export interface Registry {
   idempotency: Collection<Idempotency>;
   /** By {@link DIRECTORY_KEY}. */
   directory: Collection<Publication>;
+  /** By organization. */
+  revocations: Collection<Revocations>;
+  /** By {@link REVOCATION_INDEX_KEY}. */
+  revocationIndex: Collection<RevocationIndex>;
 }
 
 /** The one key of {@link Registry.directory}. */
 export const DIRECTORY_KEY = "directory";
+
+/** The one key of {@link Registry.revocationIndex}. */
+export const REVOCATION_INDEX_KEY = "revocation-index";
 
 /** A claim is unique for its issuer; hashed, since an issuer's name holds slashes. */
 export const claimKey = (issuer: string, claim: string) => sha256(`${issuer}\n${claim}`);
@@ -67,6 +82,8 @@ export function createRegistry(store: RecordStore): Registry {
     claims: collection(store, "claims/", Reservation),
     idempotency: collection(store, "idempotency/", Idempotency),
     directory: collection(store, "", Publication),
+    revocations: collection(store, "revocations/", Revocations),
+    revocationIndex: collection(store, "", RevocationIndex),
   };
 }
 

@@ -4,7 +4,7 @@ import json
 import os
 
 import hvac
-from hvac.exceptions import Forbidden, InvalidPath
+from hvac.exceptions import Forbidden, InvalidPath, Unauthorized
 
 jwt = os.environ["VAULT_TOKEN"]
 client = hvac.Client(url=os.environ["VAULT_ADDR"], token=jwt)
@@ -34,5 +34,10 @@ seen["lookup"] = client.auth.token.lookup_self()["data"]["policies"]
 login = hvac.Client(url=os.environ["VAULT_ADDR"]).auth.jwt.jwt_login(role="writer", jwt=jwt)
 seen["echoed"] = login["auth"]["client_token"] == jwt
 seen["renewable"] = client.auth.token.renew_self()["auth"]["renewable"]
+client.auth.token.revoke_self()
+try:
+    kv.read_secret_metadata("hvac/db")
+except Unauthorized as error:
+    seen["revoked"] = error.errors
 
 print(json.dumps(seen))

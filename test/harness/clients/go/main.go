@@ -54,5 +54,10 @@ func main() {
 	}
 	watcher.Stop()
 	seen["renewable"] = must(client.Auth().Token().RenewSelf(60)).Auth.Renewable
+	if err := client.Auth().Token().RevokeSelf(""); err != nil {
+		log.Fatal(err)
+	}
+	_, err := kv.Get(ctx, "go/db")
+	seen["revoked"] = err != nil
 	must(0, json.NewEncoder(os.Stdout).Encode(seen))
 }

@@ -1,0 +1,126 @@
+import { type Static, Type } from "typebox";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Server } from "../../shared/http/server.ts";
+import { OrgId } from "../../shared/org.ts";
+import { NewRevocation, Revocation, TokenDigest } from "../../shared/revocations/revocations.ts";
+import { problems } from "../openapi.ts";
+import { orgRecord, type Platform } from "../platform.ts";
+
+const Params = Type.Object({ id: OrgId }, { additionalProperties: false });
+
+/** What a gateway passes on: its caller's own token. */
+const OwnToken = Type.Object(
+  {
+    org: OrgId,
+    token: Type.String({ ...TokenDigest, description: "SHA-256 of its signing input (base64url)" }),
+    expiresAt: Type.Integer({ minimum: 0, maximum: 2 ** 40, description: "Its `exp`, seconds since 1970" }),
+  },
+  { additionalProperties: false },
+);
+
+/** Revocations: add one, see an organization's, and the signed list that gateways poll. */
+export function revocationRoutes(app: Server, platform: Platform): void {
+  const { revocations, now } = platform;
+
+  app.get(
+    "/v1/revocations",
+    {
+      config: { access: { open: "it is signed, holds no token, and gateways hold no credential" } },
+      schema: {
+        summary: "All revocations, a compact JWS",
+        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })) }),
+        response: {
+          200: { description: "The JWS", content: { "application/jose": { schema: Type.String() } } },
+          304: Type.Null({ description: "Not changed since" }),
+          ...problems(400, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const current = await revocations.current();
+      const etag = `"${current.version}"`;
+      reply.header("ETag", etag).header("Cache-Control", "no-cache");
+      const known = request.headers["if-none-match"]?.split(",").map((each) => each.trim());
+      if (known?.includes(etag)) return reply.code(304).send(null);
+      return reply.type("application/jose").serializer(String).send(current.jws);
+    },
+  );
+
+  app.post(
+    "/v1/revocations",
+    {
+      config: {
+        access: {
+          open: "gateways hold no credential; only who has a token can name it, and it can be named only to end it",
+        },
+      },
+      schema: {
+        summary: "End a token, for a gateway whose caller asked to end its own",
+        body: OwnToken,
+        response: { 204: Type.Null({ description: "In force" }), ...problems(400, 404, 413, 415, 429, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { org, token, expiresAt } = request.body;
+      await orgRecord(platform, org);
+      const ends = Math.min(expiresAt, revocations.latestEnd());
+      if (ends * 1000 > now().getTime()) await revocations.add(org, { token, ends }, "gateway");
+      return reply.code(204).send(null);
+    },
+  );
+
+  app.post(
+    "/v1/orgs/:id/revocations",
+    {
+      config: { access: { permission: "orgs:revoke" } },
+      schema: {
+        summary: "End tokens of an organization before their time",
+        description: "On return it is in force here; gateways learn of it within a second or two",
+        params: Params,
+        body: NewRevocation,
+        response: { 201: Revocation, ...problems(400, 401, 403, 404, 413, 415, 429, 503) },
+      },
+    },
+    async (request, reply) => {
+      const { id } = await orgRecord(platform, request.params.id);
+      const revocation = complete(request.body, Math.floor(now().getTime() / 1000), revocations.latestEnd());
+      await revocations.add(id, revocation, "operator");
+      return reply.code(201).send(revocation);
+    },
+  );
+
+  app.get(
+    "/v1/orgs/:id/revocations",
+    {
+      config: { access: { permission: "orgs:read" } },
+      schema: {
+        summary: "The revocations of an organization that have not ended",
+        params: Params,
+        response: {
+          200: Type.Object({ revocations: Type.Array(Revocation) }, { additionalProperties: false }),
+          ...problems(400, 401, 403, 404, 503),
+        },
+      },
+    },
+    async (request) => {
+      const { id } = await orgRecord(platform, request.params.id);
+      return { revocations: await revocations.of(id) };
+    },
+  );
+}
+
+/** The revocation that a body asks for. `now` and `ends` are in seconds. Throws `invalid_request`. */
+function complete(body: Static<typeof NewRevocation>, now: number, ends: number): Revocation {
+  const { token, tokenId, subject, issuedUntil } = body;
+  if ([token, tokenId, subject].filter((each) => each !== undefined).length !== 1) {
+    throw new StrongroomError("invalid_request", "Name one of token, tokenId and subject.");
+  }
+  if (subject === undefined && issuedUntil !== undefined) {
+    throw new StrongroomError("invalid_request", "issuedUntil goes with subject.");
+  }
+  if (token !== undefined) return { token, ends };
+  if (tokenId !== undefined) return { tokenId, ends };
+  const until = issuedUntil ?? now;
+  if (until > now) throw new StrongroomError("invalid_request", "issuedUntil may not lie in the future.");
+  return { subject: subject ?? "", issuedUntil: until, ends };
+}

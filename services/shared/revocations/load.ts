@@ -1,0 +1,111 @@
+import type { KeyObject } from "node:crypto";
+import type { Logger } from "pino";
+import { PolledDocument } from "../http/polled-document.ts";
+import type { Identity } from "../identity/identity.ts";
+import type { Revocation, RevocationList } from "./revocations.ts";
+import { type RevocationRefusal, RevocationsRefused, verifyRevocations } from "./verify.ts";
+
+export interface RevocationOptions {
+  /** Where the control plane publishes the list. */
+  url: string;
+  /** The key that signs it. */
+  key: KeyObject;
+  /** Path of the last good copy, which serves while nothing else can be had. */
+  copy: string;
+  /** The longest life of a token that is accepted here, in seconds. */
+  maxTokenLifetimeSeconds: number;
+  logger: Logger;
+  /** Milliseconds since 1970; the system's clock by default. */
+  now?: () => number;
+}
+
+/** What of an identity can be revoked. */
+export type Revocable = Pick<Identity, "key" | "tokenId" | "subject" | "issuedAt">;
+
+/** One organization's revocations, to look things up in. */
+interface Revoked {
+  tokens: Set<string>;
+  tokenIds: Set<string>;
+  /** By subject, up to which `iat`. */
+  subjects: Map<string, number>;
+}
+
+/** The revocations in force: the copy on disk at first, then whatever newer list the control plane publishes. */
+export class RevocationSource extends PolledDocument {
+  /** Why the newest list published is not in use; undefined where it is. */
+  refusal: RevocationRefusal | undefined;
+
+  readonly #options: RevocationOptions;
+  readonly #now: () => number;
+  #held: RevocationList | undefined;
+  #revoked = new Map<string, Revoked>();
+  /** Revoked here and not on the list yet. */
+  readonly #own = new Map<string, { org: string; token: string; ends: number }>();
+
+  constructor(options: RevocationOptions) {
+    const { url, copy, logger, now = Date.now } = options;
+    super({ what: "revocation list", url, copy, logger, take: (jws, which) => this.#take(jws, which) });
+    this.#options = options;
+    this.#now = now;
+  }
+
+  /** The version in use; undefined until there is a list, and until then nobody can be let in. */
+  get version(): number | undefined {
+    return this.#held?.version;
+  }
+
+  isRevoked(org: string, { key, tokenId, subject, issuedAt }: Revocable): boolean {
+    if (this.#own.has(ownName(org, key))) return true;
+    const revoked = this.#revoked.get(org);
+    if (!revoked) return false;
+    if (revoked.tokens.has(key) || (tokenId !== undefined && revoked.tokenIds.has(tokenId))) return true;
+    return issuedAt <= (revoked.subjects.get(subject) ?? -1);
+  }
+
+  /** Revokes a token here at once, whether or not the list ever says so; `ends` is its `exp`. */
+  add(org: string, token: string, ends: number): void {
+    const now = this.#now() / 1000;
+    for (const [name, own] of this.#own) if (own.ends <= now) this.#own.delete(name);
+    this.#own.set(ownName(org, token), { org, token, ends });
+  }
+
+  async #take(jws: string, which: string): Promise<boolean> {
+    const { key, maxTokenLifetimeSeconds, logger } = this.#options;
+    try {
+      const list = await verifyRevocations(jws, key, maxTokenLifetimeSeconds, this.#held);
+      const changed = list.version !== this.#held?.version;
+      this.#held = list;
+      this.refusal = undefined;
+      if (!changed) return false;
+      this.#revoked = new Map(list.orgs.map(({ id, revocations }) => [id, index(revocations)]));
+      for (const [name, { org, token }] of this.#own) {
+        if (this.#revoked.get(org)?.tokens.has(token)) this.#own.delete(name);
+      }
+      logger.info({ version: list.version }, `the revocation list in use is ${which}`);
+      return true;
+    } catch (error) {
+      if (!(error instanceof RevocationsRefused)) throw error;
+      const { reason, message } = error;
+      if (this.refusal !== reason) {
+        logger.error({ reason, detail: message, inUse: this.version }, `revocations: ${which} is refused`);
+      }
+      this.refusal = reason;
+      return false;
+    }
+  }
+}
+
+const ownName = (org: string, key: string) => `${org}\n${key}`;
+
+function index(revocations: Revocation[]): Revoked {
+  const revoked: Revoked = { tokens: new Set(), tokenIds: new Set(), subjects: new Map() };
+  for (const each of revocations) {
+    if ("token" in each) revoked.tokens.add(each.token);
+    else if ("tokenId" in each) revoked.tokenIds.add(each.tokenId);
+    else {
+      const until = Math.max(each.issuedUntil, revoked.subjects.get(each.subject) ?? 0);
+      revoked.subjects.set(each.subject, until);
+    }
+  }
+  return revoked;
+}

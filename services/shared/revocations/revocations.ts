@@ -1,0 +1,72 @@
+import { type Static, Type } from "typebox";
+import { OrgId } from "../org.ts";
+
+const Seconds = Type.Integer({ minimum: 0, maximum: 2 ** 40, description: "Seconds since 1970" });
+/** As long as a claim may be. */
+const Claim = Type.String({ minLength: 1, maxLength: 512 });
+const Ends = { ends: Seconds };
+
+/** SHA-256 of a JWT's signing input, base64url: one JWT can be spelled in several ways that verify. */
+export const TokenDigest = Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" });
+
+/**
+ * Tokens of one organization that are no longer good: one by its digest, one by its `jti`, or a subject's that
+ * were issued (`iat`) up to and with a time. From `ends` on none of them would be good anyway.
+ */
+export const Revocation = Type.Union([
+  Type.Object({ token: TokenDigest, ...Ends }, { additionalProperties: false }),
+  Type.Object({ tokenId: Claim, ...Ends }, { additionalProperties: false }),
+  Type.Object({ subject: Claim, issuedUntil: Seconds, ...Ends }, { additionalProperties: false }),
+]);
+export type Revocation = Static<typeof Revocation>;
+
+/** What an operator revokes, the body of `POST /v1/orgs/:id/revocations`: one of the three. */
+export const NewRevocation = Type.Object(
+  {
+    token: Type.Optional(
+      Type.String({
+        ...TokenDigest,
+        description: "A token, by the SHA-256 of its signing input (base64url)",
+      }),
+    ),
+    tokenId: Type.Optional(Type.String({ ...Claim, description: "A token, by its `jti`" })),
+    subject: Type.Optional(Type.String({ ...Claim, description: "All tokens of a subject (`sub`)" })),
+    issuedUntil: Type.Optional(
+      Type.Integer({
+        ...Seconds,
+        description: "With `subject`: those with an `iat` up to this; now by default",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type NewRevocation = Static<typeof NewRevocation>;
+
+/** The setting of this kind that gateways and the control plane have alike. */
+export const maxTokenLifetime = Type.Integer({
+  minimum: 60,
+  maximum: 7 * 24 * 3600,
+  default: 3600,
+  description:
+    "Tokens that live longer are refused: a stolen one is good until its end, or is revoked until then",
+});
+
+/**
+ * All revocations, published as a compact JWS (ES256, `typ: strongroom-revocations+jws`, payload this object as
+ * JSON) signed by the same key as the directory.
+ */
+export const RevocationList = Type.Object(
+  {
+    /** Grows with each change; a gateway refuses an older one than it has. */
+    version: Type.Integer({ minimum: 1 }),
+    /** How long entries by `jti` and by subject stay: a gateway may accept no token that lives for longer. */
+    maxTokenLifetimeSeconds: Type.Integer({ minimum: 1 }),
+    orgs: Type.Array(
+      Type.Object({ id: OrgId, revocations: Type.Array(Revocation) }, { additionalProperties: false }),
+    ),
+  },
+  { additionalProperties: false },
+);
+export type RevocationList = Static<typeof RevocationList>;
+
+export const REVOCATIONS_TYP = "strongroom-revocations+jws";
