@@ -155,6 +155,17 @@ function program(run: Run, out: Output): Command {
     .action(run(async () => (await import("./commands/revoke.ts")).revokeTokens));
 
   strongroom
+    .command("issuer")
+    .description("the issuer of organizations' tokens")
+    .command("rotate")
+    .description(
+      "have organizations' Vaults take the keys that their issuer shows now, beside those they have",
+    )
+    .option("--org <org...>", "names or ids; all of the issuer's organizations by default")
+    .option("--finish", "take only those, once no token by an older key is left")
+    .action(run(async () => (await import("./commands/rotate.ts")).rotateIssuer));
+
+  strongroom
     .command("job")
     .description("watch a job until its end")
     .argument("<job>", "its id")

@@ -7,6 +7,22 @@ const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 20;
 const MIN_RSA_BITS = 2048;
 
+/** Every organization of an issuer is looked at within one pass: one fetch for all of them. */
+const REMEMBERED_MS = 5_000;
+
+/** {@link fetchIssuerKeys} for many who ask at about the same time. `now` is in milliseconds. */
+export function rememberedIssuerKeys(now: () => number = Date.now): typeof fetchIssuerKeys {
+  const fetched = new Map<string, { at: number; keys: Promise<string[]> }>();
+  return (issuer) => {
+    const name = `${issuer.algorithms.join()} ${issuer.jwksUri}`;
+    const known = fetched.get(name);
+    if (known && now() - known.at < REMEMBERED_MS) return known.keys;
+    const keys = fetchIssuerKeys(issuer);
+    fetched.set(name, { at: now(), keys });
+    return keys;
+  };
+}
+
 /** Which JWK makes signatures of an algorithm. */
 const FITS: Record<Issuer["algorithms"][number], (key: JWK) => boolean> = {
   RS256: (key) => key.kty === "RSA",

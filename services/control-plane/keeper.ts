@@ -34,7 +34,7 @@ export interface Keeper {
 export function createKeeper(platform: Platform, driftIntervalMs: number): Keeper {
   const { vault, registry, runtime, issuers, now, log } = platform;
   const published = new Map<string, InstanceSpec>();
-  const compared = new Map<string, number>();
+  const compared = new Map<string, { at: number; issuerKeys: string | undefined }>();
 
   async function keep(found: OrgRecord, isStart: boolean): Promise<void> {
     let record = found;
@@ -144,8 +144,12 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     const interval = record.firstLoginAt
       ? driftIntervalMs
       : Math.min(driftIntervalMs, FIRST_LOGIN_INTERVAL_MS);
-    if (at - (compared.get(record.id) ?? Number.NEGATIVE_INFINITY) < interval) return;
-    compared.set(record.id, at);
+    const last = compared.get(record.id);
+    const issuerKeys = await currentKeys(record);
+    // New keys are not waited with: tokens signed by one are refused until its Vault has it.
+    const isUrgent = issuerKeys !== undefined && issuerKeys !== last?.issuerKeys;
+    if (last && !isUrgent && at - last.at < interval) return;
+    compared.set(record.id, { at, issuerKeys: issuerKeys ?? last?.issuerKeys });
     let differences: string[];
     let isUsed: boolean;
     try {
@@ -161,7 +165,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     if (!isFirst && !isChanged) return;
     if (isChanged && differences.length > 0)
       log.warn(
-        { org: record.id, differences, repair: repairCommand(record.id) },
+        { org: record.id, differences, repair: repairCommand(record.id, differences) },
         "its Vault is not as it should be",
       );
     await registry.orgs.update(record.id, ({ drift: _, ...current }) => ({
@@ -169,6 +173,14 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
       ...(differences.length > 0 && { drift: differences }),
       ...(isFirst && { firstLoginAt: now().toISOString() }),
     }));
+  }
+
+  /** The keys that the issuer shows now, as one text; undefined where it does not answer. */
+  async function currentKeys({ issuer }: OrgRecord): Promise<string | undefined> {
+    return platform.issuerKeys(issuer).then(
+      (keys) => keys.join("\n"),
+      () => undefined,
+    );
   }
 
   async function report({ id, lastError }: OrgRecord, problem: string | undefined): Promise<void> {

@@ -20,7 +20,7 @@ import {
   runtimeSettings,
 } from "./config.ts";
 import { createDirectory } from "./directory.ts";
-import { fetchIssuerKeys } from "./issuer-keys.ts";
+import { rememberedIssuerKeys } from "./issuer-keys.ts";
 import { createWorkflow } from "./onboarding/create.ts";
 import { deleteWorkflow } from "./onboarding/delete.ts";
 import { createEngine, type Engine } from "./onboarding/engine.ts";
@@ -124,7 +124,7 @@ async function assemble(
     certificateSeconds: config.STRONGROOM_CERTIFICATE_SECONDS,
     issuers,
     recoveryPgpKeys: await platformRecoveryKeys(recoveryKey),
-    issuerKeys: fetchIssuerKeys,
+    issuerKeys: rememberedIssuerKeys(),
     platformKeys: () => readPlatformKeys(vault),
     log,
     now,

@@ -8,6 +8,7 @@ import { newJobId, type OrgRecord } from "../../services/shared/registry/records
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { vaultClient } from "../../services/shared/vault/client.ts";
 import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { newPair } from "../harness/tokens.ts";
 import { eventually, Stage } from "./stage.ts";
 
 const PERIOD_SECONDS = 6;
@@ -184,6 +185,24 @@ describe("differences from what it should be", () => {
     await (await maintain()).delete("sys/policies/acl/back-door");
     await whenRecord("it is gone", (record) => record.drift === undefined);
   });
+});
+
+test("a key that the issuer shows and a Vault does not take is seen at once, and how to mend it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const before = stage.issuer.keys;
+  // Far longer than this test: nothing but the new key makes it look.
+  await stage.startControlPlaneAnew({ STRONGROOM_DRIFT_SECONDS: "3600" });
+  await stage.whenReady();
+  await sleep(2_000);
+  stage.issuer.keys = [...before, newPair("RS256")];
+  const { drift } = await whenRecord("it is seen", (record) => record.drift !== undefined);
+  expect(drift).toEqual(["auth/jwt/config: a key is missing: tokens signed by it are refused"]);
+  expect((await stage.org(acme.id)).repair).toBe(`strongroom issuer rotate --org ${acme.id}`);
+  stage.issuer.keys = before;
+  await whenRecord("it is gone", (record) => record.drift === undefined);
+  await stage.startControlPlaneAnew({});
+  await stage.whenReady();
 });
 
 test("an issuer with other settings: records and directory follow", { timeout: TIMEOUT_MS }, async () => {

@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { maintainLogin } from "../../services/cli/platform/maintain.ts";
+import { maintainLogin, signIn } from "../../services/cli/platform/maintain.ts";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { makeFolder } from "../../services/shared/files.ts";
@@ -233,7 +233,7 @@ describe("one that runs", () => {
   });
 
   test("lets its operator repair what was changed in an org's Vault", async () => {
-    const hands = await maintainLogin(platform, acme);
+    const hands = await maintainLogin(platform, await signIn(platform), acme);
     await hands.write("sys/policies/acl/stranger", { policy: 'path "secret/*" { capabilities = ["read"] }' });
     await hands.delete("sys/policies/acl/writer");
     const strongroom = async (...args: string[]) =>

@@ -1,6 +1,6 @@
 import { compareOrgVault, configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
-import { maintainLogin, orgVaultSettings } from "../platform/maintain.ts";
+import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
 import type { Session } from "../session.ts";
 
 /** `strongroom org repair <org>`: writes an organization's policies, logins and audit devices anew. */
@@ -12,7 +12,7 @@ export async function repairOrg(session: Session, [nameOrId = ""]: string[]): Pr
     throw new Failure("conflict", `${org.name} is ${org.state}; only a ready organization can be repaired`);
   }
   const settings = await orgVaultSettings(platform, org);
-  const client = await maintainLogin(platform, org);
+  const client = await maintainLogin(platform, await signIn(platform), org);
   const before = await compareOrgVault(client, settings, { sudo: true });
   if (before.length > 0) await configureOrgVault(client, settings);
   const left = before.length > 0 ? await compareOrgVault(client, settings, { sudo: true }) : [];

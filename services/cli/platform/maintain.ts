@@ -21,19 +21,24 @@ import { type Addresses, StateFolder } from "./state-folder.ts";
 
 const MAINTAIN = "platform-maintain";
 
+/** The operator of this machine, signed in at the internal Vault: what it signs in its minutes is approved. */
+export async function signIn(platform: Addresses & { state: string }): Promise<VaultClient> {
+  const internal = { address: platform.internalVault };
+  const password = readSecretFile(new StateFolder(platform.state).operatorPassword, "operator-password");
+  const operator = await loginWithPassword(internal, OPERATOR, password);
+  return vaultClient(internal, () => operator.token);
+}
+
 /**
- * A login of one minute at an organization's Vault, which the operator of this machine approves by signing in
- * at the internal Vault. It goes from there to here: the control plane never sees it.
+ * A login of one minute at an organization's Vault, which the operator of this machine approves by having
+ * signed in. It goes from the internal Vault to here: the control plane never sees it.
  */
 export async function maintainLogin(
   platform: Addresses & { state: string },
+  signer: VaultClient,
   org: Pick<OrgView, "id" | "listen">,
 ): Promise<VaultClient> {
   const state = new StateFolder(platform.state);
-  const internal = { address: platform.internalVault };
-  const password = readSecretFile(state.operatorPassword, "operator-password");
-  const operator = await loginWithPassword(internal, OPERATOR, password);
-  const signer = vaultClient(internal, () => operator.token);
   const jwt = await signPlatformJwt(signer, MAINTAIN, { org: org.id, subject: OPERATOR, now: new Date() });
   const endpoint = {
     address: `https://${org.listen}`,

@@ -2,6 +2,7 @@ import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { InstanceStatus } from "../instance-spec.ts";
 import { OrgClaim, OrgName } from "../org.ts";
+import { KEY_MISSING, KEY_TO_REMOVE } from "../vault/issuer-keys.ts";
 import { OrgRecord } from "./records.ts";
 
 /** Body of `POST /v1/orgs`. */
@@ -70,14 +71,19 @@ export const OrgPage = Type.Object(
 export type OrgPage = Static<typeof OrgPage>;
 
 /** What an operator runs to bring an organization's Vault back to what it should be. */
-export const repairCommand = (org: string): string => `strongroom org repair ${org}`;
+export function repairCommand(org: string, drift: string[]): string {
+  const isKeys = drift.every((each) => each.endsWith(KEY_MISSING) || each.endsWith(KEY_TO_REMOVE));
+  if (!isKeys) return `strongroom org repair ${org}`;
+  const isMissing = drift.some((each) => each.endsWith(KEY_MISSING));
+  return `strongroom issuer rotate --org ${org}${isMissing ? "" : " --finish"}`;
+}
 
 /** The view of a record, with what its runtime reports. */
 export function orgView(record: OrgRecord, instance: InstanceStatus | undefined): OrgView {
   const view = {
     ...structuredClone(record),
     issuer: record.issuer.issuer,
-    ...(record.drift && { repair: repairCommand(record.id) }),
+    ...(record.drift && { repair: repairCommand(record.id, record.drift) }),
     ...(instance && { instance }),
   };
   return Value.Clean(OrgView, view) as OrgView;

@@ -11,6 +11,7 @@ import {
 import { ifFound, type VaultClient } from "./client.ts";
 import { compareClientCounts, enableClientCounts } from "./client-counts.ts";
 import { compareFields, compareNames } from "./differences.ts";
+import { compareKeys, KEY_MISSING, KEY_TO_REMOVE } from "./issuer-keys.ts";
 import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } from "./jwt-auth.ts";
 import { whenUpgraded } from "./kv.ts";
 import { authMethods, enableSecretsEngines, type Mount, secretsEngines } from "./mounts.ts";
@@ -83,7 +84,7 @@ export async function compareOrgVault(
   ];
   for (const [path, mount] of Object.entries(mounts)) {
     if (!methods.has(path)) continue;
-    differences.push(...(await compareSettings(client, `auth/${path}/config`, jwtConfig(mount))));
+    differences.push(...(await compareJwtConfig(client, path, mount)));
     for (const [name, role] of Object.entries(mount.roles)) {
       differences.push(...(await compareSettings(client, `auth/${path}/role/${name}`, jwtRole(role))));
     }
@@ -196,6 +197,21 @@ function compareMount(path: string, wanted: Partial<Mount>, mount: Mount | undef
   const { default_lease_ttl, max_lease_ttl, force_no_cache, token_type, ...tuned } = mount.config;
   const { type, options } = mount;
   return compareFields(path, { type: wanted.type, options: wanted.options }, { type, options, ...tuned });
+}
+
+/** Keys are named by what has to be done: they change with the issuer, and in their own time. */
+async function compareJwtConfig(client: VaultClient, path: string, mount: JwtMount): Promise<string[]> {
+  const where = `auth/${path}/config`;
+  const body = await ifFound(client.read(where));
+  if (!body) return [`${where} is missing`];
+  const { jwt_validation_pubkeys: present, ...rest } = body.data as { jwt_validation_pubkeys?: string[] };
+  const { jwt_validation_pubkeys: wanted, ...config } = jwtConfig(mount);
+  const { added, removed } = compareKeys(wanted, present ?? []);
+  return [
+    ...compareFields(where, config, rest),
+    ...(added.length > 0 ? [`${where}: ${KEY_MISSING}`] : []),
+    ...(removed.length > 0 ? [`${where}: ${KEY_TO_REMOVE}`] : []),
+  ];
 }
 
 async function compareSettings(client: VaultClient, path: string, wanted: object): Promise<string[]> {

@@ -2,7 +2,8 @@ import { Value } from "typebox/value";
 import { expect, test } from "vitest";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { newJobId, type OrgRecord } from "../../../services/shared/registry/records.ts";
-import { OrgView, orgView } from "../../../services/shared/registry/views.ts";
+import { OrgView, orgView, repairCommand } from "../../../services/shared/registry/views.ts";
+import { KEY_MISSING, KEY_TO_REMOVE } from "../../../services/shared/vault/issuer-keys.ts";
 
 const record: OrgRecord = {
   id: newOrgId(),
@@ -41,5 +42,23 @@ test("with drift comes the command that ends it", () => {
   expect(orgView(record, undefined).repair).toBeUndefined();
   expect(orgView({ ...record, drift: ["policy x is too much"] }, undefined).repair).toBe(
     `strongroom org repair ${record.id}`,
+  );
+});
+
+test.each<[string[], string]>([
+  [["policy x is too much"], "strongroom org repair"],
+  [[`auth/jwt/config: ${KEY_MISSING}`], "strongroom issuer rotate --org"],
+  [
+    [`auth/jwt/config: ${KEY_MISSING}`, `auth/jwt/config: ${KEY_TO_REMOVE}`],
+    "strongroom issuer rotate --org",
+  ],
+  [[`auth/jwt/config: ${KEY_MISSING}`, "policy x is too much"], "strongroom org repair"],
+])("what mends %j", (drift, command) => {
+  expect(repairCommand("oaaaaaaaaaaaaaaa", drift)).toBe(`${command} oaaaaaaaaaaaaaaa`);
+});
+
+test("a key that is left over is mended by the end of a rotation", () => {
+  expect(repairCommand("oaaaaaaaaaaaaaaa", [`auth/jwt/config: ${KEY_TO_REMOVE}`])).toBe(
+    "strongroom issuer rotate --org oaaaaaaaaaaaaaaa --finish",
   );
 });

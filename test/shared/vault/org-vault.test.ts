@@ -92,7 +92,7 @@ describe("drift", () => {
         const keys = [...acme.settings.issuerKeys, ...acme.settings.platformKeys["platform-observe"]];
         await root.write("auth/jwt/config", { ...(data as object), jwt_validation_pubkeys: keys });
       },
-      "auth/jwt/config: jwt_validation_pubkeys is not as it should be",
+      "auth/jwt/config: a key is taken that its issuer no longer shows",
     ],
     [
       "a role that gives more",

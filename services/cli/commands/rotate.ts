@@ -1,0 +1,67 @@
+import type { OrgView } from "../../shared/registry/views.ts";
+import { changeIssuerKeys, type KeyChange } from "../../shared/vault/issuer-keys.ts";
+import { Failure } from "../failure.ts";
+import { table } from "../output.ts";
+import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
+import { maintainLogin, signIn } from "../platform/maintain.ts";
+import type { Session } from "../session.ts";
+
+/**
+ * `strongroom issuer rotate`: has organizations' Vaults take the keys that their issuer shows, all under one
+ * sign-in of the operator. What fails for one organization stops no other's.
+ */
+export async function rotateIssuer(
+  session: Session,
+  _: string[],
+  { org: names, finish = false }: { org?: string[]; finish?: boolean },
+): Promise<undefined> {
+  const { out } = session;
+  const platform = await session.local("issuer rotate");
+  const issuer = localIssuer(platform.identityProvider);
+  const controlPlane = await session.controlPlane();
+  const orgs = names
+    ? await Promise.all(names.map((name) => controlPlane.findOrg(name)))
+    : (await controlPlane.orgs()).filter((org) => org.state === "ready" && org.issuer === issuer.issuer);
+  for (const { name, state, issuer: its } of orgs) {
+    if (state !== "ready")
+      throw new Failure("conflict", `${name} is ${state}; only a ready organization can be changed`);
+    if (its !== issuer.issuer)
+      throw new Failure("failure", `${name}'s tokens come from ${its}, which is not known here`);
+  }
+  const keys = await localIssuerKeys(issuer);
+  const signer = await signIn(platform);
+
+  const changes: { org: OrgView; change?: KeyChange; error?: string }[] = [];
+  for (const org of orgs) {
+    try {
+      const client = await maintainLogin(platform, signer, org);
+      changes.push({ org, change: await changeIssuerKeys(client, issuer, keys, { finish }) });
+    } catch (error) {
+      changes.push({ org, error: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  const rows = changes.map(({ org, change, error }) => ({
+    org: org.id,
+    name: org.name,
+    ...(change && { added: change.added.length, removed: change.removed.length, keys: change.keys.length }),
+    ...(error && { error }),
+  }));
+  out.data(rows, () =>
+    table(
+      ["ORGANIZATION", "ADDED", "REMOVED", "KEYS NOW"],
+      rows.map(({ name, added, removed, keys, error }) =>
+        error ? [name, "failed"] : [name, `${added}`, `${removed}`, `${keys}`],
+      ),
+    ),
+  );
+  const failed = changes.filter(({ error }) => error);
+  for (const { org, error } of failed) out.note(`${org.name}: ${error}`);
+  if (failed.length > 0) {
+    throw new Failure(
+      "failure",
+      `${failed.length} of ${orgs.length} failed`,
+      "The same command goes on where it can.",
+    );
+  }
+  if (!finish) out.note("Once no token signed by an older key is left: strongroom issuer rotate --finish");
+}

@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
+import { changeIssuerKeys } from "../../services/shared/vault/issuer-keys.ts";
+import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { startGateway, type TestGateway } from "../harness/gateway.ts";
+import {
+  compact,
+  newPair,
+  publicPem,
+  type SigningPair,
+  startIssuer,
+  type TestIssuer,
+} from "../harness/tokens.ts";
+import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+
+let internal: InternalVault;
+let issuer: TestIssuer;
+let orgs: OrgVault[];
+let gateway: TestGateway;
+beforeAll(async () => {
+  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
+  orgs = await Promise.all(
+    ["org_acme", "org_globex"].map((claim) => startOrgVault(internal, { claim, issuer })),
+  );
+  const entries = orgs.map(({ org, settings, endpoint }) => ({
+    id: org,
+    claim: settings.claim,
+    address: endpoint.address,
+  }));
+  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: entries });
+});
+afterAll(async () => {
+  await gateway?.close();
+  await Promise.all(orgs?.map((each) => each.stop()) ?? []);
+  await internal?.stop();
+  await issuer?.close();
+});
+
+/** A login at the organization's Vault that an operator's sign-in approves. */
+async function maintain(signer: VaultClient, { org, endpoint }: OrgVault): Promise<VaultClient> {
+  const jwt = await signPlatformJwt(signer, "platform-maintain", {
+    org,
+    subject: "operator",
+    now: new Date(),
+  });
+  const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
+  return vaultClient(endpoint, () => token);
+}
+
+/** What `strongroom issuer rotate` does: every organization under one sign-in. */
+async function rotate(finish: boolean): Promise<void> {
+  const signer = await internal.operator();
+  const keys = issuer.keys.map(publicPem);
+  for (const each of orgs)
+    await changeIssuerKeys(await maintain(signer, each), issuer.issuer, keys, { finish });
+}
+
+let people = 0;
+/** One read with a token of its own, so that its Vault has to check the signature. */
+async function read(signer: SigningPair, claim: string): Promise<number> {
+  const claims = issuer.claims({ sub: `p-${++people}`, org_id: claim });
+  const token = compact({ alg: "RS256", typ: "JWT", kid: signer.kid }, claims, signer);
+  return (await gateway.call("GET", "/v1/secret/metadata?list=true", { token })).status;
+}
+
+test("{old}, {old, new}, {new}: no read fails, at any organization", { timeout: 120_000 }, async () => {
+  const [old, next] = [issuer.pair, newPair("RS256")];
+  let signer = old;
+  let isOver = false;
+  const statuses = new Map<number, number>();
+  const reading = orgs.map(async ({ settings }) => {
+    while (!isOver) {
+      const status = await read(signer, settings.claim);
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+  });
+
+  await expect.poll(() => people).toBeGreaterThan(50);
+  issuer.keys = [old, next]; // the issuer shows its next key, and signs by the old one
+  await rotate(false);
+  // A gateway looks for a key that is new to it at most every 30 s; an issuer shows one for longer before its use.
+  const probe = () => read(next, "org_acme");
+  await expect.poll(probe, { timeout: 60_000, interval: 500 }).toBe(404);
+  signer = next;
+  const soFar = people;
+  await expect.poll(() => people).toBeGreaterThan(soFar + 50);
+
+  issuer.keys = [next]; // no token by the old key is left
+  await rotate(true);
+  const atTheEnd = people;
+  await expect.poll(() => people).toBeGreaterThan(atTheEnd + 50);
+  isOver = true;
+  await Promise.all(reading);
+  expect([...statuses.keys()]).toEqual([404]); // let in, and nothing is there
+
+  // The gateway may still know the old key, which its issuer no longer shows; the Vaults do not.
+  for (const { settings } of orgs) expect(await read(old, settings.claim)).toBe(403);
+});
+
+test("a key that no operator approved opens nothing, though the issuer shows it", async () => {
+  const { org, endpoint, settings } = orgs[0] as OrgVault;
+  const slipped = newPair("RS256");
+  const token = compact({ alg: "RS256", typ: "JWT", kid: slipped.kid }, issuer.claims(), slipped);
+  issuer.keys = [...issuer.keys, slipped];
+  await gateway.close();
+  gateway = await startGateway({
+    issuers: [issuer],
+    ca: internal.ca,
+    orgs: [{ id: org, claim: settings.claim, address: endpoint.address }],
+  });
+  expect((await gateway.call("GET", "/v1/secret/data/x", { token })).status).toBe(403);
+});
