@@ -21,6 +21,23 @@ path "secret/metadata/*" {
   capabilities = ["create", "read", "update", "patch", "delete", "list"]
 }
 
+# Encrypt and decrypt by the organization's own keys. The first use of a name makes its key, of the one usual
+# kind; a key is rotated, which is what rewrapping is for. No key is read, exported, configured or deleted.
+path "transit/encrypt/+" {
+  capabilities      = ["create", "update"]
+  denied_parameters = { "type" = [], "convergent_encryption" = [] }
+}
+path "transit/decrypt/+" {
+  capabilities = ["update"]
+}
+path "transit/rewrap/+" {
+  capabilities = ["update"]
+}
+path "transit/keys/+/rotate" {
+  capabilities      = ["update"]
+  denied_parameters = { "*" = [] }
+}
+
 # Ask what this token may do.
 path "sys/capabilities-self" {
   capabilities = ["update"]

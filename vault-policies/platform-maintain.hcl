@@ -28,11 +28,14 @@ path "auth/+/role/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 
-# The secrets' mount: that it is there, never what is in it.
+# The mounts of secrets and of keys: that they are there, never what is in them.
 path "sys/mounts" {
   capabilities = ["read"]
 }
 path "sys/mounts/secret" {
+  capabilities = ["create", "update"]
+}
+path "sys/mounts/transit" {
   capabilities = ["create", "update"]
 }
 

@@ -11,6 +11,11 @@ path "secret/metadata/*" {
   capabilities = ["read", "list"]
 }
 
+# Decrypt what the organization has encrypted: it reads.
+path "transit/decrypt/+" {
+  capabilities = ["update"]
+}
+
 # Ask what this token may do.
 path "sys/capabilities-self" {
   capabilities = ["update"]

@@ -17,6 +17,17 @@ path "secret/metadata/*" {
   capabilities = ["read", "list"]
 }
 
+# Encrypt and decrypt by the organization's own keys. No `create`: a key that is not there is not made.
+path "transit/encrypt/+" {
+  capabilities = ["update"]
+}
+path "transit/decrypt/+" {
+  capabilities = ["update"]
+}
+path "transit/rewrap/+" {
+  capabilities = ["update"]
+}
+
 # Ask what this token may do.
 path "sys/capabilities-self" {
   capabilities = ["update"]

@@ -18,7 +18,9 @@ export interface Route {
   /** The segments it begins with, after `v1`. */
   prefix: readonly string[];
   /** Whether more segments follow. */
-  below: "none" | "some" | "any";
+  below: "none" | "one" | "some" | "any";
+  /** Segments that stand behind the one that follows. */
+  suffix?: readonly string[];
   /** Whether the path may end in a slash: always, or where it lists. */
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
@@ -47,6 +49,16 @@ const versions = (name: "delete" | "undelete" | "destroy"): Route => ({
   name: `secret/${name}`,
   prefix: ["secret", name],
   below: "some",
+  verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+  answer: "vault",
+  access: tenant,
+});
+
+/** What the organization's own keys do. */
+const transit = (name: "encrypt" | "decrypt" | "rewrap"): Route => ({
+  name: `transit/${name}`,
+  prefix: ["transit", name],
+  below: "one",
   verbs: { POST: JSON_BODY, PUT: JSON_BODY },
   answer: "vault",
   access: tenant,
@@ -85,6 +97,18 @@ export const ROUTES: readonly Route[] = [
     prefix: ["secret", "subkeys"],
     below: "some",
     verbs: { GET: { query: { ...VERSION, depth: /^[0-9]{1,9}$/ } } },
+    answer: "vault",
+    access: tenant,
+  },
+  transit("encrypt"),
+  transit("decrypt"),
+  transit("rewrap"),
+  {
+    name: "transit/keys/rotate",
+    prefix: ["transit", "keys"],
+    below: "one",
+    suffix: ["rotate"],
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
     answer: "vault",
     access: tenant,
   },
@@ -166,9 +190,11 @@ export const ROUTES: readonly Route[] = [
 /** The route that serves a path, whatever the verb; undefined for a path that is not listed. */
 export function findRoute(segments: readonly string[]): Route | undefined {
   if (segments[0] !== "v1") return undefined;
-  return ROUTES.find(({ prefix, below }) => {
-    const more = segments.length - 1 - prefix.length;
+  return ROUTES.find(({ prefix, below, suffix = [] }) => {
+    const more = segments.length - 1 - prefix.length - suffix.length;
     if (more < 0 || (below === "none" && more > 0) || (below === "some" && more === 0)) return false;
-    return prefix.every((segment, i) => segment === segments[i + 1]);
+    if (below === "one" && more !== 1) return false;
+    if (!prefix.every((segment, i) => segment === segments[i + 1])) return false;
+    return suffix.every((segment, i) => segment === segments[segments.length - suffix.length + i]);
   });
 }

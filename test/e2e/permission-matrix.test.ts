@@ -18,6 +18,9 @@ import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } 
  */
 
 const ANY = "{any}";
+/** All that any of an organization's people may do anything at. */
+const TENANTS_PATHS =
+  /^\/secret\/|^\/transit\/(encrypt|decrypt|rewrap)\/[^/]+$|^\/transit\/keys\/[^/]+\/rotate$|^\/sys\/capabilities-self$/;
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -117,8 +120,9 @@ test("an organization's Vault: what each tenant and platform policy may do at ea
 
   for (const [path, who] of Object.entries(seen.allowed)) {
     const tenants = LEVELS.filter((level) => who[level]);
-    if (tenants.length > 0) expect(path).toMatch(/^\/secret\/|^\/sys\/capabilities-self$/);
-    for (const mount of PLATFORM_MOUNTS) if (path.startsWith("/secret/")) expect(who[mount]).toBeUndefined();
+    if (tenants.length > 0) expect(path).toMatch(TENANTS_PATHS);
+    for (const mount of PLATFORM_MOUNTS)
+      if (/^\/(secret|transit)\//.test(path)) expect(who[mount]).toBeUndefined();
   }
   await expectGolden(acme.root, "permission-matrix-org", seen);
 });

@@ -44,6 +44,10 @@ describe("served", () => {
     ["PUT", "/v1/auth/jwt/login"],
     ["PUT", "/v1/auth/token/renew-self"],
     ["POST", "/v1/sys/capabilities-self"],
+    ["POST", "/v1/transit/encrypt/orders"],
+    ["PUT", "/v1/transit/decrypt/orders"],
+    ["POST", "/v1/transit/rewrap/orders"],
+    ["POST", "/v1/transit/keys/orders/rotate"],
   ])("%s %s, as it came", (method, target) => {
     expect(outcome(method, target)).toBe(target);
   });
@@ -69,7 +73,16 @@ describe("not listed: 404", () => {
     "/v1/auth/token/create",
     "/v1/auth/token/lookup",
     "/v1/auth/token/lookup-self/x",
-    "/v1/auth/token/revoke-self",
+    "/v1/transit/encrypt",
+    "/v1/transit/encrypt/a/b",
+    "/v1/transit/keys",
+    "/v1/transit/keys/orders",
+    "/v1/transit/keys/orders/config",
+    "/v1/transit/keys/orders/x/rotate",
+    "/v1/transit/keys/rotate",
+    "/v1/transit/export/encryption-key/orders",
+    "/v1/transit/datakey/plaintext/orders",
+    "/v1/transit/backup/orders",
     "/v1/identity/entity",
     "/v1/sys",
     "/v1/sys/mounts",

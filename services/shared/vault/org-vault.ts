@@ -37,7 +37,7 @@ const MAINTAIN_USES = 200;
 const REQUEST_ID_HEADER = "x-request-id";
 /** The request's id, and what Vault records of itself. */
 const AUDITED_HEADERS = [REQUEST_ID_HEADER, "correlation-id", "user-agent", "x-correlation-id"];
-const SECRETS = { secret: { type: "kv", options: { version: "2" } } };
+const SECRETS = { secret: { type: "kv", options: { version: "2" } }, transit: { type: "transit" } };
 const BUILT_IN_ENGINES = ["cubbyhole", "identity", "sys"];
 const BUILT_IN_POLICIES = ["default", "root"];
 
