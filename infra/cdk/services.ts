@@ -144,6 +144,8 @@ export class Services extends Stack {
         STRONGROOM_DIRECTORY_URL: `${controlPlaneAddress(this.#settings)}/v1/directory`,
         STRONGROOM_DIRECTORY_KEY_FILE: fileInMemory("directory-key.pem"),
         STRONGROOM_DIRECTORY_COPY: fileInMemory("directory.jws"),
+        STRONGROOM_REVOCATIONS_URL: `${controlPlaneAddress(this.#settings)}/v1/revocations`,
+        STRONGROOM_REVOCATIONS_COPY: fileInMemory("revocations.jws"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
         STRONGROOM_BEHIND_PROXY: "true", // the load balancer, whose own address all callers have
       },

@@ -203,6 +203,7 @@ test("several gateways share one port, and when one ends the others serve on", a
   await run({
     ...{ STRONGROOM_SHARE_PORT: "true", STRONGROOM_LISTEN: host },
     STRONGROOM_DIRECTORY_COPY: join(dir, "second.jws"),
+    STRONGROOM_REVOCATIONS_COPY: join(dir, "second-revocations.jws"),
   });
   collect("second");
   await address();
