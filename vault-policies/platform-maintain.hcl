@@ -58,9 +58,12 @@ path "sys/internal/counters/config" {
   capabilities = ["read", "update"]
 }
 
-# Ways in beside the roles above; both must be empty.
+# Ways in beside the roles above: none, but for machines where the organization has them.
 path "auth/token/roles" {
   capabilities = ["list"]
+}
+path "auth/token/roles/machine" {
+  capabilities = ["create", "read", "update", "delete"]
 }
 path "auth/token/roles/+" {
   capabilities = ["delete"]
@@ -70,4 +73,15 @@ path "identity/group/id" {
 }
 path "identity/group/id/+" {
   capabilities = ["delete"]
+}
+
+# Tokens of machines: which there are, and their end. By accessor, so no token is seen.
+path "auth/token/accessors" {
+  capabilities = ["list", "sudo"]
+}
+path "auth/token/lookup-accessor" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-accessor" {
+  capabilities = ["update"]
 }

@@ -30,9 +30,12 @@ path "sys/internal/counters/activity/monthly" {
   capabilities = ["read"]
 }
 
-# Ways in beside the roles above; both must be empty.
+# Ways in beside the roles above: none, but for machines where the organization has them.
 path "auth/token/roles" {
   capabilities = ["list"]
+}
+path "auth/token/roles/machine" {
+  capabilities = ["read"]
 }
 path "identity/group/id" {
   capabilities = ["list"]

@@ -109,6 +109,11 @@ export class ControlPlane {
     return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
+  /** Has gateways take machine tokens for an organization, or no longer. */
+  async setMachineTokens(id: string, enabled: boolean): Promise<OrgView> {
+    return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
+  }
+
   /** Ends tokens of an organization before their time, and gives the revocation as it stands. */
   async revoke(id: string, revocation: NewRevocation): Promise<Revocation> {
     return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);

@@ -3,7 +3,13 @@ import { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 
 /** What the control plane's routes ask of an operator. */
-export const OPERATOR_PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete", "orgs:revoke"];
+export const OPERATOR_PERMISSIONS = [
+  "orgs:create",
+  "orgs:read",
+  "orgs:delete",
+  "orgs:revoke",
+  "orgs:machine-tokens",
+];
 
 /** Who a tenant's token is for. */
 export interface TenantClaims {

@@ -1,4 +1,4 @@
-import { Command, CommanderError } from "commander";
+import { Argument, Command, CommanderError } from "commander";
 import { asFailure, EXIT_STATUS } from "./failure.ts";
 import { count, group, period, port } from "./options.ts";
 import { Output } from "./output.ts";
@@ -153,6 +153,21 @@ function program(run: Run, out: Output): Command {
     .option("--token-id <jti>", "the token with this id")
     .option("--token-file <path>", "the token in this file; no more than a digest of it is sent")
     .action(run(async () => (await import("./commands/revoke.ts")).revokeTokens));
+
+  org
+    .command("machine-tokens")
+    .description("Vault tokens for machines that have no JWT, which an organization's admins make")
+    .argument("<org>", "name or id")
+    .addArgument(
+      new Argument("<what>", "switch them on or off; list those there are; end one").choices([
+        "on",
+        "off",
+        "list",
+        "revoke",
+      ]),
+    )
+    .argument("[accessor]", "of the one to end")
+    .action(run(async () => (await import("./commands/machine-tokens.ts")).manageMachineTokens));
 
   strongroom
     .command("issuer")

@@ -85,10 +85,12 @@ export function directoryContent(
   const issuers = [...configured];
   const orgs: Directory["orgs"] = [];
   const deleted = new Set(previous?.deleted);
-  for (const { id, issuer, claim, listen, state } of records) {
+  for (const { id, issuer, claim, listen, state, machineTokens } of records) {
     if (state === "deleting" || state === "deleted") deleted.add(id);
     if (state !== "ready" || listen === undefined) continue;
-    orgs.push({ id, issuer: issuer.issuer, claim, address: `https://${listen}` });
+    const address = `https://${listen}`;
+    const machines = machineTokens ? { machineTokens } : {};
+    orgs.push({ id, issuer: issuer.issuer, claim, address, ...machines });
     if (!issuers.some((each) => each.issuer === issuer.issuer)) issuers.push(issuer);
   }
   for (const entry of previous?.orgs ?? []) {

@@ -106,6 +106,7 @@ export async function orgVaultSettings(platform: Platform, record: OrgRecord): P
     claim: record.claim,
     issuer: record.issuer,
     issuerKeys,
+    machineTokens: record.machineTokens === true,
     platformKeys,
     auditFiles: platform.runtime.auditFiles(record.id, record.attempt),
   };

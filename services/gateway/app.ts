@@ -5,7 +5,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import { createServer, type Server } from "../shared/http/server.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
-import { hasToken } from "../shared/identity/token.ts";
+import { hasToken, requestToken } from "../shared/identity/token.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
@@ -17,8 +17,10 @@ import { connectionErrors } from "./connection-errors.ts";
 import { forward } from "./forward.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
+import { MachineCallers } from "./machine-callers.ts";
+import { answerMachineSelf, issueMachineToken } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
-import { registerRequestLog } from "./request-log.ts";
+import { type Pass, registerRequestLog } from "./request-log.ts";
 import { resolveOrg } from "./resolve-org.ts";
 import {
   Relay,
@@ -30,7 +32,7 @@ import {
   sendSealStatus,
 } from "./respond.ts";
 import { revokeSelf } from "./revoke.ts";
-import { findRoute } from "./routes.ts";
+import { findRoute, type Route } from "./routes.ts";
 import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
 import { Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
@@ -77,7 +79,10 @@ export function buildGateway(options: GatewayOptions): Server {
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const limits = new Limits(options.limits ?? {});
+  const machines = new MachineCallers();
   const uploads = new Uploads();
+  /** Bodies of those whom nothing has verified yet: they take no room from those who are. */
+  const unverified = new Uploads();
   const { authenticate, remembers, prefetchKeys } = registerAuthentication(app, {
     directory,
     logger,
@@ -120,22 +125,53 @@ export function buildGateway(options: GatewayOptions): Server {
     trace.route = route?.name;
     if (route && "open" in route.access && (route.answer !== "vault-open" || !hasToken(request.raw))) {
       authorizePath(route, request.method, path);
-      if (route.answer === "login") return checkLoginLength(request.headers["content-length"]);
+      if (route.answer === "login") {
+        checkLoginLength(request.headers["content-length"]);
+        return unverified.admit(request.ip, request.raw, reply.raw);
+      }
       limits.countAddress(request.ip, trace.began);
       if (route.answer === "leader") return sendLeader(reply);
-      if (route.name === "sys/health") return sendHealth(reply, options, new Date(now()));
-      return sendSealStatus(reply, options);
+      return sendOwn(route, reply);
     }
-    const { org, identity, directory: held } = await admit(request);
+    const presented = requestToken(request.raw);
+    const machine = admitMachine(request, presented);
+    if (machine) {
+      const { org, token } = machine.caller;
+      const target = authorizePath(route, request.method, path);
+      // Without a verified caller, no organization's Vault says how it is.
+      if (target.route.answer === "vault-open") return sendOwn(target.route, reply);
+      if (target.route.answer === "machine-token")
+        throw new StrongroomError("forbidden", "permission denied");
+      unverified.admit(request.ip, request.raw, reply.raw);
+      request.pass = { ...target, org, machine: token, upstream: upstreams.of(org, machine.directory) };
+      return;
+    }
+    const { org, identity, directory: held } = await admit(request, presented);
     // A token that was ended may be ended again: other gateways may not have been told.
     if (route?.answer !== "revoke-self") refuseRevoked(org.id, identity);
     const target = authorizePath(route, request.method, path);
     uploads.admit(org.id, request.raw, reply.raw);
-    request.pass = { ...target, identity, upstream: upstreams.of(org, held) };
+    request.pass = { ...target, org, identity, upstream: upstreams.of(org, held) };
   });
 
-  /** Who it is, of which organization. `token`: where it is not in a header. */
-  const admit = async (request: FastifyRequest, token?: string) => {
+  const sendOwn = (route: Route, reply: FastifyReply) =>
+    route.name === "sys/health"
+      ? sendHealth(reply, options, new Date(now()))
+      : sendSealStatus(reply, options);
+
+  /** A machine that presents a token of its organization's Vault; undefined where the token is no machine's. */
+  const admitMachine = (request: FastifyRequest, token: string) => {
+    const { current } = directory;
+    if (!machines.isMachines(token) || !current) return undefined;
+    const caller = machines.admit(token, request.ip, current);
+    request.trace.org = caller.org.id;
+    request.trace.subject = caller.subjectHash;
+    checkHeaders(request.headers, caller.org.id);
+    return { caller, directory: current };
+  };
+
+  /** Who it is by its JWT, and of which organization. */
+  const admit = async (request: FastifyRequest, token: string) => {
     const { trace } = request;
     const caller = await authenticate(request, token);
     trace.subject = caller.identity.subjectHash;
@@ -156,6 +192,22 @@ export function buildGateway(options: GatewayOptions): Server {
     throw new TokenRefused("revoked");
   };
 
+  /** What no Vault is asked for as it stands: a caller's own token, and a machine's. */
+  const answerHere = async (
+    pass: Pass,
+    body: Buffer | undefined,
+    reply: FastifyReply,
+  ): Promise<FastifyReply> => {
+    if (pass.machine) return answerMachineSelf(reply, pass, body);
+    const { route, org, identity } = pass;
+    if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
+    if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
+    if (route.answer === "machine-token") return issueMachineToken(reply, pass, body);
+    logins.forget(org.id, identity);
+    await revokeSelf(revocations, options.revocationsUrl, org.id, identity);
+    return sendDone(reply);
+  };
+
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (!request.pass) {
       const { jwt, role } = readLogin(request.body);
@@ -163,17 +215,11 @@ export function buildGateway(options: GatewayOptions): Server {
       refuseRevoked(org.id, identity);
       return sendLogin(reply, identity, role, new Date(now()));
     }
-    const { route, verb, path, identity, upstream } = request.pass;
-    if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
-    if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
-    if (route.answer === "revoke-self") {
-      logins.forget(upstream.id, identity);
-      await revokeSelf(revocations, options.revocationsUrl, upstream.id, identity);
-      return sendDone(reply);
-    }
-    const { method, id: requestId, trace } = request;
+    const { pass, method, id: requestId, trace } = request;
+    const { route, verb, path, upstream } = pass;
     const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
     if (body) checkBody(body, request.headers["content-type"], verb);
+    if (route.answer !== "vault" && route.answer !== "vault-open") return answerHere(pass, body, reply);
     trace.sentAt = performance.now();
     try {
       if (route.answer === "vault-open") {
@@ -181,7 +227,7 @@ export function buildGateway(options: GatewayOptions): Server {
         await forward(upstream, open, new Relay(reply, { anyStatus: true }));
         return reply;
       }
-      const token = await logins.tokenFor(upstream, identity, requestId);
+      const token = pass.machine ?? (await logins.tokenFor(upstream, pass.identity, requestId));
       const contentType = verb.body === "merge-patch" ? "application/merge-patch+json" : "application/json";
       const sent = { method, path, token, requestId, ...(body && { body, contentType }) };
       await forward(upstream, sent, new Relay(reply));

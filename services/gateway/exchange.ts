@@ -1,3 +1,4 @@
+import type { Secret } from "../shared/secret.ts";
 import { forward } from "./forward.ts";
 import { isAnswer, serverError } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
@@ -5,7 +6,7 @@ import type { Upstream } from "./upstreams.ts";
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
- * Posts JSON to an organization's Vault without a token, and gives the answer whole: 2xx and 4xx. Throws
+ * Posts JSON to an organization's Vault, without a token unless one is given, and gives the answer whole: 2xx and 4xx. Throws
  * as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
  */
 export async function exchange(
@@ -13,13 +14,14 @@ export async function exchange(
   path: string,
   body: string,
   requestId: string,
+  token?: Secret,
 ): Promise<{ status: number; text: string }> {
   const chunks: Buffer[] = [];
   let size = 0;
   let answered = 0;
   await forward(
     upstream,
-    { method: "POST", path, body, contentType: "application/json", requestId },
+    { method: "POST", path, body, contentType: "application/json", requestId, ...(token && { token }) },
     {
       onResponseStart(_controller, status) {
         answered = status;

@@ -89,11 +89,7 @@ export class Logins {
 
   async #login(name: string, upstream: Upstream, identity: Identity, requestId: string): Promise<Secret> {
     const begun = this.#now();
-    const body = JSON.stringify({ role: levelOf(identity), jwt: identity.token.reveal() });
-    const { status, text } = await exchange(upstream, "/v1/auth/jwt/login", body, requestId);
-    if (status >= 400)
-      throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
-    const token = new Secret(parseToken(text));
+    const token = await logIn(upstream, levelOf(identity), identity, requestId);
     const expiresAt = Math.min(begun + KEEP_MS, identity.expiresAt * 1000);
     this.#kept.delete(name);
     const [oldest] = this.#kept.keys();
@@ -101,6 +97,20 @@ export class Logins {
     this.#kept.set(name, { upstream, token, expiresAt });
     return token;
   }
+}
+
+/** A token of an organization's Vault by a role of its mount `jwt`, not kept. Throws as {@link Logins} does. */
+export async function logIn(
+  upstream: Upstream,
+  role: string,
+  { token }: Identity,
+  requestId: string,
+): Promise<Secret> {
+  const body = JSON.stringify({ role, jwt: token.reveal() });
+  const { status, text } = await exchange(upstream, "/v1/auth/jwt/login", body, requestId);
+  if (status >= 400)
+    throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
+  return new Secret(parseToken(text));
 }
 
 function parseToken(text: string): string {

@@ -1,9 +1,11 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
+import type { DirectoryOrg } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Server } from "../shared/http/server.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
+import type { Secret } from "../shared/secret.ts";
 import type { Target } from "./authorize-path.ts";
 import type { Upstream } from "./upstreams.ts";
 
@@ -20,11 +22,11 @@ export interface Trace {
   error: unknown;
 }
 
-/** What a request was granted before its body was read. */
-export interface Pass extends Target {
-  identity: Identity;
-  upstream: Upstream;
-}
+/** What a request was granted before its body was read, to the holder of a JWT or to a machine. */
+export type Pass = Target & { org: DirectoryOrg; upstream: Upstream } & (
+    | { identity: Identity; machine?: never }
+    | { machine: Secret; identity?: never }
+  );
 
 declare module "fastify" {
   interface FastifyRequest {

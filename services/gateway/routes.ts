@@ -25,7 +25,15 @@ export interface Route {
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
   /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
-  answer: "vault" | "vault-open" | "lookup-self" | "renew-self" | "revoke-self" | "login" | "leader";
+  answer:
+    | "vault"
+    | "vault-open"
+    | "lookup-self"
+    | "renew-self"
+    | "revoke-self"
+    | "machine-token"
+    | "login"
+    | "leader";
   access: Access;
 }
 
@@ -144,6 +152,14 @@ export const ROUTES: readonly Route[] = [
     verbs: { POST: JSON_BODY, PUT: JSON_BODY },
     answer: "revoke-self",
     access: tenant,
+  },
+  {
+    name: "auth/token/create/machine",
+    prefix: ["auth", "token", "create", "machine"],
+    below: "none",
+    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "machine-token",
+    access: { permission: "an admin of the organization, where an operator has switched it on" },
   },
   {
     name: "auth/jwt/login",

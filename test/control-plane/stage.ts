@@ -28,7 +28,13 @@ import { unsealKeyName } from "../../services/shared/vault/transit.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
-export const ALL_PERMISSIONS = ["orgs:create", "orgs:read", "orgs:delete", "orgs:revoke"];
+export const ALL_PERMISSIONS = [
+  "orgs:create",
+  "orgs:read",
+  "orgs:delete",
+  "orgs:revoke",
+  "orgs:machine-tokens",
+];
 
 /** What goes wrong at which seam of the next control plane; see main-with-fault.ts. */
 export type Faults = Record<string, "kill" | "throw" | "hold">;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
-import type { VaultClient } from "../../services/shared/vault/client.ts";
+import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { loginWithJwt, PLATFORM_MOUNTS, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { readRecipe } from "../../services/shared/vault/recipe.ts";
@@ -27,7 +27,7 @@ let issuer: TestIssuer;
 let acme: OrgVault;
 beforeAll(async () => {
   [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
+  acme = await startOrgVault(internal, { claim: "org_acme", issuer, machineTokens: true });
 });
 afterAll(async () => {
   await acme?.stop();
@@ -111,16 +111,25 @@ test("an organization's Vault: what each tenant and platform policy may do at ea
   for (const level of LEVELS) {
     tokens[level] = (await loginWithJwt(acme.endpoint, "jwt", level, member)).token;
   }
+  const machineIssuer = (await loginWithJwt(acme.endpoint, "jwt", "machine-issuer", member)).token;
+  const made = await vaultClient(acme.endpoint, () => machineIssuer).write("auth/token/create/machine", {
+    policies: ["writer", "machine"],
+  });
+  tokens["machine-issuer"] = machineIssuer;
+  tokens["a writer's machine"] = new Secret((made.auth as { client_token: string }).client_token);
   for (const mount of PLATFORM_MOUNTS) {
     const subject = { org: acme.org, subject: "anyone", now: new Date() };
     const jwt = await signPlatformJwt(internal.root, mount, subject);
     tokens[mount] = (await loginWithJwt(acme.endpoint, mount, mount, jwt)).token;
   }
-  const seen = await matrix(acme.root, tokens, { secret: "secret", reader: "reader" });
+  const seen = await matrix(acme.root, tokens, { secret: "secret", reader: "reader", machine: "machine" });
 
   for (const [path, who] of Object.entries(seen.allowed)) {
     const tenants = LEVELS.filter((level) => who[level]);
     if (tenants.length > 0) expect(path).toMatch(TENANTS_PATHS);
+    if (who["machine-issuer"]) expect(path).toBe("/auth/token/create/machine");
+    const machine = who["a writer's machine"];
+    if (machine !== who.writer) expect(path).toMatch(/^\/auth\/token\/(lookup|renew|revoke)-self$/);
     for (const mount of PLATFORM_MOUNTS)
       if (/^\/(secret|transit)\//.test(path)) expect(who[mount]).toBeUndefined();
   }

@@ -20,7 +20,13 @@ afterAll(async () => {
 
 test("a Vault that does not keep up gets so many requests and no more; the rest are told at once", async () => {
   const org = { id: recorder.org, issuer: "i", claim: "c", address: recorder.address };
-  const upstream = upstreams.of(org, { version: 1, issuers: [], orgs: [org], find: () => org });
+  const upstream = upstreams.of(org, {
+    version: 1,
+    issuers: [],
+    orgs: [org],
+    find: () => org,
+    byId: () => org,
+  });
   const waiting: (() => void)[] = [];
   recorder.answer = (request, response) => waiting.push(() => answerAsVault(request, response));
   let open = true;

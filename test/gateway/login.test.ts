@@ -49,7 +49,13 @@ afterEach(async () => {
 /** The Vault as the directory has it at this address. */
 function vaultAt(address: string): Upstream {
   const org = { id: recorder.org, issuer: issuer.issuer, claim: "org_acme", address };
-  const directory: LoadedDirectory = { version: 1, issuers: [issuer], orgs: [org], find: () => org };
+  const directory: LoadedDirectory = {
+    version: 1,
+    issuers: [issuer],
+    orgs: [org],
+    find: () => org,
+    byId: () => org,
+  };
   return upstreams.of(org, directory);
 }
 

@@ -14,6 +14,7 @@ const directory: LoadedDirectory = {
   issuers: [],
   orgs: [acme],
   find: (issuer, claim) => (issuer === acme.issuer && claim === acme.claim ? acme : undefined),
+  byId: (id) => (id === acme.id ? acme : undefined),
 };
 const identity = (issuer: string, org?: string) => ({ issuer: { issuer }, org }) as Identity;
 

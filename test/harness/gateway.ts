@@ -47,6 +47,7 @@ export interface OrgEntry {
   claim: string;
   address: string;
   issuer?: string;
+  machineTokens?: true;
 }
 
 export interface CallOptions {

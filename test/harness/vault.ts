@@ -220,7 +220,12 @@ export interface OrgVault {
 /** Does by hand what onboarding does, up to `configure`, which `configure: false` leaves out. */
 export async function startOrgVault(
   internal: Pick<InternalVault, "binary" | "endpoint" | "controlPlane" | "ca">,
-  { claim, issuer, configure = true }: { claim: string; issuer: TestIssuer; configure?: boolean },
+  {
+    claim,
+    issuer,
+    configure = true,
+    machineTokens = false,
+  }: { claim: string; issuer: TestIssuer; configure?: boolean; machineTokens?: boolean },
 ): Promise<OrgVault> {
   const org = newOrgId();
   const dir = await mkdtemp(join(tmpdir(), "strongroom-org-"));
@@ -253,6 +258,7 @@ export async function startOrgVault(
       claim,
       issuer: issuer.issuer,
       issuerKeys: [publicPem(issuer.pair)],
+      machineTokens,
       platformKeys: await platformKeys(internal.controlPlane),
       auditFiles: [join(dir, "audit-1.log"), join(dir, "audit-2.log")],
     };

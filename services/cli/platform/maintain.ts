@@ -64,6 +64,7 @@ export async function orgVaultSettings(
     claim: org.claim,
     issuer,
     issuerKeys: await localIssuerKeys(issuer),
+    machineTokens: org.machineTokens === true,
     platformKeys: await platformKeys(platform, state),
     auditFiles: instanceFolder(state.instances, org.id, org.attempt).audit,
   };

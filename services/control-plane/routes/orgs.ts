@@ -1,4 +1,5 @@
 import { Type } from "typebox";
+import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId, OrgName } from "../../shared/org.ts";
 import { Job } from "../../shared/registry/records.ts";
@@ -91,6 +92,30 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
       },
     },
     async (request) => view(request.params.id),
+  );
+
+  app.put(
+    "/v1/orgs/:id/machine-tokens",
+    {
+      config: { access: { permission: "orgs:machine-tokens" } },
+      schema: {
+        summary: "Have gateways take machine tokens for an organization, or no longer",
+        description: "Its Vault makes none until an operator has configured it for them",
+        params: Params,
+        body: Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false }),
+        response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
+      },
+    },
+    async (request) => {
+      const { id } = await orgRecord(platform, request.params.id);
+      const { enabled } = request.body;
+      const { state } = await registry.orgs.update(id, ({ machineTokens: _, ...record }) =>
+        record.state === "ready" && enabled ? { ...record, machineTokens: true } : record,
+      );
+      if (state !== "ready") throw new StrongroomError("conflict", `The organization is ${state}.`);
+      await platform.directory.publish();
+      return view(id);
+    },
   );
 
   app.delete(

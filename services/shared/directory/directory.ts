@@ -14,7 +14,14 @@ export const Directory = Type.Object(
     issuers: Type.Array(Issuer),
     orgs: Type.Array(
       Type.Object(
-        { id: OrgId, issuer: Type.String(), claim: OrgClaim, address: Type.String({ pattern: "^https://" }) },
+        {
+          id: OrgId,
+          issuer: Type.String(),
+          claim: OrgClaim,
+          address: Type.String({ pattern: "^https://" }),
+          /** Whether Vault's own tokens are taken for it, from machines that have no JWT. */
+          machineTokens: Type.Optional(Type.Literal(true)),
+        },
         { additionalProperties: false },
       ),
     ),

@@ -22,6 +22,8 @@ export interface LoadedDirectory {
   orgs: readonly DirectoryOrg[];
   /** The organization that a verified pair belongs to. */
   find(issuer: string, claim: string): DirectoryOrg | undefined;
+  /** The organization with this id. */
+  byId(id: string): DirectoryOrg | undefined;
 }
 
 export interface DirectoryOptions {
@@ -78,10 +80,12 @@ function loaded(directory: Directory, before: LoadedDirectory | undefined): Load
   const { version, orgs } = directory;
   const same = isDeepStrictEqual(directory.issuers, before?.issuers);
   const byPair = new Map(orgs.map((org) => [pairName(org.issuer, org.claim), org]));
+  const byId = new Map(orgs.map((org) => [org.id, org]));
   return {
     version,
     issuers: same && before ? before.issuers : directory.issuers,
     orgs,
     find: (issuer, claim) => byPair.get(pairName(issuer, claim)),
+    byId: (id) => byId.get(id),
   };
 }

@@ -27,6 +27,7 @@ export type Refusal =
   | "org_claim"
   | "groups_claim"
   | "permissions_claim"
+  | "machine_token"
   | "revoked";
 
 /** The one answer to every token that is missing or not accepted: 401, with the reason for the log alone. */

@@ -52,6 +52,8 @@ export const OrgRecord = Type.Object(
     /** Recovery keys, each encrypted to a PGP key (base64), in the order of the PGP keys. */
     recoveryKeys: Type.Optional(Type.Array(Type.String())),
     unsealKeyAbandoned: Type.Optional(Type.Boolean()),
+    /** Whether its admins may make Vault tokens for machines; not unless an operator says so. */
+    machineTokens: Type.Optional(Type.Boolean()),
     createdAt: Time,
     readyAt: Type.Optional(Time),
     /** When it was first seen that one of its people had used the Vault. */

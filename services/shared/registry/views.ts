@@ -30,8 +30,17 @@ export const CreateOrg = Type.Object(
 export type CreateOrg = Static<typeof CreateOrg>;
 
 const { id, name, claim, state, job, attempt, clusterId, listen, certificateNotAfter } = OrgRecord.properties;
-const { recoveryKeys, unsealKeyAbandoned, createdAt, readyAt, firstLoginAt, deletedAt, lastError, drift } =
-  OrgRecord.properties;
+const {
+  recoveryKeys,
+  unsealKeyAbandoned,
+  machineTokens,
+  createdAt,
+  readyAt,
+  firstLoginAt,
+  deletedAt,
+  lastError,
+  drift,
+} = OrgRecord.properties;
 
 /** An organization as callers see it: its record without accessors, serials and counters, and its instance. */
 export const OrgView = Type.Object(
@@ -48,6 +57,7 @@ export const OrgView = Type.Object(
     certificateNotAfter,
     recoveryKeys,
     unsealKeyAbandoned,
+    machineTokens,
     createdAt,
     readyAt,
     firstLoginAt,

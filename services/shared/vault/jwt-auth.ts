@@ -20,8 +20,10 @@ export interface JwtRole {
   singleValued?: string;
   policy: string;
   ttlSeconds: number;
-  /** Requests the token is good for. Without it the token is a batch token: nothing stored, nothing to renew. */
+  /** Requests the token is good for. */
   uses?: number;
+  /** Whether the token may make others. Without this and without uses it is a batch token: nothing is stored. */
+  makesTokens?: boolean;
 }
 
 /** What a JWT mount is told at `config`; all of it, since each write replaces the whole. */
@@ -36,30 +38,33 @@ export const jwtConfig = ({ issuer, algorithms, keys }: JwtMount) => ({
  * What a role is told; all of it, since a write leaves what it does not name. The leeways of -1 are none: an
  * expired JWT is expired, and one without `exp` is refused.
  */
-export const jwtRole = (role: JwtRole) => ({
-  role_type: "jwt",
-  user_claim: "sub",
-  user_claim_json_pointer: false,
-  bound_audiences: [role.audience],
-  bound_subject: "",
-  bound_claims_type: "string",
-  bound_claims: Object.fromEntries(Object.entries(role.claims).map(([claim, value]) => [claim, [value]])),
-  // Only a string can be mapped: a list, number or object in this claim ends the login.
-  claim_mappings: role.singleValued === undefined ? {} : { [role.singleValued]: "org" },
-  groups_claim: "",
-  clock_skew_leeway: -1,
-  expiration_leeway: -1,
-  not_before_leeway: -1,
-  token_policies: [role.policy],
-  token_no_default_policy: true,
-  token_bound_cidrs: [],
-  token_ttl: role.ttlSeconds,
-  token_max_ttl: role.ttlSeconds,
-  token_period: 0,
-  token_type: role.uses === undefined ? "batch" : "service",
-  token_num_uses: role.uses ?? 0,
-  token_explicit_max_ttl: role.uses === undefined ? 0 : role.ttlSeconds,
-});
+export const jwtRole = (role: JwtRole) => {
+  const isBatch = role.uses === undefined && !role.makesTokens;
+  return {
+    role_type: "jwt",
+    user_claim: "sub",
+    user_claim_json_pointer: false,
+    bound_audiences: [role.audience],
+    bound_subject: "",
+    bound_claims_type: "string",
+    bound_claims: Object.fromEntries(Object.entries(role.claims).map(([claim, value]) => [claim, [value]])),
+    // Only a string can be mapped: a list, number or object in this claim ends the login.
+    claim_mappings: role.singleValued === undefined ? {} : { [role.singleValued]: "org" },
+    groups_claim: "",
+    clock_skew_leeway: -1,
+    expiration_leeway: -1,
+    not_before_leeway: -1,
+    token_policies: [role.policy],
+    token_no_default_policy: true,
+    token_bound_cidrs: [],
+    token_ttl: role.ttlSeconds,
+    token_max_ttl: role.ttlSeconds,
+    token_period: 0,
+    token_type: isBatch ? "batch" : "service",
+    token_num_uses: role.uses ?? 0,
+    token_explicit_max_ttl: isBatch ? 0 : role.ttlSeconds,
+  };
+};
 
 /** Enables and configures the mounts, by path, with their roles. */
 export async function configureJwtMounts(

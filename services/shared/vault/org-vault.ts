@@ -14,6 +14,7 @@ import { compareFields, compareNames } from "./differences.ts";
 import { compareKeys, KEY_MISSING, KEY_TO_REMOVE } from "./issuer-keys.ts";
 import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } from "./jwt-auth.ts";
 import { whenUpgraded } from "./kv.ts";
+import { MACHINE_ISSUER_ROLE, MACHINE_ROLE, MACHINE_ROLE_PATH, machineRole } from "./machine-tokens.ts";
 import { authMethods, enableSecretsEngines, type Mount, secretsEngines } from "./mounts.ts";
 import { PLATFORM_JWT_SECONDS, PLATFORM_MOUNTS, type PlatformMount, platformIssuer } from "./platform-jwt.ts";
 import { ORG_POLICIES, policyText, writePolicy } from "./policies.ts";
@@ -25,6 +26,8 @@ export interface OrgVaultSettings {
   issuer: Issuer;
   /** The issuer's public keys, PEM. */
   issuerKeys: string[];
+  /** Whether its admins may make tokens for machines that have no JWT. */
+  machineTokens: boolean;
   /** The platform's public keys of each mount, PEM. */
   platformKeys: Record<PlatformMount, string[]>;
   /** Where the two audit devices write, as the Vault sees it: paths, or `stdout`. */
@@ -53,8 +56,9 @@ export async function configureOrgVault(client: VaultClient, settings: OrgVaultS
   await enableSecretsEngines(client, SECRETS);
   await Promise.all(ORG_POLICIES.map((name) => writePolicy(client, name)));
   await configureJwtMounts(client, mounts);
+  if (settings.machineTokens) await client.write(MACHINE_ROLE_PATH, machineRole);
   await enableClientCounts(client);
-  for (const path of await strangers(client, mounts)) await client.delete(path);
+  for (const path of await strangers(client, mounts, settings)) await client.delete(path);
   for (const header of await auditedHeaders(client)) {
     if (!AUDITED_HEADERS.includes(header)) await dropAuditedHeader(client, header);
   }
@@ -80,7 +84,7 @@ export async function compareOrgVault(
     ...Object.keys(mounts).flatMap((path) => compareMount(path, { type: "jwt" }, methods.get(path))),
     ...(await comparePolicies(client)),
     ...(await compareClientCounts(client)),
-    ...(await strangers(client, mounts)).map((path) => `${path} should not be there`),
+    ...(await strangers(client, mounts, settings)).map((path) => `${path} should not be there`),
   ];
   for (const [path, mount] of Object.entries(mounts)) {
     if (!methods.has(path)) continue;
@@ -89,6 +93,8 @@ export async function compareOrgVault(
       differences.push(...(await compareSettings(client, `auth/${path}/role/${name}`, jwtRole(role))));
     }
   }
+  if (settings.machineTokens)
+    differences.push(...(await compareSettings(client, MACHINE_ROLE_PATH, machineRole)));
   if (sudo) differences.push(...(await compareAudit(client, settings)));
   return differences;
 }
@@ -99,6 +105,7 @@ function jwtMounts({
   claim,
   issuer,
   issuerKeys,
+  machineTokens,
   platformKeys,
 }: OrgVaultSettings): Record<string, JwtMount> {
   const level = (policy: string, group: Record<string, string>): JwtRole => ({
@@ -116,6 +123,10 @@ function jwtMounts({
       LEVELS.map((name) => [name, level(name, name === "reader" ? {} : { [issuer.groupsClaim]: name })]),
     ),
   };
+  if (machineTokens) {
+    const admins = level(MACHINE_ISSUER_ROLE, { [issuer.groupsClaim]: "admin" });
+    tenant.roles[MACHINE_ISSUER_ROLE] = { ...admins, makesTokens: true };
+  }
   const platform = (mount: PlatformMount): JwtMount => ({
     issuer: platformIssuer(mount),
     algorithms: ["ES256"],
@@ -143,14 +154,18 @@ const devices = ({ auditFiles: [first, second] }: OrgVaultSettings): Record<stri
 });
 
 /** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */
-async function strangers(client: VaultClient, mounts: Record<string, JwtMount>): Promise<string[]> {
+async function strangers(
+  client: VaultClient,
+  mounts: Record<string, JwtMount>,
+  { machineTokens }: OrgVaultSettings,
+): Promise<string[]> {
   const expected: [folder: string, names: readonly string[]][] = [
     ["sys/policies/acl", [...ORG_POLICIES, ...BUILT_IN_POLICIES]],
     ...Object.entries(mounts).map(([path, { roles }]): [string, string[]] => [
       `auth/${path}/role`,
       Object.keys(roles),
     ]),
-    ["auth/token/roles", []],
+    ["auth/token/roles", machineTokens ? [MACHINE_ROLE] : []],
     ["identity/group/id", []],
   ];
   const found = expected.map(async ([folder, names]) => {

@@ -7,6 +7,8 @@ export const ORG_POLICIES = [
   "reader",
   "writer",
   "admin",
+  "machine",
+  "machine-issuer",
   "platform-observe",
   "platform-maintain",
   "platform-backup",

@@ -1,0 +1,67 @@
+import type { OrgView } from "../../shared/registry/views.ts";
+import { type MachineToken, machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
+import { configureOrgVault } from "../../shared/vault/org-vault.ts";
+import { Failure } from "../failure.ts";
+import { table } from "../output.ts";
+import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
+import type { Session } from "../session.ts";
+
+/**
+ * `strongroom org machine-tokens <org> on|off|list|revoke`: each but the record of it is done at the
+ * organization's Vault, under a sign-in of the operator. Switching off ends every token there is.
+ */
+export async function manageMachineTokens(
+  session: Session,
+  [nameOrId = "", what = "", accessor]: string[],
+): Promise<undefined> {
+  if ((what === "revoke") !== (accessor !== undefined)) {
+    throw new Failure("usage", "An accessor goes with revoke, and with nothing else");
+  }
+  const { out } = session;
+  const platform = await session.local("org machine-tokens");
+  const controlPlane = await session.controlPlane();
+  const org = await controlPlane.findOrg(nameOrId);
+  if (org.state !== "ready") throw new Failure("conflict", `${org.name} is ${org.state}`);
+  const signer = await signIn(platform);
+  const login = () => maintainLogin(platform, signer, org);
+
+  const configure = async (enabled: boolean) => {
+    const changed: OrgView = await controlPlane.setMachineTokens(org.id, enabled);
+    await configureOrgVault(await login(), await orgVaultSettings(platform, changed));
+  };
+  if (what === "on") {
+    await configure(true);
+    out.data({ machineTokens: true }, () => `${org.name} has machine tokens: its admins can make them`);
+  }
+  if (what === "off") {
+    await configure(false);
+    const tokens = await machineTokens(login);
+    for (const token of tokens) await revokeMachineToken(await login(), token.accessor);
+    out.data(
+      { machineTokens: false, ended: tokens.length },
+      () => `${org.name} has no machine tokens; ${tokens.length} ended`,
+    );
+    return;
+  }
+  if (accessor !== undefined) {
+    if (!(await revokeMachineToken(await login(), accessor))) {
+      throw new Failure(
+        "notFound",
+        `${org.name} has no live machine token ${accessor}`,
+        `These are: strongroom org machine-tokens ${org.name} list`,
+      );
+    }
+    out.data({ revoked: accessor }, () => `revoked  ${accessor}`);
+    return;
+  }
+  const tokens = await machineTokens(login);
+  out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));
+}
+
+const asRow = ({ accessor, name, level, createdBy, expiresAt }: MachineToken): string[] => [
+  accessor,
+  name,
+  level,
+  createdBy,
+  expiresAt,
+];

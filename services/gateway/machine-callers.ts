@@ -1,0 +1,54 @@
+import { hash } from "node:crypto";
+import type { DirectoryOrg, LoadedDirectory } from "../shared/directory/load.ts";
+import { TokenRefused } from "../shared/identity/refused.ts";
+import { Secret } from "../shared/secret.ts";
+import { TooManyRequests } from "./limits.ts";
+import { RateLimit } from "./rate-limit.ts";
+
+/** Of a JWT's three parts the first begins with `ey`; of this one's with the organization's id. */
+const MACHINE_TOKEN = /^(o[a-z2-7]{15})\.(hvs\.[A-Za-z0-9_-]{24,256})$/;
+
+/** Nothing of a machine's token is verified here, so an organization's Vault is asked for each: so many, no more. */
+const OF_ORG = { perSecond: 50, burst: 100 };
+/** Of one organization from one address: whoever guesses does not use up what is the machines'. */
+const OF_ADDRESS = { perSecond: 10, burst: 20 };
+const MAX_KEYS = 10_000;
+
+/** Who presents a machine's token: perhaps a machine of the organization, as its Vault will say. */
+export interface MachineCaller {
+  org: DirectoryOrg;
+  /** Vault's own token, without the organization's id before it. */
+  token: Secret;
+  /** A digest of the token, for logs. */
+  subjectHash: string;
+}
+
+/** Machines that have no JWT: they present `<organization's id>.<Vault's token>`. */
+export class MachineCallers {
+  readonly #orgs = new RateLimit(OF_ORG, MAX_KEYS);
+  readonly #addresses = new RateLimit(OF_ADDRESS, MAX_KEYS);
+
+  /** Whether a token is of a machine's form. It says nothing of whether it is good. */
+  isMachines(token: string): boolean {
+    return MACHINE_TOKEN.test(token);
+  }
+
+  /**
+   * The caller by its token. The id in it selects the address and grants nothing. Throws TokenRefused for an
+   * organization that has no machine tokens, `too_many_requests` beyond the limits.
+   */
+  admit(token: string, address: string, directory: LoadedDirectory, now = performance.now()): MachineCaller {
+    const [, id = "", vaultToken = ""] = MACHINE_TOKEN.exec(token) ?? [];
+    const org = directory.byId(id);
+    if (!org?.machineTokens) throw new TokenRefused("machine_token");
+    const from = `${id} ${address}`;
+    const wait = Math.max(this.#addresses.wait(from, now), this.#orgs.wait(id, now));
+    if (wait > 0) throw new TooManyRequests("org", wait);
+    this.#addresses.count(from, now);
+    this.#orgs.count(id, now);
+    return { org, token: new Secret(vaultToken), subjectHash: hash("sha256", token, "hex").slice(0, 16) };
+  }
+}
+
+/** A token of an organization's Vault as its machine presents it. */
+export const presented = (org: string, vaultToken: string): string => `${org}.${vaultToken}`;

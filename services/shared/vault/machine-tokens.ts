@@ -1,0 +1,100 @@
+import { ifFound, type VaultClient, VaultError } from "./client.ts";
+
+/** Vault's own tokens for machines that have no JWT, where an organization has them: all by this token role. */
+export const MACHINE_ROLE = "machine";
+/** The role of the mount `jwt` by which an admin's JWT is changed for a token that can make them. */
+export const MACHINE_ISSUER_ROLE = "machine-issuer";
+/** The levels that a machine token can have. */
+export const MACHINE_LEVELS = ["reader", "writer"] as const;
+/** No machine token lives longer, however often it is renewed. */
+export const MACHINE_SECONDS = 24 * 3600;
+
+/** Where the token role lies. */
+export const MACHINE_ROLE_PATH = `auth/token/roles/${MACHINE_ROLE}`;
+
+/** What the token role is told; all of it, since a write leaves what it does not name. */
+export const machineRole = {
+  name: MACHINE_ROLE,
+  allowed_policies: [MACHINE_ROLE, ...MACHINE_LEVELS],
+  allowed_policies_glob: [],
+  disallowed_policies: [],
+  disallowed_policies_glob: [],
+  allowed_entity_aliases: [],
+  orphan: true,
+  renewable: true,
+  path_suffix: "",
+  token_explicit_max_ttl: MACHINE_SECONDS,
+  token_period: 0,
+  token_bound_cidrs: [],
+  token_no_default_policy: true,
+  token_num_uses: 0,
+  token_type: "service",
+};
+
+/** A machine token, by what can be shown of it. Times are RFC 3339. */
+export interface MachineToken {
+  accessor: string;
+  name: string;
+  level: string;
+  /** Who made it: the subject of the JWT. */
+  createdBy: string;
+  createdAt: string;
+  expiresAt: string;
+}
+
+/** How many tokens are asked about by one login: it is good for a number of requests. */
+const AT_ONCE = 100;
+
+/**
+ * An organization's live machine tokens, the oldest first. `login` gives a client at `platform-maintain`, and is
+ * called again for each hundred of the tokens that its Vault has.
+ */
+export async function machineTokens(login: () => Promise<VaultClient>): Promise<MachineToken[]> {
+  const body = await ifFound((await login()).list("auth/token/accessors"));
+  const accessors = (body?.data as { keys: string[] } | undefined)?.keys ?? [];
+  const found: MachineToken[] = [];
+  for (let from = 0; from < accessors.length; from += AT_ONCE) {
+    const client = await login();
+    for (const accessor of accessors.slice(from, from + AT_ONCE)) {
+      const token = await lookUp(client, accessor);
+      if (token) found.push(token);
+    }
+  }
+  return found.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
+}
+
+/** Ends a machine token. An accessor that is none is no error. */
+export async function revokeMachineToken(client: VaultClient, accessor: string): Promise<boolean> {
+  if (!(await lookUp(client, accessor))) return false;
+  await client.write("auth/token/revoke-accessor", { accessor });
+  return true;
+}
+
+interface Looked {
+  path: string;
+  policies: string[];
+  display_name: string;
+  meta: { created_by?: string } | null;
+  issue_time: string;
+  expire_time: string;
+}
+
+/** Undefined for a token that has ended, and for one that is no machine's. */
+async function lookUp(client: VaultClient, accessor: string): Promise<MachineToken | undefined> {
+  let token: Looked;
+  try {
+    token = (await client.write("auth/token/lookup-accessor", { accessor })).data as Looked;
+  } catch (error) {
+    if (error instanceof VaultError && (error.status === 400 || error.status === 404)) return undefined;
+    throw error;
+  }
+  if (token.path !== `auth/token/create/${MACHINE_ROLE}`) return undefined;
+  return {
+    accessor,
+    name: token.display_name.replace(/^token-?/, ""),
+    level: token.policies.filter((policy) => policy !== MACHINE_ROLE).join(" "),
+    createdBy: token.meta?.created_by ?? "",
+    createdAt: token.issue_time,
+    expiresAt: token.expire_time,
+  };
+}

@@ -1,0 +1,74 @@
+import { expect, test } from "vitest";
+import { MachineCallers, presented } from "../../services/gateway/machine-callers.ts";
+import type { DirectoryOrg, LoadedDirectory } from "../../services/shared/directory/load.ts";
+
+const ORG = "oaaaaaaaaaaaaaaa";
+const VAULT_TOKEN = `hvs.${"A".repeat(90)}`;
+const TOKEN = presented(ORG, VAULT_TOKEN);
+
+function directory(machineTokens = true): LoadedDirectory {
+  const org: DirectoryOrg = { id: ORG, issuer: "i", claim: "c", address: "https://x:1" };
+  if (machineTokens) org.machineTokens = true;
+  return {
+    version: 1,
+    issuers: [],
+    orgs: [org],
+    find: () => org,
+    byId: (id) => (id === ORG ? org : undefined),
+  };
+}
+
+test.each([
+  "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln",
+  VAULT_TOKEN,
+  `${ORG}.`,
+  `${ORG}.hvb.${"A".repeat(90)}`,
+  `${ORG}.root`,
+  `${ORG}.hvs.short`,
+  `${ORG}.hvs.${"A".repeat(300)}`,
+  `${ORG}.hvs.${"A".repeat(40)}.x`,
+  `${ORG}.hvs.${"A".repeat(40)}/x`,
+  `${ORG}x.hvs.${"A".repeat(40)}`,
+  `${ORG.toUpperCase()}.hvs.${"A".repeat(40)}`,
+])("%s is no machine's token", (token) => {
+  expect(new MachineCallers().isMachines(token)).toBe(false);
+});
+
+test("the id selects the organization, and the rest is what its Vault is asked with", () => {
+  const machines = new MachineCallers();
+  expect(machines.isMachines(TOKEN)).toBe(true);
+  const caller = machines.admit(TOKEN, "10.0.0.1", directory());
+  expect(caller.org.id).toBe(ORG);
+  expect(caller.token.reveal()).toBe(VAULT_TOKEN);
+  expect(caller.subjectHash).toMatch(/^[0-9a-f]{16}$/);
+});
+
+test("an organization that has none, and one that nobody knows, are refused alike", () => {
+  const machines = new MachineCallers();
+  const stranger = presented("obbbbbbbbbbbbbbb", VAULT_TOKEN);
+  for (const [token, where] of [
+    [TOKEN, directory(false)],
+    [stranger, directory()],
+  ] as const) {
+    expect(() => machines.admit(token, "a", where, 0)).toThrow("This needs a valid token.");
+  }
+});
+
+test("so many of one address, so many of an organization; a second later there are more", () => {
+  const machines = new MachineCallers();
+  const count = (address: (i: number) => string, now: number) => {
+    let admitted = 0;
+    for (let i = 0; i < 500; i++) {
+      try {
+        machines.admit(TOKEN, address(i), directory(), now);
+        admitted++;
+      } catch (error) {
+        expect(error).toMatchObject({ code: "too_many_requests" });
+      }
+    }
+    return admitted;
+  };
+  expect(count(() => "10.0.0.1", 0)).toBe(20);
+  expect(count((i) => `10.0.1.${i}`, 0)).toBe(80);
+  expect(count(() => "10.0.0.1", 1_000)).toBe(10);
+});
