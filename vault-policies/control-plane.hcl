@@ -12,6 +12,14 @@ path "registry/metadata/*" {
   capabilities = ["list", "delete"]
 }
 
+# Its trail: make entries and read them. No update, no delete: what stands there stands.
+path "registry/data/trail/*" {
+  capabilities = ["create", "read"]
+}
+path "registry/metadata/trail/*" {
+  capabilities = ["list"]
+}
+
 # Keep an organization's root token while its deploy lasts. No update: one that is kept is never overwritten.
 path "root-tokens/+" {
   capabilities = ["create", "read", "delete"]

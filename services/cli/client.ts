@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Value } from "typebox/value";
+import type { TrailEntry, TrailHead } from "../shared/audit/trail.ts";
 import { ERROR_CODES, StrongroomError } from "../shared/errors.ts";
 import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
@@ -107,6 +108,11 @@ export class ControlPlane {
 
   async deleteOrg(id: string): Promise<Job> {
     return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
+  }
+
+  /** A page of the trail, behind the entry of this number, and where the trail ends. */
+  async trail(after: number): Promise<{ entries: TrailEntry[]; head: TrailHead }> {
+    return await this.#json("GET", `/v1/audit?after=${after}`);
   }
 
   /** Has gateways take machine tokens for an organization, or no longer. */

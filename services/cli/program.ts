@@ -180,6 +180,18 @@ function program(run: Run, out: Output): Command {
     .option("--finish", "take only those, once no token by an older key is left")
     .action(run(async () => (await import("./commands/rotate.ts")).rotateIssuer));
 
+  const audit = strongroom.command("audit").description("what was done, and by whom");
+  audit
+    .command("verify")
+    .description("check that the control plane's trail is unbroken, and print where it ends")
+    .option("--head <head>", "what an earlier verification printed: the trail must still hold it")
+    .action(run(async () => (await import("./commands/audit-verify.ts")).verifyTrail));
+  audit
+    .command("trace")
+    .description("one request, as the gateway and the organization's Vault recorded it")
+    .argument("<id>", "its X-Request-Id")
+    .action(run(async () => (await import("./commands/audit-trace.ts")).traceRequest));
+
   strongroom
     .command("job")
     .description("watch a job until its end")

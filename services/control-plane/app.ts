@@ -8,6 +8,7 @@ import type { Engine } from "./onboarding/engine.ts";
 import { openApi } from "./openapi.ts";
 import { authorizeOperators } from "./operators.ts";
 import type { Platform } from "./platform.ts";
+import { auditRoutes, recordOnTrail } from "./routes/audit.ts";
 import { directoryRoutes } from "./routes/directory.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
@@ -32,6 +33,7 @@ export async function createApp({ platform, engine, operators, isReady }: AppOpt
     throw new StrongroomError("not_found", "There is no such path, or not for this method.");
   });
   authorizeOperators(app, operators, platform.log);
+  recordOnTrail(app, platform.trail);
   app.addHook("onResponse", async (request, reply) => {
     request.log.info(
       {
@@ -52,6 +54,7 @@ export async function createApp({ platform, engine, operators, isReady }: AppOpt
     jobRoutes(routes, platform, engine);
     directoryRoutes(routes, platform.directory);
     revocationRoutes(routes, platform);
+    auditRoutes(routes, platform.trail);
     healthRoutes(routes, isReady);
   });
   return app;

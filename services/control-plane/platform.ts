@@ -13,6 +13,7 @@ import type { DirectoryPublisher } from "./directory.ts";
 import type { Seam } from "./onboarding/workflow.ts";
 import type { RevocationPublisher } from "./revocations.ts";
 import type { Runtime } from "./runtime/runtime.ts";
+import type { Trail } from "./trail.ts";
 
 /** What the control plane acts on and with. */
 export interface Platform {
@@ -21,6 +22,7 @@ export interface Platform {
   registry: Registry;
   directory: DirectoryPublisher;
   revocations: RevocationPublisher;
+  trail: Trail;
   parameters: ParameterStore;
   /** Like `/strongroom`. */
   parameterPrefix: string;

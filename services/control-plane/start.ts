@@ -30,6 +30,7 @@ import type { Platform } from "./platform.ts";
 import { platformRecoveryKeys } from "./recovery-keys.ts";
 import { RevocationPublisher } from "./revocations.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
+import { onTrail, Trail } from "./trail.ts";
 import { createUpkeep, type Upkeep } from "./upkeep.ts";
 
 const READY_CHECK_TIMEOUT_MS = 2_000;
@@ -49,7 +50,10 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
   });
   const platform = await assemble(config, internalVault, vaultClient(internalVault, login.token), log, seam);
   const { registry, now } = platform;
-  const workflows = { create: createWorkflow(platform), delete: deleteWorkflow(platform) };
+  const workflows = {
+    create: onTrail("create", createWorkflow(platform), platform.trail),
+    delete: onTrail("delete", deleteWorkflow(platform), platform.trail),
+  };
   const locks = createOrgLocks();
   const engine = createEngine({ registry, workflows, locks, log, now, seam });
   const upkeep = createUpkeep(platform, engine, {
@@ -112,6 +116,7 @@ async function assemble(
     registry,
     directory: createDirectory({ vault, registry, issuers, now }),
     ...(await assembleRuntime(config)),
+    trail: new Trail(registry, now),
     revocations: new RevocationPublisher({
       vault,
       registry,

@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { followTrail, TRAIL_BEGIN, type TrailEntry } from "../../services/shared/audit/trail.ts";
 import type { Problem } from "../../services/shared/http/problem.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { compact, newPair, tamper } from "../harness/tokens.ts";
@@ -67,6 +68,7 @@ describe("every operation of the API", () => {
     );
     expect(table.sort()).toEqual([
       "DELETE /v1/orgs/{id} orgs:delete",
+      "GET /v1/audit audit:read",
       "GET /v1/directory open",
       "GET /v1/health open",
       "GET /v1/jobs/{id} orgs:read",
@@ -318,4 +320,49 @@ test("one log line a request, by whom and with what result, never with the token
   });
   expect(stage.log("control-plane")).not.toContain(token.split(".")[2]);
   expect(stage.log("control-plane")).not.toContain("limit=7");
+});
+
+describe("the trail", () => {
+  const entries = async () => {
+    const all: TrailEntry[] = [];
+    for (let head = TRAIL_BEGIN; ; ) {
+      const page = await stage.json<{ entries: TrailEntry[] }>("GET", `/v1/audit?after=${head.sequence}`);
+      if (page.entries.length === 0) return all;
+      head = followTrail(page.entries, head);
+      all.push(...page.entries);
+    }
+  };
+  const of = async (requestId: string | null) =>
+    (await entries()).filter((entry) => entry.requestId === requestId);
+
+  test("has who asked for what before it is done, and what came of it", async () => {
+    const org = newOrgId();
+    const response = await stage.request("POST", `/v1/orgs/${org}/revocations`, {
+      body: { subject: "x" },
+      token: stage.token(["orgs:revoke"], "operator|lovelace"),
+    });
+    expect(response.status).toBe(404);
+    const event = { actor: "operator|lovelace", action: "POST /v1/orgs/:id/revocations", org };
+    const found = await eventually("both are there", async () => {
+      const both = await of(response.headers.get("x-request-id"));
+      return both.length === 2 ? both : undefined;
+    });
+    expect(found).toMatchObject([event, { ...event, status: 404 }]);
+    expect(found[0]).not.toHaveProperty("status");
+  });
+
+  test("has what an operator may not, and nothing of strangers and of who only looks", async () => {
+    const asked = await Promise.all([
+      stage.request("DELETE", `/v1/orgs/${newOrgId()}`, { token: stage.token(["orgs:read"]) }),
+      stage.request("DELETE", `/v1/orgs/${newOrgId()}`, { token: "" }),
+      stage.request("GET", "/v1/orgs"),
+    ]);
+    const [refused, stranger, looked] = asked.map(({ headers }) => headers.get("x-request-id"));
+    const found = await eventually("it is there", async () => {
+      const some = await of(refused ?? null);
+      return some.length > 0 ? some : undefined;
+    });
+    expect(found).toMatchObject([{ action: "DELETE /v1/orgs/:id", status: 403 }]);
+    expect([...(await of(stranger ?? null)), ...(await of(looked ?? null))]).toEqual([]);
+  });
 });

@@ -34,6 +34,7 @@ export const ALL_PERMISSIONS = [
   "orgs:delete",
   "orgs:revoke",
   "orgs:machine-tokens",
+  "audit:read",
 ];
 
 /** What goes wrong at which seam of the next control plane; see main-with-fault.ts. */

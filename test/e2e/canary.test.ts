@@ -141,7 +141,7 @@ test("a file that holds a secret in clear is one of those named for it, with mod
     if (secrets.length === 0 && !shaped && !/BEGIN (EC |RSA )?PRIVATE KEY/.test(content)) continue;
     held.add(path);
     expect(
-      HOLDERS.some((holder) => holder.test(path)) || isDirectory(path),
+      HOLDERS.some((holder) => holder.test(path)) || isPublished(path),
       `${path} holds ${secrets.join(", ") || "a token"}`,
     ).toBe(true);
     expect(mode.toString(8), path).toBe("600");
@@ -149,8 +149,8 @@ test("a file that holds a secret in clear is one of those named for it, with mod
   expect([...held].some((path) => path.startsWith("parameters/"))).toBe(true);
 });
 
-/** The signed directory is a JWS with no secret in it, of the same shape as a token. */
-const isDirectory = (path: string) => path === "gateway/directory.jws";
+/** What is signed for gateways is a JWS with no secret in it, of the same shape as a token. */
+const isPublished = (path: string) => /^gateway\/(directory|revocations)\.jws$/.test(path);
 
 test("every file of the state folder is closed to others", async () => {
   for (const { path, mode } of await files()) expect(mode & 0o077, path).toBe(0);

@@ -1,4 +1,3 @@
-import type { OrgView } from "../../shared/registry/views.ts";
 import { type MachineToken, machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
@@ -25,37 +24,26 @@ export async function manageMachineTokens(
   const signer = await signIn(platform);
   const login = () => maintainLogin(platform, signer, org);
 
-  const configure = async (enabled: boolean) => {
-    const changed: OrgView = await controlPlane.setMachineTokens(org.id, enabled);
-    await configureOrgVault(await login(), await orgVaultSettings(platform, changed));
-  };
-  if (what === "on") {
-    await configure(true);
-    out.data({ machineTokens: true }, () => `${org.name} has machine tokens: its admins can make them`);
-  }
-  if (what === "off") {
-    await configure(false);
-    const tokens = await machineTokens(login);
-    for (const token of tokens) await revokeMachineToken(await login(), token.accessor);
-    out.data(
-      { machineTokens: false, ended: tokens.length },
-      () => `${org.name} has no machine tokens; ${tokens.length} ended`,
-    );
-    return;
-  }
-  if (accessor !== undefined) {
+  if (what === "revoke" && accessor !== undefined) {
     if (!(await revokeMachineToken(await login(), accessor))) {
-      throw new Failure(
-        "notFound",
-        `${org.name} has no live machine token ${accessor}`,
-        `These are: strongroom org machine-tokens ${org.name} list`,
-      );
+      const hint = `These are: strongroom org machine-tokens ${org.name} list`;
+      throw new Failure("notFound", `${org.name} has no live machine token ${accessor}`, hint);
     }
     out.data({ revoked: accessor }, () => `revoked  ${accessor}`);
-    return;
+  } else if (what === "list") {
+    const tokens = await machineTokens(login);
+    out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));
+  } else {
+    const changed = await controlPlane.setMachineTokens(org.id, what === "on");
+    await configureOrgVault(await login(), await orgVaultSettings(platform, changed));
+    const ended = what === "on" ? [] : await machineTokens(login);
+    for (const each of ended) await revokeMachineToken(await login(), each.accessor);
+    out.data({ machineTokens: what === "on", ended: ended.length }, () =>
+      what === "on"
+        ? `${org.name} has machine tokens: its admins can make them`
+        : `${org.name} has no machine tokens; ${ended.length} ended`,
+    );
   }
-  const tokens = await machineTokens(login);
-  out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));
 }
 
 const asRow = ({ accessor, name, level, createdBy, expiresAt }: MachineToken): string[] => [

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
+import { TrailEntry } from "../audit/trail.ts";
 import { CasConflictError, type kv2 } from "../vault/kv.ts";
 import {
   Idempotency,
@@ -24,7 +25,8 @@ export type RecordStore = Pick<ReturnType<typeof kv2>, "read" | "write" | "list"
 /** Records of one kind, by key. Reading one that does not fit its schema throws. */
 export interface Collection<T> {
   read(key: string): Promise<Versioned<T> | undefined>;
-  keys(): Promise<string[]>;
+  /** All keys; or those in a folder below, which has to end in a slash. */
+  keys(below?: string): Promise<string[]>;
   /** Every record there is, by key. */
   all(): Promise<Map<string, T>>;
   /** Makes a record; {@link CasConflictError} where it exists. */
@@ -53,6 +55,8 @@ export interface Registry {
   revocations: Collection<Revocations>;
   /** By {@link REVOCATION_INDEX_KEY}. */
   revocationIndex: Collection<RevocationIndex>;
+  /** In folders of a thousand, by number. The control plane's policy lets it make and read entries, no more. */
+  trail: Collection<TrailEntry>;
 }
 
 /** The one key of {@link Registry.directory}. */
@@ -84,6 +88,7 @@ export function createRegistry(store: RecordStore): Registry {
     directory: collection(store, "", Publication),
     revocations: collection(store, "revocations/", Revocations),
     revocationIndex: collection(store, "", RevocationIndex),
+    trail: collection(store, "trail/", TrailEntry),
   };
 }
 
@@ -98,7 +103,7 @@ function collection<T extends TSchema>(store: RecordStore, folder: string, schem
   };
   const write = (key: string, value: Static<T>, version: number) =>
     store.write(folder + key, value as Record<string, unknown>, version);
-  const keys = () => store.list(folder);
+  const keys = (below = "") => store.list(folder + below);
   return {
     read,
     keys,

@@ -1,0 +1,56 @@
+import { expect, test } from "vitest";
+import {
+  chained,
+  followTrail,
+  TRAIL_BEGIN,
+  TrailBroken,
+  type TrailEntry,
+} from "../../../services/shared/audit/trail.ts";
+
+function trail(length: number): TrailEntry[] {
+  const entries: TrailEntry[] = [];
+  for (let i = 0; i < length; i++) {
+    const event = { at: `t${i}`, actor: "ada", action: "POST /v1/orgs", requestId: `r${i}` };
+    entries.push(chained(event, entries.at(-1) ?? TRAIL_BEGIN));
+  }
+  return entries;
+}
+
+test("an unbroken trail is followed to its head, in one piece or in several", () => {
+  const entries = trail(5);
+  const { sequence, hash } = entries[4] as TrailEntry;
+  expect(followTrail(entries, TRAIL_BEGIN)).toEqual({ sequence, hash });
+  const half = followTrail(entries.slice(0, 2), TRAIL_BEGIN);
+  expect(followTrail(entries.slice(2), half)).toEqual({ sequence, hash });
+  expect(followTrail([], TRAIL_BEGIN)).toEqual(TRAIL_BEGIN);
+});
+
+const fourth = (entries: TrailEntry[]) => entries[3] as TrailEntry;
+test.each<[string, (entries: TrailEntry[]) => TrailEntry[], RegExp]>([
+  ["another actor", (e) => e.with(3, { ...fourth(e), actor: "eve" }), /entry 4 is not what was written/],
+  ["a status that was not there", (e) => e.with(3, { ...fourth(e), status: 200 }), /entry 4 is not what/],
+  ["an entry removed", (e) => e.toSpliced(3, 1), /entry 4 is missing/],
+  ["the first removed", (e) => e.slice(1), /entry 1 is missing/],
+  ["two changed places", (e) => [...e.slice(0, 3), e[4], e[3], e[5]] as TrailEntry[], /entry 4 is missing/],
+  [
+    "one written anew",
+    (e) => e.with(3, chained({ at: "t", actor: "eve", action: "x" }, e[2] as TrailEntry)),
+    /entry 5 does not follow/,
+  ],
+])("%s is found", (_, change, words) => {
+  const follow = () => followTrail(change(trail(6)), TRAIL_BEGIN);
+  expect(follow).toThrow(TrailBroken);
+  expect(follow).toThrow(words);
+});
+
+test("members do not run into each other", () => {
+  const hashes = [
+    { actor: "ab", action: "c" },
+    { actor: "a", action: "bc" },
+    { actor: 'a","b', action: "c" },
+    { actor: "a", action: "c", requestId: "null" },
+    { actor: "a", action: "c", job: "null" },
+    { actor: "a", action: "c" },
+  ].map((event) => chained({ at: "t", ...event }, TRAIL_BEGIN).hash);
+  expect(new Set(hashes).size).toBe(hashes.length);
+});
