@@ -149,66 +149,64 @@ describe("the vault program", () => {
   });
 });
 
-describe("libraries", () => {
-  test("node-vault, which lists by the verb LIST", async () => {
-    const jwt = token("writer");
-    const client = nodeVault({ endpoint: gateway.url, token: jwt });
-    await client.write("secret/data/node/a", { data: { n: 1 } });
-    expect((await client.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
-    expect((await client.list("secret/metadata/node")).data.keys).toEqual(["a"]);
-    expect((await client.tokenLookupSelf()).data.type).toBe("batch");
-    await expect(client.read("secret/data/node/none")).rejects.toMatchObject({
-      response: { statusCode: 404 },
-    });
-    const fresh = nodeVault({ endpoint: gateway.url });
-    expect((await fresh.jwtLogin({ role: "writer", jwt })).auth.client_token).toBe(jwt);
-    expect((await fresh.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
-    expect((await fresh.tokenRenewSelf()).auth.renewable).toBe(false);
-    await fresh.tokenRevokeSelf();
-    await expect(fresh.read("secret/data/node/a")).rejects.toMatchObject({ response: { statusCode: 401 } });
+test("node-vault, which lists by the verb LIST", async () => {
+  const jwt = token("writer");
+  const client = nodeVault({ endpoint: gateway.url, token: jwt });
+  await client.write("secret/data/node/a", { data: { n: 1 } });
+  expect((await client.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
+  expect((await client.list("secret/metadata/node")).data.keys).toEqual(["a"]);
+  expect((await client.tokenLookupSelf()).data.type).toBe("batch");
+  await expect(client.read("secret/data/node/none")).rejects.toMatchObject({
+    response: { statusCode: 404 },
   });
+  const fresh = nodeVault({ endpoint: gateway.url });
+  expect((await fresh.jwtLogin({ role: "writer", jwt })).auth.client_token).toBe(jwt);
+  expect((await fresh.read("secret/data/node/a")).data.data).toEqual({ n: 1 });
+  expect((await fresh.tokenRenewSelf()).auth.renewable).toBe(false);
+  await fresh.tokenRevokeSelf();
+  await expect(fresh.read("secret/data/node/a")).rejects.toMatchObject({ response: { statusCode: 401 } });
+});
 
-  const seenBy = async ({ file, args, env }: ForeignClient) => {
-    const environment = {
-      PATH: "/usr/bin:/bin",
-      HOME: home,
-      ...env,
-      VAULT_ADDR: gateway.url,
-      VAULT_TOKEN: token("writer"),
-    };
-    return JSON.parse((await run(file, args, { env: environment })).stdout);
+const seenBy = async ({ file, args, env }: ForeignClient) => {
+  const environment = {
+    PATH: "/usr/bin:/bin",
+    HOME: home,
+    ...env,
+    VAULT_ADDR: gateway.url,
+    VAULT_TOKEN: token("writer"),
   };
+  return JSON.parse((await run(file, args, { env: environment })).stdout);
+};
 
-  test.skipIf(!python)("hvac, from PyPI", async () => {
-    expect(await seenBy(python as ForeignClient)).toEqual({
-      authenticated: true,
-      read: { user: "app", password: "s3cret" },
-      patched: { user: "other", password: "s3cret" },
-      listed: ["db"],
-      deleted: 2,
-      undeleted: "other",
-      forbidden: [expect.stringContaining("permission denied")],
-      metadata: 2,
-      lookup: ["writer"],
-      echoed: true,
-      renewable: false,
-      revoked: ["This needs a valid token."],
-    });
+test.skipIf(!python)("hvac, from PyPI", async () => {
+  expect(await seenBy(python as ForeignClient)).toEqual({
+    authenticated: true,
+    read: { user: "app", password: "s3cret" },
+    patched: { user: "other", password: "s3cret" },
+    listed: ["db"],
+    deleted: 2,
+    undeleted: "other",
+    forbidden: [expect.stringContaining("permission denied")],
+    metadata: 2,
+    lookup: ["writer"],
+    echoed: true,
+    renewable: false,
+    revoked: ["This needs a valid token."],
   });
+});
 
-  test.skipIf(!go)("HashiCorp's Go client", async () => {
-    expect(await seenBy(go as ForeignClient)).toEqual({
-      read: { user: "app", password: "s3cret" },
-      version: { user: "app" },
-      listed: ["db"],
-      deleted: 2,
-      metadata: 2,
-      lookup: ["writer"],
-      echoed: true,
-      watched: true,
-      renewable: false,
-      revoked: true,
-    });
+test.skipIf(!go)("HashiCorp's Go client", async () => {
+  expect(await seenBy(go as ForeignClient)).toEqual({
+    read: { user: "app", password: "s3cret" },
+    version: { user: "app" },
+    listed: ["db"],
+    deleted: 2,
+    metadata: 2,
+    lookup: ["writer"],
+    echoed: true,
+    watched: true,
+    renewable: false,
+    revoked: true,
   });
 });
 

@@ -50,6 +50,8 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
       STRONGROOM_DIRECTORY_URL: directoryServer.url,
       STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
       STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
+      STRONGROOM_REVOCATIONS_URL: directoryServer.revocationsUrl,
+      STRONGROOM_REVOCATIONS_COPY: at("revocations.jws"),
       STRONGROOM_CA_FILE: at("ca.pem"),
       ...settings,
     },

@@ -79,15 +79,8 @@ export function serviceLines(
   return records
     .filter((record) => record.requestId === requestId)
     .map(({ time, method, route, status, reason, cause, org, subject, ms, msg }) => {
-      const parts = [
-        method,
-        route,
-        status,
-        reason,
-        cause,
-        org && `org ${org}`,
-        subject && `subject ${subject}`,
-      ];
+      const why = String(reason ?? "").startsWith("answer_") ? undefined : reason;
+      const parts = [method, route, status, why, cause, org && `org ${org}`, subject && `subject ${subject}`];
       const took = ms === undefined ? [] : [`${ms} ms`];
       const what = [...parts.filter(Boolean), ...took].join("  ");
       return { at: String(time), where, what: method ? what : String(msg) };
