@@ -6,12 +6,13 @@ import { VaultUnreachableError } from "../shared/vault/client.ts";
 import { clientsOf } from "../shared/vault/client-counts.ts";
 import { sealStatus } from "../shared/vault/init.ts";
 import { compareOrgVault } from "../shared/vault/org-vault.ts";
+import { isNearItsEnd, servedCertificate } from "../shared/vault/served-certificate.ts";
 import { lookupAccessor, renewAccessor } from "../shared/vault/tokens.ts";
 import { loginToObserve } from "./observe.ts";
 import { replaceCertificate, revokeRetiredCertificates } from "./onboarding/certificate.ts";
 import { isAddressTaken, moveTo, restarted, settingsDigest } from "./onboarding/instance.ts";
 import { replaceUnsealToken, revokeRetiredTokens } from "./onboarding/unseal-token.ts";
-import { instanceSpec, orgClient, orgVaultSettings, type Platform } from "./platform.ts";
+import { instanceSpec, orgClient, orgEndpoint, orgVaultSettings, type Platform } from "./platform.ts";
 
 const LOOK_TIMEOUT_MS = 2_000;
 const RENEW_CERTIFICATE_AFTER = 2 / 3;
@@ -128,11 +129,19 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
       if (record.clusterId && seal.clusterId !== record.clusterId) {
         return `Its Vault is another one than was initialized for it (cluster ${seal.clusterId})`;
       }
-      return undefined;
+      return await certificateProblem(record);
     } catch (error) {
       if (error instanceof VaultUnreachableError) return `Its Vault does not answer (${error.code})`;
       throw error;
     }
+  }
+
+  /** Only one that was replaced may still be shown. */
+  async function certificateProblem(record: OrgRecord): Promise<string | undefined> {
+    if (record.retiredCertificateSerials.length === 0) return undefined;
+    const served = await servedCertificate(orgEndpoint(platform, record), LOOK_TIMEOUT_MS);
+    if (!isNearItsEnd(served, now())) return undefined;
+    return `Its Vault has not taken the certificate that was issued for it, and its own ends at ${served.notAfter.toISOString()}`;
   }
 
   const isInForce = (record: OrgRecord, status: InstanceStatus | undefined) =>
