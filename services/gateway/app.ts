@@ -2,8 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
-import { createServer, type Server } from "../shared/http/server.ts";
-import type { Identity } from "../shared/identity/identity.ts";
+import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
 import { hasToken, requestToken } from "../shared/identity/token.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
@@ -48,6 +47,8 @@ export interface GatewayOptions {
   maxTokenLifetimeSeconds: number;
   /** How many of the callers' Vault tokens are kept at most. */
   maxLogins: number;
+  /** What it shows to callers; without it they come by plain HTTP. */
+  tls?: TlsIdentity | undefined;
   /** Where requests are counted. */
   metrics?: Metrics;
   /** How much is done for whom; no limits unless given. */
@@ -68,6 +69,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const { logger, directory, revocations, ca, maxTokenLifetimeSeconds, maxLogins, now = Date.now } = options;
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
+    tls: options.tls,
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
@@ -146,9 +148,9 @@ export function buildGateway(options: GatewayOptions): Server {
       request.pass = { ...target, org, machine: token, upstream: upstreams.of(org, machine.directory) };
       return;
     }
-    const { org, identity, directory: held } = await admit(request, presented);
     // A token that was ended may be ended again: other gateways may not have been told.
-    if (route?.answer !== "revoke-self") refuseRevoked(org.id, identity);
+    const mayBeRevoked = route?.answer === "revoke-self";
+    const { org, identity, directory: held } = await admit(request, presented, { mayBeRevoked });
     const target = authorizePath(route, request.method, path);
     uploads.admit(org.id, request.raw, reply.raw);
     request.pass = { ...target, org, identity, upstream: upstreams.of(org, held) };
@@ -171,25 +173,24 @@ export function buildGateway(options: GatewayOptions): Server {
   };
 
   /** Who it is by its JWT, and of which organization. */
-  const admit = async (request: FastifyRequest, token: string) => {
+  const admit = async (request: FastifyRequest, token: string, { mayBeRevoked = false } = {}) => {
     const { trace } = request;
     const caller = await authenticate(request, token);
     trace.subject = caller.identity.subjectHash;
     const org = resolveOrg(caller.directory, caller.identity);
     trace.org = org.id;
-    const orgWait = limits.orgWait(org.id, trace.began);
-    if (orgWait > 0) await limits.refuse("org", orgWait);
-    checkHeaders(request.headers, org.id);
     if (revocations.version === undefined) {
       throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
     }
+    if (!mayBeRevoked && revocations.isRevoked(org.id, caller.identity)) {
+      logins.forget(org.id, caller.identity);
+      limits.countAddress(request.ip, trace.began); // no member's any more: the organization does not pay
+      throw new TokenRefused("revoked");
+    }
+    const orgWait = limits.orgWait(org.id, trace.began);
+    if (orgWait > 0) await limits.refuse("org", orgWait);
+    checkHeaders(request.headers, org.id);
     return { ...caller, org };
-  };
-
-  const refuseRevoked = (org: string, identity: Identity) => {
-    if (!revocations.isRevoked(org, identity)) return;
-    logins.forget(org, identity);
-    throw new TokenRefused("revoked");
   };
 
   /** What no Vault is asked for as it stands: a caller's own token, and a machine's. */
@@ -211,8 +212,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (!request.pass) {
       const { jwt, role } = readLogin(request.body);
-      const { identity, org } = await admit(request, jwt);
-      refuseRevoked(org.id, identity);
+      const { identity } = await admit(request, jwt);
       return sendLogin(reply, identity, role, new Date(now()));
     }
     const { pass, method, id: requestId, trace } = request;

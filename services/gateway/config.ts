@@ -1,8 +1,9 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
-import { ConfigError } from "../shared/config.ts";
+import { ConfigError, readSecretFile, SecretFile } from "../shared/config.ts";
 import { LISTEN_PATTERN, LISTEN_SETTINGS } from "../shared/http/serve.ts";
+import type { TlsIdentity } from "../shared/http/server.ts";
 import { maxTokenLifetime } from "../shared/revocations/revocations.ts";
 import type { LimitRates } from "./limits.ts";
 
@@ -23,6 +24,10 @@ export const Config = Type.Object({
   STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that directories are signed by"),
   STRONGROOM_DIRECTORY_COPY: File("Where the last good directory is kept"),
   STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
+  STRONGROOM_TLS_CERTIFICATE_FILE: Type.Optional(
+    File("PEM of the gateway's certificate and those between it and its authority; without it, plain HTTP"),
+  ),
+  STRONGROOM_TLS_KEY_FILE: Type.Optional(SecretFile("PEM of the certificate's key")),
   STRONGROOM_REVOCATIONS_URL: Type.String({
     pattern: "^https?://",
     description: "Where the control plane publishes and takes revocations: …/v1/revocations",
@@ -84,6 +89,21 @@ export function readDirectoryKey(path: string): KeyObject {
     throw new ConfigError(`STRONGROOM_DIRECTORY_KEY_FILE: ${path} holds no public key of ECDSA P-256`);
   }
   return key;
+}
+
+/** What the gateway shows to callers, where it is set. Throws ConfigError where half of it is. */
+export function tlsIdentity({
+  STRONGROOM_TLS_CERTIFICATE_FILE: certificate,
+  STRONGROOM_TLS_KEY_FILE: key,
+}: Config): TlsIdentity | undefined {
+  if (certificate === undefined && key === undefined) return undefined;
+  if (certificate === undefined || key === undefined) {
+    throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE go together");
+  }
+  return {
+    cert: readPem(certificate, "STRONGROOM_TLS_CERTIFICATE_FILE"),
+    key: readSecretFile(key, "STRONGROOM_TLS_KEY_FILE"),
+  };
 }
 
 /** The certificate in the file. Throws ConfigError where it holds none. */

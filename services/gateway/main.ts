@@ -5,7 +5,7 @@ import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
 import { RevocationSource } from "../shared/revocations/load.ts";
 import { buildGateway } from "./app.ts";
-import { Config, limitRates, readCertificate, readDirectoryKey } from "./config.ts";
+import { Config, limitRates, readCertificate, readDirectoryKey, tlsIdentity } from "./config.ts";
 import { buildMetricsServer, Metrics } from "./metrics.ts";
 
 await run(async () => {
@@ -38,6 +38,7 @@ await run(async () => {
     ca: readCertificate(config.STRONGROOM_CA_FILE),
     maxTokenLifetimeSeconds,
     maxLogins: config.STRONGROOM_MAX_LOGINS,
+    tls: tlsIdentity(config),
     limits: limitRates(config),
     behindProxy: config.STRONGROOM_BEHIND_PROXY,
   });

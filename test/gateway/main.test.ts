@@ -4,10 +4,12 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
 import type { Directory } from "../../services/shared/directory/directory.ts";
 import { newOrgId } from "../../services/shared/org.ts";
+import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
 import { startIssuer, type TestIssuer, tamper } from "../harness/tokens.ts";
@@ -241,6 +243,44 @@ test("metrics listen where they are told to, and nowhere else", async () => {
   expect(await end("SIGTERM")).toBe(0);
 });
 
+test("with a certificate it speaks TLS and nothing else, tells browsers to, and takes LIST there too", async () => {
+  const { certificate, key: tlsKey } = await issueOrgCertificate(internal.controlPlane, newOrgId(), 3600);
+  await writeFile(join(dir, "tls.pem"), certificate);
+  await writeFile(join(dir, "tls-key.pem"), tlsKey.reveal(), { mode: 0o600 });
+  await controlPlane.publish(directory(1));
+  await run({
+    STRONGROOM_TLS_CERTIFICATE_FILE: join(dir, "tls.pem"),
+    STRONGROOM_TLS_KEY_FILE: join(dir, "tls-key.pem"),
+  });
+  const { protocol, hostname, port } = new URL(await address());
+  expect(protocol).toBe("https:");
+  const ask = async (method: string, path: string) => {
+    // Its name is an organization's, which is no name of a host: the authority is what is checked.
+    const socket = connect({
+      host: hostname,
+      port: Number(port),
+      ca: internal.ca,
+      checkServerIdentity: () => undefined,
+    });
+    socket.write(
+      `${method} ${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${issuer.token()}\r\nConnection: close\r\n\r\n`,
+    );
+    return (await socket.setEncoding("latin1").toArray()).join("");
+  };
+  for (const answer of [
+    await ask("GET", "/v1/secret/data/a"),
+    await ask("LIST", "/v1/secret/metadata/a"),
+    await ask("GET", "/v1/sys/health"),
+    await ask("GET", "/v1/nothing"),
+  ]) {
+    expect(answer.toLowerCase()).toContain(
+      "\r\nstrict-transport-security: max-age=63072000; includesubdomains\r\n",
+    );
+  }
+  expect(await ask("LIST", "/v1/secret/metadata/a")).toMatch(/^HTTP\/1\.1 200 /);
+  await expect(fetch(`http://${hostname}:${port}/v1/sys/health`)).rejects.toThrow();
+});
+
 test("wrong settings are said a line each, and it ends with 78", async () => {
   await writeFile(join(dir, "nonsense.pem"), "nonsense");
   for (const [changes, expected] of [
@@ -250,6 +290,7 @@ test("wrong settings are said a line each, and it ends with 78", async () => {
     [{ STRONGROOM_ORG_LIMIT: "-1" }, /^STRONGROOM_ORG_LIMIT: /],
     [{ STRONGROOM_DIRECTORY_URL: undefined }, /^STRONGROOM_DIRECTORY_URL: missing/],
     [{ STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: "1h" }, /^STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: /],
+    [{ STRONGROOM_TLS_KEY_FILE: join(dir, "ca.pem") }, /^STRONGROOM_TLS_CERTIFICATE_FILE and .* go together/],
     [{ STRONGROOM_CA_FILE: join(dir, "none.pem") }, /^STRONGROOM_CA_FILE: cannot read .*ENOENT/],
     [{ STRONGROOM_CA_FILE: join(dir, "nonsense.pem") }, /^STRONGROOM_CA_FILE: .* holds no certificate/],
     [

@@ -48,20 +48,21 @@ export class DirectorySource extends PolledDocument {
   #held: HeldDirectory | undefined;
 
   constructor({ url, key, copy, logger }: DirectoryOptions) {
-    super({ what: "directory", url, copy, logger, take: (jws, which) => this.#take(jws, which) });
+    super({ what: "directory", url, copy, logger, verify: (jws, which) => this.#verify(jws, which) });
     this.#key = key;
     this.#logger = logger;
   }
 
-  async #take(jws: string, which: string): Promise<boolean> {
+  async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
     try {
       const held = await verifyDirectory(jws, this.#key, this.#held);
-      const changed = held.directory.version !== this.#held?.directory.version;
-      this.#held = held;
       this.refusal = undefined;
-      if (changed) this.current = loaded(held.directory, this.current);
-      if (changed) this.#logger.info({ version: held.directory.version }, `the directory in use is ${which}`);
-      return changed;
+      if (held.directory.version === this.#held?.directory.version) return undefined;
+      return () => {
+        this.#held = held;
+        this.current = loaded(held.directory, this.current);
+        this.#logger.info({ version: held.directory.version }, `the directory in use is ${which}`);
+      };
     } catch (error) {
       if (!(error instanceof DirectoryRefused)) throw error;
       if (this.refusal !== error.reason) {
@@ -71,7 +72,7 @@ export class DirectorySource extends PolledDocument {
         );
       }
       this.refusal = error.reason;
-      return false;
+      return undefined;
     }
   }
 }

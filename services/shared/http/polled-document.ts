@@ -10,8 +10,8 @@ export interface PolledDocumentOptions {
   /** Path of the last good copy, which serves while nothing else can be had. */
   copy: string;
   logger: Logger;
-  /** Puts a text to use; false where it is refused, or is the one in use. `which`: where it came from. */
-  take(text: string, which: string): Promise<boolean>;
+  /** Gives what puts a text to use; undefined where it is refused, or is the one in use. `which`: its origin. */
+  verify(text: string, which: string): Promise<(() => void) | undefined>;
 }
 
 const POLL_EVERY_MS = 1_000;
@@ -33,12 +33,12 @@ export class PolledDocument {
   /** Takes the copy on disk, if there is a good one. */
   async loadCopy(): Promise<void> {
     const text = await readText(this.#options.copy);
-    if (text !== undefined) await this.#options.take(text, "the copy on disk");
+    if (text !== undefined) (await this.#options.verify(text, "the copy on disk"))?.();
   }
 
   /** Asks the control plane once; nothing that goes wrong is thrown, all of it is logged once. */
   async refresh(): Promise<void> {
-    const { what, url, copy, logger, take } = this.#options;
+    const { what, url, copy, logger, verify } = this.#options;
     let text: string | undefined;
     try {
       text = await this.#fetch(url);
@@ -50,12 +50,15 @@ export class PolledDocument {
       this.#reachable = false;
       return;
     }
-    if (text === undefined || !(await take(text, "the one published"))) return;
+    const use = text === undefined ? undefined : await verify(text, "the one published");
+    if (text === undefined || !use) return;
     try {
+      // First, so that what was ever in force is still so after a restart.
       await writeFileAtomic(copy, text);
     } catch (error) {
       logger.error({ copy, reason: reasonOf(error) }, `the copy of the ${what} cannot be written`);
     }
+    use();
   }
 
   /** Asks the control plane every second from now on, until closed. */

@@ -1,3 +1,4 @@
+import { Server as HttpsServer } from "node:https";
 import type { AddressInfo, ListenOptions } from "node:net";
 import type { FastifyListenOptions } from "fastify";
 import { Type } from "typebox";
@@ -15,7 +16,7 @@ export const LISTEN_SETTINGS = {
     description: "IPv4 address and port, like 127.0.0.1:8200; port 0 takes any free one",
   }),
   STRONGROOM_ADDRESS_FILE: Type.Optional(
-    Type.String({ description: "File to write the address to (http://…) once it is listening" }),
+    Type.String({ description: "File to write the address to (http(s)://…) once it is listening" }),
   ),
   STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
 };
@@ -43,7 +44,8 @@ export async function serve(
   };
   process.once("SIGTERM", close).once("SIGINT", close);
   if (settings.STRONGROOM_ADDRESS_FILE) {
-    await writeFileAtomic(settings.STRONGROOM_ADDRESS_FILE, `http://${host}:${bound.port}`);
+    const scheme = app.server instanceof HttpsServer ? "https" : "http";
+    await writeFileAtomic(settings.STRONGROOM_ADDRESS_FILE, `${scheme}://${host}:${bound.port}`);
   }
 }
 

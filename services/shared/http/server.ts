@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyServerOptions, LogController, type RawServerDefault } from "fastify";
 import type { Logger } from "pino";
+import type { Secret } from "../secret.ts";
 
 /** Who may use a route: holders of a permission, or everyone, with the reason why that is safe. */
 export type Access = { permission: string } | { open: string };
@@ -20,14 +21,28 @@ type Options = Pick<
   | "childLoggerFactory"
   | "return503OnClosing"
   | "trustProxy"
->;
+> & {
+  /** With it the server speaks TLS, and tells browsers to. PEM. */
+  tls?: TlsIdentity | undefined;
+};
+
+/** A server's certificate, with those between it and its authority, and its key; PEM. */
+export interface TlsIdentity {
+  cert: string;
+  key: Secret;
+}
+
+const HTTP = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 };
+const HSTS = "max-age=63072000; includeSubDomains";
 
 /**
  * A Fastify server with the settings that production and tests share: a request id of our own making
  * (also sent back as `X-Request-Id`), bounded time and size, no log line that holds a URL or a header,
  * unknown fields refused rather than dropped, and no route without a declared {@link Access}.
  */
-export function createServer(logger: Logger, options: Options = {}) {
+export function createServer(logger: Logger, { tls, ...options }: Options = {}) {
+  const https = tls && { ...HTTP, cert: tls.cert, key: tls.key.reveal(), minVersion: "TLSv1.2" };
+  // Its types have one for each kind of server; to all that is done with it here they are one.
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -38,18 +53,20 @@ export function createServer(logger: Logger, options: Options = {}) {
     connectionTimeout: 60_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: "idle",
-    http: { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 },
+    ...(https ? { https } : { http: HTTP }),
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false, caseSensitive: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
     exposeHeadRoutes: false,
     ...options,
-  }).withTypeProvider<TypeBoxTypeProvider>();
+  } as FastifyServerOptions<RawServerDefault, Logger>).withTypeProvider<TypeBoxTypeProvider>();
 
   app.addHook("onRoute", (route) => {
     if (!route.config?.access) throw new Error(`${route.method} ${route.url}: the route declares no access`);
   });
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("X-Request-Id", request.id);
+    // On the answer itself, since some answers go around Fastify's.
+    if (tls) reply.raw.setHeader("Strict-Transport-Security", HSTS);
     done();
   });
   return app;

@@ -44,7 +44,7 @@ export class RevocationSource extends PolledDocument {
 
   constructor(options: RevocationOptions) {
     const { url, copy, logger, now = Date.now } = options;
-    super({ what: "revocation list", url, copy, logger, take: (jws, which) => this.#take(jws, which) });
+    super({ what: "revocation list", url, copy, logger, verify: (jws, which) => this.#verify(jws, which) });
     this.#options = options;
     this.#now = now;
   }
@@ -69,20 +69,20 @@ export class RevocationSource extends PolledDocument {
     this.#own.set(ownName(org, token), { org, token, ends });
   }
 
-  async #take(jws: string, which: string): Promise<boolean> {
+  async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
     const { key, maxTokenLifetimeSeconds, logger } = this.#options;
     try {
       const list = await verifyRevocations(jws, key, maxTokenLifetimeSeconds, this.#held);
-      const changed = list.version !== this.#held?.version;
-      this.#held = list;
       this.refusal = undefined;
-      if (!changed) return false;
-      this.#revoked = new Map(list.orgs.map(({ id, revocations }) => [id, index(revocations)]));
-      for (const [name, { org, token }] of this.#own) {
-        if (this.#revoked.get(org)?.tokens.has(token)) this.#own.delete(name);
-      }
-      logger.info({ version: list.version }, `the revocation list in use is ${which}`);
-      return true;
+      if (list.version === this.#held?.version) return undefined;
+      return () => {
+        this.#held = list;
+        this.#revoked = new Map(list.orgs.map(({ id, revocations }) => [id, index(revocations)]));
+        for (const [name, { org, token }] of this.#own) {
+          if (this.#revoked.get(org)?.tokens.has(token)) this.#own.delete(name);
+        }
+        logger.info({ version: list.version }, `the revocation list in use is ${which}`);
+      };
     } catch (error) {
       if (!(error instanceof RevocationsRefused)) throw error;
       const { reason, message } = error;
@@ -90,7 +90,7 @@ export class RevocationSource extends PolledDocument {
         logger.error({ reason, detail: message, inUse: this.version }, `revocations: ${which} is refused`);
       }
       this.refusal = reason;
-      return false;
+      return undefined;
     }
   }
 }
