@@ -203,7 +203,7 @@ export function buildGateway(options: GatewayOptions): Server {
     const { route, org, identity } = pass;
     if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
     if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
-    if (route.answer === "machine-token") return issueMachineToken(reply, pass, body);
+    if (route.answer === "machine-token") return issueMachineToken(reply, pass, machines, body);
     logins.forget(org.id, identity);
     await revokeSelf(revocations, options.revocationsUrl, org.id, identity);
     return sendDone(reply);

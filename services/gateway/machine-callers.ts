@@ -12,6 +12,8 @@ const MACHINE_TOKEN = /^(o[a-z2-7]{15})\.(hvs\.[A-Za-z0-9_-]{24,256})$/;
 const OF_ORG = { perSecond: 50, burst: 100 };
 /** Of one organization from one address: whoever guesses does not use up what is the machines'. */
 const OF_ADDRESS = { perSecond: 10, burst: 20 };
+/** Tokens that an organization's admins make: its Vault stores each for as long as it lives. */
+const MADE = { perSecond: 0.2, burst: 50 };
 const MAX_KEYS = 10_000;
 
 /** Who presents a machine's token: perhaps a machine of the organization, as its Vault will say. */
@@ -27,6 +29,7 @@ export interface MachineCaller {
 export class MachineCallers {
   readonly #orgs = new RateLimit(OF_ORG, MAX_KEYS);
   readonly #addresses = new RateLimit(OF_ADDRESS, MAX_KEYS);
+  readonly #made = new RateLimit(MADE, MAX_KEYS);
 
   /** Whether a token is of a machine's form. It says nothing of whether it is good. */
   isMachines(token: string): boolean {
@@ -35,7 +38,7 @@ export class MachineCallers {
 
   /**
    * The caller by its token. The id in it selects the address and grants nothing. Throws TokenRefused for an
-   * organization that has no machine tokens, `too_many_requests` beyond the limits.
+   * organization that has no machine tokens, TooManyRequests beyond the limits.
    */
   admit(token: string, address: string, directory: LoadedDirectory, now = performance.now()): MachineCaller {
     const [, id = "", vaultToken = ""] = MACHINE_TOKEN.exec(token) ?? [];
@@ -47,6 +50,13 @@ export class MachineCallers {
     this.#addresses.count(from, now);
     this.#orgs.count(id, now);
     return { org, token: new Secret(vaultToken), subjectHash: hash("sha256", token, "hex").slice(0, 16) };
+  }
+
+  /** Counts a token that is about to be made for an organization's machine. Throws TooManyRequests. */
+  countMade(org: string, now = performance.now()): void {
+    const wait = this.#made.wait(org, now);
+    if (wait > 0) throw new TooManyRequests("org", wait);
+    this.#made.count(org, now);
   }
 }
 

@@ -7,7 +7,7 @@ import type { Secret } from "../shared/secret.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../shared/vault/machine-tokens.ts";
 import { exchange } from "./exchange.ts";
 import { levelOf, logIn } from "./login.ts";
-import { presented } from "./machine-callers.ts";
+import { type MachineCallers, presented } from "./machine-callers.ts";
 import type { Pass } from "./request-log.ts";
 import { sendDone, sendJson } from "./respond.ts";
 
@@ -49,11 +49,12 @@ const DEFAULT_TTL = "1h";
 /**
  * Makes a token for a machine at the organization's Vault, by a login of the admin's own JWT that is good for
  * nothing else. Throws `forbidden` where the organization has no machine tokens or the caller is no admin,
- * `invalid_request`, and as {@link exchange} does.
+ * `invalid_request`, TooManyRequests, and as {@link exchange} does.
  */
 export async function issueMachineToken(
   reply: FastifyReply,
   { org, upstream, identity }: Pass & { identity: Identity },
+  machines: MachineCallers,
   body: Buffer | undefined,
 ): Promise<FastifyReply> {
   const { id: requestId } = reply.request;
@@ -69,6 +70,7 @@ export async function issueMachineToken(
     ...(display_name && { display_name }),
     meta: { created_by: identity.subject },
   };
+  machines.countMade(org.id);
   const issuer = await logIn(upstream, MACHINE_ISSUER_ROLE, identity, requestId);
   const made = await exchange(
     upstream,

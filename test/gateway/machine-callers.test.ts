@@ -72,3 +72,12 @@ test("so many of one address, so many of an organization; a second later there a
   expect(count((i) => `10.0.1.${i}`, 0)).toBe(80);
   expect(count(() => "10.0.0.1", 1_000)).toBe(10);
 });
+
+test("so many are made for an organization, and none more until some seconds later", () => {
+  const machines = new MachineCallers();
+  for (let i = 0; i < 50; i++) machines.countMade(ORG, 0);
+  expect(() => machines.countMade(ORG, 0)).toThrow("Too many requests");
+  machines.countMade("obbbbbbbbbbbbbbb", 0);
+  machines.countMade(ORG, 5_000);
+  expect(() => machines.countMade(ORG, 5_000)).toThrow("Too many requests");
+});

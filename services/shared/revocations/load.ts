@@ -55,7 +55,7 @@ export class RevocationSource extends PolledDocument {
   }
 
   isRevoked(org: string, { key, tokenId, subject, issuedAt }: Revocable): boolean {
-    if (this.#own.has(ownName(org, key))) return true;
+    if (this.#own.size > 0 && this.#own.has(ownName(org, key))) return true;
     const revoked = this.#revoked.get(org);
     if (!revoked) return false;
     if (revoked.tokens.has(key) || (tokenId !== undefined && revoked.tokenIds.has(tokenId))) return true;
