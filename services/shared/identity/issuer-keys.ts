@@ -10,7 +10,8 @@ const COOLDOWN_MS = 30_000;
 const FETCH_TIMEOUT_MS = 5_000;
 /** However many ask, one fetch in this time: while an issuer is down its callers do not queue behind timeouts. */
 const FETCH_EVERY_MS = 1_000;
-const RELOAD_EVERY_MS = 10 * 60_000;
+/** As long a key is still taken that its issuer shows no more. */
+const RELOAD_EVERY_MS = 60_000;
 /** Keys that could not be fetched again for this long are no longer trusted. */
 const STALE_AFTER_MS = 24 * 3_600_000;
 const MAX_BODY_BYTES = 256 * 1024;
