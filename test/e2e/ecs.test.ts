@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
+import { appendFile, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
@@ -111,6 +111,26 @@ describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () =
     for (const loop of loops) {
       expect(readFileSync(`/proc/${loop}/environ`, "utf8")).not.toMatch(/VAULT|FILE|BEGIN/);
     }
+  });
+
+  test("each request is in both audit logs, and the file of them stays small", async () => {
+    const [task] = aws.tasks(acme.id);
+    const root = join(task?.folder ?? "", "root");
+    const client = await stage.member(acme);
+    await client.read("secret/data/app/db");
+    const log = await readFile(join(task?.folder ?? "", "log"), "utf8");
+    const file = await readFile(join(root, "audit.log"), "utf8");
+    for (const text of [log, file]) expect(text).toContain('"path":"secret/data/app/db"');
+    await appendFile(join(root, "audit.log"), "x".repeat(5 * 1024 * 1024));
+    await eventually(
+      "it is moved away",
+      async () => (await stat(join(root, "audit.log.1")).catch(() => undefined)) && true,
+    );
+    await eventually("Vault writes to a new one", async () => {
+      await client.read("secret/data/app/db");
+      const found = await stat(join(root, "audit.log")).catch(() => undefined);
+      return found && found.size > 0 && found.size < 1024 * 1024 ? true : undefined;
+    });
   });
 
   test("refused by AWS at a step, the job fails with AWS's words, undoes, and the same request then succeeds", async () => {
