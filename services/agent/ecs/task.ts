@@ -42,6 +42,7 @@ export type StopCode =
   | "EssentialContainerExited"
   | "UserInitiated"
   | "ServiceSchedulerInitiated"
+  | "SpotInterruption"
   | "TerminationNotice";
 
 /** One task, from its start to its end, which it never comes back from. */

@@ -74,7 +74,7 @@ export class EcsRuntime implements Runtime {
     if (!service) {
       await ensureLogGroup(aws, org);
       const registry = await ensureName(aws, org);
-      await createService(aws, org, attempt, await ensureDefinition(aws, definition), registry);
+      await createService(aws, org, await ensureDefinition(aws, definition), registry);
       return;
     }
     const taskArn = await ensureDefinition(aws, definition);

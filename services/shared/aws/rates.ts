@@ -16,7 +16,8 @@ export const RATES = {
   "ecs-service": { burst: 50, perSecond: 5 },
   "ecs-read": { burst: 100, perSecond: 20 },
   iam: { burst: 20, perSecond: 10 },
-  dynamodb: { burst: 10, perSecond: 5 },
+  "dynamodb-tag": { burst: 5, perSecond: 5 },
+  "dynamodb-read-tags": { burst: 10, perSecond: 10 },
   "cloud-map": { burst: 10, perSecond: 5 },
   logs: { burst: 10, perSecond: 5 },
   "ssm-write": { burst: 10, perSecond: 3 },
@@ -55,9 +56,13 @@ export function rateOf(client: string, operation: string): RateName | undefined 
     return /^(Create|Update|Delete)Service$/.test(operation) ? "ecs-service" : "ecs-read";
   }
   if (client === "SSM") return /^Get/.test(operation) ? "ssm-read" : "ssm-write";
+  if (client === "DynamoDB") {
+    // What else it is asked for here it grants by the thousand.
+    if (operation === "TagResource") return "dynamodb-tag";
+    return operation === "ListTagsOfResource" ? "dynamodb-read-tags" : undefined;
+  }
   const others: Record<string, RateName> = {
     IAM: "iam",
-    DynamoDB: "dynamodb",
     ServiceDiscovery: "cloud-map",
     "CloudWatch Logs": "logs",
   };

@@ -195,6 +195,26 @@ describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : 
     await runtime.remove(spec.org);
   });
 
+  test("a Spot task that is taken away is asked for on demand at once", async () => {
+    const spec = await plainSpec();
+    await putSecrets(spec);
+    const thrifty = new EcsRuntime(awsClients({ ...aws.cell, spot: true }, new RateLimits()));
+    await thrifty.publish(spec);
+    await running(spec.org);
+    const strategies = () =>
+      aws.wire.calls
+        .filter(({ input }) => input.serviceName === orgNames(spec.org).service || input.forceNewDeployment)
+        .flatMap(({ input }) => input.capacityProviderStrategy ?? []);
+    expect(strategies().at(-1)).toMatchObject({ capacityProvider: "FARGATE_SPOT" });
+    const [task] = aws.tasks(spec.org);
+    task?.kill("SpotInterruption", "Your Spot Task was interrupted.");
+    await task?.ended;
+    await thrifty.recover(spec);
+    expect(strategies().at(-1)).toMatchObject({ capacityProvider: "FARGATE" });
+    await running(spec.org);
+    await thrifty.remove(spec.org);
+  });
+
   test("an image that cannot be pulled is said so", async () => {
     const spec = await plainSpec();
     await putSecrets(spec);

@@ -19,6 +19,9 @@ test.each([
   ["SSM", "PutParameter", "ssm-write"],
   ["SSM", "GetParameter", "ssm-read"],
   ["IAM", "CreateRole", "iam"],
+  ["DynamoDB", "TagResource", "dynamodb-tag"],
+  ["DynamoDB", "ListTagsOfResource", "dynamodb-read-tags"],
+  ["DynamoDB", "DescribeTable", undefined],
   ["S3", "GetObject", undefined],
 ])("%s %s counts against %s", (client, operation, rate) => {
   expect(rateOf(client, operation)).toBe(rate);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   CreateServiceCommand,
@@ -74,7 +75,6 @@ export async function ensureDefinition(aws: Aws, input: RegisterTaskDefinitionCo
 export async function createService(
   { ecs, cell }: Aws,
   org: string,
-  attempt: number,
   taskDefinition: string,
   registryArn: string,
 ): Promise<void> {
@@ -106,7 +106,8 @@ export async function createService(
           },
         },
         serviceRegistries: [{ registryArn }],
-        clientToken: `${org}-${attempt}`,
+        // One for all tries of this call; a service that is made again later is another.
+        clientToken: randomUUID(),
         tags: [{ key: ORG_TAG, value: org }],
       }),
     ),
