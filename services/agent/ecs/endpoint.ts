@@ -57,8 +57,7 @@ export async function startEcsEndpoint(options: EcsEndpointOptions): Promise<Ecs
 
 async function answer(options: EcsEndpointOptions, request: IncomingMessage): Promise<Answer> {
   const { cluster, clusterName } = options;
-  const body = await buffer(request);
-  if (body.length > MAX_BODY) return fault(400, "ClientException", "the request is too large");
+  const body = await bodyOf(request);
   const [, operation = ""] = TARGET.exec(String(request.headers["x-amz-target"])) ?? [];
   const input = (body.length > 0 ? JSON.parse(body.toString("utf8")) : {}) as Body;
   const pass = () => forward(options.upstream, request, body);
@@ -101,6 +100,17 @@ async function answer(options: EcsEndpointOptions, request: IncomingMessage): Pr
     default:
       return pass();
   }
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MAX_BODY) throw new Error("the request is too large");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
 }
 
 /** ECS gives the same service again for the same client token, and refuses another of a name that lives. */

@@ -15,8 +15,8 @@ import {
   describeDefinition,
   describeService,
   ensureDefinition,
-  stopTasks,
   updateService,
+  whenStopped,
 } from "./ecs/service.ts";
 import { deleteName, ensureName } from "./ecs/service-name.ts";
 import { hasGivenUp, instanceStatus, isSteady, type Tags, tagsOf } from "./ecs/status.ts";
@@ -41,6 +41,9 @@ export class EcsRuntime implements Runtime {
   /** Tags of definitions, which never change. */
   readonly #definitions = new Map<string, Tags>();
   readonly #recovered = new Map<string, number>();
+  /** Replacements under way, and why the last one of an organization failed. */
+  readonly #replacing = new Map<string, Promise<void>>();
+  readonly #failures = new Map<string, string>();
 
   constructor(aws: Aws, now: () => Date = () => new Date()) {
     this.#aws = aws;
@@ -62,10 +65,14 @@ export class EcsRuntime implements Runtime {
     };
   }
 
-  /** What has changed replaces what runs, once that is confirmed to have ended. */
+  /**
+   * What has changed replaces what runs: that is told to end here, and its replacement started in the
+   * background once ECS confirms the end, which may take a minute. {@link waitFor} tells how that went.
+   */
   async publish(spec: InstanceSpec): Promise<void> {
     const { org, attempt } = spec;
     const aws = this.#aws;
+    await this.#replacing.get(org);
     const definition = taskDefinition(aws.cell, orgRoles(aws.cell, org), spec);
     const service = await describeService(aws, org);
     if (service?.desiredCount === 1 && (await this.#runs(service, definition))) return;
@@ -78,21 +85,37 @@ export class EcsRuntime implements Runtime {
       return;
     }
     const taskArn = await ensureDefinition(aws, definition);
-    if (service.taskDefinition !== taskArn) await stopTasks(aws, org);
+    if (service.desiredCount !== 0) await updateService(aws, org, { desiredCount: 0 });
+    const replacing = this.#replace(org, taskArn)
+      .then(() => this.#failures.delete(org))
+      .catch((error: Error) => this.#failures.set(org, error.message))
+      .then(() => void this.#replacing.delete(org));
+    this.#replacing.set(org, replacing);
+  }
+
+  /** Where this ends half-way, nothing is to run, and {@link recover} begins it again. */
+  async #replace(org: string, taskDefinition: string): Promise<void> {
+    const aws = this.#aws;
+    await whenStopped(aws, org);
     const { capacityProviderStrategy } = capacity(aws.cell);
     await updateService(aws, org, {
-      taskDefinition: taskArn,
+      taskDefinition,
       desiredCount: 1,
       ...(capacityProviderStrategy && { capacityProviderStrategy }),
     });
-    await deleteDefinitions(aws, org, taskArn);
+    await deleteDefinitions(aws, org, taskDefinition);
   }
 
   /** Leaves the tables and the log group, which are kept; a table is protected against deletion. */
   async remove(org: string): Promise<void> {
     const aws = this.#aws;
+    await this.#replacing.get(org);
+    this.#failures.delete(org);
     const service = await describeService(aws, org);
-    if (service?.status === "ACTIVE") await stopTasks(aws, org);
+    if (service?.status === "ACTIVE") {
+      await updateService(aws, org, { desiredCount: 0 });
+      await whenStopped(aws, org);
+    }
     if (service) await deleteService(aws, org);
     await deleteDefinitions(aws, org);
     await deleteName(aws, org);
@@ -101,16 +124,16 @@ export class EcsRuntime implements Runtime {
 
   async recover(spec: InstanceSpec): Promise<void> {
     const { org } = spec;
+    if (this.#replacing.has(org)) return;
     const service = await describeService(this.#aws, org);
     if (!service || service.desiredCount === 0) return this.publish(spec);
     const tasks = await tasksOf(this.#aws, org);
-    if (tasks.some(isAlive)) return;
     const now = this.#now().getTime();
+    if (tasks.some(isAlive) || now - (this.#recovered.get(org) ?? 0) < RECOVER_EVERY_MS) return;
     const [last] = tasks.toSorted((a, b) => Number(b.stoppedAt ?? 0) - Number(a.stoppedAt ?? 0));
-    const since = Math.max(this.#recovered.get(org) ?? 0, last?.stoppedAt?.getTime() ?? 0);
     const isSpotLoss = last?.stopCode === "SpotInterruption";
-    if (now - since < RECOVER_EVERY_MS && !(isSpotLoss || hasGivenUp(service))) return;
-    if (now - (this.#recovered.get(org) ?? 0) < RECOVER_EVERY_MS) return;
+    const isLeftAlone = now - Number(last?.stoppedAt ?? 0) >= RECOVER_EVERY_MS;
+    if (!isSpotLoss && !isLeftAlone && !hasGivenUp(service)) return;
     this.#recovered.set(org, now);
     const { capacityProviderStrategy } = capacity(this.#aws.cell, isSpotLoss);
     await updateService(this.#aws, org, {
@@ -123,11 +146,11 @@ export class EcsRuntime implements Runtime {
     const service = await describeService(this.#aws, org);
     if (!service) return undefined;
     const definition = await this.#definitionTags(service.taskDefinition);
-    if (!isSteady(service)) {
-      return instanceStatus(org, service, await tasksOf(this.#aws, org), definition, this.#now());
-    }
     const running = { lastStatus: "RUNNING", desiredStatus: "RUNNING", tags: toList(definition) };
-    return instanceStatus(org, service, [running], definition, this.#now());
+    const tasks = isSteady(service) ? [running] : await tasksOf(this.#aws, org);
+    const status = instanceStatus(org, service, tasks, definition, this.#now());
+    const failure = this.#failures.get(org);
+    return failure === undefined ? status : { ...status, lastError: failure };
   }
 
   async waitFor(
@@ -179,10 +202,11 @@ export class EcsRuntime implements Runtime {
   async #definitionTags(arn = ""): Promise<Tags> {
     const known = this.#definitions.get(arn);
     if (known) return known;
-    const tags = (await describeDefinition(this.#aws, arn))?.tags ?? new Map();
+    const found = await describeDefinition(this.#aws, arn);
+    if (!found) return new Map();
     if (this.#definitions.size >= MOST_KNOWN) this.#definitions.clear();
-    this.#definitions.set(arn, tags);
-    return tags;
+    this.#definitions.set(arn, found.tags);
+    return found.tags;
   }
 }
 

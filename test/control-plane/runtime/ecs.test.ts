@@ -18,6 +18,7 @@ import { awsEnvironment, makeCell } from "../../harness/aws/cell.ts";
 import { Inventory } from "../../harness/aws/inventory.ts";
 import { type MotoServer, startMoto, whyMissing } from "../../harness/aws/moto.ts";
 import { type Call, startWire, type Wire } from "../../harness/aws/wire.ts";
+import { eventually } from "../stage.ts";
 
 const missing = whyMissing(inject("moto"));
 const scaled = (factor: number) =>
@@ -162,11 +163,16 @@ describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped, ${m
     await runtime.publish(spec);
     wire.calls.length = 0;
     await runtime.publish({ ...spec, restart: 1 });
+    await eventually(
+      "it is replaced",
+      async () => operations().includes("DeleteTaskDefinitions") || undefined,
+    );
     const [stop, start] = sent("UpdateService");
     expect(stop).toMatchObject({ desiredCount: 0 });
     expect(start).toMatchObject({ desiredCount: 1, taskDefinition: expect.stringMatching(/:2$/) });
     expect(operations().slice(operations().indexOf("UpdateService"))).toEqual([
       "UpdateService",
+      "DescribeServices",
       "ListTasks",
       "ListTasks",
       "UpdateService",
@@ -204,6 +210,26 @@ describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped, ${m
       await runtime.remove(org);
       expect(await inventory.of(org)).toMatchObject({ roles: [], services: 0, names: 0, definitions: 0 });
     });
+  });
+
+  test("a replacement that fails half-way is told in AWS's words, and begun again", async () => {
+    const spec = specOf(newOrgId());
+    await runtime.publish(spec);
+    // The first one stops what runs.
+    wire.fail("ECS ListTasks", { code: "AccessDeniedException", message: "by its own words" });
+    await runtime.publish({ ...spec, restart: 1 });
+    const status = await runtime.waitFor(spec.org, ({ lastError }) => lastError !== undefined, 10_000);
+    expect(status).toMatchObject({
+      state: "stopped",
+      lastError: expect.stringMatching(/ListTasks .*AccessDenied/),
+    });
+    await runtime.recover({ ...spec, restart: 1 });
+    await eventually(
+      "it is replaced",
+      async () => operations().includes("DeleteTaskDefinitions") || undefined,
+    );
+    expect(sent("UpdateService").at(-1)).toMatchObject({ desiredCount: 1 });
+    expect((await runtime.observe(spec.org))?.lastError).toBeUndefined();
   });
 
   test("removed, it leaves what retention asks for: its table and its log", async () => {

@@ -126,12 +126,14 @@ export async function updateService(
   );
 }
 
-/** Has nothing run, and waits until ECS confirms that each task has ended. */
-export async function stopTasks(aws: Aws, org: string): Promise<void> {
-  await updateService(aws, org, { desiredCount: 0 });
+/** Waits until ECS confirms that each task of a service that shall have none has ended. */
+export async function whenStopped(aws: Aws, org: string): Promise<void> {
   for (const end = performance.now() + STOPPED_WITHIN_SECONDS * 1000; ; await sleep(POLL_MS)) {
+    const service = await describeService(aws, org);
     const alive = (await tasksOf(aws, org)).filter(isAlive);
-    if (alive.length === 0) return;
+    // One that is being started may be counted before it is listed.
+    const counted = (service?.runningCount ?? 0) + (service?.pendingCount ?? 0);
+    if (alive.length === 0 && counted === 0) return;
     if (performance.now() > end) {
       const tasks = alive.map((task) => `${task.taskArn?.split("/").at(-1)} is ${task.lastStatus}`);
       throw new StrongroomError("step_timeout", `ECS has not confirmed that its task ended: ${tasks.join()}`);

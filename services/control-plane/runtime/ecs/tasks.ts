@@ -28,7 +28,7 @@ export async function tasksOf({ ecs, cell }: Aws, org: string): Promise<Task[]> 
   return described.tasks ?? [];
 }
 
-/** Whether anything of a task may still run. */
+/** Whether anything of a task may still run: one whose network is being taken away has no container any more. */
 export const isAlive = ({ lastStatus }: Task): boolean =>
   lastStatus !== "STOPPED" && lastStatus !== "DEPROVISIONING" && lastStatus !== "DELETED";
 
