@@ -34,6 +34,8 @@ const TABLE_ACTIVE_MS = 6_000;
 const TASK_STARTS_MS = 30_000;
 /** Vault's own initialization and configuration, as the platform's bench measures them. */
 const VAULT_MS = 3_000;
+/** Of an onboarding. */
+const STEPS = 9;
 
 function* calls(name: RateName, count: number): Generator<Next> {
   for (let n = 0; n < count; n++) yield { call: name };
@@ -59,9 +61,9 @@ export function* onboarding(now: () => number): Generator<Next> {
   yield* calls("ssm-write", 3);
   yield* calls("ecs-read", 1);
   yield* calls("iam", 6);
-  yield* calls("dynamodb", 2);
-  yield* poll(now, TABLE_ACTIVE_MS, "dynamodb", 1, { first: 500, most: 500, growth: 1 });
-  yield* calls("dynamodb", 1);
+  // Making and describing tables is granted by the thousand.
+  yield { passMs: TABLE_ACTIVE_MS };
+  yield* calls("dynamodb-read-tags", 1);
   yield* calls("logs", 2);
   yield* calls("cloud-map", 1);
   yield* calls("ecs-read", 1);
@@ -70,7 +72,11 @@ export function* onboarding(now: () => number): Generator<Next> {
   // The service, its running and its stopped tasks, and what they are.
   yield* poll(now, TASK_STARTS_MS, "ecs-read", 4, { first: 500, most: 3_000, growth: 1.3 });
   yield { passMs: VAULT_MS };
-  yield* calls("dynamodb", 2);
+  // Before each of its steps: is there storage that was ready?
+  yield* calls("ecs-read", STEPS);
+  yield* calls("dynamodb-read-tags", STEPS);
+  yield* calls("dynamodb-tag", 1);
+  yield* calls("dynamodb-read-tags", 1);
 }
 
 /** One look at a steady organization, as every pass over all of them takes. */
