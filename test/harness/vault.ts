@@ -38,8 +38,7 @@ const INIT_MS = 60_000;
 
 /** A Vault server in a folder of its own. */
 export interface VaultServer {
-  /** Sends SIGHUP. */
-  reload(): void;
+  signal(signal: NodeJS.Signals): void;
   /** Ends the process, by SIGTERM unless told otherwise; the folder stays. */
   end(signal?: NodeJS.Signals): Promise<void>;
 }
@@ -83,7 +82,7 @@ export async function startVaultServer(
     }
   }
   return {
-    reload: () => void child.kill("SIGHUP"),
+    signal: (signal) => void child.kill(signal),
     end: (signal = "SIGTERM") => end(child, ended, signal),
   };
 }
@@ -213,6 +212,7 @@ export interface OrgVault {
   restart(how?: { signal?: NodeJS.Signals; token?: Secret }): Promise<void>;
   /** SIGHUP: it opens its audit files anew. */
   reload(): void;
+  signal(signal: NodeJS.Signals): void;
   /** Ends the process and removes its folder. */
   stop(): Promise<void>;
 }
@@ -225,17 +225,29 @@ export async function startOrgVault(
     issuer,
     configure = true,
     machineTokens = false,
-  }: { claim: string; issuer: TestIssuer; configure?: boolean; machineTokens?: boolean },
+    storage,
+    environment = {},
+  }: {
+    claim: string;
+    issuer: TestIssuer;
+    configure?: boolean;
+    machineTokens?: boolean;
+    /** Raft in its own folder unless given. */
+    storage?: Record<string, unknown>;
+    /** Beside its unseal token. */
+    environment?: Record<string, string>;
+  },
 ): Promise<OrgVault> {
   const org = newOrgId();
   const dir = await mkdtemp(join(tmpdir(), "strongroom-org-"));
   const listen = await freeListen();
   const endpoint = { address: `https://${listen}`, ca: internal.ca, serverName: orgServerName(org) };
-  const place = localPlace(org, listen);
+  const place = { ...localPlace(org, listen), ...(storage && { storage }) };
   const config = orgServerConfig({ org, place, internalVault: internal.endpoint });
   let server: VaultServer | undefined;
   const start = async (token: Secret) => {
-    server = await startVaultServer(internal.binary, dir, config, endpoint, { VAULT_TOKEN: token.reveal() });
+    const secrets = { VAULT_TOKEN: token.reveal() };
+    server = await startVaultServer(internal.binary, dir, config, endpoint, { ...environment, ...secrets });
   };
   const stop = async () => {
     await server?.end();
@@ -279,7 +291,8 @@ export async function startOrgVault(
         await start(token);
         await whenActive(open);
       },
-      reload: () => server?.reload(),
+      reload: () => server?.signal("SIGHUP"),
+      signal: (signal) => server?.signal(signal),
       stop,
     };
   } catch (error) {

@@ -1,3 +1,4 @@
+import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateClusterCommand, ECSClient } from "@aws-sdk/client-ecs";
 import { CreatePolicyCommand, IAMClient } from "@aws-sdk/client-iam";
 import {
@@ -100,6 +101,24 @@ async function securityGroupsOf(endpoint: string, vpc: string): Promise<string[]
     VpcId: vpc,
   });
   return [/<groupId>(.*?)<\/groupId>/.exec(xml)?.[1] ?? ""];
+}
+
+/** A table that Vault can use, for storage or for its lock. */
+export async function makeTable(endpoint: string, TableName: string): Promise<void> {
+  await new DynamoDBClient(clientOf(endpoint)).send(
+    new CreateTableCommand({
+      TableName,
+      KeySchema: [
+        { AttributeName: "Path", KeyType: "HASH" },
+        { AttributeName: "Key", KeyType: "RANGE" },
+      ],
+      AttributeDefinitions: [
+        { AttributeName: "Path", AttributeType: "S" },
+        { AttributeName: "Key", AttributeType: "S" },
+      ],
+      BillingMode: "PAY_PER_REQUEST",
+    }),
+  );
 }
 
 /** A customer key; gives its ARN. */

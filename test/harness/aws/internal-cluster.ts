@@ -4,7 +4,6 @@ import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { freeAddress } from "../../../services/agent/ecs/address.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
@@ -13,7 +12,7 @@ import { health, type VaultHealth } from "../../../services/shared/vault/health.
 import { initialize } from "../../../services/shared/vault/init.ts";
 import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
 import { type InternalVault, pgpKeys, startVaultServer, type VaultServer, whenActive } from "../vault.ts";
-import { awsEnvironment, clientOf, emulated, makeKey, REGION } from "./cell.ts";
+import { awsEnvironment, emulated, makeKey, makeTable, REGION } from "./cell.ts";
 
 const BUCKET = "strongroom-internal-vault";
 const LOCK = "strongroom-internal-vault-lock";
@@ -115,20 +114,7 @@ function nodeConfig(emulator: string, kmsKey: string, host: string): Record<stri
 async function makeStorage(emulator: string): Promise<string> {
   const location = `<CreateBucketConfiguration><LocationConstraint>${REGION}</LocationConstraint></CreateBucketConfiguration>`;
   await emulated(`${emulator}/${BUCKET}`, "s3", { body: location, method: "PUT" });
-  await new DynamoDBClient(clientOf(emulator)).send(
-    new CreateTableCommand({
-      TableName: LOCK,
-      KeySchema: [
-        { AttributeName: "Path", KeyType: "HASH" },
-        { AttributeName: "Key", KeyType: "RANGE" },
-      ],
-      AttributeDefinitions: [
-        { AttributeName: "Path", AttributeType: "S" },
-        { AttributeName: "Key", AttributeType: "S" },
-      ],
-      BillingMode: "PAY_PER_REQUEST",
-    }),
-  );
+  await makeTable(emulator, LOCK);
   return makeKey(emulator);
 }
 
