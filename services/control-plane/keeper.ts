@@ -18,8 +18,8 @@ const LOOK_TIMEOUT_MS = 2_000;
 const RENEW_CERTIFICATE_AFTER = 2 / 3;
 const RENEW_TOKEN_BELOW = 3 / 4;
 const REPLACE_AT_START_BELOW = 1 / 2;
-/** While none of its people has used an organization's Vault, it is looked into at least this often. */
-const FIRST_LOGIN_INTERVAL_MS = 60_000;
+/** While its first login is waited for, or something is to be mended, a Vault is looked into at least this often. */
+const WAITED_FOR_INTERVAL_MS = 60_000;
 
 /** Keeps single organizations that are ready in order. */
 export interface Keeper {
@@ -150,9 +150,8 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   /** Repairing takes an approval; here the differences are only named. Also notes the first tenant's login. */
   async function compare(record: OrgRecord): Promise<void> {
     const at = now().getTime();
-    const interval = record.firstLoginAt
-      ? driftIntervalMs
-      : Math.min(driftIntervalMs, FIRST_LOGIN_INTERVAL_MS);
+    const isSettled = record.firstLoginAt !== undefined && record.drift === undefined;
+    const interval = isSettled ? driftIntervalMs : Math.min(driftIntervalMs, WAITED_FOR_INTERVAL_MS);
     const last = compared.get(record.id);
     const issuerKeys = await currentKeys(record);
     // New keys are not waited with: tokens signed by one are refused until its Vault has it.
