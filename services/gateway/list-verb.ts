@@ -1,4 +1,6 @@
 import type { Socket } from "node:net";
+import type { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { LightMyRequestResponse } from "fastify";
 import { canonicalPath, encodePath } from "./canonical-path.ts";
 
@@ -10,7 +12,7 @@ export interface ListRequest {
 
 /** Answers a request through the application itself, so that every check runs. */
 export type Inject = (
-  request: { method: "GET"; remoteAddress: string } & ListRequest,
+  request: { method: "GET"; remoteAddress: string; payloadAsStream: true } & ListRequest,
 ) => Promise<LightMyRequestResponse>;
 
 const MAX_HEAD_BYTES = 16 * 1024;
@@ -54,15 +56,34 @@ function listUrl(target: string): string | undefined {
   }
 }
 
-/** Writes an injected answer to the connection that asked, and closes it: its parser has given up. */
+/**
+ * Writes an injected answer to the connection that asked, as it comes and no faster than it is taken, and
+ * closes it: its parser has given up. One that breaks off ends without what would make it look whole.
+ */
 export async function answerList(socket: Socket, request: ListRequest, inject: Inject): Promise<void> {
   const { remoteAddress = "" } = socket;
-  const answer = await inject({ method: "GET", remoteAddress, ...request });
-  const { statusCode, statusMessage, headers, rawPayload } = answer;
+  const answer = await inject({ method: "GET", remoteAddress, payloadAsStream: true, ...request });
+  const { statusCode, statusMessage, headers, raw } = answer;
   const head = [`HTTP/1.1 ${statusCode} ${statusMessage}`];
-  for (const [name, value] of Object.entries({ ...headers, "content-length": rawPayload.length })) {
+  for (const [name, value] of Object.entries(headers)) {
     if (name !== "connection" && name !== "transfer-encoding") head.push(`${name}: ${value}`);
   }
-  head.push("connection: close", "", "");
-  socket.end(Buffer.concat([Buffer.from(head.join("\r\n"), "latin1"), rawPayload]));
+  const inOne = headers["content-length"] !== undefined;
+  head.push(...(inOne ? [] : ["transfer-encoding: chunked"]), "connection: close", "", "");
+  socket.write(head.join("\r\n"), "latin1");
+  try {
+    await pipeline(inOne ? answer.stream() : inChunks(answer.stream()), socket);
+  } catch {
+    // Told in the request's line of the log. What the caller has got is not whole.
+    socket.destroy();
+  } finally {
+    raw.res.destroy();
+  }
+}
+
+async function* inChunks(body: Readable): AsyncGenerator<Buffer> {
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    yield Buffer.concat([Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, Buffer.from("\r\n")]);
+  }
+  yield Buffer.from("0\r\n\r\n");
 }

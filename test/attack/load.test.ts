@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
 import { exchange, flood, getRequest } from "../harness/flood.ts";
 import { type GatewayProcess, startGatewayProcess } from "../harness/gateway-process.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
+import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
 import { newPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
@@ -145,6 +145,37 @@ test("memory stays flat under tokens that are all new, good ones and bad ones", 
   );
   // The heap is still being sized in the first rounds, and what is remembered has its bound.
   expect(Math.max(...rounds.slice(3)) - Math.max(...rounds.slice(0, 3))).toBeLessThan(40 * 1024 ** 2);
+});
+
+test("callers that do not read their answers hold little memory, and end", { timeout: 180_000 }, async () => {
+  const list = JSON.stringify({ data: { keys: ["k".repeat(24 * 1024 ** 2)] } });
+  let open = 0;
+  acme.answer = (request, response) => {
+    if (request.url.endsWith("/login")) return answerAsVault(request, response);
+    open++;
+    response.on("close", () => open--);
+    response.writeHead(200, request.url.includes("short") ? { "Content-Length": list.length } : {}).end(list);
+  };
+  onTestFinished(() => {
+    acme.answer = undefined;
+  });
+  const { port, rss } = await gatewayWith({});
+  const token = newToken();
+  const globexToken = newToken("org_globex");
+  expect(await read(port, globexToken)).toBe(200);
+  const before = await rss();
+  const sockets = await connections(port, 60);
+  for (const [i, socket] of sockets.entries()) {
+    socket.pause();
+    const line = i % 2 === 0 ? "LIST /v1/secret/metadata/long" : "GET /v1/secret/metadata/short?list=true";
+    socket.write(`${line} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\n\r\n`);
+  }
+  await expect.poll(() => open, { timeout: 20_000 }).toBe(32); // as many as there are connections to a Vault
+  for (let i = 0; i < 20; i++) expect(await read(port, globexToken)).toBe(200);
+  const held = (await rss()) - before;
+  process.stdout.write(`60 callers that do not read 24 MiB each: ${Math.round(held / 1024 ** 2)} MiB held\n`);
+  expect(held).toBeLessThan(200 * 1024 ** 2);
+  if (WHOLE) await expect.poll(() => open, { timeout: 150_000, interval: 1_000 }).toBe(0);
 });
 
 test("one organization's flood leaves the others' answers as quick as they were", {

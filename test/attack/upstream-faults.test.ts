@@ -102,6 +102,12 @@ const FAULTS: [name: string, fault: (response: ServerResponse) => void, expected
     (r) => bytes(r, "HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
     503,
   ],
+  [
+    "a hint before the answer",
+    (r) => bytes(r, "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    "broken",
+  ],
+  ["a 100 that nobody waits for", (r) => bytes(r, "HTTP/1.1 100 Continue\r\n\r\n"), 503],
   ["a redirect", (r) => r.writeHead(307, { Location: "https://10.0.0.1/" }).end(), 503],
 ];
 
