@@ -14,7 +14,7 @@ export class RateLimit {
   readonly #burstMs: number;
   readonly #maxKeys: number;
 
-  /** Beyond `maxKeys` the key counted longest ago is forgotten. */
+  /** Beyond `maxKeys` the key known for longest is forgotten. */
   constructor({ perSecond, burst }: Rate, maxKeys: number) {
     this.#intervalMs = 1_000 / perSecond;
     this.#burstMs = burst * this.#intervalMs;
@@ -30,10 +30,9 @@ export class RateLimit {
 
   count(key: string, now: number): void {
     const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + this.#intervalMs;
-    this.#dueAt.delete(key);
-    if (this.#dueAt.size >= this.#maxKeys) {
-      const [longestAgo] = this.#dueAt.keys();
-      if (longestAgo !== undefined) this.#dueAt.delete(longestAgo);
+    if (this.#dueAt.size >= this.#maxKeys && !this.#dueAt.has(key)) {
+      const [oldest] = this.#dueAt.keys();
+      if (oldest !== undefined) this.#dueAt.delete(oldest);
     }
     this.#dueAt.set(key, dueAt);
   }

@@ -27,10 +27,10 @@ test("whoever pauses has it all again, and no more than that", () => {
   expect(limit.wait("a", 60_000)).toBeGreaterThan(0);
 });
 
-test("no more keys than allowed: the one counted longest ago goes", () => {
+test("no more keys than allowed: the one known for longest goes", () => {
   const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
-  for (const key of ["a", "b", "c", "a", "d"]) limit.count(key, 0);
+  for (const key of ["a", "b", "c", "b", "d"]) limit.count(key, 0);
   expect(limit.size).toBe(3);
-  expect(limit.wait("b", 0)).toBe(0);
-  expect(limit.wait("a", 0)).toBeGreaterThan(0);
+  expect(limit.wait("a", 0)).toBe(0);
+  for (const key of ["b", "c", "d"]) expect(limit.wait(key, 0)).toBeGreaterThan(0);
 });

@@ -53,7 +53,7 @@ export function hmacSigned(issuer: TestIssuer, alg: string, secret: string | Buf
 /** A name for each value, and a token made of it. */
 export function each<T>(values: readonly T[], make: (value: T) => string, prefix = ""): Tokens {
   return Object.fromEntries(
-    values.map((value) => [`${prefix}${label(value)}`.slice(0, 120), make(value)] as const),
+    values.map((value, i) => [`${prefix}${i}: ${label(value)}`.slice(0, 120), make(value)] as const),
   );
 }
 
