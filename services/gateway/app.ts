@@ -13,6 +13,7 @@ import { checkBody } from "./check-body.ts";
 import { checkFraming } from "./check-framing.ts";
 import { checkHeaders } from "./check-headers.ts";
 import { connectionErrors } from "./connection-errors.ts";
+import { boundConnections } from "./connections.ts";
 import { forward } from "./forward.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
@@ -62,7 +63,6 @@ export interface GatewayOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
-const MAX_CONNECTIONS = 20_000;
 
 /** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
 export function buildGateway(options: GatewayOptions): Server {
@@ -77,7 +77,7 @@ export function buildGateway(options: GatewayOptions): Server {
     return503OnClosing: false,
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
-  app.server.maxConnections = MAX_CONNECTIONS;
+  boundConnections(app.server, { byAddress: Boolean(options.limits?.address) && !options.behindProxy });
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const limits = new Limits(options.limits ?? {});

@@ -21,6 +21,9 @@ const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 const MAX_WITHHELD = 4_096;
 
+/** For so long a caller may take nothing of an answer. */
+const MAX_PAUSE_MS = 10_000;
+
 const HEADERS = {
   "content-type": JSON_TYPE,
   "cache-control": "no-store",
@@ -107,7 +110,12 @@ export class Relay implements AnswerHandler {
     }
     if (raw.write(chunk)) return;
     controller.pause();
-    raw.once("drain", () => controller.resume());
+    // Meanwhile it holds one of the few connections to its Vault.
+    const tooSlow = setTimeout(() => raw.destroy(), MAX_PAUSE_MS).unref();
+    raw.once("drain", () => {
+      clearTimeout(tooSlow);
+      controller.resume();
+    });
   }
 
   onResponseEnd(): void {

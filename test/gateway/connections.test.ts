@@ -1,0 +1,52 @@
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { boundConnections } from "../../services/gateway/connections.ts";
+
+let sockets: Socket[];
+beforeEach(() => {
+  sockets = [];
+});
+afterEach(() => {
+  for (const socket of sockets) socket.destroy();
+});
+
+async function serverWith(byAddress: boolean) {
+  const server = createServer((socket) => socket.on("error", () => {}));
+  boundConnections(server, { byAddress });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  let closed = 0;
+  const open = async (count: number, localAddress: string) => {
+    for (let i = 0; i < count; i++) {
+      const socket = connect({ port, host: "127.0.0.1", localAddress });
+      socket.on("error", () => {}).on("close", () => closed++);
+      sockets.push(socket.resume());
+      await once(socket, "connect");
+    }
+  };
+  const held = () =>
+    new Promise<number>((resolve) => server.getConnections((_error, count) => resolve(count)));
+  return { open, held, closed: () => closed, close: () => server.close() };
+}
+
+test("an address has its share, another has its own, and what is closed makes room", async () => {
+  const { open, held, closed, close } = await serverWith(true);
+  await open(2_010, "127.0.0.1");
+  await expect.poll(closed, { timeout: 5_000 }).toBe(10);
+  expect(await held()).toBe(2_000);
+  await open(5, "127.0.0.2");
+  await expect.poll(held).toBe(2_005);
+  for (const socket of sockets.slice(0, 3)) socket.destroy();
+  await expect.poll(held).toBe(2_002);
+  await open(3, "127.0.0.1");
+  await expect.poll(held).toBe(2_005);
+  close();
+});
+
+test("behind a proxy all callers have one address", async () => {
+  const { open, held, close } = await serverWith(false);
+  await open(2_010, "127.0.0.1");
+  await expect.poll(held).toBe(2_010);
+  close();
+});
