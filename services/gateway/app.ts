@@ -100,10 +100,12 @@ export function buildGateway(options: GatewayOptions): Server {
     logins: () => logins.size,
   });
   registerRequestLog(app, logger, metrics && ((line) => metrics.observe(line)));
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());
+    if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
+    return reply;
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
@@ -121,7 +123,7 @@ export function buildGateway(options: GatewayOptions): Server {
     const { trace } = request;
     checkFraming(request.raw);
     const addressWait = limits.addressWait(request.ip, trace.began);
-    if (addressWait > 0 && !remembers(request)) await limits.refuse("address", addressWait);
+    if (addressWait > 0 && !remembers(request)) throw new TooManyRequests("address", addressWait);
     const path = canonicalPath(request.originalUrl);
     const route = findRoute(path.segments);
     trace.route = route?.name;
@@ -188,7 +190,7 @@ export function buildGateway(options: GatewayOptions): Server {
       throw new TokenRefused("revoked");
     }
     const orgWait = limits.orgWait(org.id, trace.began);
-    if (orgWait > 0) await limits.refuse("org", orgWait);
+    if (orgWait > 0) throw new TooManyRequests("org", orgWait);
     checkHeaders(request.headers, org.id);
     return { ...caller, org };
   };

@@ -60,14 +60,12 @@ export class Limits {
     return wait;
   }
 
-  /** Throws {@link TooManyRequests}, after holding the caller back. */
-  async refuse(of: "address" | "org", waitMs: number): Promise<never> {
-    if (this.#held < MAX_HELD) {
-      this.#held++;
-      // Not all for the same time, or those who were refused together come back together.
-      await sleep(HELD_MS * (0.5 + Math.random())).finally(() => this.#held--);
-    }
-    throw new TooManyRequests(of, waitMs);
+  /** Takes its time, for a refusal by {@link TooManyRequests} to be sent after. */
+  async holdBack(): Promise<void> {
+    if (this.#held >= MAX_HELD) return;
+    this.#held++;
+    // Not all for the same time, or those who were refused together come back together.
+    await sleep(HELD_MS * (0.5 + Math.random())).finally(() => this.#held--);
   }
 }
 

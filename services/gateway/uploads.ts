@@ -1,12 +1,17 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { TooManyRequests } from "./limits.ts";
 
-/** Bodies of one organization's members at once, and of all; each may be held here with up to 1 MiB. */
-const MAX_OF_ORG = 32;
-const MAX_OF_ALL = 256;
+const MIB = 1024 * 1024;
+/** As much as a body may be; one in chunks may come to it. */
+const LARGEST = MIB;
+/** What a body counts at least, for all that belongs to it. */
+const SMALLEST = 1024;
+/** Bytes of one organization's bodies at once, and of all. */
+const MAX_OF_ORG = 32 * MIB;
+const MAX_OF_ALL = 256 * MIB;
 
 /**
- * How many bodies are being received or held: members who send theirs slowly, each within its time, must not
+ * How much of bodies is being received or held: members who send theirs slowly, each within its time, must not
  * fill the memory between them.
  */
 export class Uploads {
@@ -15,17 +20,26 @@ export class Uploads {
 
   /** Counts a request's body, if it has one, until its answer has ended. Throws {@link TooManyRequests}. */
   admit(org: string, { headers }: IncomingMessage, response: ServerResponse): void {
-    const { "content-length": length = "0", "transfer-encoding": coding } = headers;
-    if (length === "0" && coding === undefined) return;
+    const bytes = announced(headers);
+    if (bytes === 0) return;
     const ofOrg = this.#byOrg.get(org) ?? 0;
-    if (ofOrg >= MAX_OF_ORG || this.#all >= MAX_OF_ALL) throw new TooManyRequests("uploads", 1_000);
-    this.#byOrg.set(org, ofOrg + 1);
-    this.#all++;
+    if (ofOrg + bytes > MAX_OF_ORG || this.#all + bytes > MAX_OF_ALL) {
+      throw new TooManyRequests("uploads", 1_000);
+    }
+    this.#byOrg.set(org, ofOrg + bytes);
+    this.#all += bytes;
     response.once("close", () => {
-      const left = (this.#byOrg.get(org) ?? 1) - 1;
+      const left = (this.#byOrg.get(org) ?? bytes) - bytes;
       if (left > 0) this.#byOrg.set(org, left);
       else this.#byOrg.delete(org);
-      this.#all--;
+      this.#all -= bytes;
     });
   }
+}
+
+/** The bytes that a request's body is counted as; 0 without one. */
+function announced(headers: IncomingMessage["headers"]): number {
+  if (headers["transfer-encoding"] !== undefined) return LARGEST;
+  const length = Number(headers["content-length"] ?? 0);
+  return length === 0 ? 0 : Math.min(Math.max(length, SMALLEST), LARGEST);
 }

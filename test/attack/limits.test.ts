@@ -78,7 +78,7 @@ test("a flood of unknown keys has the issuer's keys fetched once in 30 seconds",
 });
 
 describe("an address whose requests come to nothing", () => {
-  const limits = { address: { perSecond: 0.5, burst: 20 } };
+  const limits = { address: { perSecond: 0.2, burst: 20 } };
 
   test("is told to wait before anything is verified, with 429 and a Retry-After", async () => {
     const gateway = await gatewayWith({ limits });
@@ -112,7 +112,7 @@ describe("an address whose requests come to nothing", () => {
     expect((await gateway.call("GET", "/v1/sys/health", { from: "127.0.0.2" })).status).toBe(200);
     // Its time comes again, without anyone's help.
     const ask = async () => (await gateway.call("GET", PATH, { token: newToken() })).status;
-    await expect.poll(ask, { timeout: 10_000, interval: 100 }).toBe(200);
+    await expect.poll(ask, { timeout: 30_000, interval: 100 }).toBe(200);
   });
 
   test("pays for whatever it asks: no token, no path, LIST, and the open paths", async () => {
@@ -136,11 +136,11 @@ describe("an address whose requests come to nothing", () => {
     const gateway = await gatewayWith({ limits, behindProxy: true });
     const ask = (forwarded: string, token = "x") =>
       gateway.call("GET", PATH, { token, headers: { "x-forwarded-for": forwarded } });
-    for (let i = 0; i < 25; i++) await ask(`10.0.0.${i}, 203.0.113.7`);
+    for (let i = 0; i < 20; i++) await ask(`10.0.0.${i}, 203.0.113.7`);
     expect((await ask("10.1.1.1, 203.0.113.7", newToken())).status).toBe(429);
     expect((await ask("203.0.113.7, 203.0.113.8", newToken())).status).toBe(200);
     const direct = await gatewayWith({ limits });
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 20; i++) {
       await direct.call("GET", PATH, { token: "x", headers: { "x-forwarded-for": `203.0.113.${i}` } });
     }
     expect((await direct.call("GET", PATH, { token: newToken() })).status).toBe(429);
@@ -195,7 +195,7 @@ describe("an organization that asks without end", () => {
     onTestFinished(() => {
       for (const socket of sockets) socket.destroy();
     });
-    const head = `POST ${PATH} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\nContent-Length: 1000000\r\n\r\n{`;
+    const head = `POST ${PATH} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\nContent-Length: 1048576\r\n\r\n{`;
     let refused = 0;
     for (const socket of sockets) {
       socket.on("error", () => {});

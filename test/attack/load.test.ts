@@ -181,7 +181,7 @@ test("callers that do not read their answers hold little memory, and end", { tim
 test("one organization's flood leaves the others' answers as quick as they were", {
   timeout: 180_000,
 }, async () => {
-  const seconds = WHOLE ? 15 : 2;
+  const [seconds, rounds] = WHOLE ? [5, 5] : [2, 1];
   const { port } = await gatewayWith({ STRONGROOM_ORG_LIMIT: "100" });
   const token = newToken("org_globex");
   /** Milliseconds of each of globex's reads, at a steady 40 a second. */
@@ -200,10 +200,16 @@ test("one organization's flood leaves the others' answers as quick as they were"
   };
   const p99 = (sorted: number[]) => sorted[Math.floor((sorted.length - 1) * 0.99)] ?? Number.NaN;
   await measure();
-  const alone = p99(await measure());
-  const flooder = startFlooder(port, newToken());
-  const beside = p99(await measure());
-  const statuses = await flooder.stop();
+  const pairs: { alone: number; beside: number; statuses: Record<number, number> }[] = [];
+  for (let i = 0; i < rounds; i++) {
+    const alone = p99(await measure());
+    const flooder = startFlooder(port, newToken());
+    const beside = p99(await measure());
+    pairs.push({ alone, beside, statuses: await flooder.stop() });
+  }
+  // In turns, since the machine may do other work too; the middle one counts.
+  pairs.sort((a, b) => a.beside / a.alone - b.beside / b.alone);
+  const { alone, beside, statuses } = pairs[Math.floor(rounds / 2)] as (typeof pairs)[0];
   process.stdout.write(
     `one organization's flood: ${JSON.stringify(statuses)}; another's p99 ${alone.toFixed(1)} ms before, ${beside.toFixed(1)} ms beside it\n`,
   );

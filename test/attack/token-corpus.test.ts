@@ -1,3 +1,4 @@
+import { hash } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
@@ -9,7 +10,7 @@ import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 import { CLAIM_CLASSES } from "./corpus/claims.ts";
 import { FORM_CLASSES } from "./corpus/forms.ts";
 import { HEADER_CLASSES } from "./corpus/headers.ts";
-import { SIGNATURE_CLASSES } from "./corpus/signatures.ts";
+import { otherRoot, SIGNATURE_CLASSES } from "./corpus/signatures.ts";
 import type { TokenWorld } from "./corpus/token-class.ts";
 
 const CLASSES = [...SIGNATURE_CLASSES, ...HEADER_CLASSES, ...FORM_CLASSES, ...CLAIM_CLASSES];
@@ -136,6 +137,23 @@ describe("keys that do not count", () => {
       expect(status).toBe(401);
     });
   });
+});
+
+test("a revoked token opens nothing again, whichever of its good signatures it has", async () => {
+  const { es } = world;
+  const [token, other] = [es.token({ sub: "revoked" }), es.token({ sub: "other" })];
+  for (const each of [token, otherRoot(token), other]) expect((await ask(each)).status).toBe(200);
+  const digest = hash("sha256", token.split(".").slice(0, 2).join("."), "base64url");
+  const ends = Math.floor(Date.now() / 1000) + 3_600;
+  const org = recorders[1]?.org as string;
+  await gateway.revoke([{ id: org, revocations: [{ token: digest, ends }] }]);
+  for (const [name, each] of Object.entries({ "as it was": token, "by the other root": otherRoot(token) })) {
+    forget();
+    const { status } = await ask(each);
+    corpus.count(`revoked, ${name}`, { accepted: status < 400, forwarded: reached() > 0 });
+    expect(status, name).toBe(401);
+  }
+  expect((await ask(other)).status).toBe(200);
 });
 
 /** The advice of RFC 8725 and of its draft successor on what a verifier must do, and the classes that try it. */

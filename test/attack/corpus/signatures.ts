@@ -81,10 +81,7 @@ export const SIGNATURE_CLASSES: TokenClass[] = [
       ES256: es.token(),
       EdDSA: ed.token(),
       RS256: rs.token(),
-      // The other root is as good a signature, of the same claims: it must not be a second session.
-      "ES256 with n − s": withSignature(es.token(), (bytes) =>
-        Buffer.concat([bytes.subarray(0, 32), number(P256 - integer(bytes.subarray(32)), 32)]),
-      ),
+      "ES256 with n − s": otherRoot(es.token()),
     }),
     hostile: (world) => ({ ...ecSpecial(world), ...edSpecial(world), ...rsaSpecial(world) }),
   },
@@ -139,6 +136,12 @@ function withSignature(token: string, change: (signature: Buffer) => Buffer): st
   const [header, payload, signature64 = ""] = token.split(".");
   return `${header}.${payload}.${change(Buffer.from(signature64, "base64url")).toString("base64url")}`;
 }
+
+/** The same token with ES256's other root for signature, which is as good as the first. */
+export const otherRoot = (token: string): string =>
+  withSignature(token, (bytes) =>
+    Buffer.concat([bytes.subarray(0, 32), number(P256 - integer(bytes.subarray(32)), 32)]),
+  );
 
 function ecSpecial({ es }: TokenWorld): Tokens {
   const edge = { 0: 0n, 1: 1n, "n−1": P256 - 1n, n: P256, "n+1": P256 + 1n, "2^256−1": 2n ** 256n - 1n };
