@@ -30,9 +30,12 @@ test("an organization pays for what it is let do, not for what it is refused", (
 test("refusals are held back, but no more than ten thousand at once", async () => {
   const limits = new Limits({});
   const began = performance.now();
-  const held = Array.from({ length: 10_001 }, () => limits.holdBack().then(() => performance.now() - began));
-  expect(await Promise.race(held)).toBeLessThan(240);
-  expect((await Promise.all(held)).filter((ms) => ms > 240)).toHaveLength(10_000);
+  const held = Array.from({ length: 10_001 }, (_, i) =>
+    limits.holdBack().then(() => ({ i, ms: performance.now() - began })),
+  );
+  expect(await Promise.race(held)).toMatchObject({ i: 10_000 });
+  const others = (await Promise.all(held)).slice(0, -1);
+  expect(others.filter(({ ms }) => ms < 240)).toEqual([]);
 });
 
 test("a refusal says after how many seconds to try again", () => {
