@@ -7,7 +7,7 @@ import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
 const missing = whyMissing(inject("moto"));
 
-describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped: ${missing}` : ""}`, () => {
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;

@@ -10,7 +10,7 @@ import { type OrgVault, startOrgVault } from "../harness/vault.ts";
 
 const missing = whyMissing(inject("moto"));
 
-describe.skipIf(missing)(`the internal Vault as three nodes${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the internal Vault as three nodes${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   let cluster: InternalCluster;
   let issuer: TestIssuer;

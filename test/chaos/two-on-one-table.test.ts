@@ -33,7 +33,7 @@ const missing = whyMissing(inject("moto"));
 const TABLE = "two-vaults";
 
 /** Without ECS, which would end a Vault that stands still and start another. */
-describe.skipIf(missing)(`two Vaults on one table${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`two Vaults on one table${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   let internal: InternalVault;
   let issuer: TestIssuer;

@@ -17,7 +17,7 @@ const CERTIFICATE_SECONDS = 60;
 /** What a secret looks like, whatever it is. */
 const SECRET = /hv[sb]\.[A-Za-z0-9_-]{20}|-----BEGIN [A-Z ]*PRIVATE KEY/;
 
-describe.skipIf(missing)(`on AWS${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`on AWS${missing ? `: skipped: ${missing}` : ""}`, () => {
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;

@@ -54,7 +54,7 @@ async function makeStorage(emulator: string) {
   };
 }
 
-describe.skipIf(missing)(`the internal Vault on its bucket${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the internal Vault on its bucket${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   let folder: string;
   let config: Awaited<ReturnType<typeof makeStorage>>;

@@ -62,7 +62,7 @@ describe("organizations' roles, evaluated as IAM does", () => {
   });
 });
 
-describe.skipIf(missing)(`the roles that the runtime makes${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the roles that the runtime makes${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   beforeAll(async () => {
     moto = await startMoto(inject("moto"));

@@ -23,7 +23,7 @@ import { commandLineOf, environmentOf } from "../platform.ts";
 
 const missing = whyMissing(inject("moto"));
 
-describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped: ${missing}` : ""}`, () => {
   let aws: AwsStage;
   let ecs: ECSClient;
   let runtime: EcsRuntime;

@@ -19,7 +19,7 @@ import { freeListen } from "../../harness/vault.ts";
 
 const missing = whyMissing(inject("moto"));
 
-describe.skipIf(missing)(`the agent's process as ECS${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the agent's process as ECS${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   let cell: Cell;
   let folder: string;

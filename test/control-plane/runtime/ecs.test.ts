@@ -30,7 +30,7 @@ const scaled = (factor: number) =>
   ) as Record<RateName, Rate>;
 
 /** No task runs here: what the control plane asks AWS for, and what it does where AWS will not. */
-describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped, ${missing}` : ""}`, () => {
+describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped: ${missing}` : ""}`, () => {
   let moto: MotoServer;
   let wire: Wire;
   let cell: Cell;

@@ -67,6 +67,6 @@ export async function installMoto(env: Record<string, string | undefined>): Prom
     return { python, folder };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return { missing: `no AWS emulator: it needs python3 with pip (${error.message.split("\n").at(-1)})` };
+    return { missing: `no AWS emulator; it needs python3 with pip (${error.message.split("\n").at(-1)})` };
   }
 }
