@@ -1,13 +1,11 @@
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
-import { whyMissing } from "../harness/aws/moto.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
-const missing = whyMissing(inject("moto"));
-
-describe.skipIf(missing)(`on AWS, when things end${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("on AWS, when things end", () => {
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;

@@ -1,16 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { vaultClient } from "../../services/shared/vault/client.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { eventually } from "../control-plane/stage.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
 import { type InternalCluster, type Node, startInternalCluster } from "../harness/aws/internal-cluster.ts";
-import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
+import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type OrgVault, startOrgVault } from "../harness/vault.ts";
 
-const missing = whyMissing(inject("moto"));
-
-describe.skipIf(missing)(`the internal Vault as three nodes${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the internal Vault as three nodes", () => {
   let moto: MotoServer;
   let cluster: InternalCluster;
   let issuer: TestIssuer;

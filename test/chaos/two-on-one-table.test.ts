@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import {
@@ -16,7 +16,8 @@ import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { dynamodbStorage, orgServerConfig } from "../../services/shared/vault/server-config.ts";
 import { eventually } from "../control-plane/stage.ts";
 import { awsEnvironment, makeTable, REGION } from "../harness/aws/cell.ts";
-import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
+import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import {
   freeListen,
@@ -29,11 +30,10 @@ import {
   type VaultServer,
 } from "../harness/vault.ts";
 
-const missing = whyMissing(inject("moto"));
 const TABLE = "two-vaults";
 
 /** Without ECS, which would end a Vault that stands still and start another. */
-describe.skipIf(missing)(`two Vaults on one table${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("two Vaults on one table", () => {
   let moto: MotoServer;
   let internal: InternalVault;
   let issuer: TestIssuer;

@@ -1,23 +1,22 @@
 import { readFileSync } from "node:fs";
 import { appendFile, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
-import { whyMissing } from "../harness/aws/moto.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
 import { AwsStage } from "../harness/aws/stage.ts";
 import { startTlsFront, type TlsFront } from "../harness/aws/tls-front.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 
-const missing = whyMissing(inject("moto"));
 const CERTIFICATE_SECONDS = 60;
 
 /** What a secret looks like, whatever it is. */
 const SECRET = /hv[sb]\.[A-Za-z0-9_-]{20}|-----BEGIN [A-Z ]*PRIVATE KEY/;
 
-describe.skipIf(missing)(`on AWS${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("on AWS", () => {
   let aws: AwsStage;
   let stage: Stage;
   let gateway: TestGateway;

@@ -6,18 +6,18 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from "@aws-sdk/client-s3";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import type { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { initialize } from "../../services/shared/vault/init.ts";
 import { awsEnvironment, clientOf, makeKey, REGION } from "../harness/aws/cell.ts";
-import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
+import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { freeListen, pgpKeys, startVaultServer, type VaultServer } from "../harness/vault.ts";
 import type {} from "../harness/vault-binary.ts";
 import { synthesize } from "./synthesized.ts";
 
-const missing = whyMissing(inject("moto"));
 const RECOVERY = fileURLToPath(new URL("../../infra/recovery/main.ts", import.meta.url));
 const INIT_MS = 60_000;
 /** The lock of a node that stopped ends after 15 s. */
@@ -54,7 +54,7 @@ async function makeStorage(emulator: string) {
   };
 }
 
-describe.skipIf(missing)(`the internal Vault on its bucket${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the internal Vault on its bucket", () => {
   let moto: MotoServer;
   let folder: string;
   let config: Awaited<ReturnType<typeof makeStorage>>;

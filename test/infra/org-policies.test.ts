@@ -6,7 +6,8 @@ import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
 import type { InstanceSpec } from "../../services/shared/instance-spec.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 import { ACCOUNT, awsEnvironment, REGION } from "../harness/aws/cell.ts";
-import { type MotoServer, startMoto, whyMissing } from "../harness/aws/moto.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
+import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { isAllowed, malformed, type PolicyDocument, roleOf } from "./iam.ts";
 import { mutantsOf } from "./mutants.ts";
 import { cellPolicies, faults, neverUses, orgIds, PARTS, usesOf } from "./org-battery.ts";
@@ -17,7 +18,6 @@ const { deployment } = synthesize();
 const policies = cellPolicies(deployment);
 const ORGS = orgIds(20);
 const FEW = ORGS.slice(0, 3);
-const missing = whyMissing(inject("moto"));
 
 /** An instance with the secrets that every organization's has. */
 function instanceOf(org: string): InstanceSpec {
@@ -62,7 +62,7 @@ describe("organizations' roles, evaluated as IAM does", () => {
   });
 });
 
-describe.skipIf(missing)(`the roles that the runtime makes${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the roles that the runtime makes", () => {
   let moto: MotoServer;
   beforeAll(async () => {
     moto = await startMoto(inject("moto"));

@@ -8,7 +8,7 @@ import {
   UpdateServiceCommand,
 } from "@aws-sdk/client-ecs";
 import { PutParameterCommand } from "@aws-sdk/client-ssm";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { awsClients } from "../../../services/control-plane/runtime/ecs/clients.ts";
 import { EcsRuntime } from "../../../services/control-plane/runtime/ecs.ts";
 import { orgNames } from "../../../services/shared/aws/names.ts";
@@ -17,13 +17,11 @@ import type { InstanceSpec } from "../../../services/shared/instance-spec.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { eventually } from "../../control-plane/stage.ts";
 import { awsEnvironment, clientOf } from "../../harness/aws/cell.ts";
-import { whyMissing } from "../../harness/aws/moto.ts";
+import { describeOnAws } from "../../harness/aws/describe.ts";
 import { AwsStage } from "../../harness/aws/stage.ts";
 import { commandLineOf, environmentOf } from "../platform.ts";
 
-const missing = whyMissing(inject("moto"));
-
-describe.skipIf(missing)(`the agent as ECS${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the agent as ECS", () => {
   let aws: AwsStage;
   let ecs: ECSClient;
   let runtime: EcsRuntime;

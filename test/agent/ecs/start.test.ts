@@ -5,7 +5,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { PutParameterCommand } from "@aws-sdk/client-ssm";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { awsClients } from "../../../services/control-plane/runtime/ecs/clients.ts";
 import { EcsRuntime } from "../../../services/control-plane/runtime/ecs.ts";
 import type { Cell } from "../../../services/shared/aws/cell.ts";
@@ -13,13 +13,12 @@ import { RateLimits } from "../../../services/shared/aws/rates.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { eventually } from "../../control-plane/stage.ts";
 import { awsEnvironment, makeCell, REGION } from "../../harness/aws/cell.ts";
+import { describeOnAws } from "../../harness/aws/describe.ts";
 import { Inventory } from "../../harness/aws/inventory.ts";
-import { type MotoServer, startMoto, whyMissing } from "../../harness/aws/moto.ts";
+import { type MotoServer, startMoto } from "../../harness/aws/moto.ts";
 import { freeListen } from "../../harness/vault.ts";
 
-const missing = whyMissing(inject("moto"));
-
-describe.skipIf(missing)(`the agent's process as ECS${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the agent's process as ECS", () => {
   let moto: MotoServer;
   let cell: Cell;
   let folder: string;

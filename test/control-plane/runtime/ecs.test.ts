@@ -15,12 +15,12 @@ import { RATES, type Rate, RateLimits, type RateName } from "../../../services/s
 import type { InstanceSpec } from "../../../services/shared/instance-spec.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { awsEnvironment, makeCell } from "../../harness/aws/cell.ts";
+import { describeOnAws } from "../../harness/aws/describe.ts";
 import { Inventory } from "../../harness/aws/inventory.ts";
-import { type MotoServer, startMoto, whyMissing } from "../../harness/aws/moto.ts";
+import { type MotoServer, startMoto } from "../../harness/aws/moto.ts";
 import { type Call, startWire, type Wire } from "../../harness/aws/wire.ts";
 import { eventually } from "../stage.ts";
 
-const missing = whyMissing(inject("moto"));
 const scaled = (factor: number) =>
   Object.fromEntries(
     Object.entries(RATES).map(([name, { burst, perSecond }]) => [
@@ -30,7 +30,7 @@ const scaled = (factor: number) =>
   ) as Record<RateName, Rate>;
 
 /** No task runs here: what the control plane asks AWS for, and what it does where AWS will not. */
-describe.skipIf(missing)(`the runtime on the AWS APIs${missing ? `: skipped: ${missing}` : ""}`, () => {
+describeOnAws("the runtime on the AWS APIs", () => {
   let moto: MotoServer;
   let wire: Wire;
   let cell: Cell;

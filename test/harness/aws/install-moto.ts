@@ -22,7 +22,9 @@ const TIMEOUT_MS = 5 * 60_000;
 
 /** Finds moto in the cache that all checkouts share, or has pip put it there, and hands it to all tests. */
 export default async function setup(project: TestProject): Promise<void> {
-  project.provide("moto", await installMoto(process.env));
+  const moto = await installMoto(process.env);
+  if ("missing" in moto) process.stderr.write(`No AWS emulator: ${moto.missing}\n`);
+  project.provide("moto", moto);
 }
 
 /** What {@link Moto} says. Two processes at once install it once; one that was cut off leaves nothing that counts. */
@@ -67,6 +69,6 @@ export async function installMoto(env: Record<string, string | undefined>): Prom
     return { python, folder };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
-    return { missing: `no AWS emulator; it needs python3 with pip (${error.message.split("\n").at(-1)})` };
+    return { missing: error.message };
   }
 }

@@ -19,9 +19,6 @@ sys.argv = ["moto.server", "-H", "127.0.0.1", "-p", "0"]
 runpy.run_module("moto.server", run_name="__main__")
 `;
 
-/** Why no AWS emulator can be had here; undefined where it can. For `describe.skipIf` and its title. */
-export const whyMissing = (moto: Moto): string | undefined => ("missing" in moto ? moto.missing : undefined);
-
 export async function startMoto(moto: Moto): Promise<MotoServer> {
   if ("missing" in moto) throw new Error(moto.missing);
   const child = spawn(moto.python, ["-c", PROGRAM], {
