@@ -3,15 +3,14 @@ import type { Logger } from "pino";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
-import { TokenRefused } from "../shared/identity/refused.ts";
 import { hasToken, requestToken } from "../shared/identity/token.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
+import { createAdmission } from "./admit.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
 import { canonicalPath } from "./canonical-path.ts";
 import { checkBody } from "./check-body.ts";
 import { checkFraming } from "./check-framing.ts";
-import { checkHeaders } from "./check-headers.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
 import { forward } from "./forward.ts";
@@ -21,7 +20,6 @@ import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
 import { type Pass, registerRequestLog } from "./request-log.ts";
-import { resolveOrg } from "./resolve-org.ts";
 import {
   Relay,
   sendDone,
@@ -92,6 +90,8 @@ export function buildGateway(options: GatewayOptions): Server {
     now,
   });
 
+  const admission = createAdmission({ directory, revocations, authenticate, limits, logins, machines });
+
   const { metrics } = options;
   metrics?.watch({
     directory: () =>
@@ -138,9 +138,9 @@ export function buildGateway(options: GatewayOptions): Server {
       return sendOwn(route, reply);
     }
     const presented = requestToken(request.raw);
-    const machine = admitMachine(request, presented);
+    const machine = admission.machine(request, presented);
     if (machine) {
-      const { org, token } = machine.caller;
+      const { org, token } = machine;
       const target = authorizePath(route, request.method, path);
       // Without a verified caller, no organization's Vault says how it is.
       if (target.route.answer === "vault-open") return sendOwn(target.route, reply);
@@ -152,7 +152,7 @@ export function buildGateway(options: GatewayOptions): Server {
     }
     // A token that was ended may be ended again: other gateways may not have been told.
     const mayBeRevoked = route?.answer === "revoke-self";
-    const { org, identity, directory: held } = await admit(request, presented, { mayBeRevoked });
+    const { org, identity, directory: held } = await admission.member(request, presented, { mayBeRevoked });
     const target = authorizePath(route, request.method, path);
     uploads.admit(org.id, request.raw, reply.raw);
     request.pass = { ...target, org, identity, upstream: upstreams.of(org, held) };
@@ -162,38 +162,6 @@ export function buildGateway(options: GatewayOptions): Server {
     route.name === "sys/health"
       ? sendHealth(reply, options, new Date(now()))
       : sendSealStatus(reply, options);
-
-  /** A machine that presents a token of its organization's Vault; undefined where the token is no machine's. */
-  const admitMachine = (request: FastifyRequest, token: string) => {
-    const { current } = directory;
-    if (!machines.isMachines(token) || !current) return undefined;
-    const caller = machines.admit(token, request.ip, current);
-    request.trace.org = caller.org.id;
-    request.trace.subject = caller.subjectHash;
-    checkHeaders(request.headers, caller.org.id);
-    return { caller, directory: current };
-  };
-
-  /** Who it is by its JWT, and of which organization. */
-  const admit = async (request: FastifyRequest, token: string, { mayBeRevoked = false } = {}) => {
-    const { trace } = request;
-    const caller = await authenticate(request, token);
-    trace.subject = caller.identity.subjectHash;
-    const org = resolveOrg(caller.directory, caller.identity);
-    trace.org = org.id;
-    if (revocations.version === undefined) {
-      throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
-    }
-    if (!mayBeRevoked && revocations.isRevoked(org.id, caller.identity)) {
-      logins.forget(org.id, caller.identity);
-      limits.countAddress(request.ip, trace.began); // no member's any more: the organization does not pay
-      throw new TokenRefused("revoked");
-    }
-    const orgWait = limits.orgWait(org.id, trace.began);
-    if (orgWait > 0) throw new TooManyRequests("org", orgWait);
-    checkHeaders(request.headers, org.id);
-    return { ...caller, org };
-  };
 
   /** What no Vault is asked for as it stands: a caller's own token, and a machine's. */
   const answerHere = async (
@@ -214,7 +182,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     if (!request.pass) {
       const { jwt, role } = readLogin(request.body);
-      const { identity } = await admit(request, jwt);
+      const { identity } = await admission.member(request, jwt);
       return sendLogin(reply, identity, role, new Date(now()));
     }
     const { pass, method, id: requestId, trace } = request;

@@ -1,0 +1,81 @@
+import type { FastifyRequest } from "fastify";
+import type { DirectoryOrg, DirectorySource, LoadedDirectory } from "../shared/directory/load.ts";
+import { StrongroomError } from "../shared/errors.ts";
+import type { Identity } from "../shared/identity/identity.ts";
+import { TokenRefused } from "../shared/identity/refused.ts";
+import type { RevocationSource } from "../shared/revocations/load.ts";
+import type { Secret } from "../shared/secret.ts";
+import type { Caller } from "./authenticate.ts";
+import { checkHeaders } from "./check-headers.ts";
+import { type Limits, TooManyRequests } from "./limits.ts";
+import type { Logins } from "./login.ts";
+import type { MachineCallers } from "./machine-callers.ts";
+import { resolveOrg } from "./resolve-org.ts";
+
+/** Someone with a JWT, and the organization that it shows. */
+export interface Member extends Caller {
+  identity: Identity;
+  org: DirectoryOrg;
+}
+
+/** A machine with a token of its organization's Vault, which alone can tell whether it is good. */
+export interface Machine {
+  token: Secret;
+  org: DirectoryOrg;
+  directory: LoadedDirectory;
+}
+
+export interface AdmissionOptions {
+  directory: DirectorySource;
+  revocations: RevocationSource;
+  authenticate(request: FastifyRequest, token: string): Promise<Caller>;
+  limits: Limits;
+  logins: Logins;
+  machines: MachineCallers;
+}
+
+/** Lets callers in, in this order: who is it, of which organization, not revoked, not too often. */
+export interface Admission {
+  /**
+   * The member whose JWT it is. Throws TokenRefused (401), `forbidden` where the organization is unknown,
+   * TooManyRequests, `revocations_unavailable`, and what the other checks throw.
+   */
+  member(request: FastifyRequest, token: string, options?: { mayBeRevoked?: boolean }): Promise<Member>;
+  /** The machine that presents a token; undefined where the token is no machine's. */
+  machine(request: FastifyRequest, token: string): Machine | undefined;
+}
+
+export function createAdmission(options: AdmissionOptions): Admission {
+  const { directory, revocations, authenticate, limits, logins, machines } = options;
+  return {
+    async member(request, token, { mayBeRevoked = false } = {}) {
+      const { trace } = request;
+      const caller = await authenticate(request, token);
+      trace.subject = caller.identity.subjectHash;
+      const org = resolveOrg(caller.directory, caller.identity);
+      trace.org = org.id;
+      if (revocations.version === undefined) {
+        throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
+      }
+      if (!mayBeRevoked && revocations.isRevoked(org.id, caller.identity)) {
+        logins.forget(org.id, caller.identity);
+        limits.countAddress(request.ip, trace.began); // no member's any more: the organization does not pay
+        throw new TokenRefused("revoked");
+      }
+      const orgWait = limits.orgWait(org.id, trace.began);
+      if (orgWait > 0) throw new TooManyRequests("org", orgWait);
+      checkHeaders(request.headers, org.id);
+      return { ...caller, org };
+    },
+
+    machine(request, presented) {
+      const { current } = directory;
+      if (!machines.isMachines(presented) || !current) return undefined;
+      const { org, token, subjectHash } = machines.admit(presented, request.ip, current);
+      request.trace.org = org.id;
+      request.trace.subject = subjectHash;
+      checkHeaders(request.headers, org.id);
+      return { org, token, directory: current };
+    },
+  };
+}
