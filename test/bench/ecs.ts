@@ -193,4 +193,3 @@ const missed = rows.filter(({ verdict }) => verdict === "missed").length;
 process.stdout.write(
   `${JSON.stringify({ node: process.version, cpus: cpus().length, model: cpus()[0]?.model, missed, rows }, null, 2)}\n`,
 );
-process.exit(0);
