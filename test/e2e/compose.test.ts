@@ -1,5 +1,6 @@
 import { execFile, execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
@@ -17,29 +18,37 @@ const hasEngine = (() => {
 /** Building the image installs every package. */
 const START_MS = 600_000;
 
-const project = `strongroom-test-${randomBytes(4).toString("hex")}`;
 /** Any free ports, so that it stands in nobody's way. */
 const PORTS = { GATEWAY_PORT: "", CONTROL_PLANE_PORT: "", IDENTITY_PROVIDER_PORT: "" };
+const SERVICES = ["agent", "control-plane", "gateway", "identity-provider", "operator"];
 
-async function compose(...args: string[]): Promise<string> {
-  const { stdout } = await promisify(execFile)("docker", ["compose", "-p", project, ...args], {
-    env: { ...process.env, ...PORTS },
-    timeout: START_MS,
-    maxBuffer: 64 * 1024 * 1024,
-  });
-  return stdout.trim();
-}
-const strongroom = (...args: string[]) => compose("exec", "-T", "operator", "strongroom", ...args);
-const inside = (service: string, script: string) => compose("exec", "-T", service, "sh", "-c", script);
+/** A project of its own, made of these files. */
+const composeOf = (...files: string[]) => {
+  const project = ["-p", `strongroom-test-${randomBytes(4).toString("hex")}`];
+  const options = ["compose", ...project, ...files.flatMap((file) => ["-f", file])];
+  return async (...args: string[]): Promise<string> => {
+    const { stdout } = await promisify(execFile)("docker", [...options, ...args], {
+      env: { ...process.env, ...PORTS },
+      timeout: START_MS,
+      maxBuffer: 64 * 1024 * 1024,
+    });
+    return stdout.trim();
+  };
+};
+type Compose = ReturnType<typeof composeOf>;
 
-const started = () => {
+/** Tests of what is so on any platform in containers. */
+function started(compose: Compose, others: string[]) {
+  const strongroom = (...args: string[]) => compose("exec", "-T", "operator", "strongroom", ...args);
+  const inside = (service: string, script: string) => compose("exec", "-T", service, "sh", "-c", script);
+
   beforeAll(() => compose("up", "-d", "--build", "--wait"), START_MS);
   afterAll(() => compose("down", "--volumes", "--remove-orphans", "--timeout", "5"), 120_000);
 
   test("an organization is onboarded, and its secret written and read with JWTs", async () => {
     const org = await strongroom("org", "create", "initech", "--claim", "org_initech", "--wait");
     expect(org).toMatch(/^o[a-z2-7]{15}$/);
-    const gateway = `http://${await compose("port", "agent", "8200")}`;
+    const gateway = `http://${await compose("port", "agent", "8270")}`;
     const path = `${gateway}/v1/secret/data/app/db`;
     const writer = await strongroom("token", "--org", "initech", "--group", "writer");
     const body = JSON.stringify({ data: { password: "s3cret" } });
@@ -54,26 +63,75 @@ const started = () => {
   });
 
   test("nothing runs as root, on a root that can be written, or with a package manager at hand", async () => {
-    for (const service of ["agent", "control-plane", "gateway", "identity-provider", "operator"]) {
-      expect(await inside(service, "id -u"), service).toBe("1000");
-      expect(await inside(service, "touch /written 2>/dev/null || echo refused"), service).toBe("refused");
+    for (const service of SERVICES) {
       expect(await inside(service, "command -v npm npx || echo none"), service).toBe("none");
     }
-    expect(await inside("internal-vault", "id -u")).toBe("1000");
-  });
-
-  test("only loopback addresses are published", async () => {
-    for (const port of ["8200", "8280", "8290"]) {
-      expect(await compose("port", "agent", port)).toMatch(/^127\.0\.0\.1:[0-9]+$/);
+    for (const service of [...SERVICES, ...others]) {
+      expect(await inside(service, "touch /written 2>/dev/null || echo refused"), service).toBe("refused");
+    }
+    for (const service of [...SERVICES, ...others, "internal-vault"]) {
+      expect(await inside(service, "id -u"), service).toBe("1000");
     }
   });
 
-  test("an internal Vault that forgot its keys stops the start, with the command that resets", async () => {
-    await compose("restart", "internal-vault");
-    expect(await compose("up", "--no-deps", "bootstrap")).toContain("exited with code 4");
-    expect(await compose("logs", "bootstrap")).toContain("docker compose down --volumes");
+  test("only loopback addresses are published, and of nothing but what one speaks to", async () => {
+    const ports = (await compose("ps", "--format", "{{.Ports}}")).matchAll(/([^\s,]+):\d+->(\d+)/g);
+    expect([...ports].map(([, address, port]) => `${address} ${port}`).sort()).toEqual([
+      "127.0.0.1 8270",
+      "127.0.0.1 8280",
+      "127.0.0.1 8290",
+    ]);
   });
+}
+
+/** Of a part that keeps all in memory: a service that is started once after it sees that it has forgotten. */
+const stopsTheStart = async (compose: Compose, forgetful: string, once: string) => {
+  await compose("restart", forgetful);
+  expect(await compose("up", "--no-deps", once)).toContain("exited with code 4");
+  expect(await compose("logs", once)).toContain("docker compose down --volumes");
 };
 
-if (hasEngine) describe("docker-compose.yml", started);
-else test.skip("docker-compose.yml, started for real (skipped: no container engine)", () => {});
+const onOneMachine = () => {
+  const compose = composeOf("docker-compose.yml");
+  started(compose, []);
+
+  test("an internal Vault that forgot its keys stops the start, with the command that resets", () =>
+    stopsTheStart(compose, "internal-vault", "bootstrap"));
+};
+
+const onEmulatedAws = () => {
+  const compose = composeOf("docker-compose.yml", "docker-compose.aws.yml");
+  started(compose, ["emulator"]);
+
+  test("the organization's Vault is an ECS service, and its unseal token a parameter of SSM", async () => {
+    const orgs = await compose("exec", "-T", "operator", "strongroom", "--json", "org", "list");
+    const [{ id }] = JSON.parse(orgs) as [{ id: string }];
+    const answered = async (client: string, request: string) => {
+      const script = `new (require("@aws-sdk/client-${client.toLowerCase()}").${client})().${request}.then(console.log)`;
+      return compose("exec", "-T", "control-plane", "node", "--eval", script);
+    };
+    const services = await answered("ECS", `listServices({ cluster: "strongroom-orgs" })`);
+    expect(services).toContain(`:service/strongroom-orgs/strongroom-${id}'`);
+    const tasks = await answered("ECS", `listTasks({ cluster: "strongroom-orgs" })`);
+    expect(tasks).toContain(":task/strongroom-orgs/");
+    const parameters = await answered("SSM", "describeParameters()");
+    expect(parameters).toContain(`Name: '/strongroom/orgs/${id}/unseal-token'`);
+  });
+
+  test("an emulator that forgot its cluster stops the start, with the command that resets", () =>
+    stopsTheStart(compose, "emulator", "cell"));
+};
+
+test("docker-compose.aws.yml has the emulator that the tests have", async () => {
+  const pins = await readFile("test/harness/aws/moto-requirements.txt", "utf8");
+  const [, version] = /^moto==(.+)$/m.exec(pins) ?? [];
+  expect(await readFile("docker-compose.aws.yml", "utf8")).toContain(`image: motoserver/moto:${version}\n`);
+});
+
+for (const [name, tests] of [
+  ["docker-compose.yml", onOneMachine],
+  ["docker-compose.aws.yml", onEmulatedAws],
+] as const) {
+  if (hasEngine) describe(name, tests);
+  else test.skip(`${name}, started for real (skipped: no container engine)`, () => {});
+}

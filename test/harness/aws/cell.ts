@@ -7,8 +7,9 @@ import {
   ServiceDiscoveryClient,
 } from "@aws-sdk/client-servicediscovery";
 import { type Cell, parseCell } from "../../../services/shared/aws/cell.ts";
+import { emulated, REGION } from "./emulated.ts";
 
-export const REGION = "eu-central-1";
+export { REGION };
 /** moto's own. */
 export const ACCOUNT = "123456789012";
 export const IMAGE = "hashicorp/vault:1.21";
@@ -132,20 +133,3 @@ export async function makeKey(endpoint: string): Promise<string> {
 
 const ec2 = async (endpoint: string, form: Record<string, string>) =>
   (await emulated(endpoint, "ec2", { body: new URLSearchParams({ ...form, Version: "2016-11-15" }) })).text();
-
-/** A request to a service that this project has no client of; the emulator checks no signature. */
-export async function emulated(
-  endpoint: string,
-  service: string,
-  {
-    headers = {},
-    body,
-    method = "POST",
-  }: { headers?: Record<string, string>; body: string | URLSearchParams; method?: string },
-): Promise<Response> {
-  const scope = `emulated/20260101/${REGION}/${service}/aws4_request`;
-  const authorization = `AWS4-HMAC-SHA256 Credential=${scope}, SignedHeaders=host, Signature=0`;
-  const answer = await fetch(endpoint, { method, headers: { ...headers, authorization }, body });
-  if (!answer.ok) throw new Error(`the emulator's ${service}: ${answer.status} ${await answer.text()}`);
-  return answer;
-}

@@ -12,7 +12,8 @@ import { health, type VaultHealth } from "../../../services/shared/vault/health.
 import { initialize } from "../../../services/shared/vault/init.ts";
 import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
 import { type InternalVault, pgpKeys, startVaultServer, type VaultServer, whenActive } from "../vault.ts";
-import { awsEnvironment, emulated, makeKey, makeTable, REGION } from "./cell.ts";
+import { awsEnvironment, makeKey, makeTable, REGION } from "./cell.ts";
+import { emulated } from "./emulated.ts";
 
 const BUCKET = "strongroom-internal-vault";
 const LOCK = "strongroom-internal-vault-lock";

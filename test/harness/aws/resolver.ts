@@ -1,5 +1,5 @@
 import dns from "node:dns";
-import { emulated } from "./cell.ts";
+import { emulated } from "./emulated.ts";
 
 /**
  * The private DNS of a Cloud Map namespace, which the emulator does not serve: names below it are looked up
