@@ -1,3 +1,4 @@
+import type { FastifyReply } from "fastify";
 import { type Static, Type } from "typebox";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
@@ -5,6 +6,7 @@ import { OrgId } from "../../shared/org.ts";
 import { NewRevocation, Revocation, TokenDigest } from "../../shared/revocations/revocations.ts";
 import { problems } from "../openapi.ts";
 import { orgRecord, type Platform } from "../platform.ts";
+import { sendSigned, signedDocument } from "./signed-document.ts";
 
 const Params = Type.Object({ id: OrgId }, { additionalProperties: false });
 
@@ -26,23 +28,11 @@ export function revocationRoutes(app: Server, platform: Platform): void {
     "/v1/revocations",
     {
       config: { access: { open: "it is signed, holds no token, and gateways hold no credential" } },
-      schema: {
-        summary: "All revocations, a compact JWS",
-        headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })) }),
-        response: {
-          200: { description: "The JWS", content: { "application/jose": { schema: Type.String() } } },
-          304: Type.Null({ description: "Not changed since" }),
-          ...problems(400, 503),
-        },
-      },
+      schema: signedDocument("All revocations, a compact JWS"),
     },
     async (request, reply) => {
       const current = await revocations.current();
-      const etag = `"${current.version}"`;
-      reply.header("ETag", etag).header("Cache-Control", "no-cache");
-      const known = request.headers["if-none-match"]?.split(",").map((each) => each.trim());
-      if (known?.includes(etag)) return reply.code(304).send(null);
-      return reply.type("application/jose").serializer(String).send(current.jws);
+      return sendSigned(reply as FastifyReply, request.headers["if-none-match"], current);
     },
   );
 
