@@ -218,6 +218,8 @@ describeOnAws("the runtime on the AWS APIs", () => {
     // The first one stops what runs.
     wire.fail("ECS ListTasks", { code: "AccessDeniedException", message: "by its own words" });
     await runtime.publish({ ...spec, restart: 1 });
+    // To look would list tasks too, and might take the refusal from the one it is meant for.
+    await eventually("it was refused", async () => wire.calls.some(({ refused }) => refused) || undefined);
     const status = await runtime.waitFor(spec.org, ({ lastError }) => lastError !== undefined, 10_000);
     expect(status).toMatchObject({
       state: "stopped",
