@@ -39,6 +39,7 @@ const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
   quarantined: "conflict",
   internal_vault_unavailable: "unavailable",
   org_vault_unavailable: "unavailable",
+  org_vault_timeout: "unavailable",
   org_vault_sealed: "unavailable",
 };
 

@@ -1,9 +1,9 @@
+import { isTimeout } from "./server-error.ts";
+
 /** So many requests in a row must end without an answer in time. */
 const OPENS_AFTER = 5;
 /** While open, one request in this time is let through to see whether there are answers again. */
 const PROBE_EVERY_MS = 1_000;
-
-const TIMEOUTS = new Set(["UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
 
 /**
  * Whether an organization's Vault is worth asking. One that lets requests run into their timeouts is left
@@ -33,7 +33,7 @@ export class Circuit {
   }
 
   failed(error: unknown, now: number): void {
-    if (!TIMEOUTS.has((error as { code?: string }).code ?? "")) return;
+    if (!isTimeout(error)) return;
     this.#timeouts++;
     this.#probeAt = now + PROBE_EVERY_MS;
   }

@@ -1,7 +1,7 @@
 import type { Dispatcher } from "undici";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
-import { unavailable } from "./server-error.ts";
+import { tooLate, unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
@@ -29,8 +29,9 @@ const NOT_LATELY = "it has not answered lately";
 
 /**
  * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
- * has been taken whole. Throws `org_vault_unavailable` where none came, where the certificate was not the
- * organization's, where too many wait already, or where it has not answered lately (circuit.ts).
+ * has been taken whole. Throws `org_vault_timeout` where none came in time, and `org_vault_unavailable` where
+ * none came at all, where the certificate was not the organization's, where too many wait already, or where it
+ * has not answered lately (circuit.ts).
  */
 export function forward(upstream: Upstream, request: VaultRequest, handler: AnswerHandler): Promise<void> {
   if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many requests wait for it"));
@@ -61,7 +62,7 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
           handler.onResponseStart(controller, status, head);
         },
         onResponseData: (controller, chunk) => {
-          if (performance.now() - began > times.wholeMs) throw new Error("the answer takes too long");
+          if (performance.now() - began > times.wholeMs) throw tooLate("the answer takes too long");
           handler.onResponseData(controller, chunk);
         },
         onResponseEnd: (controller, trailers) => {

@@ -35,7 +35,17 @@ export function serverError(status: number, text: string): StrongroomError {
   return unavailable(status);
 }
 
-/** `cause` is for the log. */
+const TIMEOUTS = new Set(["UND_ERR_CONNECT_TIMEOUT", "UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
+
+/** Whether an error of a request to a Vault says that its time was over. */
+export const isTimeout = (error: unknown): boolean =>
+  TIMEOUTS.has((error as { code?: string } | null)?.code ?? "");
+
+/** 504 where the Vault's time was over, 503 for all else that keeps it from answering. `cause` is for the log. */
 export function unavailable(cause: unknown): StrongroomError {
+  if (isTimeout(cause)) return tooLate(cause);
   return new StrongroomError("org_vault_unavailable", "The organization's Vault does not answer.", { cause });
 }
+
+export const tooLate = (cause: unknown): StrongroomError =>
+  new StrongroomError("org_vault_timeout", "The organization's Vault did not answer in time.", { cause });

@@ -20,6 +20,7 @@ const ERRORS = {
   revocations_unavailable: { status: 503, title: "Revocations cannot be had or made now", retry: true },
   internal_vault_unavailable: { status: 503, title: "The internal Vault does not answer", retry: true },
   org_vault_unavailable: { status: 503, title: "The organization's Vault does not answer", retry: true },
+  org_vault_timeout: { status: 504, title: "The organization's Vault took too long", retry: true },
   org_vault_sealed: { status: 503, title: "The organization's Vault is sealed", retry: true },
   step_failed: { status: 500, title: "A step of the job failed", retry: true },
   step_timeout: { status: 504, title: "A step of the job took too long", retry: true },

@@ -14,8 +14,11 @@ const MAX_KID_LENGTH = 256;
 /** All that a header may hold. `crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` are not among them. */
 const HEADER_MEMBERS = new Set(["alg", "kid", "typ", "x5t", "x5t#S256"]);
 
-/** `typ` says that it is a token, and not another signed thing by the same key. */
-const TYPES = new Set(["jwt", "at+jwt"]);
+/**
+ * `typ` says that it is a token, and not another signed thing by the same key: a media type, of which
+ * `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 2.1).
+ */
+const TYPES = new Set(["jwt", "at+jwt", "application/jwt", "application/at+jwt"]);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 

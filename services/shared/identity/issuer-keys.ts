@@ -8,8 +8,8 @@ import { TokenRefused } from "./refused.ts";
 /** A new `kid` is looked for at most this often; it may take as long to be accepted. */
 const COOLDOWN_MS = 30_000;
 const FETCH_TIMEOUT_MS = 5_000;
-/** However many ask, one fetch in this time: while an issuer is down its callers do not queue behind timeouts. */
-const FETCH_EVERY_MS = 1_000;
+/** However many ask, one fetch in this time while there are no keys at all: callers do not queue behind timeouts. */
+const FIRST_FETCH_EVERY_MS = 1_000;
 /** As long a key is still taken that its issuer shows no more. */
 const RELOAD_EVERY_MS = 60_000;
 /** Keys that could not be fetched again for this long are no longer trusted. */
@@ -46,7 +46,10 @@ export class IssuerKeys {
       [jwksCache]: this.#cache,
       [customFetch]: (url, init) => this.#fetch(url, init),
     });
-    this.#timer = setInterval(() => void this.reload(), RELOAD_EVERY_MS).unref();
+    this.#timer = setInterval(() => {
+      this.#fetchedAt = Number.NEGATIVE_INFINITY; // however lately a caller has had them fetched
+      void this.reload();
+    }, RELOAD_EVERY_MS).unref();
   }
 
   /** Changes with every fetch, so that what was verified by an older set can be told apart; undefined while there are no keys to trust. */
@@ -101,7 +104,9 @@ export class IssuerKeys {
 
   async #fetch(url: string, init: RequestInit): Promise<Response> {
     const now = this.#now();
-    if (now - this.#fetchedAt < FETCH_EVERY_MS) throw new Error("the last fetch was just now");
+    // jose's own cooldown counts from the last fetch that succeeded.
+    const every = this.current === undefined ? FIRST_FETCH_EVERY_MS : COOLDOWN_MS;
+    if (now - this.#fetchedAt < every) throw new Error("the last fetch was just now");
     this.#fetchedAt = now;
     const response = await fetch(url, init);
     return new Response(await readBounded(response, MAX_BODY_BYTES), { status: response.status });

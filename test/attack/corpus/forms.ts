@@ -157,6 +157,8 @@ async function otherObjects({ rs, evil }: TokenWorld) {
     "JSON, flattened": JSON.stringify(flattened),
     "JSON, general": JSON.stringify(general),
     "JSON, unprotected header": JSON.stringify({ ...flattened, protected: undefined, header: headerOf(rs) }),
+    // Whoever splits it at its dots finds three parts, and in the middle one claims that nobody signed.
+    "JSON that splits like a compact one": JSON.stringify({ ...flattened, x: `.${encode(rs.claims())}.` }),
     detached: `${header}..${mac}`,
   };
 }

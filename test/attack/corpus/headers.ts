@@ -42,7 +42,18 @@ const MEMBERS: [string, unknown][] = [
 
 const TYPES = [
   ...["id_token", "ID", "JWS", "JWE", "JOSE", "JOSE+JSON", "logout+jwt", "secevent+jwt", "dpop+jwt", "jwk"],
-  ...["strongroom-directory+jws", "at+jws", "jwt+at", "application/json", "JWT ", " JWT", "jwt\u0000", ""],
+  ...[
+    "strongroom-directory+jws",
+    "at+jws",
+    "jwt+at",
+    "application/json",
+    "text/jwt",
+    "JWT ",
+    " JWT",
+    "jwt\u0000",
+    "",
+  ],
+  ...["application/application/jwt", "/jwt", "application/", "application/secevent+jwt"],
   ...["\uff2aWT", 0, 1, true, null, [], ["JWT"], {}],
 ];
 
@@ -91,6 +102,7 @@ export const HEADER_CLASSES: TokenClass[] = [
       JWT: rs.token(),
       jwt: rs.token({}, { typ: "jwt" }),
       "at+jwt": rs.token({}, { typ: "at+jwt" }),
+      "in full": rs.token({}, { typ: "application/at+jwt" }),
       none: compact(headerOf(rs, { typ: undefined }), rs.claims(), rs.pair),
     }),
     hostile: ({ rs }) => each(TYPES, (typ) => rs.token({}, { typ })),

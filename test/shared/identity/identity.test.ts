@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { pino } from "pino";
-import { afterEach, describe, expect, onTestFinished, test } from "vitest";
+import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { StrongroomError } from "../../../services/shared/errors.ts";
 import { createServer } from "../../../services/shared/http/server.ts";
 import { registerIdentity } from "../../../services/shared/identity/identity.ts";
@@ -269,6 +269,20 @@ describe("keys", () => {
       status: 401,
       body: { reason: "kid_unknown" },
     });
+  });
+
+  test("an unknown kid has them fetched once in 30 seconds also while that fails", async () => {
+    const { issuer, bearer } = await world();
+    expect((await bearer(issuer.token())).status).toBe(200);
+    issuer.answer = { keys: "none" };
+    const began = Date.now();
+    onTestFinished(() => void vi.useRealTimers());
+    for (let second = 0; second <= 95; second += 5) {
+      vi.useFakeTimers({ toFake: ["Date"], now: began + second * 1_000 + 100 });
+      const kid = `x${second}`;
+      expect(await bearer(issuer.token({}, { kid }))).toMatchObject({ status: 401 });
+    }
+    expect(issuer.fetches).toBe(1 + 3);
   });
 
   test("an address that answers anything but keys: 503", async () => {
