@@ -1,4 +1,3 @@
-import { destination } from "pino";
 import { readConfig } from "../shared/config.ts";
 import { DirectorySource } from "../shared/directory/load.ts";
 import { run, serve } from "../shared/http/serve.ts";
@@ -6,13 +5,13 @@ import { createLogger } from "../shared/log.ts";
 import { RevocationSource } from "../shared/revocations/load.ts";
 import { buildGateway } from "./app.ts";
 import { Config, limitRates, readCertificate, readDirectoryKey, tlsIdentity } from "./config.ts";
+import { gatheredLines } from "./log-lines.ts";
 import { buildMetricsServer, Metrics } from "./metrics.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);
   // A line a request, so they are written together; what Vault audits is not delayed.
-  const stdout = destination({ dest: 1, sync: false, minLength: 8 * 1024, periodicFlush: 100 });
-  const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, stdout);
+  const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, gatheredLines());
   const key = readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE);
   const maxTokenLifetimeSeconds = config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
   const directory = new DirectorySource({

@@ -75,7 +75,7 @@ export function registerRequestLog(app: Server, logger: Logger, observe?: (line:
       error: undefined,
     };
     // Fastify's onResponse does not come where a connection breaks.
-    reply.raw.once("close", () => {
+    reply.raw.on("close", () => {
       const line = requestLine(request, reply);
       if (line.status === 500) logger.error({ ...line, err: request.trace.error }, "request");
       else logger.info(line, "request");

@@ -69,7 +69,7 @@ export class Relay implements AnswerHandler {
     const { raw } = this.#reply;
     const abort = () => controller.abort(new Error("the caller has gone"));
     if (raw.destroyed) abort();
-    raw.once("close", () => {
+    raw.on("close", () => {
       if (!raw.writableFinished) abort();
     });
   }

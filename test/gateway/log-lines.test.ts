@@ -1,0 +1,48 @@
+import { execFile } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { gatheredLines } from "../../services/gateway/log-lines.ts";
+
+const MODULE = fileURLToPath(new URL("../../services/gateway/log-lines.ts", import.meta.url));
+
+let dir: string;
+let fd: number;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "strongroom-log-"));
+  fd = openSync(join(dir, "log"), "w");
+});
+afterEach(async () => {
+  closeSync(fd);
+  await rm(dir, { recursive: true });
+});
+const written = () => readFileSync(join(dir, "log"), "utf8");
+
+test("a line is there within a moment, and many are all there in their order", async () => {
+  const lines = gatheredLines(fd);
+  lines.write("first\n");
+  await expect.poll(written).toBe("first\n");
+  const many = Array.from({ length: 20_000 }, (_, i) => `line ${i}, für alle\n`);
+  for (const line of many) lines.write(line);
+  await expect.poll(() => written().length).toBe("first\n".length + many.join("").length);
+  expect(written()).toBe(`first\n${many.join("")}`);
+});
+
+test.each([
+  "process.exit(3)",
+  "process.exitCode = 3",
+  'throw new Error("x")',
+])("what was gathered is written when the process ends by %s", async (end) => {
+  const script = `import { gatheredLines } from ${JSON.stringify(MODULE)};
+      const lines = gatheredLines();
+      for (let i = 0; i < 9000; i++) lines.write("line " + i + "\\n");
+      ${end};`;
+  const run = promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script]);
+  const { code, stdout } = await run.catch((error) => error);
+  expect(code).toBe(end.includes("throw") ? 1 : 3);
+  expect(stdout).toBe(Array.from({ length: 9000 }, (_, i) => `line ${i}\n`).join(""));
+});
