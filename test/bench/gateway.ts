@@ -1,6 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,11 +7,13 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { createProgress } from "../../services/shared/progress.ts";
 import { findVault } from "../../services/shared/vault/binary.ts";
-import { newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";
+import { startGatewayProcess } from "../harness/gateway-process.ts";
 import { startIssuer } from "../harness/tokens.ts";
-import { freeListen, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { HAS_CORES, onCore, pin } from "./cores.ts";
 import { cpuMicros } from "./cpu.ts";
 import type { Load, LoadResult } from "./load.ts";
+import { startProxies } from "./proxies.ts";
 
 /**
  * Reads of one secret of one organization's Vault, side by side: straight at the Vault, through its own
@@ -28,13 +28,9 @@ const MEASURED = 3;
 const REQUESTS = { 1: 2_000, 8: 5_000, 64: 5_000 };
 /** Before all turns, not measured: what a process compiles while it runs is to be compiled. */
 const WARM_UP = 40_000;
-const HAPROXY = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"].find(existsSync);
 const PATH = "/v1/secret/data/bench";
-const MAIN = fileURLToPath(new URL("../../services/gateway/main.ts", import.meta.url));
 const LOAD = fileURLToPath(new URL("load.ts", import.meta.url));
-const BARE = fileURLToPath(new URL("bare.ts", import.meta.url));
-const TASKSET = cpus().length > 1 && ["/usr/bin/taskset", "/bin/taskset"].find(existsSync);
-const [VAULTS_CORE, OTHER_CORE] = ["0", "1"];
+const [VAULTS_CORE, OTHER_CORE] = [0, 1];
 
 interface Way {
   name: string;
@@ -51,34 +47,16 @@ interface Measured {
 }
 
 const folder = await mkdtemp(join(tmpdir(), "strongroom-bench-"));
-const started: ChildProcess[] = [];
 const at = (name: string) => join(folder, name);
-
-/** The command that runs another on the core that is not the Vault's. */
-const apart = (command: string, args: string[]): [string, string[]] =>
-  TASKSET ? [TASKSET, ["-c", OTHER_CORE, command, ...args]] : [command, args];
-
-function start(command: string, args: string[], env: Record<string, string> = {}): number {
-  const child = spawn(...apart(command, args), {
-    env: { PATH: "/usr/bin:/bin", HOME: folder, ...env },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  started.push(child);
-  if (!child.pid) throw new Error(`${command} could not be started`);
-  return child.pid;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
-}
+/** What is to be ended, the last first. */
+const started: { stop(): Promise<void> }[] = [];
 
 async function drive({ load, pid }: Way, connections: number, requests: number): Promise<Measured> {
   const told: Load = { ...load, path: PATH, connections, requests };
   const before = await cpuMicros(pid);
-  const { stdout } = await promisify(execFile)(...apart(process.execPath, [LOAD, JSON.stringify(told)]));
+  const { stdout } = await promisify(execFile)(
+    ...onCore(OTHER_CORE, process.execPath, [LOAD, JSON.stringify(told)]),
+  );
   const { seconds, p50, p99 } = JSON.parse(stdout) as LoadResult;
   return { cpuMicros: ((await cpuMicros(pid)) - before) / requests, rate: requests / seconds, p50, p99 };
 }
@@ -98,8 +76,6 @@ async function whenServed(way: Way): Promise<void> {
 const { path: vaultBinary } = await findVault({ env: process.env, progress: createProgress(process.stderr) });
 const [internal, issuer] = await Promise.all([startInternalVault(vaultBinary), startIssuer()]);
 const acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-const key = newDirectoryKey();
-const directoryServer = await startDirectoryServer(key);
 
 async function ways(): Promise<Way[]> {
   await acme.root.write("secret/data/bench", { data: { value: "x".repeat(64) } });
@@ -107,102 +83,37 @@ async function ways(): Promise<Way[]> {
     ...{ policies: ["reader"], no_default_policy: true, no_parent: true, ttl: "1h" },
   });
   await writeFile(at("ca.pem"), internal.ca);
-  await writeFile(at("token"), `X-Vault-Token: ${(auth as { client_token: string }).client_token}`, {
-    mode: 0o600,
-  });
-  const { host, hostname, port } = new URL(acme.endpoint.address);
-  const serverName = acme.endpoint.serverName ?? "";
-  const plain = async (headersFile: string) => {
-    const [free] = [(await freeListen()).split(":")[1]];
-    return { host: "127.0.0.1", port: Number(free), headersFile };
-  };
-  const vaultPid = await pidOf(join(acme.dir, "vault.json"));
-  if (TASKSET) await promisify(execFile)(TASKSET, ["-a", "-p", "-c", VAULTS_CORE, String(vaultPid)]);
-  const found: Way[] = [
-    {
-      name: "direct",
-      load: {
-        host: hostname,
-        port: Number(port),
-        tls: { caFile: at("ca.pem"), serverName },
-        headersFile: at("token"),
-      },
-      pid: vaultPid,
-    },
-  ];
-
-  const proxy = await plain(at("token"));
-  await writeFile(
-    at("proxy.json"),
-    JSON.stringify({
-      vault: { address: `https://${host}`, ca_cert: at("ca.pem"), tls_server_name: serverName },
-      api_proxy: {},
-      log_level: "error",
-      listener: { tcp: { address: `127.0.0.1:${proxy.port}`, tls_disable: true } },
-    }),
-  );
-  found.push({
-    name: "vault proxy",
-    load: proxy,
-    pid: start(vaultBinary, ["proxy", `-config=${at("proxy.json")}`]),
-  });
-
-  if (HAPROXY) {
-    const load = await plain(at("token"));
-    await writeFile(
-      at("haproxy.cfg"),
-      `global
-         nbthread 1
-       defaults
-         mode http
-         timeout connect 2s
-         timeout client 60s
-         timeout server 10s
-         http-reuse always
-       frontend in
-         bind 127.0.0.1:${load.port}
-         default_backend vault
-       backend vault
-         server acme ${host} ssl verify required ca-file ${at("ca.pem")} sni str(${serverName}) verifyhost ${serverName}
-`,
-    );
-    found.push({ name: "haproxy", load, pid: start(HAPROXY, ["-db", "-f", at("haproxy.cfg")]) });
-  }
-
-  const bare = await plain(at("token"));
-  const bareArgs = [BARE, String(bare.port), acme.endpoint.address, serverName, at("ca.pem")];
-  found.push({ name: "node alone", load: bare, pid: start(process.execPath, bareArgs) });
-
-  await directoryServer.publish({
-    version: 1,
-    issuedAt: new Date().toISOString(),
-    issuers: [issuer.issuer],
-    orgs: [{ id: acme.org, issuer: issuer.issuer.issuer, claim: "org_acme", address: acme.endpoint.address }],
-    deleted: [],
-  });
-  await writeFile(at("directory-key.pem"), key.publicPem);
   const exp = Math.floor(Date.now() / 1000) + 3_600;
-  await writeFile(at("jwt"), `Authorization: Bearer ${issuer.token({ org_id: "org_acme", exp })}`, {
-    mode: 0o600,
-  });
-  const gateway = await plain(at("jwt"));
+  const files = {
+    token: `X-Vault-Token: ${(auth as { client_token: string }).client_token}`,
+    jwt: `Authorization: Bearer ${issuer.token({ org_id: "org_acme", exp })}`,
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(at(name), text, { mode: 0o600 });
+  const { address, serverName = "" } = acme.endpoint;
+  const upstream = { address, serverName, caFile: at("ca.pem") };
+  const { hostname, port } = new URL(address);
+  const plain = (name: "token" | "jwt", port: number) => ({ host: "127.0.0.1", port, headersFile: at(name) });
+
+  const vaultPid = await pidOf(join(acme.dir, "vault.json"));
+  await pin(vaultPid, VAULTS_CORE);
+  const direct = { host: hostname, port: Number(port), tls: upstream, headersFile: at("token") };
+  const others = await startProxies({ folder, core: OTHER_CORE, vaultBinary, upstream });
+  started.push(others);
   const profile = process.env.BENCH_PROFILE;
-  const pid = start(
-    process.execPath,
-    [...(profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : []), MAIN],
-    {
-      STRONGROOM_LISTEN: `127.0.0.1:${gateway.port}`,
-      STRONGROOM_DIRECTORY_URL: directoryServer.url,
-      STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
-      STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
-      STRONGROOM_REVOCATIONS_URL: directoryServer.revocationsUrl,
-      STRONGROOM_REVOCATIONS_COPY: at("revocations.jws"),
-      STRONGROOM_CA_FILE: at("ca.pem"),
+  const gateway = await startGatewayProcess({
+    ...{ issuers: [issuer], ca: internal.ca, orgs: [{ id: acme.org, claim: "org_acme", address }] },
+    settings: {
       STRONGROOM_ORG_LIMIT: "0",
+      ...(profile && { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${profile}` }),
     },
-  );
-  found.push({ name: "gateway", load: gateway, pid });
-  return found;
+  });
+  started.push(gateway);
+  await pin(gateway.pid, OTHER_CORE);
+  return [
+    { name: "direct", load: direct, pid: vaultPid },
+    ...others.proxies.map(({ name, port, pid }) => ({ name, load: plain("token", port), pid })),
+    { name: "gateway", load: plain("jwt", gateway.port), pid: gateway.pid },
+  ];
 }
 
 /** The process that was started on a configuration file. */
@@ -256,11 +167,10 @@ try {
   }
   const cpu = cpus();
   process.stdout.write(
-    `${JSON.stringify({ node: process.version, cpus: cpu.length, model: cpu[0]?.model, vaultHasItsCore: Boolean(TASKSET), rounds: ROUNDS, rows }, null, 2)}\n`,
+    `${JSON.stringify({ node: process.version, cpus: cpu.length, model: cpu[0]?.model, vaultHasItsCore: HAS_CORES, rounds: ROUNDS, rows }, null, 2)}\n`,
   );
 } finally {
-  await Promise.all(started.map(end));
-  await directoryServer.close();
+  for (const each of started.reverse()) await each.stop();
   await acme.stop();
   await internal.stop();
   await issuer.close();
