@@ -219,7 +219,7 @@ test("one organization's flood leaves the others' answers as quick as they were"
   expect(statuses[429]).toBeGreaterThan(50);
   expect(statuses[200]).toBeLessThanOrEqual(200 + 100 * (seconds + 3));
   // A machine that does other work too cannot hold the twofold in a short sample.
-  expect(beside).toBeLessThan(WHOLE ? Math.max(2 * alone, 5) : Math.max(20 * alone, 100));
+  expect(beside).toBeLessThan(WHOLE ? Math.max(2 * alone, 5) : Math.max(10 * alone, 100));
 });
 
 /** A process of its own, so that its work is not in the way of who measures: 64 connections, as fast as they go. */

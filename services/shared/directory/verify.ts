@@ -1,7 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { compactVerify } from "jose";
-import { Value } from "typebox/value";
+import { readSigned } from "../signed-document.ts";
 import { DIRECTORY_TYP, Directory } from "./directory.ts";
 
 /** Why a directory was not taken. */
@@ -28,6 +27,12 @@ export class DirectoryRefused extends Error {
   }
 }
 
+const KIND = {
+  typ: DIRECTORY_TYP,
+  schema: Directory,
+  refuse: (reason: "signature" | "form", detail: string) => new DirectoryRefused(reason, detail),
+};
+
 /** The directory in use, and every pair that was ever seen with the id it belonged to last. */
 export interface HeldDirectory {
   directory: Directory;
@@ -47,34 +52,12 @@ export async function verifyDirectory(
   key: KeyObject,
   held?: HeldDirectory,
 ): Promise<HeldDirectory> {
-  const directory = parse(await verifySignature(jws, key));
+  const directory = await readSigned(jws, key, KIND);
   checkSound(directory);
   if (held) checkFollows(directory, held);
   const pairs = new Map(held?.pairs);
   for (const { issuer, claim, id } of directory.orgs) pairs.set(pairName(issuer, claim), id);
   return { directory, pairs };
-}
-
-async function verifySignature(jws: string, key: KeyObject): Promise<Uint8Array> {
-  try {
-    const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["ES256"] });
-    if (protectedHeader.typ === DIRECTORY_TYP) return payload;
-  } catch {
-    throw new DirectoryRefused("signature", "it is not signed by the key configured");
-  }
-  throw new DirectoryRefused("form", "it is signed, but no directory");
-}
-
-function parse(payload: Uint8Array): Directory {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
-  } catch {
-    throw new DirectoryRefused("form", "it is not JSON");
-  }
-  if (Value.Check(Directory, value)) return value;
-  const [first] = Value.Errors(Directory, value);
-  throw new DirectoryRefused("form", `${first?.instancePath} ${first?.message}`);
 }
 
 function checkSound(directory: Directory): void {

@@ -1,7 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { compactVerify } from "jose";
-import { Value } from "typebox/value";
+import { readSigned } from "../signed-document.ts";
 import { REVOCATIONS_TYP, RevocationList } from "./revocations.ts";
 
 /** Why a revocation list was not taken. */
@@ -18,6 +17,12 @@ export class RevocationsRefused extends Error {
   }
 }
 
+const KIND = {
+  typ: REVOCATIONS_TYP,
+  schema: RevocationList,
+  refuse: (reason: "signature" | "form", detail: string) => new RevocationsRefused(reason, detail),
+};
+
 /**
  * Verifies a published list with the one public key configured, and holds it against the one in use: an older
  * one, another one of the same version, and one that forgets entries before tokens of `maxTokenLifetimeSeconds`
@@ -29,7 +34,7 @@ export async function verifyRevocations(
   maxTokenLifetimeSeconds: number,
   held?: RevocationList,
 ): Promise<RevocationList> {
-  const list = await verified(jws, key);
+  const list = await readSigned(jws, key, KIND);
   if (list.maxTokenLifetimeSeconds < maxTokenLifetimeSeconds) {
     const lives = `${list.maxTokenLifetimeSeconds} s; tokens may live ${maxTokenLifetimeSeconds} s here`;
     throw new RevocationsRefused(
@@ -44,23 +49,4 @@ export async function verifyRevocations(
     throw new RevocationsRefused("same_version_differs", `version ${list.version}`);
   }
   return list;
-}
-
-async function verified(jws: string, key: KeyObject): Promise<RevocationList> {
-  let bytes: Uint8Array;
-  let typ: string | undefined;
-  try {
-    const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["ES256"] });
-    [bytes, typ] = [payload, protectedHeader.typ];
-  } catch {
-    throw new RevocationsRefused("signature", "it is not signed by the key configured");
-  }
-  let list: unknown;
-  try {
-    list = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    // told below
-  }
-  if (typ === REVOCATIONS_TYP && Value.Check(RevocationList, list)) return list;
-  throw new RevocationsRefused("form", "it is signed, but no revocation list");
 }
