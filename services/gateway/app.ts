@@ -61,6 +61,7 @@ export interface GatewayOptions {
 }
 
 const MAX_BODY_BYTES = 1024 * 1024;
+const CONTENT_TYPES = { json: "application/json", "merge-patch": "application/merge-patch+json" };
 
 /** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
 export function buildGateway(options: GatewayOptions): Server {
@@ -196,13 +197,13 @@ export function buildGateway(options: GatewayOptions): Server {
     try {
       if (route.answer === "vault-open") {
         const open = { method, path: path.split("?", 1)[0] ?? path, requestId };
-        await forward(upstream, open, new Relay(reply, { anyStatus: true }));
+        const nothing = { token: undefined, body: undefined, contentType: undefined };
+        await forward(upstream, { ...open, ...nothing }, new Relay(reply, { anyStatus: true }));
         return reply;
       }
       const token = pass.machine ?? (await logins.tokenFor(upstream, pass.identity, requestId));
-      const contentType = verb.body === "merge-patch" ? "application/merge-patch+json" : "application/json";
-      const sent = { method, path, token, requestId, ...(body && { body, contentType }) };
-      await forward(upstream, sent, new Relay(reply));
+      const contentType = body && CONTENT_TYPES[verb.body ?? "json"];
+      await forward(upstream, { method, path, token, body, contentType, requestId }, new Relay(reply));
     } catch (error) {
       if (!reply.sent) throw error;
       trace.error = error; // the answer broke off, and so has the caller's

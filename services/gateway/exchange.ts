@@ -21,7 +21,7 @@ export async function exchange(
   let answered = 0;
   await forward(
     upstream,
-    { method: "POST", path, body, contentType: "application/json", requestId, ...(token && { token }) },
+    { method: "POST", path, token, body, contentType: "application/json", requestId },
     {
       onResponseStart(_controller, status) {
         answered = status;

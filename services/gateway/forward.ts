@@ -4,15 +4,18 @@ import type { Secret } from "../shared/secret.ts";
 import { tooLate, unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
+/**
+ * A request as an organization's Vault gets it. Nothing of the caller's headers goes along. It always has all of
+ * its members, and its headers are a list: what is compiled for reads then fits the logins between them too.
+ */
 export interface VaultRequest {
   method: string;
   /** Canonical, with its query. */
   path: string;
   /** None for the paths that need none. */
-  token?: Secret;
-  body?: Buffer | string;
-  contentType?: string;
+  token: Secret | undefined;
+  body: Buffer | string | undefined;
+  contentType: string | undefined;
   requestId: string;
 }
 
@@ -39,9 +42,9 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
   const began = performance.now();
   const probe = circuit.open;
   if (!circuit.admits(began)) return Promise.reject(unavailable(NOT_LATELY));
-  const headers: Record<string, string> = { "x-vault-request": "true", "x-request-id": request.requestId };
-  if (request.token) headers["x-vault-token"] = request.token.reveal();
-  if (request.contentType) headers["content-type"] = request.contentType;
+  const headers = ["x-vault-request", "true", "x-request-id", request.requestId];
+  if (request.token) headers.push("x-vault-token", request.token.reveal());
+  if (request.contentType) headers.push("content-type", request.contentType);
   upstream.pending++;
   return new Promise<void>((resolve, reject) => {
     upstream.pool.dispatch(

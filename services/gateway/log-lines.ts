@@ -1,7 +1,7 @@
 import { type DestinationStream, destination } from "pino";
 
-/** Lines are written together once there is so much of them, in characters. */
-const WRITE_AT = 64 * 1024;
+/** Lines are written together once there is so much of them, in characters: a pipe takes it whole. */
+const WRITE_AT = 16 * 1024;
 const WRITE_EVERY_MS = 100;
 
 /**
@@ -21,8 +21,12 @@ export function gatheredLines(fd = 1): DestinationStream {
   };
   setInterval(write, WRITE_EVERY_MS).unref();
   process.once("exit", () => {
-    write();
     out.flushSync();
+    if (length === 0) return;
+    // Not by `out`: a write that it begins now would not be waited for.
+    const last = destination({ dest: fd, sync: true });
+    last.write(lines.join(""));
+    last.flushSync();
   });
   return {
     write(line) {

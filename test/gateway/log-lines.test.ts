@@ -40,9 +40,11 @@ test.each([
   const script = `import { gatheredLines } from ${JSON.stringify(MODULE)};
       const lines = gatheredLines();
       for (let i = 0; i < 9000; i++) lines.write("line " + i + "\\n");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      lines.write("last\\n");
       ${end};`;
   const run = promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script]);
   const { code, stdout } = await run.catch((error) => error);
   expect(code).toBe(end.includes("throw") ? 1 : 3);
-  expect(stdout).toBe(Array.from({ length: 9000 }, (_, i) => `line ${i}\n`).join(""));
+  expect(stdout).toBe(`${Array.from({ length: 9000 }, (_, i) => `line ${i}\n`).join("")}last\n`);
 });
