@@ -197,8 +197,7 @@ export function buildGateway(options: GatewayOptions): Server {
     try {
       if (route.answer === "vault-open") {
         const open = { method, path: path.split("?", 1)[0] ?? path, requestId };
-        const nothing = { token: undefined, body: undefined, contentType: undefined };
-        await forward(upstream, { ...open, ...nothing }, new Relay(reply, { anyStatus: true }));
+        await forward(upstream, open, new Relay(reply, { anyStatus: true }));
         return reply;
       }
       const token = pass.machine ?? (await logins.tokenFor(upstream, pass.identity, requestId));

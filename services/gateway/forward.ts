@@ -4,18 +4,15 @@ import type { Secret } from "../shared/secret.ts";
 import { tooLate, unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/**
- * A request as an organization's Vault gets it. Nothing of the caller's headers goes along. It always has all of
- * its members, and its headers are a list: what is compiled for reads then fits the logins between them too.
- */
+/** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
 export interface VaultRequest {
   method: string;
   /** Canonical, with its query. */
   path: string;
   /** None for the paths that need none. */
-  token: Secret | undefined;
-  body: Buffer | string | undefined;
-  contentType: string | undefined;
+  token?: Secret | undefined;
+  body?: Buffer | string | undefined;
+  contentType?: string | undefined;
   requestId: string;
 }
 

@@ -10,7 +10,6 @@ import { buildMetricsServer, Metrics } from "./metrics.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);
-  // A line a request, so they are written together; what Vault audits is not delayed.
   const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, gatheredLines());
   const key = readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE);
   const maxTokenLifetimeSeconds = config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;

@@ -9,12 +9,13 @@ import { newOrgId, orgServerName } from "../../services/shared/org.ts";
 import { createProgress } from "../../services/shared/progress.ts";
 import { findVault } from "../../services/shared/vault/binary.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
-import { type GatewayProcess, startGatewayProcess } from "../harness/gateway-process.ts";
+import { end, type GatewayProcess, startGatewayProcess } from "../harness/gateway-process.ts";
 import { startIssuer } from "../harness/tokens.ts";
 import { freeListen, startInternalVault } from "../harness/vault.ts";
 import { HAS_CORES, onCore, pin } from "./cores.ts";
 import { cpuMicros } from "./cpu.ts";
-import { HAPROXY, type PlainProxy, startProxies } from "./proxies.ts";
+import { median, rounded } from "./median.ts";
+import { HAPROXY, HAPROXY_DEFAULTS, type PlainProxy, startProxies } from "./proxies.ts";
 
 /**
  * What a gateway can do when nothing else holds it up, beside what other proxies can, and what a second process
@@ -42,17 +43,13 @@ interface Round {
   largestShare: number;
 }
 
-const median = (values: number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
-
 /** Reads at one port, and what they cost the processes behind it. */
 async function measure(port: number, pids: number[], script: string, wrkCore?: number): Promise<Round> {
   const used = () => Promise.all(pids.map(cpuMicros));
   const before = await used();
   const url = `http://127.0.0.1:${port}/v1/secret/data/bench`;
   const args = ["-t", "1", "-c", String(CONNECTIONS), "-d", `${SECONDS}s`, "-s", script, url];
-  const command = wrkCore === undefined ? ([WRK, args] as const) : onCore(wrkCore, WRK as string, args);
-  const { stdout } = await promisify(execFile)(command[0] as string, command[1]);
+  const { stdout } = await promisify(execFile)(...onCore(wrkCore, WRK as string, args));
   const spent = (await used()).map((micros, i) => micros - (before[i] ?? 0));
   if (/Non-2xx/.test(stdout)) throw new Error(`not all reads were answered:\n${stdout}`);
   const reads = Number(/([0-9]+) requests in/.exec(stdout)?.[1]);
@@ -80,22 +77,16 @@ async function startStandIn() {
     `http-request return status 200 content-type application/json string '${body}'`;
   await writeFile(
     at("stand-in.cfg"),
-    `global
-       nbthread 1
-     defaults
-       mode http
-       timeout connect 2s
-       timeout client 60s
-       timeout server 10s
-     frontend vault
-       bind ${listen} ssl crt ${at("server.pem")}
-       ${answer(LOGIN)} if { path /v1/auth/jwt/login }
-       ${answer(READ)}
+    `${HAPROXY_DEFAULTS}
+frontend vault
+  bind ${listen} ssl crt ${at("server.pem")}
+  ${answer(LOGIN)} if { path /v1/auth/jwt/login }
+  ${answer(READ)}
 `,
   );
   const child = execFile(...onCore(OTHER_CORE, HAPROXY as string, ["-db", "-f", at("stand-in.cfg")]));
   await sleep(500);
-  return { org, address: `https://${listen}`, stop: () => void child.kill("SIGTERM") };
+  return { org, address: `https://${listen}`, stop: () => end(child) };
 }
 
 /** A gateway on a port that it shares. */
@@ -113,7 +104,7 @@ async function addGateway(port?: number): Promise<GatewayProcess> {
 }
 
 function medians(rounds: Round[]): Round {
-  const of = (name: keyof Round) => Math.round(median(rounds.map((round) => round[name])) * 100) / 100;
+  const of = (name: keyof Round) => rounded(median(rounds.map((round) => round[name])));
   return {
     readsPerSecond: Math.round(of("readsPerSecond")),
     ...{ cpuMicros: of("cpuMicros"), cores: of("cores"), largestShare: of("largestShare") },
@@ -136,7 +127,7 @@ interface Way extends PlainProxy {
   script: string;
 }
 
-const stops: (() => Promise<void> | void)[] = [
+const stops: (() => Promise<void>)[] = [
   () => rm(folder, { recursive: true, force: true }),
   () => issuer.close(),
   () => internal.stop(),
@@ -174,7 +165,7 @@ try {
   const perCore = two.readsPerSecond / two.cores / (alone.readsPerSecond / alone.cores);
   const result = {
     ...{ node: process.version, cpus: cpus().length, model: cpus()[0]?.model, ownCore: HAS_CORES },
-    ...{ one: Object.fromEntries(one), two, perCore: Math.round(perCore * 100) / 100 },
+    ...{ one: Object.fromEntries(one), two, perCore: rounded(perCore) },
   };
   process.stdout.write(`${JSON.stringify(result, null, 2)}\n`);
 } finally {

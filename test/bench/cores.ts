@@ -8,9 +8,9 @@ const TASKSET = cpus().length > 1 ? ["/usr/bin/taskset", "/bin/taskset"].find(ex
 /** Whether processes can be given a core each: on Linux with taskset and two of them. */
 export const HAS_CORES = TASKSET !== undefined;
 
-/** The command that runs another on one core, where that can be. */
-export const onCore = (core: number, command: string, args: string[]): [string, string[]] =>
-  TASKSET ? [TASKSET, ["-c", String(core), command, ...args]] : [command, args];
+/** The command that runs another on one core, where one is given and that can be. */
+export const onCore = (core: number | undefined, command: string, args: string[]): [string, string[]] =>
+  TASKSET && core !== undefined ? [TASKSET, ["-c", String(core), command, ...args]] : [command, args];
 
 /** Gives a process that runs, with all its threads, one core, where that can be. */
 export async function pin(pid: number, core: number): Promise<void> {

@@ -13,6 +13,7 @@ import { startInternalVault, startOrgVault } from "../harness/vault.ts";
 import { HAS_CORES, onCore, pin } from "./cores.ts";
 import { cpuMicros } from "./cpu.ts";
 import type { Load, LoadResult } from "./load.ts";
+import { median, rounded } from "./median.ts";
 import { startProxies } from "./proxies.ts";
 
 /**
@@ -125,11 +126,6 @@ async function pidOf(config: string): Promise<number> {
   throw new Error("the Vault's process was not found");
 }
 
-const median = (values: number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b);
-  return Math.round((sorted[Math.floor(sorted.length / 2)] ?? Number.NaN) * 100) / 100;
-};
-
 try {
   const all = await ways();
   for (const way of all) await whenServed(way);
@@ -148,18 +144,18 @@ try {
     const medians = [...runs].map(([way, list]) => ({
       way,
       connections: Number(connections),
-      cpuMicros: median(list.map(({ cpuMicros }) => cpuMicros)),
+      cpuMicros: rounded(median(list.map(({ cpuMicros }) => cpuMicros))),
       requestsPerSecond: Math.round(median(list.map(({ rate }) => rate))),
-      p50Ms: median(list.map(({ p50 }) => p50)),
-      p99Ms: median(list.map(({ p99 }) => p99)),
+      p50Ms: rounded(median(list.map(({ p50 }) => p50))),
+      p99Ms: rounded(median(list.map(({ p99 }) => p99))),
     }));
     const direct = medians[0];
     for (const row of medians) {
       const withRatio = {
         ...row,
-        rateToDirect: median([row.requestsPerSecond / (direct?.requestsPerSecond ?? 1)]),
-        addedP50Ms: median([row.p50Ms - (direct?.p50Ms ?? 0)]),
-        addedP99Ms: median([row.p99Ms - (direct?.p99Ms ?? 0)]),
+        rateToDirect: rounded(row.requestsPerSecond / (direct?.requestsPerSecond ?? 1)),
+        addedP50Ms: rounded(row.p50Ms - (direct?.p50Ms ?? 0)),
+        addedP99Ms: rounded(row.p99Ms - (direct?.p99Ms ?? 0)),
       };
       rows.push(withRatio);
       process.stderr.write(`${JSON.stringify(withRatio)}\n`);

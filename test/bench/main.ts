@@ -6,6 +6,7 @@ import { Pool } from "undici";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { readProcessRecord } from "../../services/shared/process/identity.ts";
 import { cpuMicros } from "./cpu.ts";
+import { median } from "./median.ts";
 import { type BenchPlatform, startBenchPlatform } from "./platform.ts";
 
 /** One measured number: the median of its runs against its target. */
@@ -30,8 +31,6 @@ const CONNECTIONS = 8;
 const READ_ROUNDS = 5;
 
 const rows: Row[] = [];
-const median = (values: number[]) =>
-  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] as number;
 
 function record(name: string, unit: string, target: number, values: number[]): void {
   const runs = values.map((value) => Math.round(value * 10) / 10);

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { end } from "../harness/gateway-process.ts";
 import { freeListen } from "../harness/vault.ts";
 import { onCore } from "./cores.ts";
 
@@ -33,6 +33,15 @@ export interface ProxiesOptions {
 
 /** Where haproxy is, if it is installed. */
 export const HAPROXY = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"].find(existsSync);
+/** How each haproxy here begins its configuration. */
+export const HAPROXY_DEFAULTS = `global
+  nbthread 1
+defaults
+  mode http
+  timeout connect 2s
+  timeout client 60s
+  timeout server 10s
+`;
 const BARE = fileURLToPath(new URL("bare.ts", import.meta.url));
 
 /** Starts Vault's proxy mode, haproxy where it is installed, and the least that Node can do (bare.ts). */
@@ -78,19 +87,13 @@ export async function startProxies(
     const tls = `ssl verify required ca-file ${caFile} sni str(${serverName}) verifyhost ${serverName}`;
     const file = await configuration(
       "haproxy.cfg",
-      `global
-         nbthread 1
-       defaults
-         mode http
-         timeout connect 2s
-         timeout client 60s
-         timeout server 10s
-         http-reuse always
-       frontend in
-         bind 127.0.0.1:${port}
-         default_backend vault
-       backend vault
-         server acme ${host} ${tls}
+      `${HAPROXY_DEFAULTS}
+frontend in
+  bind 127.0.0.1:${port}
+  default_backend vault
+backend vault
+  http-reuse always
+  server acme ${host} ${tls}
 `,
     );
     start("haproxy", port, HAPROXY, ["-db", "-f", file]);
@@ -99,11 +102,4 @@ export async function startProxies(
   const bare = await freePort();
   start("node alone", bare, process.execPath, [BARE, String(bare), address, serverName, caFile]);
   return { proxies, stop: async () => void (await Promise.all(children.map(end))) };
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, "exit");
-  child.kill("SIGTERM");
-  await gone;
 }

@@ -33,10 +33,7 @@ test("a Vault that does not keep up gets so many requests and no more; the rest 
   const sent = Array.from({ length: 600 }, () =>
     forward(
       upstream,
-      {
-        ...{ method: "GET", path: "/v1/secret/data/a", requestId: "r" },
-        ...{ token: undefined, body: undefined, contentType: undefined },
-      },
+      { method: "GET", path: "/v1/secret/data/a", requestId: "r" },
       { onResponseStart() {}, onResponseData() {}, onResponseEnd() {} },
     ).then(
       () => "answered",

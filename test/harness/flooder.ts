@@ -7,9 +7,9 @@ import { flood, getRequest } from "./flood.ts";
  * Reads one line of JSON, and then asks as fast as it is answered until its standard input ends; says how often
  * each status was answered. The token comes by standard input, for it would be seen in a command line.
  */
+const lines = createInterface({ input: process.stdin });
 // Those who flood have machines of their own: here it gets what time the others leave.
 setPriority(10);
-const lines = createInterface({ input: process.stdin });
 const [line] = (await once(lines, "line")) as [string];
 const { port, connections, path, token } = JSON.parse(line);
 let ended = false;

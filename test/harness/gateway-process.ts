@@ -88,7 +88,8 @@ async function whenListening(child: ChildProcess, file: string): Promise<string>
   }
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Asks a process to end, and waits until it has. */
+export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, "exit");
   child.kill("SIGTERM");
