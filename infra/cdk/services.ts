@@ -150,7 +150,8 @@ export class Services extends Stack {
         STRONGROOM_BEHIND_PROXY: "true", // the load balancer, whose own address all callers have
       },
       files: { "ca.pem": ca, "directory-key.pem": this.#published("directory-key") },
-      command: ["node", "services/gateway/main.ts"],
+      // It has one core: docs/decisions/gateway-speed.md.
+      command: ["node", "--single-threaded-gc", "services/gateway/main.ts"],
       port: VAULT_PORT,
       healthCheck: answers(`http://127.0.0.1:${VAULT_PORT}/v1/sys/health`),
     });

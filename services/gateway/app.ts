@@ -37,6 +37,8 @@ import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
   logger: Logger;
+  /** Has the line of a request made later; each is made at once by default. */
+  deferLine?: (log: () => void) => void;
   directory: DirectorySource;
   revocations: RevocationSource;
   /** Where the control plane takes revocations. */
@@ -100,7 +102,7 @@ export function buildGateway(options: GatewayOptions): Server {
     upstreams: () => upstreams.counts(),
     logins: () => logins.size,
   });
-  registerRequestLog(app, logger, metrics && ((line) => metrics.observe(line)));
+  registerRequestLog(app, logger, metrics && ((line) => metrics.observe(line)), options.deferLine);
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());

@@ -10,7 +10,8 @@ import { buildMetricsServer, Metrics } from "./metrics.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);
-  const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, gatheredLines());
+  const lines = gatheredLines();
+  const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, lines);
   const key = readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE);
   const maxTokenLifetimeSeconds = config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
   const directory = new DirectorySource({
@@ -30,6 +31,7 @@ await run(async () => {
   const app = buildGateway({
     ...(metrics && { metrics }),
     logger,
+    deferLine: lines.defer,
     directory,
     revocations,
     revocationsUrl: config.STRONGROOM_REVOCATIONS_URL,

@@ -59,9 +59,14 @@ const CALLER_GONE = 499;
 
 /**
  * Logs one line a request, when it has ended in whatever way: nothing of its path but the route, of its
- * caller but a digest, of its token nothing.
+ * caller but a digest, of its token nothing. `defer`: says when the line is made; at once by default.
  */
-export function registerRequestLog(app: Server, logger: Logger, observe?: (line: RequestLine) => void): void {
+export function registerRequestLog(
+  app: Server,
+  logger: Logger,
+  observe?: (line: RequestLine) => void,
+  defer: (log: () => void) => void = (log) => log(),
+): void {
   app.decorateRequest("trace");
   app.decorateRequest("pass");
   app.addHook("onRequest", (request, reply, done) => {
@@ -78,7 +83,10 @@ export function registerRequestLog(app: Server, logger: Logger, observe?: (line:
     reply.raw.on("close", () => {
       const line = requestLine(request, reply);
       if (line.status === 500) logger.error({ ...line, err: request.trace.error }, "request");
-      else logger.info(line, "request");
+      else {
+        const ended = Date.now();
+        defer(() => logger.info({ time: new Date(ended).toISOString(), ...line }, "request"));
+      }
       observe?.(line);
     });
     done();

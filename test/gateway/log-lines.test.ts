@@ -32,6 +32,21 @@ test("a line is there within a moment, and many are all there in their order", a
   expect(written()).toBe(`first\n${many.join("")}`);
 });
 
+test("a line that is deferred is made within a moment, and many at once before they are too many", async () => {
+  const lines = gatheredLines(fd);
+  const made: number[] = [];
+  const defer = (n: number) =>
+    lines.defer(() => {
+      made.push(n);
+      lines.write(`line ${n}\n`);
+    });
+  defer(0);
+  expect(made).toEqual([]);
+  await expect.poll(written).toBe("line 0\n");
+  for (let n = 1; n <= 64; n++) defer(n);
+  expect(made).toEqual(Array.from({ length: 65 }, (_, n) => n));
+});
+
 test.each([
   "process.exit(3)",
   "process.exitCode = 3",
@@ -41,7 +56,7 @@ test.each([
       const lines = gatheredLines();
       for (let i = 0; i < 9000; i++) lines.write("line " + i + "\\n");
       await new Promise((resolve) => setTimeout(resolve, 500));
-      lines.write("last\\n");
+      lines.defer(() => lines.write("last\\n"));
       ${end};`;
   const run = promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script]);
   const { code, stdout } = await run.catch((error) => error);

@@ -42,7 +42,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   });
   await writeFile(at("directory-key.pem"), key.publicPem);
   await writeFile(at("ca.pem"), ca);
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, ["--single-threaded-gc", MAIN], {
     env: {
       PATH: "/usr/bin:/bin",
       STRONGROOM_LISTEN: "127.0.0.1:0",

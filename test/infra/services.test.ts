@@ -8,13 +8,15 @@ import { synthesize } from "./synthesized.ts";
 
 const { deployment } = synthesize();
 
-function environment(name: string): Record<string, string> {
-  const container = deployment
+const container = (name: string) =>
+  deployment
     .resources("AWS::ECS::TaskDefinition")
     .map(({ properties }) => properties.ContainerDefinitions[0])
     .find(({ Name }) => Name === name);
+
+function environment(name: string): Record<string, string> {
   return Object.fromEntries(
-    container.Environment.map(({ Name, Value }: { Name: string; Value: string }) => [Name, Value]),
+    container(name).Environment.map(({ Name, Value }: { Name: string; Value: string }) => [Name, Value]),
   );
 }
 
@@ -29,6 +31,13 @@ describe("the gateway", () => {
       // All callers have the load balancer's address: theirs is what it adds.
       STRONGROOM_BEHIND_PROXY: true,
     });
+  });
+
+  test("is started as docker compose starts it, for one core", () => {
+    const compose = readFileSync(new URL("../../docker-compose.yml", import.meta.url), "utf8");
+    const command = /command: \[(.+services\/gateway\/main\.ts)\]/.exec(compose)?.[1]?.split(", ");
+    expect(command).toContain("--single-threaded-gc");
+    expect(container("gateway").Command.slice(1)).toEqual(command); // the first is what its shell is called
   });
 
   test("runs in every zone, and is replaced before it is stopped", () => {

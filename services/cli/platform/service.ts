@@ -18,6 +18,9 @@ const GRACE_MS: Record<ServiceName, number> = {
   gateway: 6_000,
 };
 
+/** A gateway is made for one core: docs/decisions/gateway-speed.md. */
+const NODE_FLAGS: Partial<Record<ServiceName, string[]>> = { gateway: ["--single-threaded-gc"] };
+
 export interface ServiceSettings {
   /** Where it will listen, if it does. */
   address?: string;
@@ -47,7 +50,7 @@ export class Service {
     this.#supervisor = new Supervisor({
       prepare: async () => ({
         command: process.execPath,
-        args: [`--env-file=${state.envFile(name)}`, main],
+        args: [...(NODE_FLAGS[name] ?? []), `--env-file=${state.envFile(name)}`, main],
         environment: {
           PATH: "/usr/local/bin:/usr/bin:/bin",
           HOME: state.path,
