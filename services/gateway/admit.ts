@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { DirectoryOrg, DirectorySource, LoadedDirectory } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
@@ -29,6 +30,7 @@ export interface AdmissionOptions {
   directory: DirectorySource;
   revocations: RevocationSource;
   authenticate(request: FastifyRequest, token: string): Promise<Caller>;
+  recall(request: IncomingMessage): Caller | undefined;
   limits: Limits;
   logins: Logins;
   machines: MachineCallers;
@@ -41,12 +43,17 @@ export interface Admission {
    * TooManyRequests, `revocations_unavailable`, and what the other checks throw.
    */
   member(request: FastifyRequest, token: string, options?: { mayBeRevoked?: boolean }): Promise<Member>;
+  /**
+   * The member whose JWT a request has, by the same checks, where it was verified before and none of them has
+   * anything against it; otherwise {@link Admission.member} is asked, and says what. Counts nothing.
+   */
+  known(request: IncomingMessage): Member | undefined;
   /** The machine that presents a token; undefined where the token is no machine's. */
   machine(request: FastifyRequest, token: string): Machine | undefined;
 }
 
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { directory, revocations, authenticate, limits, logins, machines } = options;
+  const { directory, revocations, authenticate, recall, limits, logins, machines } = options;
   return {
     async member(request, token, { mayBeRevoked = false } = {}) {
       const { trace } = request;
@@ -66,6 +73,19 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (orgWait > 0) throw new TooManyRequests("org", orgWait);
       checkHeaders(request.headers, org.id);
       return { ...caller, org };
+    },
+
+    known(request) {
+      const caller = recall(request);
+      if (!caller || revocations.version === undefined) return undefined;
+      try {
+        const org = resolveOrg(caller.directory, caller.identity);
+        if (revocations.isRevoked(org.id, caller.identity)) return undefined;
+        checkHeaders(request.headers, org.id);
+        return { ...caller, org };
+      } catch {
+        return undefined;
+      }
     },
 
     machine(request, presented) {

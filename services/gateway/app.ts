@@ -14,6 +14,7 @@ import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
 import { forward } from "./forward.ts";
+import { serveKnownReads } from "./known-reads.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
@@ -86,14 +87,15 @@ export function buildGateway(options: GatewayOptions): Server {
   const uploads = new Uploads();
   /** Bodies of those whom nothing has verified yet: they take no room from those who are. */
   const unverified = new Uploads();
-  const { authenticate, remembers, prefetchKeys } = registerAuthentication(app, {
+  const { authenticate, recall, prefetchKeys } = registerAuthentication(app, {
     directory,
     logger,
     maxTokenLifetimeSeconds,
     now,
   });
 
-  const admission = createAdmission({ directory, revocations, authenticate, limits, logins, machines });
+  const checks = { directory, revocations, authenticate, recall, limits, logins, machines };
+  const admission = createAdmission(checks);
 
   const { metrics } = options;
   metrics?.watch({
@@ -102,7 +104,12 @@ export function buildGateway(options: GatewayOptions): Server {
     upstreams: () => upstreams.counts(),
     logins: () => logins.size,
   });
-  registerRequestLog(app, logger, metrics && ((line) => metrics.observe(line)), options.deferLine);
+  const beginTrace = registerRequestLog(app, {
+    logger,
+    observe: metrics && ((line) => metrics.observe(line)),
+    defer: options.deferLine,
+  });
+  serveKnownReads(app, { admission, limits, upstreams, logins, beginTrace, tls: options.tls !== undefined });
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());
@@ -126,7 +133,7 @@ export function buildGateway(options: GatewayOptions): Server {
     const { trace } = request;
     checkFraming(request.raw);
     const addressWait = limits.addressWait(request.ip, trace.began);
-    if (addressWait > 0 && !remembers(request)) throw new TooManyRequests("address", addressWait);
+    if (addressWait > 0 && !recall(request.raw)) throw new TooManyRequests("address", addressWait);
     const path = canonicalPath(request.originalUrl);
     const route = findRoute(path.segments);
     trace.route = route?.name;
@@ -196,15 +203,17 @@ export function buildGateway(options: GatewayOptions): Server {
     if (body && !(isOwn && body.length === 0)) checkBody(body, request.headers["content-type"], verb);
     if (isOwn) return answerHere(pass, body, reply);
     trace.sentAt = performance.now();
+    const begins = () => reply.hijack();
     try {
       if (route.answer === "vault-open") {
         const open = { method, path: path.split("?", 1)[0] ?? path, requestId };
-        await forward(upstream, open, new Relay(reply, { anyStatus: true }));
+        await forward(upstream, open, new Relay(reply.raw, trace, { begins, anyStatus: true }));
         return reply;
       }
       const token = pass.machine ?? (await logins.tokenFor(upstream, pass.identity, requestId));
       const contentType = body && CONTENT_TYPES[verb.body ?? "json"];
-      await forward(upstream, { method, path, token, body, contentType, requestId }, new Relay(reply));
+      const relay = new Relay(reply.raw, trace, { begins });
+      await forward(upstream, { method, path, token, body, contentType, requestId }, relay);
     } catch (error) {
       if (!reply.sent) throw error;
       trace.error = error; // the answer broke off, and so has the caller's

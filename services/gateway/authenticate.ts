@@ -1,3 +1,4 @@
+import type { IncomingMessage } from "node:http";
 import type { FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { DirectorySource, LoadedDirectory } from "../shared/directory/load.ts";
@@ -22,25 +23,30 @@ export interface Caller {
 }
 
 /**
- * Gives the function that verifies a request's token with the issuers in the directory. It throws
- * TokenRefused (401), `issuer_keys_unreachable` or `directory_unavailable` (503).
+ * Gives the functions that verify a request's token with the issuers in the directory. `authenticate` throws
+ * TokenRefused (401), `issuer_keys_unreachable` or `directory_unavailable` (503); `recall` gives a caller whose
+ * token was verified before and is still good.
  */
 export function registerAuthentication(
   app: Server,
   { directory, logger, maxTokenLifetimeSeconds, now }: AuthenticateOptions,
-): { authenticate(request: FastifyRequest, token?: string): Promise<Caller> } & Pick<
-  Authenticator,
-  "remembers" | "prefetchKeys"
-> {
-  const { authenticate, remembers, prefetchKeys } = registerIdentity(app, {
+): {
+  authenticate(request: FastifyRequest, token?: string): Promise<Caller>;
+  recall(request: IncomingMessage): Caller | undefined;
+} & Pick<Authenticator, "prefetchKeys"> {
+  const { authenticate, recall, prefetchKeys } = registerIdentity(app, {
     issuers: () => directory.current?.issuers ?? NO_ISSUERS,
     logger,
     maxLifetimeSeconds: maxTokenLifetimeSeconds,
     now,
   });
   return {
-    remembers,
     prefetchKeys,
+    recall(request) {
+      const { current } = directory;
+      const identity = current && recall(request);
+      return identity && { identity, directory: current };
+    },
     async authenticate(request, token) {
       const { current } = directory;
       if (!current) {

@@ -52,9 +52,9 @@ export class Logins {
    * Vault refuses the JWT, `org_vault_sealed` or `org_vault_unavailable` where it cannot answer.
    */
   async tokenFor(upstream: Upstream, identity: Identity, requestId: string): Promise<Secret> {
-    const name = `${upstream.id}\n${identity.key}`;
-    const kept = this.#kept.get(name);
-    if (kept && kept.upstream === upstream && kept.expiresAt > this.#now()) return kept.token;
+    const kept = this.kept(upstream, identity);
+    if (kept) return kept;
+    const name = nameOf(upstream.id, identity);
     const pendingName = `${upstream.address}\n${name}`;
     let pending = this.#pending.get(pendingName);
     if (!pending) {
@@ -66,9 +66,15 @@ export class Logins {
     return await pending;
   }
 
+  /** The Vault token that an identity has already. */
+  kept(upstream: Upstream, identity: Pick<Identity, "key">): Secret | undefined {
+    const kept = this.#kept.get(nameOf(upstream.id, identity));
+    return kept?.upstream === upstream && kept.expiresAt > this.#now() ? kept.token : undefined;
+  }
+
   /** Forgets an identity's token at once. */
-  forget(org: string, { key }: Pick<Identity, "key">): void {
-    this.#kept.delete(`${org}\n${key}`);
+  forget(org: string, identity: Pick<Identity, "key">): void {
+    this.#kept.delete(nameOf(org, identity));
   }
 
   /** Forgets the tokens whose time is over. */
@@ -98,6 +104,8 @@ export class Logins {
     return token;
   }
 }
+
+const nameOf = (org: string, { key }: Pick<Identity, "key">): string => `${org}\n${key}`;
 
 /** A token of an organization's Vault by a role of its mount `jwt`, not kept. Throws as {@link Logins} does. */
 export async function logIn(

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import type { DirectoryOrg } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
@@ -11,6 +11,8 @@ import type { Upstream } from "./upstreams.ts";
 
 /** What is known of a request so far, for its one line in the log. */
 export interface Trace {
+  requestId: string;
+  method: string;
   began: number;
   route: string | undefined;
   org: string | undefined;
@@ -57,20 +59,29 @@ export interface RequestLine {
 /** The status logged for a caller that went away before its answer began, as others log it too. */
 const CALLER_GONE = 499;
 
+export interface RequestLogOptions {
+  logger: Logger;
+  /** Told of each line. */
+  observe?: ((line: RequestLine) => void) | undefined;
+  /** Says when a line is made; at once by default. */
+  defer?: ((log: () => void) => void) | undefined;
+}
+
+/** Begins a request's trace, whose line is logged when its answer has ended, in whatever way. */
+export type BeginTrace = (requestId: string, method: string, response: ServerResponse) => Trace;
+
 /**
- * Logs one line a request, when it has ended in whatever way: nothing of its path but the route, of its
- * caller but a digest, of its token nothing. `defer`: says when the line is made; at once by default.
+ * Logs one line a request: nothing of its path but the route, of its caller but a digest, of its token
+ * nothing. Gives what begins a trace, for requests that do not come by the server's hooks.
  */
 export function registerRequestLog(
   app: Server,
-  logger: Logger,
-  observe?: (line: RequestLine) => void,
-  defer: (log: () => void) => void = (log) => log(),
-): void {
-  app.decorateRequest("trace");
-  app.decorateRequest("pass");
-  app.addHook("onRequest", (request, reply, done) => {
-    request.trace = {
+  { logger, observe, defer = (log) => log() }: RequestLogOptions,
+): BeginTrace {
+  const begin: BeginTrace = (requestId, method, response) => {
+    const trace: Trace = {
+      requestId,
+      method,
       began: performance.now(),
       route: undefined,
       org: undefined,
@@ -80,30 +91,37 @@ export function registerRequestLog(
       error: undefined,
     };
     // Fastify's onResponse does not come where a connection breaks.
-    reply.raw.on("close", () => {
-      const line = requestLine(request, reply);
-      if (line.status === 500) logger.error({ ...line, err: request.trace.error }, "request");
+    response.on("close", () => {
+      const line = requestLine(trace, response);
+      if (line.status === 500) logger.error({ ...line, err: trace.error }, "request");
       else {
         const ended = Date.now();
         defer(() => logger.info({ time: new Date(ended).toISOString(), ...line }, "request"));
       }
       observe?.(line);
     });
+    return trace;
+  };
+  app.decorateRequest("trace");
+  app.decorateRequest("pass");
+  app.addHook("onRequest", (request, reply, done) => {
+    request.trace = begin(request.id, request.method, reply.raw);
     done();
   });
+  return begin;
 }
 
-function requestLine(request: FastifyRequest, { raw }: FastifyReply): RequestLine {
-  const { began, route, org, subject, sentAt, answeredAt, error } = request.trace;
-  const status = raw.headersSent ? raw.statusCode : CALLER_GONE;
+function requestLine(trace: Trace, response: ServerResponse): RequestLine {
+  const { requestId, method, began, route, org, subject, sentAt, answeredAt, error } = trace;
+  const status = response.headersSent ? response.statusCode : CALLER_GONE;
   return {
-    requestId: request.id,
+    requestId,
     org,
     subject,
-    method: request.method,
+    method,
     route,
     status,
-    ...decide(status, error, raw.writableFinished),
+    ...decide(status, error, response.writableFinished),
     ms: round(performance.now() - began),
     upstreamMs: sentAt && answeredAt ? round(answeredAt - sentAt) : undefined,
   };

@@ -1,3 +1,4 @@
+import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import type { Dispatcher } from "undici";
 import type { DirectorySource } from "../shared/directory/load.ts";
@@ -8,6 +9,7 @@ import { MethodNotAllowed } from "./authorize-path.ts";
 import type { AnswerHandler } from "./forward.ts";
 import { TooManyRequests } from "./limits.ts";
 import { levelOf } from "./login.ts";
+import type { Trace } from "./request-log.ts";
 import { isAnswer, serverError } from "./server-error.ts";
 
 /** The Vault version whose API is spoken here. */
@@ -43,12 +45,19 @@ export function sendJson(reply: FastifyReply, status: number, body: object): Fas
 export const sendDone = (reply: FastifyReply): FastifyReply =>
   reply.code(204).headers({ "cache-control": "no-store" }).send();
 
+export interface RelayOptions {
+  begins?: () => void;
+  anyStatus?: boolean;
+}
+
 /**
  * Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. One that is a
  * server's error is withheld, and thrown as what the caller is told instead.
  */
 export class Relay implements AnswerHandler {
-  readonly #reply: FastifyReply;
+  readonly #response: ServerResponse;
+  readonly #trace: Trace;
+  readonly #begins: (() => void) | undefined;
   readonly #anyStatus: boolean;
   #size = 0;
   #status = 0;
@@ -59,18 +68,23 @@ export class Relay implements AnswerHandler {
   /** An answer that came in one piece, each byte as a character: sent with its head in one write. */
   #whole = "";
 
-  /** With `anyStatus` a 5xx is part of the answer, as it is of `sys/health`. */
-  constructor(reply: FastifyReply, { anyStatus = false } = {}) {
-    this.#reply = reply;
+  /**
+   * `begins` is called before anything is passed on. With `anyStatus` a 5xx is part of the answer, as it is
+   * of `sys/health`.
+   */
+  constructor(response: ServerResponse, trace: Trace, { begins, anyStatus = false }: RelayOptions = {}) {
+    this.#response = response;
+    this.#trace = trace;
+    this.#begins = begins;
     this.#anyStatus = anyStatus;
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    const { raw } = this.#reply;
+    const response = this.#response;
     const abort = () => controller.abort(new Error("the caller has gone"));
-    if (raw.destroyed) abort();
-    raw.on("close", () => {
-      if (!raw.writableFinished) abort();
+    if (response.destroyed) abort();
+    response.on("close", () => {
+      if (!response.writableFinished) abort();
     });
   }
 
@@ -79,25 +93,23 @@ export class Relay implements AnswerHandler {
     status: number,
     headers: Record<string, string | string[] | undefined>,
   ): void {
-    const { request, raw } = this.#reply;
-    request.trace.answeredAt = performance.now();
+    this.#trace.answeredAt = performance.now();
     this.#status = status;
     if (!this.#anyStatus && !isAnswer(status)) {
       this.#withheld = "";
       return;
     }
     const length = headers["content-length"];
-    this.#reply.hijack();
-    raw.writeHead(status, {
+    this.#begins?.();
+    this.#response.writeHead(status, {
       ...HEADERS,
-      "x-request-id": request.id,
+      "x-request-id": this.#trace.requestId,
       ...(typeof length === "string" && { "content-length": length }),
     });
     this.#length = Number(length);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    const { raw } = this.#reply;
     this.#size += chunk.length;
     if (this.#size > MAX_ANSWER_BYTES) throw new Error("the answer is too large");
     if (this.#withheld !== undefined) {
@@ -108,11 +120,12 @@ export class Relay implements AnswerHandler {
       this.#whole = chunk.toString("latin1");
       return;
     }
-    if (raw.write(chunk)) return;
+    const response = this.#response;
+    if (response.write(chunk)) return;
     controller.pause();
     // Meanwhile it holds one of the few connections to its Vault.
-    const tooSlow = setTimeout(() => raw.destroy(), MAX_PAUSE_MS).unref();
-    raw.once("drain", () => {
+    const tooSlow = setTimeout(() => response.destroy(), MAX_PAUSE_MS).unref();
+    response.once("drain", () => {
       clearTimeout(tooSlow);
       controller.resume();
     });
@@ -120,12 +133,12 @@ export class Relay implements AnswerHandler {
 
   onResponseEnd(): void {
     if (this.#withheld !== undefined) throw serverError(this.#status, this.#withheld);
-    this.#reply.raw.end(this.#whole, "latin1");
+    this.#response.end(this.#whole, "latin1");
   }
 
   /** An answer that breaks off must not look whole. */
   onResponseError(): void {
-    if (this.#reply.raw.headersSent) this.#reply.raw.destroy();
+    if (this.#response.headersSent) this.#response.destroy();
   }
 }
 
@@ -223,11 +236,27 @@ const CALLERS_ERRORS: Record<string, readonly [number, string]> = {
 /** What a caller is told of an error, in Vault's form. Anything unexpected is a 500 that says nothing. */
 export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   const [status, message] = publicError(error);
-  if (status === 401) reply.header("WWW-Authenticate", 'Bearer realm="strongroom"');
-  if (status === 503) reply.header("Retry-After", "1");
-  if (error instanceof TooManyRequests) reply.header("Retry-After", error.retryAfterSeconds);
-  if (error instanceof MethodNotAllowed) reply.header("Allow", error.allow);
-  return sendJson(reply, status, { errors: [message] });
+  return sendJson(reply.headers(errorHeaders(status, error)), status, { errors: [message] });
+}
+
+/** The same, for an answer that is not Fastify's. */
+export function endWithError(response: ServerResponse, { requestId }: Trace, error: unknown): void {
+  const [status, message] = publicError(error);
+  const body = JSON.stringify({ errors: [message] });
+  response.writeHead(status, {
+    ...errorHeaders(status, error),
+    ...HEADERS,
+    "x-request-id": requestId,
+    "content-length": Buffer.byteLength(body),
+  });
+  response.end(body);
+}
+
+function errorHeaders(status: number, error: unknown): Record<string, string | number> {
+  if (error instanceof TooManyRequests) return { "retry-after": error.retryAfterSeconds };
+  if (error instanceof MethodNotAllowed) return { allow: error.allow };
+  if (status === 401) return { "www-authenticate": 'Bearer realm="strongroom"' };
+  return status === 503 ? { "retry-after": "1" } : {};
 }
 
 function publicError(error: unknown): readonly [number, string] {

@@ -128,21 +128,31 @@ const seen = () =>
     body: url.endsWith("/login") ? JSON.parse(body).role : body,
   }));
 
+/** Whether a request with that header reached the Vault: then as `expected`, as without it. */
+async function expectNoEffect(token: string, header: string, expected: unknown[]): Promise<boolean> {
+  recorder.clear();
+  const answer = await ask(token, header);
+  const reached = seen();
+  const same = reached.length === 0 || JSON.stringify(reached) === JSON.stringify(expected);
+  corpus.count(header, { accepted: !same, forwarded: !same });
+  expect.soft(answer, header).toMatch(reached.length > 0 ? /^HTTP\/1\.1 (100|200) / : /^(HTTP\/1\.1 4|$)/);
+  if (reached.length > 0) expect.soft(reached, header).toEqual(expected);
+  expect.soft(answer, header).not.toMatch(/access-control|chosen|evil\.example/i);
+  for (const { headers } of recorder.requests) expect.soft(headers["x-request-id"]).not.toBe("chosen");
+  return reached.length > 0;
+}
+
 test("a header beside the token has no effect, or the request is refused", async () => {
   const good = await ask(issuer.token({ sub: "u099" }));
   expect(good).toMatch(/^HTTP\/1\.1 200 /);
   const expected = seen();
   expect(expected).toHaveLength(2);
   for (const [i, header] of HEADERS.entries()) {
-    recorder.clear();
-    const answer = await ask(issuer.token({ sub: `u${100 + i}` }), header);
-    const reached = seen();
-    const same = reached.length === 0 || JSON.stringify(reached) === JSON.stringify(expected);
-    corpus.count(header, { accepted: !same, forwarded: !same });
-    expect.soft(answer, header).toMatch(reached.length > 0 ? /^HTTP\/1\.1 (100|200) / : /^(HTTP\/1\.1 4|$)/);
-    if (reached.length > 0) expect.soft(reached, header).toEqual(expected);
-    expect.soft(answer, header).not.toMatch(/access-control|chosen|evil\.example/i);
-    for (const { headers } of recorder.requests) expect.soft(headers["x-request-id"]).not.toBe("chosen");
+    const token = issuer.token({ sub: `u${100 + i}` });
+    const first = await expectNoEffect(token, header, expected);
+    // Again by the same token, which is known now: nothing has to be asked for it.
+    if (!first) expect((await ask(token)).slice(0, 12)).toBe("HTTP/1.1 200");
+    expect.soft(await expectNoEffect(token, header, expected.slice(1)), header).toBe(first);
   }
   expect([...corpus.accepted, ...corpus.forwarded]).toEqual([]);
 });

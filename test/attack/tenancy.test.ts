@@ -171,7 +171,8 @@ async function request(line: () => Socket, made: Made): Promise<number> {
   const [path, method] = [pick(PATHS), pick(VERBS)];
   const verb = path.includes("?") ? "GET" : method;
   const body = verb === "POST" ? '{"data":{}}' : "";
-  const head = `${verb} /v1/secret/${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${made.text}\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const length = body && `Content-Length: ${body.length}\r\n`;
+  const head = `${verb} /v1/secret/${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${made.text}\r\n${length}\r\n`;
   const expected = expectedStatus(made);
   const answer = await exchange(line(), head + body);
   const status = Number(answer.slice(9, 12));

@@ -254,6 +254,7 @@ test("with a certificate it speaks TLS and nothing else, tells browsers to, and 
   });
   const { protocol, hostname, port } = new URL(await address());
   expect(protocol).toBe("https:");
+  const token = issuer.token();
   const ask = async (method: string, path: string) => {
     // Its name is an organization's, which is no name of a host: the authority is what is checked.
     const socket = connect({
@@ -263,12 +264,13 @@ test("with a certificate it speaks TLS and nothing else, tells browsers to, and 
       checkServerIdentity: () => undefined,
     });
     socket.write(
-      `${method} ${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${issuer.token()}\r\nConnection: close\r\n\r\n`,
+      `${method} ${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\nConnection: close\r\n\r\n`,
     );
     return (await socket.setEncoding("latin1").toArray()).join("");
   };
   for (const answer of [
     await ask("GET", "/v1/secret/data/a"),
+    await ask("GET", "/v1/secret/data/a"), // the same token's second: the caller is known
     await ask("LIST", "/v1/secret/metadata/a"),
     await ask("GET", "/v1/sys/health"),
     await ask("GET", "/v1/nothing"),

@@ -1,4 +1,5 @@
 import { createHash, hash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import fastifyJwt from "@fastify/jwt";
 import type { FastifyRequest } from "fastify";
 import type { Logger } from "pino";
@@ -40,8 +41,8 @@ export interface Authenticator {
    * StrongroomError `issuer_keys_unreachable` (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
    */
   authenticate(request: FastifyRequest, token?: string): Promise<Identity>;
-  /** Whether the request's token was verified before and counts as it is, so that it costs nothing to take. */
-  remembers(request: FastifyRequest): boolean;
+  /** Who a request's token speaks for, where it was verified before and is still good: it needs no waiting. */
+  recall(request: IncomingMessage): Identity | undefined;
   /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
   prefetchKeys(): Promise<void>;
 }
@@ -137,23 +138,27 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
   }
 
   /** What is remembered under a digest, if it was verified by the issuers and keys of now. */
-  function recall(digest: string): Remembered | undefined {
+  function find(digest: string): Remembered | undefined {
     const found = remembered.get(digest);
     return found?.issuers === issuers() && found.keySet === found.keys.current ? found : undefined;
   }
 
   return {
-    remembers(request) {
+    recall(request) {
+      let token: string;
       try {
-        return recall(hash("sha256", requestToken(request.raw), "base64url")) !== undefined;
+        token = requestToken(request);
       } catch {
-        return false;
+        return undefined; // authenticate() says why
       }
+      const found = find(hash("sha256", token, "base64url"));
+      if (!found || now() >= found.identity.expiresAt * 1000) return undefined;
+      return { ...found.identity, token: new Secret(token) };
     },
 
     async authenticate(request, token = requestToken(request.raw)) {
       const digest = hash("sha256", token, "base64url");
-      let found = recall(digest);
+      let found = find(digest);
       if (!found) {
         given.set(request, token);
         found = await verify(request, token);

@@ -46,8 +46,13 @@ function serverFor(list: () => readonly Issuer[]) {
     try {
       const { token, ...identity } = await auth.authenticate(request);
       last = { identity, token };
+      const recalled = auth.recall(request.raw);
+      expect(recalled).toEqual({ ...identity, token });
+      expect(recalled?.token.reveal()).toBe(token.reveal());
       return { ...identity, token };
     } catch (error) {
+      // Whatever is refused is not recalled either.
+      expect(auth.recall(request.raw)).toBeUndefined();
       last = error;
       if (!(error instanceof StrongroomError)) throw error;
       return reply

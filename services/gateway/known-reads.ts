@@ -1,0 +1,92 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import { HSTS, type Server } from "../shared/http/server.ts";
+import type { Secret } from "../shared/secret.ts";
+import type { Admission, Member } from "./admit.ts";
+import { authorizePath, type Target } from "./authorize-path.ts";
+import { canonicalPath } from "./canonical-path.ts";
+import { forward } from "./forward.ts";
+import type { Limits } from "./limits.ts";
+import type { Logins } from "./login.ts";
+import type { BeginTrace } from "./request-log.ts";
+import { endWithError, Relay } from "./respond.ts";
+import { findRoute } from "./routes.ts";
+import type { Upstream, Upstreams } from "./upstreams.ts";
+
+export interface KnownReadsOptions {
+  admission: Admission;
+  limits: Limits;
+  upstreams: Upstreams;
+  logins: Logins;
+  beginTrace: BeginTrace;
+  /** Whether callers come by TLS. */
+  tls: boolean;
+}
+
+/** A read that can go to its Vault at once. */
+interface KnownRead extends Member {
+  target: Target;
+  upstream: Upstream;
+  token: Secret;
+}
+
+/**
+ * Serves, before Fastify sees them, the reads of callers who are known: GET without a body, by a JWT verified
+ * before and logged in at its Vault. They are most of what there is, and in them nothing has to be waited for
+ * but the Vault. The checks are those of every request; where one of them has anything to say, nothing has
+ * been counted or sent yet, and the request takes the long way, which says it.
+ */
+export function serveKnownReads(app: Server, options: KnownReadsOptions): void {
+  const { limits, beginTrace, tls } = options;
+  const [others] = app.server.listeners("request") as RequestListener[];
+  if (!others) throw new Error("the server has no listener of Fastify's");
+  let closing = false;
+  app.addHook("preClose", (done) => {
+    closing = true; // Fastify tells callers to close their connections
+    done();
+  });
+  app.server.removeAllListeners("request");
+  app.server.on("request", (request, response) => {
+    const read = closing ? undefined : knownRead(request, options);
+    if (!read || limits.orgWait(read.org.id, performance.now()) > 0) others(request, response);
+    else void serve(read, response);
+  });
+
+  async function serve(read: KnownRead, response: ServerResponse): Promise<void> {
+    const { org, identity, target, upstream, token } = read;
+    const requestId = randomUUID();
+    const trace = beginTrace(requestId, "GET", response);
+    trace.org = org.id;
+    trace.subject = identity.subjectHash;
+    trace.route = target.route.name;
+    trace.sentAt = trace.began;
+    if (tls) response.setHeader(...HSTS);
+    try {
+      const request = { method: "GET", path: target.path, token, requestId };
+      await forward(upstream, request, new Relay(response, trace));
+    } catch (error) {
+      trace.error = error;
+      if (!response.headersSent) endWithError(response, trace, error);
+    }
+  }
+}
+
+function knownRead(request: IncomingMessage, options: KnownReadsOptions): KnownRead | undefined {
+  const { admission, upstreams, logins } = options;
+  const { method, httpVersion, headers, url = "" } = request;
+  if (method !== "GET" || httpVersion !== "1.1") return undefined;
+  if (headers["content-length"] !== undefined || headers["transfer-encoding"] !== undefined) return undefined;
+  const member = admission.known(request);
+  if (!member) return undefined;
+  let target: Target;
+  try {
+    const path = canonicalPath(url);
+    target = authorizePath(findRoute(path.segments), method, path);
+  } catch {
+    return undefined;
+  }
+  if (target.route.answer !== "vault") return undefined;
+  const upstream = upstreams.of(member.org, member.directory);
+  const token = logins.kept(upstream, member.identity);
+  return token && { ...member, target, upstream, token };
+}
