@@ -20,16 +20,9 @@ import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
+import { Relay } from "./relay.ts";
 import { type Pass, registerRequestLog } from "./request-log.ts";
-import {
-  Relay,
-  sendDone,
-  sendError,
-  sendHealth,
-  sendLeader,
-  sendLookupSelf,
-  sendSealStatus,
-} from "./respond.ts";
+import { sendDone, sendError, sendHealth, sendLeader, sendLookupSelf, sendSealStatus } from "./respond.ts";
 import { revokeSelf } from "./revoke.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";

@@ -8,8 +8,9 @@ import { canonicalPath } from "./canonical-path.ts";
 import { forward } from "./forward.ts";
 import type { Limits } from "./limits.ts";
 import type { Logins } from "./login.ts";
+import { Relay } from "./relay.ts";
 import type { BeginTrace } from "./request-log.ts";
-import { endWithError, Relay } from "./respond.ts";
+import { endWithError } from "./respond.ts";
 import { findRoute } from "./routes.ts";
 import type { Upstream, Upstreams } from "./upstreams.ts";
 

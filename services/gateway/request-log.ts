@@ -5,6 +5,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import type { Server } from "../shared/http/server.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
+import { forFlatLines } from "../shared/log.ts";
 import type { Secret } from "../shared/secret.ts";
 import type { Target } from "./authorize-path.ts";
 import type { Upstream } from "./upstreams.ts";
@@ -78,6 +79,7 @@ export function registerRequestLog(
   app: Server,
   { logger, observe, defer = (log) => log() }: RequestLogOptions,
 ): BeginTrace {
+  const lines = forFlatLines(logger);
   const begin: BeginTrace = (requestId, method, response) => {
     const trace: Trace = {
       requestId,
@@ -96,7 +98,7 @@ export function registerRequestLog(
       if (line.status === 500) logger.error({ ...line, err: trace.error }, "request");
       else {
         const ended = Date.now();
-        defer(() => logger.info({ time: new Date(ended).toISOString(), ...line }, "request"));
+        defer(() => lines.info({ time: new Date(ended).toISOString(), ...line }, "request"));
       }
       observe?.(line);
     });

@@ -1,16 +1,13 @@
 import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
-import type { Dispatcher } from "undici";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
 import { MethodNotAllowed } from "./authorize-path.ts";
-import type { AnswerHandler } from "./forward.ts";
 import { TooManyRequests } from "./limits.ts";
 import { levelOf } from "./login.ts";
 import type { Trace } from "./request-log.ts";
-import { isAnswer, serverError } from "./server-error.ts";
 
 /** The Vault version whose API is spoken here. */
 const VERSION = "1.21.1";
@@ -18,15 +15,8 @@ const VERSION = "1.21.1";
 /** Without a charset: hvac reads errors only from exactly this. */
 const JSON_TYPE = "application/json";
 
-/** A Vault holds at most 1 MiB in an entry; only long lists are larger. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
-
-const MAX_WITHHELD = 4_096;
-
-/** For so long a caller may take nothing of an answer. */
-const MAX_PAUSE_MS = 10_000;
-
-const HEADERS = {
+/** What every answer carries. */
+export const HEADERS = {
   "content-type": JSON_TYPE,
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
@@ -44,103 +34,6 @@ export function sendJson(reply: FastifyReply, status: number, body: object): Fas
 /** Answers that it is done, with nothing more to say. */
 export const sendDone = (reply: FastifyReply): FastifyReply =>
   reply.code(204).headers({ "cache-control": "no-store" }).send();
-
-export interface RelayOptions {
-  begins?: () => void;
-  anyStatus?: boolean;
-}
-
-/**
- * Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. One that is a
- * server's error is withheld, and thrown as what the caller is told instead.
- */
-export class Relay implements AnswerHandler {
-  readonly #response: ServerResponse;
-  readonly #trace: Trace;
-  readonly #begins: (() => void) | undefined;
-  readonly #anyStatus: boolean;
-  #size = 0;
-  #status = 0;
-  /** The beginning of what is not passed on. */
-  #withheld: string | undefined;
-  /** How long the answer says it is. */
-  #length: number | undefined;
-  /** An answer that came in one piece, each byte as a character: sent with its head in one write. */
-  #whole = "";
-
-  /**
-   * `begins` is called before anything is passed on. With `anyStatus` a 5xx is part of the answer, as it is
-   * of `sys/health`.
-   */
-  constructor(response: ServerResponse, trace: Trace, { begins, anyStatus = false }: RelayOptions = {}) {
-    this.#response = response;
-    this.#trace = trace;
-    this.#begins = begins;
-    this.#anyStatus = anyStatus;
-  }
-
-  onRequestStart(controller: Dispatcher.DispatchController): void {
-    const response = this.#response;
-    const abort = () => controller.abort(new Error("the caller has gone"));
-    if (response.destroyed) abort();
-    response.on("close", () => {
-      if (!response.writableFinished) abort();
-    });
-  }
-
-  onResponseStart(
-    _controller: Dispatcher.DispatchController,
-    status: number,
-    headers: Record<string, string | string[] | undefined>,
-  ): void {
-    this.#trace.answeredAt = performance.now();
-    this.#status = status;
-    if (!this.#anyStatus && !isAnswer(status)) {
-      this.#withheld = "";
-      return;
-    }
-    const length = headers["content-length"];
-    this.#begins?.();
-    this.#response.writeHead(status, {
-      ...HEADERS,
-      "x-request-id": this.#trace.requestId,
-      ...(typeof length === "string" && { "content-length": length }),
-    });
-    this.#length = Number(length);
-  }
-
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#size += chunk.length;
-    if (this.#size > MAX_ANSWER_BYTES) throw new Error("the answer is too large");
-    if (this.#withheld !== undefined) {
-      if (this.#withheld.length < MAX_WITHHELD) this.#withheld += chunk.toString("latin1");
-      return;
-    }
-    if (chunk.length === this.#length) {
-      this.#whole = chunk.toString("latin1");
-      return;
-    }
-    const response = this.#response;
-    if (response.write(chunk)) return;
-    controller.pause();
-    // Meanwhile it holds one of the few connections to its Vault.
-    const tooSlow = setTimeout(() => response.destroy(), MAX_PAUSE_MS).unref();
-    response.once("drain", () => {
-      clearTimeout(tooSlow);
-      controller.resume();
-    });
-  }
-
-  onResponseEnd(): void {
-    if (this.#withheld !== undefined) throw serverError(this.#status, this.#withheld);
-    this.#response.end(this.#whole, "latin1");
-  }
-
-  /** An answer that breaks off must not look whole. */
-  onResponseError(): void {
-    if (this.#response.headersSent) this.#response.destroy();
-  }
-}
 
 /** What a gateway must have before it can serve. */
 export interface Published {
