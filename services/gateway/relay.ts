@@ -26,8 +26,10 @@ function endAnswers(): void {
   for (const relay of relays) relay.end();
 }
 
-export interface RelayOptions {
+interface RelayOptions {
+  /** Called before anything is passed on. */
   begins?: () => void;
+  /** A 5xx is part of the answer too, as it is of `sys/health`. */
   anyStatus?: boolean;
 }
 
@@ -49,10 +51,6 @@ export class Relay implements AnswerHandler {
   /** An answer that came in one piece, each byte as a character: sent with its head in one write. */
   #whole = "";
 
-  /**
-   * `begins` is called before anything is passed on. With `anyStatus` a 5xx is part of the answer, as it is
-   * of `sys/health`.
-   */
   constructor(response: ServerResponse, trace: Trace, { begins, anyStatus = false }: RelayOptions = {}) {
     this.#response = response;
     this.#trace = trace;

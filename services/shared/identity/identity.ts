@@ -143,6 +143,12 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return found?.issuers === issuers() && found.keySet === found.keys.current ? found : undefined;
   }
 
+  const isExpired = ({ identity }: Remembered): boolean => now() >= identity.expiresAt * 1000;
+  const speaksFor = ({ identity }: Remembered, token: string): Identity => ({
+    ...identity,
+    token: new Secret(token),
+  });
+
   return {
     recall(request) {
       let token: string;
@@ -152,8 +158,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
         return undefined; // authenticate() says why
       }
       const found = find(hash("sha256", token, "base64url"));
-      if (!found || now() >= found.identity.expiresAt * 1000) return undefined;
-      return { ...found.identity, token: new Secret(token) };
+      return found && !isExpired(found) ? speaksFor(found, token) : undefined;
     },
 
     async authenticate(request, token = requestToken(request.raw)) {
@@ -166,11 +171,11 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
         const [oldest] = remembered.keys();
         if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
         remembered.set(digest, found);
-      } else if (now() >= found.identity.expiresAt * 1000) {
+      } else if (isExpired(found)) {
         remembered.delete(digest);
         throw new TokenRefused("expired");
       }
-      return { ...found.identity, token: new Secret(token) };
+      return speaksFor(found, token);
     },
 
     async prefetchKeys() {
