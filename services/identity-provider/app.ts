@@ -1,3 +1,5 @@
+import type { IncomingMessage } from "node:http";
+import { BlockList } from "node:net";
 import { OAuth2Issuer } from "oauth2-mock-server";
 import type { Logger } from "pino";
 import { Type } from "typebox";
@@ -40,9 +42,23 @@ const Token = Type.Object({
 
 const OAuthError = Type.Object({ error: Type.String(), error_description: Type.String() });
 
+const loopback = new BlockList();
+loopback.addSubnet("127.0.0.0", 8);
+loopback.addAddress("::1", "ipv6");
+
+/** Whether a request names this machine: loopback, or the address that its connection came to. */
+function namesThisMachine({ headers, socket }: IncomingMessage): boolean {
+  const host = /^(?:\[([0-9a-f:]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?$/i.exec(headers.host ?? "");
+  const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
+  if (name === "localhost" || name === socket.localAddress) return true;
+  return loopback.check(name, host?.[1] === undefined ? "ipv4" : "ipv6");
+}
+
 /**
  * The identity provider of a local platform: Auth0-style tokens for anyone who can reach it. A web page in a
- * browser on the same machine can reach it too, so whatever comes from a page (browsers add `Origin`) is refused.
+ * browser on the same machine can reach it too, so a request that comes from a page (browsers add `Origin`) is
+ * refused, and so is one that names another host: a page whose name was rebound to this address sends no `Origin`
+ * with what it reads.
  */
 export async function buildIdentityProvider(options: IdentityProviderOptions): Promise<Server> {
   const { logger, key, issuer: iss, orgClaim, groupsClaim } = options;
@@ -59,8 +75,10 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
     done(repeated ? Object.assign(new Error("a field comes twice"), { statusCode: 400 }) : null, form);
   });
   app.addHook("onRequest", async (request, reply) => {
-    if (request.headers.origin === undefined) return;
-    return reply.code(403).send({ error: "access_denied", error_description: "Not for web pages." });
+    const refuse = (error_description: string) =>
+      reply.code(403).send({ error: "access_denied", error_description });
+    if (request.headers.origin !== undefined) return refuse("Not for web pages.");
+    if (!namesThisMachine(request.raw)) return refuse("Call it by its own address, as 127.0.0.1.");
   });
   app.setErrorHandler<Error & { statusCode?: number }>((error, request, reply) => {
     const status = error.statusCode ?? 500;

@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
@@ -74,6 +75,38 @@ test("each token made is a line in the log, without the token", async () => {
   expect(provider.log()).not.toContain(token.split(".")[2]);
 });
 
+/** What comes back for these bytes, until the server ends the connection. */
+async function rawly(text: string): Promise<string> {
+  const { hostname, port } = new URL(provider.address);
+  const socket = connect({ host: hostname, port: Number(port) });
+  socket.write(text);
+  let answer = "";
+  for await (const chunk of socket.setEncoding("utf8")) answer += chunk;
+  return answer;
+}
+
+const GOOD_FORM = `grant_type=client_credentials&audience=${encodeURIComponent(TENANT_AUDIENCE)}`;
+
+const withHost = (host: string, method = "POST", path = "/token") =>
+  rawly(
+    `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${
+      method === "POST"
+        ? `Content-Type: application/x-www-form-urlencoded\r\nContent-Length: ${GOOD_FORM.length}\r\n\r\n${GOOD_FORM}`
+        : "\r\n"
+    }`,
+  );
+
+test.each([
+  "127.0.0.1",
+  "127.0.0.1:8290",
+  "127.9.9.9:1",
+  "localhost",
+  "LOCALHOST:8290",
+  "[::1]:8290",
+])("it answers by the host %s", async (host) => {
+  expect(await withHost(host)).toMatch(/^HTTP\/1\.1 200 /);
+});
+
 describe("refused", () => {
   const good = { grant_type: "client_credentials", audience: TENANT_AUDIENCE };
   test.each<[string, Record<string, string> | string]>([
@@ -96,6 +129,35 @@ describe("refused", () => {
     const response = await provider.post(good, { origin: "https://evil.example" });
     expect(response.status).toBe(403);
     expect(response.headers.get("access-control-allow-origin")).toBeNull();
+  });
+
+  test.each([
+    "evil.example",
+    "evil.example:8290",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "127.0.0.1@evil.example",
+    "10.0.0.1",
+    "[::2]",
+    "[127.0.0.1]",
+    "127.0.0.1:8290:1",
+    "127.0.0.1, evil.example",
+    "",
+  ])("the host %j, for all of its paths", async (host) => {
+    for (const [method, path] of [
+      ["POST", "/token"],
+      ["GET", "/jwks"],
+      ["GET", "/health"],
+      ["GET", "/nothing"],
+    ] as const) {
+      const answer = await withHost(host, method, path);
+      expect(answer).toMatch(/^HTTP\/1\.1 403 /);
+      expect(answer).not.toContain("access_token");
+    }
+  });
+
+  test("no host at all", async () => {
+    expect(await rawly("GET /jwks HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1\.1 403 /);
   });
 
   test("JSON, other paths, other methods", async () => {
