@@ -1,5 +1,4 @@
 import fastifySwagger from "@fastify/swagger";
-import { StrongroomError } from "../shared/errors.ts";
 import { sendProblem } from "../shared/http/problem.ts";
 import { createServer, type Server } from "../shared/http/server.ts";
 import type { Issuer } from "../shared/org.ts";
@@ -14,6 +13,7 @@ import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { orgRoutes } from "./routes/orgs.ts";
 import { revocationRoutes } from "./routes/revocations.ts";
+import { refuseUnrouted } from "./unrouted.ts";
 
 export interface AppOptions {
   platform: Platform;
@@ -26,12 +26,15 @@ export interface AppOptions {
 
 /** The control plane's API. */
 export async function createApp({ platform, engine, operators, isReady }: AppOptions): Promise<Server> {
-  const app = createServer(platform.log, { clientErrorHandler: answerClientError });
+  const app = createServer(platform.log, {
+    clientErrorHandler: answerClientError,
+    // For paths that the router cannot read; no hook runs for them.
+    frameworkErrors: (error, request, reply) =>
+      sendProblem(error, request, reply.header("X-Request-Id", request.id)),
+  });
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler(sendProblem);
-  app.setNotFoundHandler(() => {
-    throw new StrongroomError("not_found", "There is no such path, or not for this method.");
-  });
+  refuseUnrouted(app);
   authorizeOperators(app, operators, platform.log);
   recordOnTrail(app, platform.trail);
   app.addHook("onResponse", async (request, reply) => {

@@ -250,8 +250,40 @@ describe("bad input", () => {
     );
   });
 
-  test("another method: 404", async () => {
-    await expectProblem(await stage.request("PUT", "/v1/orgs", { body: good }), 404, "not_found");
+  test("another method: 405, and which ones there are", async () => {
+    const byPath = new Map<string, { path: string; allow: string[] }>();
+    for (const { method, name, path } of await operations()) {
+      const { allow } = byPath.get(name) ?? { allow: [] };
+      byPath.set(name, { path, allow: [...allow, method].sort() });
+    }
+    for (const { path, allow } of byPath.values()) {
+      for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND"]) {
+        if (allow.includes(method)) continue;
+        for (const token of ["", stage.token()]) {
+          const response = await stage.request(method, path, { token });
+          expect(response.headers.get("allow"), `${method} ${path}`).toBe(allow.join(", "));
+          await expectProblem(response, 405, "method_not_allowed");
+        }
+      }
+    }
+  });
+
+  test.each(["QUERY", "PROPFIND", "PUT"])("%s at no path, without a content type: 404", async (method) => {
+    await expectProblem(await stage.request(method, "/v1/nothing", { token: "" }), 404, "not_found");
+  });
+
+  test.each([
+    "/v1/orgs/%zz",
+    "/v1/orgs/%",
+    `/v1/orgs/${"x".repeat(2_000)}`,
+  ])("GET %s: 400 as a problem", async (path) => {
+    await expectProblem(await stage.request("GET", path), 400, "invalid_request");
+  });
+
+  test("an encoded spelling of a path is the same path", async () => {
+    const response = await stage.request("PUT", "/v1/%6frgs", { body: good });
+    expect(response.headers.get("allow")).toBe("GET, POST");
+    await expectProblem(response, 405, "method_not_allowed");
   });
 
   test.each([

@@ -40,6 +40,8 @@ const FASTIFY_ERRORS: Record<string, { code: ErrorCode; detail: string }> = {
     code: "invalid_request",
     detail: "The body's length is not the one announced.",
   },
+  FST_ERR_BAD_URL: { code: "invalid_request", detail: "The path is not validly percent-encoded." },
+  FST_ERR_MAX_PARAM_LENGTH: { code: "invalid_request", detail: "A part of the path is too long." },
   FST_ERR_CTP_BODY_TOO_LARGE: {
     code: "body_too_large",
     detail: "The body is larger than this server takes.",

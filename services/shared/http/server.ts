@@ -17,6 +17,7 @@ type Options = Pick<
   FastifyServerOptions<RawServerDefault, Logger>,
   | "bodyLimit"
   | "clientErrorHandler"
+  | "frameworkErrors"
   | "rewriteUrl"
   | "childLoggerFactory"
   | "return503OnClosing"
