@@ -1,8 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
 import { StrongroomError } from "../shared/errors.ts";
-import type { Publication, RevocationIndex } from "../shared/registry/records.ts";
-import { REVOCATION_INDEX_KEY, type Registry, type Versioned } from "../shared/registry/registry.ts";
-import { REVOCATIONS_TYP, type Revocation, type RevocationList } from "../shared/revocations/revocations.ts";
+import type { Publication, RevocationIndex, Revocations } from "../shared/registry/records.ts";
+import {
+  claimKey,
+  REVOCATION_INDEX_KEY,
+  type Registry,
+  type Versioned,
+} from "../shared/registry/registry.ts";
+import {
+  REVOCATIONS_TYP,
+  type Revocation,
+  type RevocationList,
+  type TokenOwner,
+} from "../shared/revocations/revocations.ts";
 import type { VaultClient } from "../shared/vault/client.ts";
 import { CasConflictError } from "../shared/vault/kv.ts";
 import { signCompactJws } from "../shared/vault/transit.ts";
@@ -12,13 +22,13 @@ import { SIGNING_KEY } from "./directory.ts";
 export type Adder = "gateway" | "operator";
 
 /** The internal Vault stores at most 1 MiB in an entry. */
-const MAX_ORG_BYTES: Record<Adder, number> = { gateway: 512 * 1024, operator: 768 * 1024 };
+const MAX_CLAIM_BYTES: Record<Adder, number> = { gateway: 512 * 1024, operator: 768 * 1024 };
 /** Gateways take at most 16 MiB, which as a JWS is 12 MiB of this. */
 const MAX_LIST_BYTES: Record<Adder, number> = { gateway: 8 * 1024 * 1024, operator: 11 * 1024 * 1024 };
 /** Another control plane's changes are seen after this. */
 const LOOK_EVERY_MS = 500;
 const TRIES = 20;
-/** An organization to which nobody adds is cleared of what ended this long ago. */
+/** A claim to which nobody adds is cleared of what ended this long ago. */
 const CLEAR_AFTER_SECONDS = 3600;
 
 export interface RevocationOptions {
@@ -29,21 +39,21 @@ export interface RevocationOptions {
   now(): Date;
 }
 
-interface OrgRevocations {
+interface ClaimRevocations {
   /** Of its record. */
   version: number;
-  revocations: Revocation[];
+  value: Revocations;
   bytes: number;
 }
 
 /**
- * Keeps each organization's revocations in the registry, and publishes all of them as one signed list. The
- * index names the version of every record that the list is made of, so a version of the list is always the
+ * Keeps each claim's revocations in the registry, and publishes all of them as one signed list. They outlive the
+ * organization: its tokens are good again as soon as another has its claim. The index names the version of every record that the list is made of, so a version of the list is always the
  * same list, whoever publishes it. Others may add at the same time.
  */
 export class RevocationPublisher {
   readonly #options: RevocationOptions;
-  readonly #orgs = new Map<string, OrgRevocations>();
+  readonly #claims = new Map<string, ClaimRevocations>();
   #published: Publication | undefined;
   #looked = Number.NEGATIVE_INFINITY;
   #running: Promise<void> = Promise.resolve();
@@ -62,25 +72,25 @@ export class RevocationPublisher {
    * Puts a revocation into force; adding it again changes nothing. Throws `too_many_requests` where the list is
    * as long as it may be.
    */
-  async add(org: string, revocation: Revocation, by: Adder): Promise<void> {
-    const version = await this.#write(org, (current) => {
+  async add(owner: TokenOwner, revocation: Revocation, by: Adder): Promise<void> {
+    const version = await this.#write(owner, (current) => {
       if (current.some((each) => covers(each, revocation))) return undefined;
       const left = current.filter((each) => each.ends > this.#seconds() && !covers(revocation, each));
       const next = [...left, revocation];
-      const total = [...this.#orgs.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-      if (sizeOf(next) > MAX_ORG_BYTES[by] || total > MAX_LIST_BYTES[by]) {
+      const total = [...this.#claims.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+      if (sizeOf({ ...owner, revocations: next }) > MAX_CLAIM_BYTES[by] || total > MAX_LIST_BYTES[by]) {
         const detail = "The list of revocations is full. Revoke by subject: that takes one entry.";
         throw new StrongroomError("too_many_requests", detail);
       }
       return next;
     });
-    await this.#announce(org, version);
+    await this.#announce(claimKey(owner.issuer, owner.claim), version);
     await this.#refresh();
   }
 
-  /** Those of one organization that have not ended. */
-  async of(org: string): Promise<Revocation[]> {
-    const found = await this.#options.registry.revocations.read(org);
+  /** Those of one owner that have not ended. */
+  async of({ issuer, claim }: TokenOwner): Promise<Revocation[]> {
+    const found = await this.#options.registry.revocations.read(claimKey(issuer, claim));
     return (found?.value.revocations ?? []).filter(({ ends }) => ends > this.#seconds());
   }
 
@@ -110,19 +120,17 @@ export class RevocationPublisher {
   async #look(): Promise<void> {
     const { registry } = this.#options;
     let index = await this.#index();
-    for (const [org, announced] of Object.entries(index.value.orgs)) {
-      if (this.#orgs.get(org)?.version === announced) continue;
-      const found = await registry.revocations.read(org);
-      if (!found) throw new Error(`${org}: its revocations are gone`);
-      const { revocations } = found.value;
-      this.#orgs.set(org, { version: found.version, revocations, bytes: sizeOf(revocations) });
+    for (const [key, announced] of Object.entries(index.value.claims)) {
+      if (this.#claims.get(key)?.version === announced) continue;
+      const found = await registry.revocations.read(key);
+      if (!found) throw new Error(`revocations/${key}: the record is gone`);
+      this.#claims.set(key, { ...found, bytes: sizeOf(found.value) });
       // Another control plane has added since, and has not announced it yet.
-      if (found.version !== announced) index = await this.#announce(org, found.version);
+      if (found.version !== announced) index = await this.#announce(key, found.version);
     }
     if (this.#published?.version !== index.version) {
-      if (
-        Object.entries(index.value.orgs).some(([org, version]) => this.#orgs.get(org)?.version !== version)
-      ) {
+      const announced = Object.entries(index.value.claims);
+      if (announced.some(([key, version]) => this.#claims.get(key)?.version !== version)) {
         return this.#look();
       }
       this.#published = await this.#sign(index);
@@ -132,22 +140,22 @@ export class RevocationPublisher {
   }
 
   async #sign({ version, value }: Versioned<RevocationIndex>): Promise<Publication> {
-    const orgs = [...this.#orgs]
-      .filter(([, { revocations }]) => revocations.length > 0)
-      .map(([id, { revocations }]) => ({ id, revocations }))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const orgs = [...this.#claims]
+      .filter(([, { value }]) => value.revocations.length > 0)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([, { value }]) => value);
     const list: RevocationList = { version, maxTokenLifetimeSeconds: value.maxTokenLifetimeSeconds, orgs };
     const jws = await signCompactJws(this.#options.vault, SIGNING_KEY, { typ: REVOCATIONS_TYP }, list);
     return { version, jws };
   }
 
-  /** Clears one organization of what has ended; the next look finds the next one. */
+  /** Clears one claim of what has ended; the next look finds the next one. */
   async #clear(): Promise<void> {
     const ended = ({ ends }: Revocation) => ends < this.#seconds() - CLEAR_AFTER_SECONDS;
-    const [org] = [...this.#orgs].find(([, { revocations }]) => revocations.some(ended)) ?? [];
-    if (org === undefined) return;
-    const version = await this.#write(org, (current) => current.filter((each) => !ended(each)));
-    await this.#announce(org, version);
+    const [key, old] = [...this.#claims].find(([, { value }]) => value.revocations.some(ended)) ?? [];
+    if (key === undefined || old === undefined) return;
+    const version = await this.#write(old.value, (current) => current.filter((each) => !ended(each)));
+    await this.#announce(key, version);
   }
 
   /** The index, made where there is none, with the lifetime that is set now. */
@@ -155,19 +163,19 @@ export class RevocationPublisher {
     const { registry, maxTokenLifetimeSeconds } = this.#options;
     const found = await registry.revocationIndex.read(REVOCATION_INDEX_KEY);
     if (found?.value.maxTokenLifetimeSeconds === maxTokenLifetimeSeconds) return found;
-    return this.#change((orgs) => orgs);
+    return this.#change((claims) => claims);
   }
 
-  /** Has the list hold at least this version of an organization's record. */
-  #announce(org: string, version: number): Promise<Versioned<RevocationIndex>> {
-    return this.#change((orgs) => ((orgs[org] ?? 0) >= version ? orgs : { ...orgs, [org]: version }));
+  /** Has the list hold at least this version of a claim's record. */
+  #announce(key: string, version: number): Promise<Versioned<RevocationIndex>> {
+    return this.#change((claims) => ((claims[key] ?? 0) >= version ? claims : { ...claims, [key]: version }));
   }
 
-  async #change(change: (orgs: RevocationIndex["orgs"]) => RevocationIndex["orgs"]) {
+  async #change(change: (claims: RevocationIndex["claims"]) => RevocationIndex["claims"]) {
     const { registry, maxTokenLifetimeSeconds } = this.#options;
     return retried(async () => {
       const found = await registry.revocationIndex.read(REVOCATION_INDEX_KEY);
-      const value = { maxTokenLifetimeSeconds, orgs: change(found?.value.orgs ?? {}) };
+      const value = { maxTokenLifetimeSeconds, claims: change(found?.value.claims ?? {}) };
       if (found && isDeepStrictEqual(value, found.value)) return found;
       const version = await registry.revocationIndex.replace(
         REVOCATION_INDEX_KEY,
@@ -178,14 +186,18 @@ export class RevocationPublisher {
     });
   }
 
-  /** Changes an organization's record, unless `change` gives nothing, and gives its version. */
-  #write(org: string, change: (current: Revocation[]) => Revocation[] | undefined): Promise<number> {
+  /** Changes an owner's record, unless `change` returns nothing, and returns its version. */
+  #write(
+    { issuer, claim }: TokenOwner,
+    change: (current: Revocation[]) => Revocation[] | undefined,
+  ): Promise<number> {
     const { revocations: records } = this.#options.registry;
+    const key = claimKey(issuer, claim);
     return retried(async () => {
-      const found = await records.read(org);
+      const found = await records.read(key);
       const revocations = change(found?.value.revocations ?? []);
       if (!revocations) return found?.version ?? 0;
-      return records.replace(org, { revocations }, found?.version ?? 0);
+      return records.replace(key, { issuer, claim, revocations }, found?.version ?? 0);
     });
   }
 
@@ -203,7 +215,7 @@ function covers(wide: Revocation, narrow: Revocation): boolean {
   return what.subject === target.subject && what.issuedUntil >= target.issuedUntil;
 }
 
-const sizeOf = (revocations: Revocation[]): number => Buffer.byteLength(JSON.stringify(revocations));
+const sizeOf = (value: Revocations): number => Buffer.byteLength(JSON.stringify(value));
 
 /** Does it again where another writer came first. */
 async function retried<T>(work: () => Promise<T>): Promise<T> {

@@ -64,7 +64,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (revocations.version === undefined) {
         throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
       }
-      if (!mayBeRevoked && revocations.isRevoked(org.id, caller.identity)) {
+      if (!mayBeRevoked && revocations.isRevoked(org, caller.identity)) {
         logins.forget(org.id, caller.identity);
         limits.countAddress(request.ip, trace.began); // no member's any more: the organization does not pay
         throw new TokenRefused("revoked");
@@ -80,7 +80,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (!caller || revocations.version === undefined) return undefined;
       try {
         const org = resolveOrg(caller.directory, caller.identity);
-        if (revocations.isRevoked(org.id, caller.identity)) return undefined;
+        if (revocations.isRevoked(org, caller.identity)) return undefined;
         checkHeaders(request.headers, org.id);
         return { ...caller, org };
       } catch {

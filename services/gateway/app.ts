@@ -178,7 +178,7 @@ export function buildGateway(options: GatewayOptions): Server {
     if (route.answer === "renew-self") return sendRenewal(reply, identity, new Date(now()));
     if (route.answer === "machine-token") return issueMachineToken(reply, pass, machines, body);
     logins.forget(org.id, identity);
-    await revokeSelf(revocations, options.revocationsUrl, org.id, identity);
+    await revokeSelf(revocations, options.revocationsUrl, org, identity);
     return sendDone(reply);
   };
 

@@ -1,3 +1,4 @@
+import type { DirectoryOrg } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
@@ -11,7 +12,7 @@ const ANSWER_WITHIN_MS = 5_000;
 export async function revokeSelf(
   revocations: RevocationSource,
   url: string,
-  org: string,
+  org: DirectoryOrg,
   { key, expiresAt }: Pick<Identity, "key" | "expiresAt">,
 ): Promise<void> {
   revocations.add(org, key, expiresAt);
@@ -21,7 +22,7 @@ export async function revokeSelf(
     const response = await fetch(url, {
       method: "POST",
       headers: { "content-type": "application/json" },
-      body: JSON.stringify({ org, token: key, expiresAt }),
+      body: JSON.stringify({ org: org.id, token: key, expiresAt }),
       redirect: "error",
       signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
     });

@@ -2,8 +2,12 @@ import { createPublicKey } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import { RevocationPublisher } from "../../services/control-plane/revocations.ts";
 import { newOrgId } from "../../services/shared/org.ts";
-import { createRegistry, type Registry } from "../../services/shared/registry/registry.ts";
-import type { Revocation, RevocationList } from "../../services/shared/revocations/revocations.ts";
+import { claimKey, createRegistry, type Registry } from "../../services/shared/registry/registry.ts";
+import type {
+  Revocation,
+  RevocationList,
+  TokenOwner,
+} from "../../services/shared/revocations/revocations.ts";
 import { verifyRevocations } from "../../services/shared/revocations/verify.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
@@ -16,11 +20,13 @@ beforeAll(async () => {
 });
 afterAll(() => internal?.stop());
 
+const newOwner = (): TokenOwner => ({ issuer: "https://a.test/", claim: newOrgId() });
+
 let now: Date;
-let acme: string;
+let acme: TokenOwner;
 beforeEach(() => {
   now = new Date();
-  acme = newOrgId();
+  acme = newOwner();
 });
 
 /** With the control plane's own login, whose policy has to allow it all. */
@@ -39,7 +45,8 @@ async function published(by: RevocationPublisher, held?: RevocationList): Promis
   return list;
 }
 
-const of = (list: RevocationList, org = acme) => list.orgs.find(({ id }) => id === org)?.revocations;
+const of = (list: RevocationList, owner = acme) =>
+  list.orgs.find(({ issuer, claim }) => issuer === owner.issuer && claim === owner.claim)?.revocations;
 const seconds = () => Math.floor(now.getTime() / 1000);
 const digest = (n: number) => String(n).padStart(43, "0");
 
@@ -54,6 +61,22 @@ test("what is added is published, signed, as a newer list; added again it change
   await by.add(acme, revocation, "operator");
   await by.add(acme, { ...revocation, ends: seconds() + 30 }, "gateway");
   expect(await published(by, after)).toEqual(after);
+});
+
+test("the same claim of another issuer, and another claim of the same, have revocations of their own", async () => {
+  const by = publisher();
+  const others = [
+    { ...acme, issuer: "https://b.test/" },
+    { ...acme, claim: newOrgId() },
+  ];
+  const revocation = { tokenId: "t-1", ends: seconds() + 60 };
+  await by.add(acme, revocation, "operator");
+  const list = await published(by);
+  for (const other of others) {
+    expect(await by.of(other)).toEqual([]);
+    expect(of(list, other)).toBeUndefined();
+  }
+  expect(await by.of(acme)).toEqual([revocation]);
 });
 
 test("of one target the widest stays", async () => {
@@ -74,7 +97,7 @@ test("a publisher started anew publishes the same list under the same version", 
 test("many at once, by two publishers: none is lost, and both come to the same list", async () => {
   const two = [publisher(), publisher()];
   const adding = Array.from({ length: 16 }, (_, i) =>
-    two[i % 2]?.add(i < 12 ? acme : newOrgId(), { token: digest(i), ends: seconds() + 60 }, "gateway"),
+    two[i % 2]?.add(i < 12 ? acme : newOwner(), { token: digest(i), ends: seconds() + 60 }, "gateway"),
   );
   await Promise.all(adding);
   await expect
@@ -100,13 +123,13 @@ test("gateways cannot fill it: operators have room left", async () => {
   const by = publisher();
   const ends = seconds() + 60;
   const many = Array.from({ length: 7_300 }, (_, i): Revocation => ({ token: digest(i), ends }));
-  await registry.revocations.create(acme, { revocations: many });
+  await registry.revocations.create(claimKey(acme.issuer, acme.claim), { ...acme, revocations: many });
   await expect(by.add(acme, { token: digest(9_999), ends }, "gateway")).rejects.toMatchObject({
     code: "too_many_requests",
   });
   await by.add(acme, { subject: "ada", issuedUntil: seconds(), ends }, "operator");
   expect((await by.of(acme)).at(-1)).toMatchObject({ subject: "ada" });
-  await by.add(newOrgId(), { token: digest(1), ends }, "gateway"); // nor do they fill another's
+  await by.add(newOwner(), { token: digest(1), ends }, "gateway"); // nor do they fill another's
 });
 
 test("while the internal Vault does not answer, the last list is published", async () => {

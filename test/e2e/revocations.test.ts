@@ -112,6 +112,29 @@ test("revoked by its holder at one gateway: refused there at once, and at the ot
   expect(await refused(jwt)).toBeLessThan(IN_FORCE_MS);
 });
 
+test("what was revoked stays so though its organization is deleted and made anew with the same claim", async () => {
+  const first = await platform.createOrg("phoenix", "org_phoenix");
+  const of = (sub: string) => platform.token({ org: "org_phoenix", groups: ["writer"], sub });
+  const [held, named, good] = await Promise.all([of("held"), of("named"), of("good")]);
+  for (const jwt of [held, named, good]) await letIn(jwt);
+  await platform.client.revoke(first.id, { subject: "named" });
+  const ended = await fetch(`${platform.gateway}/v1/auth/token/revoke-self`, {
+    method: "PUT",
+    headers: { "x-vault-token": held },
+  });
+  expect(ended.status).toBe(204);
+  for (const jwt of [held, named]) await refused(jwt);
+
+  await platform.deleteOrg(first.id);
+  const again = await platform.createOrg("phoenix", "org_phoenix");
+  expect(again.id).not.toBe(first.id);
+  for (const gateway of both()) await expect.poll(() => status(gateway, good), { timeout: 10_000 }).toBe(404);
+  for (const gateway of both()) {
+    expect(await status(gateway, held)).toBe(401);
+    expect(await status(gateway, named)).toBe(401);
+  }
+});
+
 test("control plane gone and the gateway restarted: it serves, and what was revoked stays so", async () => {
   const [gone, kept] = await Promise.all([token("gone"), token("kept")]);
   await platform.client.revoke(acme.id, { subject: "gone" });

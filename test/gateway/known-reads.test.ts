@@ -156,7 +156,9 @@ describe("a caller is known no longer", () => {
   test("when its token is revoked", async () => {
     const gateway = await gatewayThatKnows();
     const ends = Math.floor(Date.now() / 1000) + 3_600;
-    await gateway.revoke([{ id: vault.org, revocations: [{ tokenId: `t-${people}`, ends }] }]);
+    await gateway.revoke([
+      { issuer: issuer.issuer.issuer, claim: "org_acme", revocations: [{ tokenId: `t-${people}`, ends }] },
+    ]);
     expect(await read(gateway)).toBe(401);
     expect(await lastLine(gateway)).toMatchObject({ status: 401, reason: "revoked" });
     expect(vault.requests).toEqual([]);

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from "vitest";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
 import { respell, startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -11,8 +11,7 @@ let gateway: TestGateway;
 beforeAll(async () => {
   [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
   recorder = await startRecorder(internal);
-  const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: orgs() });
 });
 afterAll(async () => {
   await gateway?.close();
@@ -24,6 +23,9 @@ beforeEach(() => {
   gateway.directoryServer.asked = [];
   gateway.directoryServer.askedStatus = 204;
 });
+
+const orgs = () => [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
+const owner = () => ({ issuer: issuer.issuer.issuer, claim: "org_acme" });
 
 let people = 0;
 const newToken = () => issuer.token({ sub: `p-${++people}`, jti: `t-${people}` });
@@ -78,7 +80,7 @@ test("the list's three ways; a session that was open ends with the next request"
   const ends = Math.floor(Date.now() / 1000) + 3600;
   await gateway.revoke([
     {
-      id: recorder.org,
+      ...owner(),
       revocations: [
         { token, ends },
         { tokenId: `t-${people - 2}`, ends },
@@ -92,6 +94,28 @@ test("the list's three ways; a session that was open ends with the next request"
   expect(await read(other)).toBe(200);
   const spelled = respell(byDigest);
   if (spelled) expect(await read(spelled)).toBe(401);
+});
+
+test("what was revoked stays so though its organization is made anew, here and by the list", async () => {
+  const gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: orgs() });
+  const anew = await startRecorder(internal);
+  onTestFinished(async () => {
+    await gateway.close();
+    await anew.close();
+  });
+  const read = async (token: string) => (await gateway.call("GET", "/v1/secret/data/x", { token })).status;
+  const [own, listed, good] = [newToken(), newToken(), newToken()];
+  for (const token of [own, listed, good]) expect(await read(token)).toBe(200);
+  gateway.directoryServer.askedStatus = 503; // the list never has it
+  await gateway.call("POST", "/v1/auth/token/revoke-self", { token: own });
+  const ends = Math.floor(Date.now() / 1000) + 3600;
+  await gateway.revoke([{ ...owner(), revocations: [{ tokenId: `t-${people - 1}`, ends }] }]);
+  await gateway.publish([{ id: anew.org, claim: "org_acme", address: anew.address }], {
+    deleted: [recorder.org],
+  });
+  for (const token of [own, listed]) expect(await read(token)).toBe(401);
+  expect(anew.requests).toEqual([]);
+  expect(await read(good)).toBe(200);
 });
 
 test("a token whose id is no text could not be revoked by it, and is refused", async () => {

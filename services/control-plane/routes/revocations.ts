@@ -3,6 +3,7 @@ import { type Static, Type } from "typebox";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId } from "../../shared/org.ts";
+import type { OrgRecord } from "../../shared/registry/records.ts";
 import { NewRevocation, Revocation, TokenDigest } from "../../shared/revocations/revocations.ts";
 import { problems } from "../openapi.ts";
 import { orgRecord, type Platform } from "../platform.ts";
@@ -52,9 +53,9 @@ export function revocationRoutes(app: Server, platform: Platform): void {
     },
     async (request, reply) => {
       const { org, token, expiresAt } = request.body;
-      await orgRecord(platform, org);
+      const owner = ownerOf(await orgRecord(platform, org));
       const ends = Math.min(expiresAt, revocations.latestEnd());
-      if (ends * 1000 > now().getTime()) await revocations.add(org, { token, ends }, "gateway");
+      if (ends * 1000 > now().getTime()) await revocations.add(owner, { token, ends }, "gateway");
       return reply.code(204).send(null);
     },
   );
@@ -72,9 +73,9 @@ export function revocationRoutes(app: Server, platform: Platform): void {
       },
     },
     async (request, reply) => {
-      const { id } = await orgRecord(platform, request.params.id);
+      const owner = ownerOf(await orgRecord(platform, request.params.id));
       const revocation = complete(request.body, Math.floor(now().getTime() / 1000), revocations.latestEnd());
-      await revocations.add(id, revocation, "operator");
+      await revocations.add(owner, revocation, "operator");
       return reply.code(201).send(revocation);
     },
   );
@@ -93,11 +94,13 @@ export function revocationRoutes(app: Server, platform: Platform): void {
       },
     },
     async (request) => {
-      const { id } = await orgRecord(platform, request.params.id);
-      return { revocations: await revocations.of(id) };
+      const owner = ownerOf(await orgRecord(platform, request.params.id));
+      return { revocations: await revocations.of(owner) };
     },
   );
 }
+
+const ownerOf = ({ issuer, claim }: OrgRecord) => ({ issuer: issuer.issuer, claim });
 
 /** The revocation that a body asks for. `now` and `ends` are in seconds. Throws `invalid_request`. */
 function complete(body: Static<typeof NewRevocation>, now: number, ends: number): Revocation {

@@ -154,9 +154,9 @@ export const Publication = Type.Object(
 );
 export type Publication = Static<typeof Publication>;
 
-/** The revocations of one organization, the newest last. */
+/** The revocations of an issuer's claim, the newest last. */
 export const Revocations = Type.Object(
-  { revocations: Type.Array(Revocation) },
+  { issuer: Issuer.properties.issuer, claim: OrgClaim, revocations: Type.Array(Revocation) },
   { additionalProperties: false },
 );
 export type Revocations = Static<typeof Revocations>;
@@ -165,8 +165,8 @@ export type Revocations = Static<typeof Revocations>;
 export const RevocationIndex = Type.Object(
   {
     maxTokenLifetimeSeconds: Type.Integer({ minimum: 1 }),
-    /** By organization, the version of its {@link Revocations}. */
-    orgs: Type.Record(OrgId, Type.Integer({ minimum: 1 })),
+    /** By claim key, the version of its {@link Revocations}. */
+    claims: Type.Record(Type.String({ pattern: "^[0-9a-f]{64}$" }), Type.Integer({ minimum: 1 })),
   },
   { additionalProperties: false },
 );

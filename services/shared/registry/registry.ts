@@ -51,7 +51,7 @@ export interface Registry {
   idempotency: Collection<Idempotency>;
   /** By {@link DIRECTORY_KEY}. */
   directory: Collection<Publication>;
-  /** By organization. */
+  /** By {@link claimKey}: a token names no organization's id. */
   revocations: Collection<Revocations>;
   /** By {@link REVOCATION_INDEX_KEY}. */
   revocationIndex: Collection<RevocationIndex>;

@@ -1,8 +1,9 @@
 import type { KeyObject } from "node:crypto";
 import type { Logger } from "pino";
+import { pairName } from "../directory/verify.ts";
 import { PolledDocument } from "../http/polled-document.ts";
 import type { Identity } from "../identity/identity.ts";
-import type { Revocation, RevocationList } from "./revocations.ts";
+import type { Revocation, RevocationList, TokenOwner } from "./revocations.ts";
 import { type RevocationRefusal, RevocationsRefused, verifyRevocations } from "./verify.ts";
 
 export interface RevocationOptions {
@@ -38,9 +39,10 @@ export class RevocationSource extends PolledDocument {
   readonly #options: RevocationOptions;
   readonly #now: () => number;
   #held: RevocationList | undefined;
+  /** By {@link TokenOwner}. */
   #revoked = new Map<string, Revoked>();
   /** Revoked here and not on the list yet. */
-  readonly #own = new Map<string, { org: string; token: string; ends: number }>();
+  readonly #own = new Map<string, { owner: string; token: string; ends: number }>();
 
   constructor(options: RevocationOptions) {
     const { url, copy, logger, now = Date.now } = options;
@@ -54,19 +56,21 @@ export class RevocationSource extends PolledDocument {
     return this.#held?.version;
   }
 
-  isRevoked(org: string, { key, tokenId, subject, issuedAt }: Revocable): boolean {
-    if (this.#own.size > 0 && this.#own.has(ownName(org, key))) return true;
-    const revoked = this.#revoked.get(org);
+  isRevoked({ issuer, claim }: TokenOwner, { key, tokenId, subject, issuedAt }: Revocable): boolean {
+    const owner = pairName(issuer, claim);
+    if (this.#own.size > 0 && this.#own.has(ownName(owner, key))) return true;
+    const revoked = this.#revoked.get(owner);
     if (!revoked) return false;
     if (revoked.tokens.has(key) || (tokenId !== undefined && revoked.tokenIds.has(tokenId))) return true;
     return issuedAt <= (revoked.subjects.get(subject) ?? -1);
   }
 
   /** Revokes a token here at once, whether or not the list ever says so; `ends` is its `exp`. */
-  add(org: string, token: string, ends: number): void {
+  add({ issuer, claim }: TokenOwner, token: string, ends: number): void {
+    const owner = pairName(issuer, claim);
     const now = this.#now() / 1000;
     for (const [name, own] of this.#own) if (own.ends <= now) this.#own.delete(name);
-    this.#own.set(ownName(org, token), { org, token, ends });
+    this.#own.set(ownName(owner, token), { owner, token, ends });
   }
 
   async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
@@ -77,9 +81,11 @@ export class RevocationSource extends PolledDocument {
       if (list.version === this.#held?.version) return undefined;
       return () => {
         this.#held = list;
-        this.#revoked = new Map(list.orgs.map(({ id, revocations }) => [id, index(revocations)]));
-        for (const [name, { org, token }] of this.#own) {
-          if (this.#revoked.get(org)?.tokens.has(token)) this.#own.delete(name);
+        this.#revoked = new Map(
+          list.orgs.map(({ issuer, claim, revocations }) => [pairName(issuer, claim), index(revocations)]),
+        );
+        for (const [name, { owner, token }] of this.#own) {
+          if (this.#revoked.get(owner)?.tokens.has(token)) this.#own.delete(name);
         }
         logger.info({ version: list.version }, `the revocation list in use is ${which}`);
       };
@@ -95,7 +101,7 @@ export class RevocationSource extends PolledDocument {
   }
 }
 
-const ownName = (org: string, key: string) => `${org}\n${key}`;
+const ownName = (owner: string, key: string) => `${owner}\n${key}`;
 
 function index(revocations: Revocation[]): Revoked {
   const revoked: Revoked = { tokens: new Set(), tokenIds: new Set(), subjects: new Map() };

@@ -1,5 +1,5 @@
 import { type Static, Type } from "typebox";
-import { OrgId } from "../org.ts";
+import { Issuer, OrgClaim } from "../org.ts";
 
 const Seconds = Type.Integer({ minimum: 0, maximum: 2 ** 40, description: "Seconds since 1970" });
 /** As long as a claim may be. */
@@ -8,6 +8,15 @@ const Ends = { ends: Seconds };
 
 /** SHA-256 of a JWT's signing input, base64url: one JWT can be spelled in several ways that verify. */
 export const TokenDigest = Type.String({ pattern: "^[A-Za-z0-9_-]{43}$" });
+
+/**
+ * Whose tokens they are: an issuer, and an organization by its claim. Not the organization's id, since a token
+ * names none: it would be good again if the organization were made anew.
+ */
+export interface TokenOwner {
+  issuer: string;
+  claim: string;
+}
 
 /**
  * Tokens of one organization that are no longer good: one by its digest, one by its `jti`, or a subject's that
@@ -61,8 +70,12 @@ export const RevocationList = Type.Object(
     version: Type.Integer({ minimum: 1 }),
     /** How long entries by `jti` and by subject stay: a gateway may accept no token that lives for longer. */
     maxTokenLifetimeSeconds: Type.Integer({ minimum: 1 }),
+    /** By {@link TokenOwner}. */
     orgs: Type.Array(
-      Type.Object({ id: OrgId, revocations: Type.Array(Revocation) }, { additionalProperties: false }),
+      Type.Object(
+        { issuer: Issuer.properties.issuer, claim: OrgClaim, revocations: Type.Array(Revocation) },
+        { additionalProperties: false },
+      ),
     ),
   },
   { additionalProperties: false },

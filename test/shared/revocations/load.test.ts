@@ -3,14 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { newOrgId } from "../../../services/shared/org.ts";
 import { type Revocable, RevocationSource } from "../../../services/shared/revocations/load.ts";
-import type { Revocation } from "../../../services/shared/revocations/revocations.ts";
+import type { Revocation, TokenOwner } from "../../../services/shared/revocations/revocations.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../harness/directory.ts";
 
 const key = newDirectoryKey();
-const acme = newOrgId();
-const globex = newOrgId();
+const acme: TokenOwner = { issuer: "https://a.test/", claim: "org_acme" };
+const others: TokenOwner[] = [
+  { ...acme, claim: "org_globex" },
+  { ...acme, issuer: "https://b.test/" },
+];
 const DIGEST = "a".repeat(43);
 const token: Revocable = { key: DIGEST, tokenId: "t-1", subject: "ada", issuedAt: 1_000 };
 
@@ -44,7 +46,7 @@ const publish = (...revocations: Revocation[]) =>
   server.publishRevocations({
     version: ++version,
     maxTokenLifetimeSeconds: 60,
-    orgs: [{ id: acme, revocations }],
+    orgs: [{ ...acme, revocations }],
   });
 
 const ends = 2_060;
@@ -56,12 +58,12 @@ test.each<[string, Revocation, boolean]>([
   ["its subject, up to the second it was issued in", { subject: "ada", issuedUntil: 1_000, ends }, true],
   ["its subject, up to before it was issued", { subject: "ada", issuedUntil: 999, ends }, false],
   ["another subject", { subject: "grace", issuedUntil: 5_000, ends }, false],
-])("a token is revoked by %s, and in its own organization alone", async (_, revocation, expected) => {
+])("a token is revoked by %s, and of its own issuer and organization alone", async (_, revocation, expected) => {
   await publish(revocation);
   const revocations = source();
   await revocations.refresh();
   expect(revocations.isRevoked(acme, token)).toBe(expected);
-  expect(revocations.isRevoked(globex, token)).toBe(false);
+  for (const other of others) expect(revocations.isRevoked(other, token)).toBe(false);
 });
 
 test("a token without an id is none that was revoked by id", async () => {
@@ -115,6 +117,7 @@ test("what is revoked here holds at once, and until the token ends though no lis
   await revocations.refresh();
   revocations.add(acme, DIGEST, ends);
   expect(revocations.isRevoked(acme, token)).toBe(true);
+  for (const other of others) expect(revocations.isRevoked(other, token)).toBe(false);
   await publish({ tokenId: "other", ends });
   await revocations.refresh();
   expect(revocations.isRevoked(acme, token)).toBe(true);

@@ -1,16 +1,15 @@
 import { expect, test } from "vitest";
-import { newOrgId } from "../../../services/shared/org.ts";
 import type { RevocationList } from "../../../services/shared/revocations/revocations.ts";
 import { verifyRevocations } from "../../../services/shared/revocations/verify.ts";
 import { newDirectoryKey } from "../../harness/directory.ts";
 import { tamper } from "../../harness/tokens.ts";
 
 const key = newDirectoryKey();
-const org = newOrgId();
+const owner = { issuer: "https://a.test/", claim: "org_acme" };
 const base: RevocationList = {
   version: 5,
   maxTokenLifetimeSeconds: 3600,
-  orgs: [{ id: org, revocations: [{ tokenId: "t", ends: 9 }] }],
+  orgs: [{ ...owner, revocations: [{ tokenId: "t", ends: 9 }] }],
 };
 
 /** Why a list is refused; undefined where it is taken. */
@@ -46,13 +45,17 @@ test("what another key signed, was changed since, or is a directory by the same 
 
 test.each<[string, unknown]>([
   ["no list", {}],
+  [
+    "an owner named by an organization's id",
+    { ...base, orgs: [{ id: "oaaaaaaaaaaaaaaa", revocations: [{ tokenId: "t", ends: 9 }] }] },
+  ],
   ["a member that is not known", { ...base, extra: 1 }],
-  ["an entry of no kind", { ...base, orgs: [{ id: org, revocations: [{ ends: 9 }] }] }],
+  ["an entry of no kind", { ...base, orgs: [{ ...owner, revocations: [{ ends: 9 }] }] }],
   [
     "an entry of two kinds",
-    { ...base, orgs: [{ id: org, revocations: [{ tokenId: "a", token: "b", ends: 9 }] }] },
+    { ...base, orgs: [{ ...owner, revocations: [{ tokenId: "a", token: "b", ends: 9 }] }] },
   ],
-  ["a digest that is none", { ...base, orgs: [{ id: org, revocations: [{ token: "short", ends: 9 }] }] }],
+  ["a digest that is none", { ...base, orgs: [{ ...owner, revocations: [{ token: "short", ends: 9 }] }] }],
 ])("%s is refused", async (_, list) => {
   expect(await refusal(list)).toBe("form");
 });
