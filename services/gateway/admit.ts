@@ -5,13 +5,14 @@ import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
-import type { Secret } from "../shared/secret.ts";
 import type { Caller } from "./authenticate.ts";
 import { checkHeaders } from "./check-headers.ts";
+import { unitsOfBody, unitsOfHead } from "./cost.ts";
 import { type Limits, TooManyRequests } from "./limits.ts";
 import type { Logins } from "./login.ts";
-import type { MachineCallers } from "./machine-callers.ts";
+import type { MachineCaller, MachineCallers } from "./machine-callers.ts";
 import { resolveOrg } from "./resolve-org.ts";
+import { announcedBytes } from "./uploads.ts";
 
 /** Someone with a JWT, and the organization that it shows. */
 export interface Member extends Caller {
@@ -20,9 +21,7 @@ export interface Member extends Caller {
 }
 
 /** A machine with a token of its organization's Vault, which alone can tell whether it is good. */
-export interface Machine {
-  token: Secret;
-  org: DirectoryOrg;
+export interface Machine extends MachineCaller {
   directory: LoadedDirectory;
 }
 
@@ -48,13 +47,21 @@ export interface Admission {
    * anything against it; otherwise {@link Admission.member} is asked, and says what. Counts nothing.
    */
   known(request: IncomingMessage): Member | undefined;
+  /** Has an organization pay for a request, and for the body that it announces. Throws TooManyRequests. */
+  charge(request: FastifyRequest, org: DirectoryOrg): void;
   /** The machine that presents a token; undefined where the token is no machine's. */
   machine(request: FastifyRequest, token: string): Machine | undefined;
 }
 
 export function createAdmission(options: AdmissionOptions): Admission {
   const { directory, revocations, authenticate, recall, limits, logins, machines } = options;
+  const charge: Admission["charge"] = ({ raw, trace }, { id }) => {
+    const wait = limits.orgWait(id, trace.began, unitsOfHead(raw) + unitsOfBody(announcedBytes(raw)));
+    if (wait > 0) throw new TooManyRequests("org", wait);
+  };
   return {
+    charge,
+
     async member(request, token, { mayBeRevoked = false } = {}) {
       const { trace } = request;
       const caller = await authenticate(request, token);
@@ -69,8 +76,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
         limits.countAddress(request.ip, trace.began); // no member's any more: the organization does not pay
         throw new TokenRefused("revoked");
       }
-      const orgWait = limits.orgWait(org.id, trace.began);
-      if (orgWait > 0) throw new TooManyRequests("org", orgWait);
+      charge(request, org);
       checkHeaders(request.headers, org.id);
       return { ...caller, org };
     },
@@ -91,11 +97,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
     machine(request, presented) {
       const { current } = directory;
       if (!machines.isMachines(presented) || !current) return undefined;
-      const { org, token, subjectHash } = machines.admit(presented, request.ip, current);
-      request.trace.org = org.id;
-      request.trace.subject = subjectHash;
-      checkHeaders(request.headers, org.id);
-      return { org, token, directory: current };
+      const caller = machines.admit(presented, request.ip, current);
+      request.trace.org = caller.org.id;
+      request.trace.subject = caller.subjectHash;
+      checkHeaders(request.headers, caller.org.id);
+      return { ...caller, directory: current };
     },
   };
 }

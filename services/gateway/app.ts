@@ -8,17 +8,18 @@ import type { RevocationSource } from "../shared/revocations/load.ts";
 import { createAdmission } from "./admit.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
+import { Bodies } from "./bodies.ts";
 import { canonicalPath } from "./canonical-path.ts";
-import { checkBody } from "./check-body.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
+import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import { serveKnownReads } from "./known-reads.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
-import { answerMachineSelf, issueMachineToken } from "./machine-tokens.ts";
+import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
 import { Relay } from "./relay.ts";
 import { type Pass, registerRequestLog } from "./request-log.ts";
@@ -26,7 +27,7 @@ import { sendDone, sendError, sendHealth, sendLeader, sendLookupSelf, sendSealSt
 import { revokeSelf } from "./revoke.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
-import { Uploads } from "./uploads.ts";
+import { announcedBytes, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -62,22 +63,31 @@ const CONTENT_TYPES = { json: "application/json", "merge-patch": "application/me
 /** The gateway: Vault's API for every organization in the directory, to holders of its issuers' tokens. */
 export function buildGateway(options: GatewayOptions): Server {
   const { logger, directory, revocations, ca, maxTokenLifetimeSeconds, maxLogins, now = Date.now } = options;
+  const limits = new Limits(options.limits ?? {});
+  /** Whether an address may have an answer to what is no HTTP. A proxy in front has an address of its own. */
+  const countGarbage = (address: string | undefined): boolean => {
+    if (options.behindProxy) return true;
+    const now = performance.now();
+    const mayHave = limits.addressWait(address, now) === 0;
+    limits.countAddress(address, now);
+    return mayHave;
+  };
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     tls: options.tls,
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
-    clientErrorHandler: connectionErrors((request) => app.inject(request), logger),
+    clientErrorHandler: connectionErrors((request) => app.inject(request), logger, countGarbage),
     return503OnClosing: false,
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
   boundConnections(app.server, { byAddress: Boolean(options.limits?.address) && !options.behindProxy });
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
-  const limits = new Limits(options.limits ?? {});
   const machines = new MachineCallers();
-  const uploads = new Uploads();
+  const uploads = new Uploads((org, bytes) => limits.chargeOrg(org, unitsOfBody(bytes)));
+  const bodies = new Bodies(limits);
   /** Bodies of those whom nothing has verified yet: they take no room from those who are. */
   const unverified = new Uploads();
   const { authenticate, recall, prefetchKeys } = registerAuthentication(app, {
@@ -105,11 +115,16 @@ export function buildGateway(options: GatewayOptions): Server {
   serveKnownReads(app, { admission, limits, upstreams, logins, beginTrace, tls: options.tls !== undefined });
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
-    if (!request.trace.org && isCallersFault(error)) limits.countAddress(request.ip, performance.now());
+    if (!request.trace.org && isCallersFault(error)) countAddress(request);
+    if (!request.raw.complete) drain(request.raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;
   });
+  const countAddress = ({ raw, body, ip }: FastifyRequest) => {
+    const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
+    limits.countAddress(ip, performance.now(), unitsOfHead(raw) + read);
+  };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));
   app.addHook("onReady", (done) => {
@@ -143,14 +158,22 @@ export function buildGateway(options: GatewayOptions): Server {
     const presented = requestToken(request.raw);
     const machine = admission.machine(request, presented);
     if (machine) {
-      const { org, token } = machine;
+      const { org } = machine;
+      const upstream = upstreams.of(org, machine.directory);
       const target = authorizePath(route, request.method, path);
       // Without a verified caller, no organization's Vault says how it is.
       if (target.route.answer === "vault-open") return sendOwn(target.route, reply);
       if (target.route.answer === "machine-token")
         throw new StrongroomError("forbidden", "permission denied");
-      unverified.admit(request.ip, request.raw, reply.raw);
-      request.pass = { ...target, org, machine: token, upstream: upstreams.of(org, machine.directory) };
+      request.pass = { ...target, org, machine, upstream };
+      if (!hasBody(request.raw)) return;
+      // Only a machine that its Vault knows has a body read, and the organization pays for it.
+      await knowMachine(machines, machine, upstream, request.id).catch((error) => {
+        countAddress(request);
+        throw error;
+      });
+      admission.charge(request, org);
+      uploads.admit(org.id, request.raw, reply.raw);
       return;
     }
     // A token that was ended may be ended again: other gateways may not have been told.
@@ -188,13 +211,27 @@ export function buildGateway(options: GatewayOptions): Server {
       const { identity } = await admission.member(request, jwt);
       return sendLogin(reply, identity, role, new Date(now()));
     }
-    const { pass, method, id: requestId, trace } = request;
-    const { route, verb, path, upstream } = pass;
+    const { pass } = request;
+    const { route, verb } = pass;
     const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
     const isOwn = route.answer !== "vault" && route.answer !== "vault-open";
     // Clients send an empty body to what needs none.
-    if (body && !(isOwn && body.length === 0)) checkBody(body, request.headers["content-type"], verb);
-    if (isOwn) return answerHere(pass, body, reply);
+    if (!body || (isOwn && body.length === 0)) return answer(request, reply, pass, body);
+    const checked = { org: pass.org.id, bytes: body, contentType: request.headers["content-type"], verb };
+    const isGone = () => reply.raw.destroyed;
+    return bodies.take({ ...checked, isGone }, () => answer(request, reply, pass, body));
+  };
+
+  /** Answers a request whose body, if it has one, has been checked. */
+  const answer = async (
+    request: FastifyRequest,
+    reply: FastifyReply,
+    pass: Pass,
+    body: Buffer | undefined,
+  ): Promise<FastifyReply> => {
+    const { method, id: requestId, trace } = request;
+    const { route, verb, path, upstream, machine } = pass;
+    if (route.answer !== "vault" && route.answer !== "vault-open") return answerHere(pass, body, reply);
     trace.sentAt = performance.now();
     const begins = () => reply.hijack();
     try {
@@ -203,10 +240,19 @@ export function buildGateway(options: GatewayOptions): Server {
         await forward(upstream, open, new Relay(reply.raw, trace, { begins, anyStatus: true }));
         return reply;
       }
-      const token = pass.machine ?? (await logins.tokenFor(upstream, pass.identity, requestId));
+      const token = pass.machine
+        ? pass.machine.token
+        : await logins.tokenFor(upstream, pass.identity, requestId);
       const contentType = body && CONTENT_TYPES[verb.body ?? "json"];
       const relay = new Relay(reply.raw, trace, { begins });
-      await forward(upstream, { method, path, token, body, contentType, requestId }, relay);
+      await forward(upstream, { method, path, token, body, contentType, requestId }, relay).finally(() =>
+        limits.chargeOrg(pass.org.id, unitsOfAnswer(relay.size)),
+      );
+      if (machine && !machines.isKnown(machine)) {
+        const { statusCode } = reply.raw;
+        if (statusCode === 403) countAddress(request);
+        else machines.note(machine, statusCode < 300);
+      }
     } catch (error) {
       if (!reply.sent) throw error;
       trace.error = error; // the answer broke off, and so has the caller's

@@ -6,12 +6,21 @@ import { answerList, type Inject, parseList } from "./list-verb.ts";
 /** What Node gives; its types know no packet. */
 type ConnectionError = Error & { code?: string; rawPacket?: unknown };
 
+/** One line in this time at most, of all addresses. */
+const LOG_EVERY_MS = 1_000;
+
 /**
  * What happens to a connection whose bytes are no request to Node: a LIST is answered through the
- * application, anything else with an error in Vault's form. Either way the connection ends.
+ * application, anything else with an error in Vault's form. Either way the connection ends. `count` counts what
+ * is no HTTP against an address, and tells whether it may have an answer.
  */
-export function connectionErrors(inject: Inject, logger: Logger) {
+export function connectionErrors(
+  inject: Inject,
+  logger: Logger,
+  count: (address: string | undefined) => boolean,
+) {
   const ending = new WeakSet<Socket>();
+  const log = sampledLog(logger);
   return (error: ConnectionError, socket: Socket): void => {
     if (ending.has(socket)) return;
     ending.add(socket);
@@ -22,6 +31,13 @@ export function connectionErrors(inject: Inject, logger: Logger) {
     const { code, rawPacket } = error;
     const list = code === "HPE_INVALID_METHOD" && Buffer.isBuffer(rawPacket) && parseList(rawPacket);
     if (!list) {
+      if (code?.startsWith("HPE_")) {
+        log(code);
+        if (!count(socket.remoteAddress)) {
+          socket.destroy();
+          return;
+        }
+      }
       refuse(socket, code);
       return;
     }
@@ -29,6 +45,22 @@ export function connectionErrors(inject: Inject, logger: Logger) {
       logger.error({ err: failure }, "a LIST could not be answered");
       socket.destroy();
     });
+  };
+}
+
+/** Logs the first of what comes in a second, and with the next line how many there were meanwhile. */
+function sampledLog(logger: Logger): (code: string) => void {
+  let loggedAt = Number.NEGATIVE_INFINITY;
+  let unlogged = 0;
+  return (code) => {
+    const now = performance.now();
+    if (now - loggedAt < LOG_EVERY_MS) {
+      unlogged++;
+      return;
+    }
+    logger.info({ code, unlogged }, "what came was no HTTP");
+    loggedAt = now;
+    unlogged = 0;
   };
 }
 

@@ -5,6 +5,7 @@ import type { Secret } from "../shared/secret.ts";
 import type { Admission, Member } from "./admit.ts";
 import { authorizePath, type Target } from "./authorize-path.ts";
 import { canonicalPath } from "./canonical-path.ts";
+import { unitsOfAnswer, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import type { Limits } from "./limits.ts";
 import type { Logins } from "./login.ts";
@@ -49,8 +50,9 @@ export function serveKnownReads(app: Server, options: KnownReadsOptions): void {
   app.server.removeAllListeners("request");
   app.server.on("request", (request, response) => {
     const read = closing ? undefined : knownRead(request, options);
-    if (!read || limits.orgWait(read.org.id, performance.now()) > 0) others(request, response);
-    else void serve(read, response);
+    if (!read || limits.orgWait(read.org.id, performance.now(), unitsOfHead(request)) > 0) {
+      others(request, response);
+    } else void serve(read, response);
   });
 
   async function serve(read: KnownRead, response: ServerResponse): Promise<void> {
@@ -62,13 +64,14 @@ export function serveKnownReads(app: Server, options: KnownReadsOptions): void {
     trace.route = target.route.name;
     trace.sentAt = trace.began;
     if (tls) response.setHeader(...HSTS);
+    const relay = new Relay(response, trace);
     try {
-      const request = { method: "GET", path: target.path, token, requestId };
-      await forward(upstream, request, new Relay(response, trace));
+      await forward(upstream, { method: "GET", path: target.path, token, requestId }, relay);
     } catch (error) {
       trace.error = error;
       if (!response.headersSent) endWithError(response, trace, error);
     }
+    limits.chargeOrg(org.id, unitsOfAnswer(relay.size));
   }
 }
 

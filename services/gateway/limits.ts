@@ -4,9 +4,9 @@ import { type Rate, RateLimit } from "./rate-limit.ts";
 
 /** How much the gateway does for whom; what is undefined has no limit. */
 export interface LimitRates {
-  /** Requests of one address that end without a caller known. */
+  /** Units of one address whose requests end without a caller known. */
   address?: Rate | undefined;
-  /** Requests of one organization's members. */
+  /** Units of one organization's members. */
   org?: Rate | undefined;
 }
 
@@ -30,7 +30,7 @@ const MAX_ORGS = 10_000;
 
 /**
  * The limits of callers. An address pays only for requests that come to nothing, since many callers may share
- * one; an organization for each of its own.
+ * one; an organization for each of its own. Both pay by what a request costs (cost.ts).
  */
 export class Limits {
   readonly #addresses: RateLimit | undefined;
@@ -47,17 +47,26 @@ export class Limits {
     return this.#addresses?.wait(network(address), now) ?? 0;
   }
 
-  /** Counts a request that came to nothing. */
-  countAddress(address: string | undefined, now: number): void {
-    this.#addresses?.count(network(address), now);
+  /** Counts a request that came to nothing, by its units (cost.ts). */
+  countAddress(address: string | undefined, now: number, units = 1): void {
+    this.#addresses?.count(network(address), now, units);
   }
 
-  /** Counts a request of an organization's member; gives the milliseconds to wait where it is one too many. */
-  orgWait(org: string, now: number): number {
+  /**
+   * Counts a request of an organization's member, by its units (cost.ts). Returns the milliseconds to wait, and
+   * counts nothing, where the organization has none left. A request may be larger than what is left, or no
+   * organization with a low limit could send a large one; what it is over has to be paid off before the next.
+   */
+  orgWait(org: string, now: number, units = 1): number {
     if (!this.#orgs) return 0;
     const wait = this.#orgs.wait(org, now);
-    if (wait === 0) this.#orgs.count(org, now);
+    if (wait === 0) this.#orgs.count(org, now, units);
     return wait;
+  }
+
+  /** Counts units that were only known when they had been used. */
+  chargeOrg(org: string, units: number, now?: number): void {
+    if (units > 0) this.#orgs?.count(org, now ?? performance.now(), units);
   }
 
   /** Takes its time, for a refusal by {@link TooManyRequests} to be sent after. */

@@ -15,6 +15,9 @@ const OF_ADDRESS = { perSecond: 10, burst: 20 };
 /** Tokens that an organization's admins make: its Vault stores each for as long as it lives. */
 const MADE = { perSecond: 0.2, burst: 50 };
 const MAX_KEYS = 10_000;
+/** A token that its Vault has taken is known for so long. It only says who pays: its Vault is still asked. */
+const KNOWN_MS = 60_000;
+const MAX_KNOWN = 10_000;
 
 /** Who presents a machine's token: perhaps a machine of the organization, as its Vault will say. */
 export interface MachineCaller {
@@ -23,6 +26,8 @@ export interface MachineCaller {
   token: Secret;
   /** A digest of the token, for logs. */
   subjectHash: string;
+  /** The whole digest. */
+  key: string;
 }
 
 /** Machines that have no JWT: they present `<organization's id>.<Vault's token>`. */
@@ -30,6 +35,8 @@ export class MachineCallers {
   readonly #orgs = new RateLimit(OF_ORG, MAX_KEYS);
   readonly #addresses = new RateLimit(OF_ADDRESS, MAX_KEYS);
   readonly #made = new RateLimit(MADE, MAX_KEYS);
+  /** Until when the tokens are known, by their digests; the first is the one known for longest. */
+  readonly #known = new Map<string, number>();
 
   /** Whether a token is of a machine's form. It says nothing of whether it is good. */
   isMachines(token: string): boolean {
@@ -49,7 +56,27 @@ export class MachineCallers {
     if (wait > 0) throw new TooManyRequests("org", wait);
     this.#addresses.count(from, now);
     this.#orgs.count(id, now);
-    return { org, token: new Secret(vaultToken), subjectHash: hash("sha256", token, "hex").slice(0, 16) };
+    const key = hash("sha256", token, "hex");
+    return { org, token: new Secret(vaultToken), subjectHash: key.slice(0, 16), key };
+  }
+
+  /** Whether a caller's token was taken by its Vault lately. */
+  isKnown({ key }: Pick<MachineCaller, "key">, now = performance.now()): boolean {
+    return (this.#known.get(key) ?? 0) > now;
+  }
+
+  /** Notes that a caller's token was taken by its Vault, or was not. */
+  note({ key }: Pick<MachineCaller, "key">, isGood: boolean, now = performance.now()): void {
+    this.#known.delete(key);
+    if (!isGood) return;
+    const [oldest] = this.#known.keys();
+    if (this.#known.size >= MAX_KNOWN && oldest !== undefined) this.#known.delete(oldest);
+    this.#known.set(key, now + KNOWN_MS);
+  }
+
+  /** How many tokens are known. */
+  get size(): number {
+    return this.#known.size;
   }
 
   /** Counts a token that is about to be made for an organization's machine. Throws TooManyRequests. */

@@ -3,13 +3,13 @@ import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
-import type { Secret } from "../shared/secret.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../shared/vault/machine-tokens.ts";
 import { exchange } from "./exchange.ts";
 import { levelOf, logIn } from "./login.ts";
-import { type MachineCallers, presented } from "./machine-callers.ts";
+import { type MachineCaller, type MachineCallers, presented } from "./machine-callers.ts";
 import type { Pass } from "./request-log.ts";
 import { sendDone, sendJson } from "./respond.ts";
+import type { Upstream } from "./upstreams.ts";
 
 const NONE = Type.Union([
   Type.Literal("0s"),
@@ -82,17 +82,33 @@ export async function issueMachineToken(
   return sendAs(reply, org.id, made);
 }
 
+/**
+ * Asks an organization's Vault whether it takes a machine's token, unless it has lately: before that is known,
+ * nobody's body is read on the organization's account. Throws `forbidden`, and as {@link exchange} does.
+ */
+export async function knowMachine(
+  machines: MachineCallers,
+  machine: MachineCaller,
+  upstream: Upstream,
+  requestId: string,
+): Promise<void> {
+  if (machines.isKnown(machine)) return;
+  const { status } = await exchange(upstream, "/v1/auth/token/lookup-self", "{}", requestId, machine.token);
+  machines.note(machine, status === 200);
+  if (status !== 200) throw new StrongroomError("forbidden", "permission denied", { cause: status });
+}
+
 /** A machine's request about its own token, answered by its Vault: `lookup-self`, `renew-self`, `revoke-self`. */
 export async function answerMachineSelf(
   reply: FastifyReply,
-  { org, upstream, route, machine }: Pass & { machine: Secret },
+  { org, upstream, route, machine }: Pass & { machine: MachineCaller },
   body: Buffer | undefined,
 ): Promise<FastifyReply> {
   const text = body?.toString("utf8") || "{}";
   return sendAs(
     reply,
     org.id,
-    await exchange(upstream, `/v1/${route.name}`, text, reply.request.id, machine),
+    await exchange(upstream, `/v1/${route.name}`, text, reply.request.id, machine.token),
   );
 }
 

@@ -5,8 +5,8 @@ export interface Rate {
 }
 
 /**
- * Counts by key, in one number a key: when all that was counted will have been paid off at the rate. Times
- * are milliseconds of any steady clock.
+ * Counts by key, in one number a key: when all that was counted will have been paid off at the rate (GCRA, the
+ * generic cell rate algorithm). Times are milliseconds of any steady clock.
  */
 export class RateLimit {
   readonly #dueAt = new Map<string, number>();
@@ -28,8 +28,9 @@ export class RateLimit {
     return Math.max(0, dueAt + this.#intervalMs - this.#burstMs - now);
   }
 
-  count(key: string, now: number): void {
-    const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + this.#intervalMs;
+  /** Counts so many, also where they are more than there is room for: all of it has to be paid off then. */
+  count(key: string, now: number, units = 1): void {
+    const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + units * this.#intervalMs;
     if (this.#dueAt.size >= this.#maxKeys && !this.#dueAt.has(key)) {
       const [oldest] = this.#dueAt.keys();
       if (oldest !== undefined) this.#dueAt.delete(oldest);

@@ -116,6 +116,11 @@ export class Relay implements AnswerHandler {
     if (complete.length === 1) setImmediate(endAnswers);
   }
 
+  /** Bytes of the answer that have come. */
+  get size(): number {
+    return this.#size;
+  }
+
   /** Sends the rest of the answer. */
   end(): void {
     this.#response.end(this.#whole, "latin1");

@@ -6,8 +6,8 @@ import type { Server } from "../shared/http/server.ts";
 import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
 import { forFlatLines } from "../shared/log.ts";
-import type { Secret } from "../shared/secret.ts";
 import type { Target } from "./authorize-path.ts";
+import type { MachineCaller } from "./machine-callers.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** What is known of a request so far, for its one line in the log. */
@@ -28,7 +28,7 @@ export interface Trace {
 /** What a request was granted before its body was read, to the holder of a JWT or to a machine. */
 export type Pass = Target & { org: DirectoryOrg; upstream: Upstream } & (
     | { identity: Identity; machine?: never }
-    | { machine: Secret; identity?: never }
+    | { machine: MachineCaller; identity?: never }
   );
 
 declare module "fastify" {

@@ -16,11 +16,18 @@ const MAX_OF_ALL = 256 * MIB;
  */
 export class Uploads {
   readonly #byOrg = new Map<string, number>();
+  readonly #received: ((org: string, bytes: number) => void) | undefined;
   #all = 0;
 
+  /** `received` is told how long a body has been that did not announce it. */
+  constructor(received?: (org: string, bytes: number) => void) {
+    this.#received = received;
+  }
+
   /** Counts a request's body, if it has one, until its answer has ended. Throws {@link TooManyRequests}. */
-  admit(org: string, { headers }: IncomingMessage, response: ServerResponse): void {
-    const bytes = announced(headers);
+  admit(org: string, request: IncomingMessage, response: ServerResponse): void {
+    const { headers, socket } = request;
+    const bytes = countedAs(headers);
     if (bytes === 0) return;
     const ofOrg = this.#byOrg.get(org) ?? 0;
     if (ofOrg + bytes > MAX_OF_ORG || this.#all + bytes > MAX_OF_ALL) {
@@ -28,7 +35,11 @@ export class Uploads {
     }
     this.#byOrg.set(org, ofOrg + bytes);
     this.#all += bytes;
+    const before = socket?.bytesRead ?? 0;
+    const isChunked = headers["transfer-encoding"] !== undefined;
     response.once("close", () => {
+      // By what has come over the connection: a body may be broken off, or be longer than what is taken.
+      if (isChunked) this.#received?.(org, (socket?.bytesRead ?? before) - before);
       const left = (this.#byOrg.get(org) ?? bytes) - bytes;
       if (left > 0) this.#byOrg.set(org, left);
       else this.#byOrg.delete(org);
@@ -37,8 +48,24 @@ export class Uploads {
   }
 }
 
+/** Takes what still comes of a body that is not wanted, so that its caller reads the answer; never more than a body may be. */
+export function drain(request: IncomingMessage): void {
+  let left = LARGEST;
+  request.on("data", (chunk: Buffer) => {
+    left -= chunk.length;
+    if (left < 0) request.socket.destroy();
+  });
+}
+
+/** How long a request says that its body is, in bytes; 0 where it does not. */
+export const announcedBytes = ({ headers }: IncomingMessage): number =>
+  Math.min(Number(headers["content-length"] ?? 0), LARGEST);
+
+/** Whether a request has a body. */
+export const hasBody = (request: IncomingMessage): boolean => countedAs(request.headers) > 0;
+
 /** The bytes that a request's body is counted as; 0 without one. */
-function announced(headers: IncomingMessage["headers"]): number {
+function countedAs(headers: IncomingMessage["headers"]): number {
   if (headers["transfer-encoding"] !== undefined) return LARGEST;
   const length = Number(headers["content-length"] ?? 0);
   return length === 0 ? 0 : Math.min(Math.max(length, SMALLEST), LARGEST);

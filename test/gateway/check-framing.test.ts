@@ -9,6 +9,22 @@ test.each(["0.9", "1.2", "2.0", ""])("version %j is refused", (version) => {
   expect(() => check(version)).toThrow(/HTTP\/1\.1/);
 });
 
+test.each([
+  ...[
+    "cow, chunked",
+    "chunked, chunked",
+    "gzip, chunked",
+    "gzip",
+    "identity",
+    "Chunked",
+    "chunked,",
+    "xchunked",
+  ],
+  ...["chunked ", ""],
+])("the transfer coding %j is refused", (coding) => {
+  expect(() => check("1.1", { "transfer-encoding": coding })).toThrow(/Transfer-Encoding/);
+});
+
 test("chunks are of HTTP/1.1 alone", () => {
   const chunks = { "transfer-encoding": "chunked" };
   expect(() => check("1.0", chunks)).toThrow(/HTTP\/1\.1/);

@@ -44,6 +44,12 @@ test("an address has its share, another has its own, and what is closed makes ro
   close();
 });
 
+test("twenty thousand connections are open at most, of all", () => {
+  const server = createServer();
+  boundConnections(server, { byAddress: false });
+  expect(server.maxConnections).toBe(20_000);
+});
+
 test("behind a proxy all callers have one address", async () => {
   const { open, held, close } = await serverWith(false);
   await open(2_010, "127.0.0.1");

@@ -27,6 +27,46 @@ test("an organization pays for what it is let do, not for what it is refused", (
   expect(limits.orgWait("b", 0)).toBe(0);
 });
 
+test("an organization pays by units, also for those told afterwards", () => {
+  const limits = new Limits({ org: { perSecond: 1, burst: 10 } });
+  expect(limits.orgWait("a", 0, 9)).toBe(0);
+  limits.chargeOrg("a", 0, 0);
+  expect(limits.orgWait("a", 0, 5)).toBe(0);
+  expect(limits.orgWait("a", 0)).toBe(5_000);
+  limits.chargeOrg("a", 3, 0);
+  expect(limits.orgWait("a", 0)).toBe(8_000);
+  expect(limits.orgWait("b", 0)).toBe(0);
+});
+
+test("so does an address", () => {
+  const limits = new Limits({ address: { perSecond: 1, burst: 10 } });
+  limits.countAddress("10.0.0.1", 0, 10);
+  expect(limits.addressWait("10.0.0.1", 0)).toBe(1_000);
+  expect(limits.addressWait("10.0.0.2", 0)).toBe(0);
+});
+
+test("a hundred thousand addresses are known, and ten thousand organizations", () => {
+  const limits = new Limits({ address: { perSecond: 1, burst: 1 }, org: { perSecond: 1, burst: 1 } });
+  const address = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+  for (let i = 0; i < 100_000; i++) limits.countAddress(address(i), 0);
+  expect(limits.addressWait(address(0), 0)).toBe(1_000);
+  limits.countAddress(address(100_000), 0);
+  expect(limits.addressWait(address(0), 0)).toBe(0);
+  expect(limits.addressWait(address(1), 0)).toBe(1_000);
+  for (let i = 0; i < 10_000; i++) limits.orgWait(`org-${i}`, 0);
+  expect(limits.orgWait("org-0", 0)).toBe(1_000);
+  limits.orgWait("org-10000", 0);
+  expect(limits.orgWait("org-0", 0)).toBe(0);
+});
+
+test("refusals that have been held back make room for others", async () => {
+  const limits = new Limits({});
+  await Promise.all(Array.from({ length: 10_000 }, () => limits.holdBack()));
+  const began = performance.now();
+  await limits.holdBack();
+  expect(performance.now() - began).toBeGreaterThan(240);
+});
+
 test("refusals are held back, but no more than ten thousand at once", async () => {
   const limits = new Limits({});
   const began = performance.now();

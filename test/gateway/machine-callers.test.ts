@@ -30,8 +30,55 @@ test.each([
   `${ORG}.hvs.${"A".repeat(40)}/x`,
   `${ORG}x.hvs.${"A".repeat(40)}`,
   `${ORG.toUpperCase()}.hvs.${"A".repeat(40)}`,
+  ` ${TOKEN}`,
+  `x${TOKEN}`,
+  `${TOKEN} `,
+  `${TOKEN}\n`,
+  `${TOKEN}.`,
+  `x\n${TOKEN}`,
+  `${ORG.slice(1)}.hvs.${"A".repeat(40)}`,
+  `${ORG}a.hvs.${"A".repeat(40)}`,
+  `${ORG.slice(0, -1)}1.hvs.${"A".repeat(40)}`,
+  `${ORG}.hvs.${"A".repeat(23)}`,
+  `${ORG}.hvs.${"A".repeat(257)}`,
 ])("%s is no machine's token", (token) => {
   expect(new MachineCallers().isMachines(token)).toBe(false);
+});
+
+test.each([24, 256])("a machine's token has %i characters at its bound", (length) => {
+  expect(new MachineCallers().isMachines(`${ORG}.hvs.${"A".repeat(length)}`)).toBe(true);
+});
+
+test("of ten thousand organizations it is known how many they made, and the one known for longest is forgotten", () => {
+  const machines = new MachineCallers();
+  for (let i = 0; i < 50; i++) machines.countMade(ORG, 0);
+  for (let i = 0; i < 9_999; i++) machines.countMade(`org-${i}`, 0);
+  expect(() => machines.countMade(ORG, 0)).toThrow("Too many requests");
+  machines.countMade("one more", 0);
+  machines.countMade(ORG, 0);
+});
+
+test("a token that its Vault has taken is known for a minute, or until the Vault takes it no more", () => {
+  const machines = new MachineCallers();
+  const [one, other] = [{ key: "a" }, { key: "b" }];
+  expect(machines.isKnown(one, 0)).toBe(false);
+  machines.note(one, true, 0);
+  expect(machines.isKnown(one, 59_999)).toBe(true);
+  expect(machines.isKnown(other, 0)).toBe(false);
+  expect(machines.isKnown(one, 60_000)).toBe(false);
+  machines.note(one, true, 60_000);
+  machines.note(one, false, 60_001);
+  expect(machines.isKnown(one, 60_002)).toBe(false);
+});
+
+test("ten thousand tokens are known, and the one known for longest is forgotten", () => {
+  const machines = new MachineCallers();
+  for (let i = 0; i < 10_000; i++) machines.note({ key: `${i}` }, true, 0);
+  machines.note({ key: "0" }, true, 0);
+  expect(machines.size).toBe(10_000);
+  machines.note({ key: "one more" }, true, 0);
+  expect(machines.size).toBe(10_000);
+  expect([machines.isKnown({ key: "0" }, 1), machines.isKnown({ key: "1" }, 1)]).toEqual([true, false]);
 });
 
 test("the id selects the organization, and the rest is what its Vault is asked with", () => {

@@ -27,6 +27,16 @@ test("whoever pauses has it all again, and no more than that", () => {
   expect(limit.wait("a", 60_000)).toBeGreaterThan(0);
 });
 
+test("several units at once have the wait of so many", () => {
+  const limit = new RateLimit(rate, 10);
+  limit.count("a", 0, 2);
+  expect(limit.wait("a", 0)).toBe(0);
+  limit.count("a", 0, 30);
+  expect(limit.wait("a", 0)).toBe(3_000);
+  expect(limit.wait("a", 2_999)).toBe(1);
+  expect(limit.wait("a", 3_000)).toBe(0);
+});
+
 test("no more keys than allowed: the one known for longest goes", () => {
   const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
   for (const key of ["a", "b", "c", "b", "d"]) limit.count(key, 0);

@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "vitest";
-import { Uploads } from "../../services/gateway/uploads.ts";
+import { announcedBytes, drain, hasBody, Uploads } from "../../services/gateway/uploads.ts";
 
 const ofLength = (length: number) =>
   ({ headers: { "content-length": String(length) } }) as unknown as IncomingMessage;
@@ -16,6 +16,16 @@ function admit(uploads: Uploads, org: string, count: number, request: IncomingMe
     return response;
   });
 }
+
+test("what has ended counts no more, of an organization or of all, however much there has been", () => {
+  const uploads = new Uploads();
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 8; i++) {
+      for (const response of admit(uploads, `org-${i}`, 32, chunked)) response.emit("close");
+    }
+  }
+  for (let i = 0; i < 8; i++) admit(uploads, `org-${i}`, 32, chunked);
+});
 
 test("32 MiB of an organization, and again as much as has ended", () => {
   const uploads = new Uploads();
@@ -38,6 +48,47 @@ test("small bodies count little, and those beyond what is taken no more than tha
 
 test("256 MiB of all", () => {
   const uploads = new Uploads();
-  for (let i = 0; i < 8; i++) admit(uploads, `org-${i}`, 32, chunked);
+  for (let i = 0; i < 7; i++) admit(uploads, `org-${i}`, 32, chunked);
+  admit(uploads, "org-7", 31, chunked);
+  admit(uploads, "another", 1, ofLength(MIB - 1024));
+  admit(uploads, "another", 1, ofLength(1));
   expect(() => admit(uploads, "another", 1, ofLength(1))).toThrow(/too many requests/i);
+});
+
+test("32 MiB to the byte", () => {
+  const uploads = new Uploads();
+  admit(uploads, "a", 31, chunked);
+  admit(uploads, "a", 1, ofLength(MIB - 1025));
+  expect(() => admit(uploads, "a", 1, ofLength(1026))).toThrow(/too many requests/i);
+  admit(uploads, "a", 1, ofLength(1025));
+  expect(() => admit(uploads, "a", 1, ofLength(1))).toThrow(/too many requests/i);
+});
+
+test("of a body in chunks it is told at the end how much has come", () => {
+  const told: [string, number][] = [];
+  const uploads = new Uploads((org, bytes) => told.push([org, bytes]));
+  const socket = { bytesRead: 100 };
+  const [response] = admit(uploads, "a", 1, { ...chunked, socket } as unknown as IncomingMessage);
+  const [other] = admit(uploads, "a", 1, { ...ofLength(5), socket } as unknown as IncomingMessage);
+  socket.bytesRead = 5_100;
+  response?.emit("close");
+  other?.emit("close");
+  expect(told).toEqual([["a", 5_000]]);
+});
+
+test("whether a request has a body, and how long it says that it is", () => {
+  expect([chunked, ofLength(1), ofLength(0), { headers: {} } as IncomingMessage].map(hasBody)).toEqual([
+    ...[true, true, false, false],
+  ]);
+  expect([chunked, ofLength(5), ofLength(10 ** 12)].map(announcedBytes)).toEqual([0, 5, MIB]);
+});
+
+test("of a body that is not wanted 1 MiB is taken, and no more", () => {
+  let cut = 0;
+  const request = Object.assign(new EventEmitter(), { socket: { destroy: () => cut++ } });
+  drain(request as unknown as IncomingMessage);
+  request.emit("data", Buffer.alloc(MIB));
+  expect(cut).toBe(0);
+  request.emit("data", Buffer.alloc(1));
+  expect(cut).toBe(1);
 });
