@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import {
+  type CapacityProviderStrategyItem,
   DescribeServicesCommand,
   DescribeTaskDefinitionCommand,
   type ECSClient,
@@ -45,6 +46,7 @@ export interface Remembered {
     maximumPercent?: number;
     deploymentCircuitBreaker?: { enable?: boolean; rollback?: boolean };
   };
+  capacityProviderStrategy?: CapacityProviderStrategyItem[];
   forced: number;
   /** The client token that it was made with. */
   token?: unknown;

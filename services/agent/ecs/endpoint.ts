@@ -1,7 +1,8 @@
 import { createServer, request as httpRequest, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
-import type { EcsCluster, Remembered } from "./cluster.ts";
+import { type Answer, type Body, createService, fault, idOf, updateService } from "./change-service.ts";
+import type { EcsCluster } from "./cluster.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Task } from "./task.ts";
 
@@ -19,14 +20,10 @@ export interface EcsEndpointOptions {
   listen: { host: string; port: number };
 }
 
-type Body = Record<string, unknown>;
-interface Answer {
-  status: number;
-  body: Body;
-}
-
 const TARGET = /^AmazonEC2ContainerServiceV20141113\.(\w+)$/;
 const MAX_BODY = 1024 * 1024;
+/** Services that one call describes. */
+const MOST_DESCRIBED = 10;
 
 /**
  * The ECS API with what an emulator leaves out: tasks, and what has come of a service. Everything else is
@@ -79,23 +76,17 @@ async function answer(options: EcsEndpointOptions, request: IncomingMessage): Pr
     }
     case "CreateService":
       return createService(cluster, input, pass);
-    case "UpdateService": {
-      const name = nameOf(input.service);
-      const answered = await pass();
-      if (answered.status === 200) {
-        const forced =
-          (cluster.remembered.get(name)?.forced ?? 0) + (input.forceNewDeployment === true ? 1 : 0);
-        cluster.remembered.set(name, { ...cluster.remembered.get(name), ...ruled(input), forced });
-        cluster.wake();
-      }
-      return answered;
-    }
+    case "UpdateService":
+      return updateService(cluster, input, pass);
     case "DeleteService": {
       const answered = await pass();
       cluster.wake();
       return answered;
     }
     case "DescribeServices":
+      if ((input.services as unknown[]).length > MOST_DESCRIBED) {
+        return fault(400, "InvalidParameterException", "Services cannot have more than 10 members.");
+      }
       return completed(cluster, await pass());
     default:
       return pass();
@@ -113,28 +104,6 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** ECS gives the same service again for the same client token, and refuses another of a name that lives. */
-async function createService(cluster: EcsCluster, input: Body, pass: () => Promise<Answer>): Promise<Answer> {
-  const name = nameOf(input.serviceName);
-  const known = cluster.services.get(name);
-  if (known?.wish?.desiredCount && cluster.remembered.get(name)?.token !== input.clientToken) {
-    return fault(400, "InvalidParameterException", "Creation of service was not idempotent.");
-  }
-  if (known?.alive.length && !known.wish?.desiredCount) {
-    const message = "Unable to Start a service that is still Draining.";
-    return fault(400, "InvalidParameterException", message);
-  }
-  const answered = await pass();
-  if (answered.status === 200) {
-    cluster.remembered.set(name, { ...ruled(input), forced: 0, token: input.clientToken });
-    cluster.wake();
-  }
-  return answered;
-}
-
-const ruled = ({ deploymentConfiguration }: Body): Partial<Remembered> =>
-  deploymentConfiguration ? { deploymentConfiguration } : {};
-
 function selected(
   cluster: EcsCluster,
   { serviceName, family, startedBy, desiredStatus = "RUNNING" }: Body,
@@ -142,7 +111,7 @@ function selected(
   return cluster.tasks.filter(
     (task) =>
       task.desiredStatus === desiredStatus &&
-      (serviceName === undefined || task.service === nameOf(serviceName)) &&
+      (serviceName === undefined || task.service === idOf(serviceName)) &&
       (family === undefined || task.definition.family === family) &&
       (startedBy === undefined || task.startedBy === startedBy),
   );
@@ -198,9 +167,9 @@ function describeTask(clusterName: string, task: Task): Body {
 function completed(cluster: EcsCluster, answered: Answer): Answer {
   const services = (answered.body.services as Body[] | undefined) ?? [];
   const complete = services.map((service) => {
-    const name = nameOf(service.serviceName);
+    const name = idOf(service.serviceName);
     const scheduler = cluster.services.get(name);
-    const { deploymentConfiguration } = cluster.remembered.get(name) ?? {};
+    const { deploymentConfiguration, capacityProviderStrategy } = cluster.remembered.get(name) ?? {};
     if (!scheduler) {
       return { ...service, runningCount: 0, pendingCount: service.desiredCount, deployments: [] };
     }
@@ -209,6 +178,7 @@ function completed(cluster: EcsCluster, answered: Answer): Answer {
       ...service,
       ...(isDraining && { status: "DRAINING" }),
       ...(deploymentConfiguration && { deploymentConfiguration }),
+      ...(capacityProviderStrategy && { capacityProviderStrategy }),
       ...outcome(scheduler, service),
     };
   });
@@ -258,13 +228,6 @@ function forward(upstream: string, request: IncomingMessage, body: Buffer): Prom
   });
 }
 
-const fault = (status: number, code: string, message: string): Answer => ({
-  status,
-  body: { __type: code, message },
-});
-
 const seconds = (date: Date | undefined) => date && date.getTime() / 1000;
-const idOf = (arn: unknown): string => String(arn).split("/").at(-1) ?? "";
-const nameOf = idOf;
 const arnOf = (clusterName: string, { id, definition }: Task): string =>
   `${definition.arn.replace(/:task-definition\/.*/, "")}:task/${clusterName}/${id}`;

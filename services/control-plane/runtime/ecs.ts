@@ -8,7 +8,7 @@ import type { Aws } from "./ecs/clients.ts";
 import { ensureLogGroup } from "./ecs/log-group.ts";
 import { deleteRoles, ensureRoles, orgRoles } from "./ecs/roles.ts";
 import {
-  capacity,
+  changedCapacity,
   createService,
   deleteDefinitions,
   deleteService,
@@ -85,7 +85,12 @@ export class EcsRuntime implements Runtime {
       return;
     }
     const taskArn = await ensureDefinition(aws, definition);
-    if (service.desiredCount !== 0) await updateService(aws, org, { desiredCount: 0 });
+    // All that ECS could refuse goes with the call that ends what runs: refused, it leaves the service as it is.
+    await updateService(aws, org, {
+      taskDefinition: taskArn,
+      desiredCount: 0,
+      ...changedCapacity(aws.cell, service),
+    });
     const replacing = this.#replace(org, taskArn)
       .then(() => this.#failures.delete(org))
       .catch((error: Error) => this.#failures.set(org, error.message))
@@ -97,12 +102,8 @@ export class EcsRuntime implements Runtime {
   async #replace(org: string, taskDefinition: string): Promise<void> {
     const aws = this.#aws;
     await whenStopped(aws, org);
-    const { capacityProviderStrategy } = capacity(aws.cell);
-    await updateService(aws, org, {
-      taskDefinition,
-      desiredCount: 1,
-      ...(capacityProviderStrategy && { capacityProviderStrategy }),
-    });
+    // A deployment of its own, which the circuit breaker judges: the one of no tasks is over already.
+    await updateService(aws, org, { desiredCount: 1, forceNewDeployment: true });
     await deleteDefinitions(aws, org, taskDefinition);
   }
 
@@ -135,10 +136,9 @@ export class EcsRuntime implements Runtime {
     const isLeftAlone = now - Number(last?.stoppedAt ?? 0) >= RECOVER_EVERY_MS;
     if (!isSpotLoss && !isLeftAlone && !hasGivenUp(service)) return;
     this.#recovered.set(org, now);
-    const { capacityProviderStrategy } = capacity(this.#aws.cell, isSpotLoss);
     await updateService(this.#aws, org, {
       forceNewDeployment: true,
-      ...(capacityProviderStrategy && { capacityProviderStrategy }),
+      ...changedCapacity(this.#aws.cell, service, isSpotLoss),
     });
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import {
   DeleteServiceCommand,
+  DescribeServicesCommand,
   DescribeTasksCommand,
   ECSClient,
   ListTasksCommand,
@@ -211,6 +212,52 @@ describeOnAws("the agent as ECS", () => {
     expect(strategies().at(-1)).toMatchObject({ capacityProvider: "FARGATE" });
     await running(spec.org);
     await thrifty.remove(spec.org);
+  });
+
+  test("another capacity provider strategy is refused unless a deployment is forced, as ECS refuses it", async () => {
+    const spec = await plainSpec();
+    await putSecrets(spec);
+    await runtime.publish(spec);
+    const first = await running(spec.org);
+    const update = {
+      cluster: aws.cell.cluster,
+      service: orgNames(spec.org).service,
+      capacityProviderStrategy: [{ capacityProvider: "FARGATE_SPOT", weight: 1 }],
+    };
+    await expect(ecs.send(new UpdateServiceCommand(update))).rejects.toMatchObject({
+      name: "InvalidParameterException",
+      message: expect.stringMatching(/you must force a new deployment/),
+    });
+    // The one it has is no change.
+    const same = [{ capacityProvider: "FARGATE", weight: 1 }];
+    await ecs.send(new UpdateServiceCommand({ ...update, capacityProviderStrategy: same }));
+    expect((await runtime.observe(spec.org))?.startedAt).toBe(first.startedAt);
+
+    // A cell that turns to Spot, with the organization on demand.
+    const thrifty = new EcsRuntime(awsClients({ ...aws.cell, spot: true }, new RateLimits()));
+    await thrifty.publish({ ...spec, restart: 1 });
+    expect(
+      await thrifty.waitFor(spec.org, ({ restart, state }) => restart === 1 && state === "running", 30_000),
+    ).toMatchObject({ restart: 1 });
+    const { services = [] } = await ecs.send(
+      new DescribeServicesCommand({ cluster: aws.cell.cluster, services: [update.service] }),
+    );
+    expect(services).toMatchObject([
+      { desiredCount: 1, capacityProviderStrategy: [{ capacityProvider: "FARGATE_SPOT" }] },
+    ]);
+    await thrifty.remove(spec.org);
+  });
+
+  test("services are described ten at a time, as ECS does", async () => {
+    const { cluster } = aws.cell;
+    const services = Array.from({ length: 11 }, () => orgNames(newOrgId()).service);
+    await expect(ecs.send(new DescribeServicesCommand({ cluster, services }))).rejects.toMatchObject({
+      name: "InvalidParameterException",
+    });
+    const { failures = [] } = await ecs.send(
+      new DescribeServicesCommand({ cluster, services: services.slice(1) }),
+    );
+    expect(failures).toHaveLength(10);
   });
 
   test("an image that cannot be pulled is said so", async () => {

@@ -1,4 +1,5 @@
 import { DescribeContinuousBackupsCommand, DescribeTableCommand } from "@aws-sdk/client-dynamodb";
+import { DescribeServicesCommand } from "@aws-sdk/client-ecs";
 import {
   CreateRoleCommand,
   GetRoleCommand,
@@ -168,8 +169,14 @@ describeOnAws("the runtime on the AWS APIs", () => {
       async () => operations().includes("DeleteTaskDefinitions") || undefined,
     );
     const [stop, start] = sent("UpdateService");
-    expect(stop).toMatchObject({ desiredCount: 0 });
-    expect(start).toMatchObject({ desiredCount: 1, taskDefinition: expect.stringMatching(/:2$/) });
+    // What ECS could refuse goes with the first, which then leaves the service as it is.
+    expect(stop).toMatchObject({ desiredCount: 0, taskDefinition: expect.stringMatching(/:2$/) });
+    expect(start).toEqual({
+      cluster: cell.cluster,
+      service: orgNames(spec.org).service,
+      desiredCount: 1,
+      forceNewDeployment: true,
+    });
     expect(operations().slice(operations().indexOf("UpdateService"))).toEqual([
       "UpdateService",
       "DescribeServices",
@@ -232,6 +239,17 @@ describeOnAws("the runtime on the AWS APIs", () => {
     );
     expect(sent("UpdateService").at(-1)).toMatchObject({ desiredCount: 1 });
     expect((await runtime.observe(spec.org))?.lastError).toBeUndefined();
+  });
+
+  test("a replacement that AWS refuses is said at once, and leaves running what runs", async () => {
+    const spec = specOf(newOrgId());
+    await runtime.publish(spec);
+    wire.fail("ECS UpdateService", { code: "InvalidParameterException", message: "by its own words" });
+    expect((await failure(runtime.publish({ ...spec, restart: 1 }))).message).toMatch(/by its own words$/);
+    const { services = [] } = await inventory.ecs.send(
+      new DescribeServicesCommand({ cluster: cell.cluster, services: [orgNames(spec.org).service] }),
+    );
+    expect(services).toMatchObject([{ desiredCount: 1, taskDefinition: expect.stringMatching(/:1$/) }]);
   });
 
   test("removed, it leaves what retention asks for: its table and its log", async () => {

@@ -2,6 +2,7 @@ import { createServer, request as httpRequest, type IncomingMessage, type Server
 import type { AddressInfo } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { type Rate, type RateName, rateOf } from "../../../services/shared/aws/rates.ts";
+import { asIamReturnsIt } from "./iam-documents.ts";
 
 /** A call as it went over the wire. */
 export interface Call {
@@ -63,6 +64,7 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
     }
     const upstream = call.client === "ECS" ? upstreams.ecs : upstreams.others;
     const passed = await forward(upstream, request, body);
+    if (call.client === "IAM") passed.body = withIamsDocuments(passed.body);
     remember(call, passed.body);
     if (fault) {
       call.status = 0;
@@ -130,6 +132,17 @@ function recognize(request: IncomingMessage, body: Buffer): Call {
   }
   const form = Object.fromEntries(new URLSearchParams(text));
   return { client: "IAM", operation: form.Action ?? "", input: form, status: 0 };
+}
+
+/** The emulator returns trust policies as they were sent; IAM does not. */
+function withIamsDocuments(answer: Buffer): Buffer {
+  const text = answer.toString("utf8").replace(
+    /(<AssumeRolePolicyDocument>)(.*?)(<\/AssumeRolePolicyDocument>)/gs,
+    (_, begin: string, document: string, end: string) =>
+      // Everything turned round that can be.
+      begin + encodeURIComponent(asIamReturnsIt(decodeURIComponent(document), () => true)) + end,
+  );
+  return Buffer.from(text);
 }
 
 let refusals = 0;

@@ -10,6 +10,7 @@ import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { ORG_ROLE_PATH, ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
 import { StrongroomError } from "../../../shared/errors.ts";
 import { type Aws, call, partition } from "./clients.ts";
+import { isSamePolicy } from "./trust-policy.ts";
 
 /** ARNs of an organization's two roles. */
 export interface OrgRoles {
@@ -61,7 +62,7 @@ async function ensureRole(aws: Aws, org: string, RoleName: string, PolicyArn: st
     role.Path !== ORG_ROLE_PATH ||
     tag !== org ||
     boundary !== cell.permissionsBoundaryArn ||
-    !isSameJson(decodeURIComponent(role.AssumeRolePolicyDocument ?? ""), trustPolicy(aws))
+    !isSamePolicy(decodeURIComponent(role.AssumeRolePolicyDocument ?? ""), trustPolicy(aws))
   ) {
     throw new StrongroomError(
       "step_failed",
@@ -115,14 +116,6 @@ function trustPolicy({ cell }: Aws): string {
       },
     ],
   });
-}
-
-function isSameJson(one: string, other: string): boolean {
-  try {
-    return JSON.stringify(JSON.parse(one)) === JSON.stringify(JSON.parse(other));
-  } catch {
-    return false;
-  }
 }
 
 async function unlessMissing(sent: Promise<unknown>): Promise<void> {

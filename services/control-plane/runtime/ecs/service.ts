@@ -191,8 +191,20 @@ export async function deleteDefinitions({ ecs }: Aws, org: string, except?: stri
   }
 }
 
+/** What an update has to say so that tasks run where they are to; ECS takes another strategy only when forced. */
+export function changedCapacity(
+  cell: Aws["cell"],
+  { capacityProviderStrategy: current = [] }: Service,
+  onDemand = false,
+): Pick<UpdateServiceCommandInput, "capacityProviderStrategy" | "forceNewDeployment"> {
+  const { capacityProviderStrategy: wanted } = capacity(cell, onDemand);
+  const [one, another] = current;
+  const isSame = !another && one?.capacityProvider === wanted?.[0]?.capacityProvider;
+  return !wanted || isSame ? {} : { capacityProviderStrategy: wanted, forceNewDeployment: true };
+}
+
 /** Where tasks are to run. */
-export function capacity(
+function capacity(
   { launchType, spot }: Aws["cell"],
   onDemand = false,
 ): Pick<UpdateServiceCommandInput, "capacityProviderStrategy"> & { launchType?: "EC2" } {
