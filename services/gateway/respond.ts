@@ -10,7 +10,7 @@ import { levelOf } from "./login.ts";
 import type { Trace } from "./request-log.ts";
 
 /** The Vault version whose API is spoken here. */
-const VERSION = "1.21.1";
+const VERSION = "1.21.2";
 
 /** Without a charset: hvac reads errors only from exactly this. */
 const JSON_TYPE = "application/json";

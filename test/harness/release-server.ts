@@ -56,7 +56,7 @@ export async function startReleaseServer(
   };
   await publish();
   return {
-    release: { url, publicKey, archiveLimit: 1_000_000, binaryLimit: 1_000_000 },
+    release: { url, version, publicKey, archiveLimit: 1_000_000, binaryLimit: 1_000_000 },
     files,
     archive,
     requests,

@@ -18,7 +18,7 @@ export const goScript = ({
   version = "1.25.3",
   log = "/dev/null",
   during = "",
-  builds = "1.21.1",
+  builds = "1.21.2",
 }) => `#!/bin/sh
 PATH=/usr/bin:/bin
 case "$1" in
@@ -54,10 +54,10 @@ export async function writeTools(folder: string, tools: Record<string, string>):
   return folder;
 }
 
-/** A Go module that pins Vault 1.21.1 and Go 1.25.3, in a folder of its own. */
+/** A Go module that pins Vault 1.21.2 and Go 1.25.3, in a folder of its own. */
 export async function writeModule(folder: string, goMod = ""): Promise<string> {
   await mkdir(folder, { recursive: true });
-  const text = "module example\n\ngo 1.25.3\n\nrequire (\n\tgithub.com/hashicorp/vault v1.21.1\n)\n";
+  const text = "module example\n\ngo 1.25.3\n\nrequire (\n\tgithub.com/hashicorp/vault v1.21.2\n)\n";
   await writeFile(join(folder, "go.mod"), text + goMod);
   await writeFile(join(folder, "go.sum"), "");
   await writeFile(join(folder, "main.go"), "package main\n");

@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import type { OrgView } from "../../shared/registry/views.ts";
 import { findVault, VaultNotFoundError } from "../../shared/vault/binary.ts";
 import { vaultVersion } from "../../shared/vault/inspect-binary.ts";
+import { type Advisory, openAdvisories, RECOMMENDED } from "../../shared/vault/versions.ts";
 import { asFailure } from "../failure.ts";
 import { openFiles } from "../platform/open-files.ts";
 import { isFree } from "../platform/ports.ts";
@@ -15,6 +16,10 @@ export interface Check {
   result: "ok" | "warn" | "fail";
   detail: string;
   hint?: string;
+  /** More about the detail, a line each. */
+  notes?: string[];
+  /** Of Vault, those that are not fixed in the version that is used. */
+  advisories?: Advisory[];
 }
 
 const MEBIBYTE = 1024 * 1024;
@@ -29,15 +34,16 @@ export async function doctor(session: Session): Promise<number> {
   const platform = remote ? undefined : await session.state.platform();
   const checks = [checkNode()];
   if (!remote) {
-    checks.push(await checkVault(session, platform), await checkFiles(session), await checkDisk(session));
+    checks.push(...(await checkVault(session, platform)));
+    checks.push(await checkFiles(session), await checkDisk(session));
     checks.push(...(platform ? await checkServices(session, platform) : await checkPorts()));
   }
   if (remote || platform) checks.push(...(await checkControlPlane(session)));
 
   session.out.data(checks, () =>
-    checks.flatMap(({ name, result, detail, hint }) => [
+    checks.flatMap(({ name, result, detail, hint, notes = [] }) => [
       `${result.padEnd(4)}  ${name.padEnd(18)}  ${detail}`,
-      ...(hint ? [`${" ".repeat(26)}${hint}`] : []),
+      ...[...notes, ...(hint ? [hint] : [])].map((line) => `${" ".repeat(26)}${line}`),
     ]),
   );
   return checks.some(({ result }) => result === "fail") ? 1 : 0;
@@ -52,26 +58,47 @@ function checkNode(): Check {
 }
 
 /** The running platform's binary; else the one the next start would take, without making any. */
-async function checkVault({ environment }: Session, platform: PlatformFile | undefined): Promise<Check> {
+async function checkVault({ environment }: Session, platform: PlatformFile | undefined): Promise<Check[]> {
   const name = "vault";
   try {
-    if (platform)
-      return ok(name, `${await vaultVersion(platform.vaultBinary)} at ${platform.vaultBinary}, in use`);
+    if (platform) {
+      const version = await vaultVersion(platform.vaultBinary);
+      return [
+        ok(name, `${version} at ${platform.vaultBinary}, in use`),
+        checkVersion(version, platform.vaultsPassedOver ?? []),
+      ];
+    }
     const progress = { line: () => {}, step: notFromHere };
-    const { version, source, path } = await findVault({ env: environment.system, progress });
-    return ok(name, `${version} at ${path} (${source})`);
+    const { version, source, path, passedOver } = await findVault({ env: environment.system, progress });
+    return [ok(name, `${version} at ${path} (${source})`), checkVersion(version, passedOver)];
   } catch (error) {
     if (error instanceof WouldMakeOne) {
-      return warn(
-        name,
-        "none is here; the next start downloads or builds one",
-        "To use one of your own, set VAULT_BIN or put it on PATH",
-      );
+      const hint = "To use one of your own, set VAULT_BIN or put it on PATH";
+      return [warn(name, "none is here; the next start downloads or builds one", hint)];
     }
     if (error instanceof VaultNotFoundError)
-      return fail(name, error.message, "Correct VAULT_BIN, or unset it");
-    return fail(name, asFailure(error).message, "Set VAULT_BIN to a Vault that runs");
+      return [fail(name, error.message, "Correct VAULT_BIN, or unset it")];
+    return [fail(name, asFailure(error).message, "Set VAULT_BIN to a Vault that runs")];
   }
+}
+
+/** What is known of a version of Vault, and what would have been used before it; a warning if either matters. */
+export function checkVersion(version: string, passedOver: string[]): Check {
+  const name = "vault version";
+  const advisories = openAdvisories(version);
+  const reachable = advisories.filter((advisory) => advisory.reachable === "some");
+  const recommended = `${RECOMMENDED.version} of ${RECOMMENDED.released} is recommended`;
+  const detail = `${version}; ${recommended}; ${advisories.length} known advisories, ${reachable.length} reachable here`;
+  const notes = [
+    ...passedOver.map((what) => `Not used: ${what}`),
+    ...reachable.map(
+      ({ id, fixedIn, weakness, because }) => `${id}, fixed in ${fixedIn}: ${weakness}. By: ${because}`,
+    ),
+  ];
+  const known = { notes, advisories };
+  if (notes.length === 0) return { ...ok(name, detail), ...known };
+  const hint = `To use another, set VAULT_BIN to it or put it on PATH: ${RECOMMENDED.version} if it can be had`;
+  return { ...warn(name, detail, hint), ...known };
 }
 
 class WouldMakeOne extends Error {}

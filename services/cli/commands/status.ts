@@ -1,4 +1,6 @@
 import type { OrgView } from "../../shared/registry/views.ts";
+import { vaultVersion } from "../../shared/vault/inspect-binary.ts";
+import { openAdvisories, RECOMMENDED } from "../../shared/vault/versions.ts";
 import { asFailure } from "../failure.ts";
 import { table } from "../output.ts";
 import { type ServiceHealth, serviceHealth } from "../platform/service-health.ts";
@@ -10,14 +12,17 @@ export async function status(session: Session): Promise<number> {
   const { out, state } = session;
   const platform = session.environment.STRONGROOM_URL ? undefined : await session.local("status");
   const services = platform ? await serviceHealth(state, platform) : [];
+  const vault = platform && (await vaultOf(platform.vaultBinary));
   // With the control plane down the services are still worth seeing.
   const { orgs, failure } = await organizations(session);
-  out.data({ ...(platform && { platform, services }), orgs: orgs ?? null }, () => [
+  out.data({ ...(platform && { platform, services, vault }), orgs: orgs ?? null }, () => [
     ...(platform
       ? [
           `Platform on ${platform.state} (${platform.pid ? `pid ${platform.pid}` : "in containers"})`,
           "",
           ...serviceTable(services),
+          "",
+          `Vault ${vault?.version ?? "of an unknown version"}: ${vault?.advisories.length ?? "?"} known advisories; ${RECOMMENDED.version} is recommended (strongroom doctor)`,
           "",
         ]
       : []),
@@ -27,6 +32,14 @@ export async function status(session: Session): Promise<number> {
     out.note("No organizations. Make one: strongroom org create NAME --claim ID --wait");
   if (failure) out.failure(failure);
   return failure || services.some((service) => service.state !== "healthy") ? 1 : 0;
+}
+
+/** The version of the binary that the platform runs; undefined if it cannot be asked. */
+async function vaultOf(binary: string) {
+  const version = await vaultVersion(binary).catch(() => undefined);
+  if (version === undefined) return undefined;
+  const advisories = openAdvisories(version).map(({ id }) => id);
+  return { version, recommended: RECOMMENDED.version, advisories };
 }
 
 async function organizations(session: Session) {

@@ -63,14 +63,15 @@ export class Platform {
     const service = (name: ServiceName, settings: ServiceSettings) =>
       this.#up(name, new Service(name, { state, compileCache: compileCache(env) }, settings, progress.line));
     const vaults = async () => {
-      const { path: vaultBinary } = await findVault({ env, progress, signal }).catch((error: unknown) => {
+      const vault = await findVault({ env, progress, signal }).catch((error: unknown) => {
         throw error instanceof VaultNotFoundError ? new Failure("unavailable", error.message) : error;
       });
+      const { path: vaultBinary } = vault;
       const internalVault = new InternalVault({ state, vaultBinary, settled, onEvent: progress.line });
       await this.#up("internal-vault", internalVault);
-      return vaultBinary;
+      return vault;
     };
-    const [vaultBinary] = await all([
+    const [{ path: vaultBinary, passedOver }] = await all([
       vaults(),
       service("identity-provider", identityProviderSettings(addresses, state)),
     ]);
@@ -83,6 +84,7 @@ export class Platform {
       issuer: LOCAL_ISSUER,
       state: state.path,
       vaultBinary,
+      vaultsPassedOver: passedOver,
       pid: process.pid,
     };
     await this.#organizations(file);

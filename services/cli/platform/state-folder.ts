@@ -23,6 +23,8 @@ export const PlatformFile = Type.Object({
   issuer: Type.String(),
   state: Type.String(),
   vaultBinary: Type.String(),
+  /** What would have come before that binary, and why it was not taken. */
+  vaultsPassedOver: Type.Optional(Type.Array(Type.String())),
   /** Of `strongroom up`; absent where containers run the parts. */
   pid: Type.Optional(Type.Integer()),
 });

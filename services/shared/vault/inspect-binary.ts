@@ -19,7 +19,7 @@ const REFUSED_SETTINGS: Record<StorageType, object> = {
 const TIMEOUT_MS = 20_000;
 
 /**
- * Asks a binary for its version, like `1.21.1`.
+ * Asks a binary for its version, like `1.21.2`.
  * @throws CommandError when it cannot be run, or is not Vault
  */
 export async function vaultVersion(path: string, signal?: AbortSignal): Promise<string> {

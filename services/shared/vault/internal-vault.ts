@@ -8,6 +8,7 @@ import { authMethods, enableAuthMethods, enableSecretsEngines } from "./mounts.t
 import { caCertificate, ORG_CERTIFICATE_ROLE } from "./pki.ts";
 import { PLATFORM_MOUNTS } from "./platform-jwt.ts";
 import { policyText, writePolicy } from "./policies.ts";
+import { limitRecovery } from "./recovery-quota.ts";
 import { UNSEAL_ROLE } from "./tokens.ts";
 import { createSigningKey, publicKeys } from "./transit.ts";
 
@@ -63,6 +64,7 @@ export async function bootstrapInternalVault(
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);
   await allowOperator(root, settings.operatorPassword);
   const login = await allowControlPlane(root);
+  await limitRecovery(root);
   await whenUpgraded(root, "registry");
 
   const [{ clusterId }, ca, directoryKeys] = await Promise.all([

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 export interface Recipe {
   /** The module's folder, absolute. */
   folder: string;
-  /** The Vault version it pins, like `1.21.1`. */
+  /** The Vault version it builds, like `1.21.2`. */
   vault: string;
   /** The oldest Go version that builds it, like `1.25.3`. */
   go: string;
@@ -18,7 +18,7 @@ export interface Recipe {
 const MODULE = fileURLToPath(new URL("../../../infra/vault", import.meta.url));
 const FILES = ["go.mod", "go.sum", "main.go"];
 
-/** Reads the one pin of the Vault version, in `infra/vault/go.mod` unless another module is named. */
+/** Reads what a build from source makes, in `infra/vault/go.mod` unless another module is named. */
 export async function readRecipe(folder = MODULE): Promise<Recipe> {
   const texts = await Promise.all(FILES.map((name) => readFile(join(folder, name), "utf8")));
   const goMod = texts[0] ?? "";
@@ -30,7 +30,7 @@ export async function readRecipe(folder = MODULE): Promise<Recipe> {
   return { folder, vault, go, id: `${vault}-${digest.digest("hex").slice(0, 12)}` };
 }
 
-/** Whether a version like `1.21.1` is the other one or newer; what follows the three numbers is ignored. */
+/** Whether a version like `1.21.2` is the other one or newer; what follows the three numbers is ignored. */
 export function isAtLeast(version: string, minimum: string): boolean {
   const [have, want] = [version, minimum].map((text) =>
     text.split(".").map((part) => Number.parseInt(part, 10)),

@@ -7,11 +7,14 @@ import { createMessage, readKey, readSignature, verify } from "openpgp";
 import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
 import type { ProgressStep } from "../progress.ts";
 import { unzipMember } from "./unzip.ts";
+import { RECOMMENDED } from "./versions.ts";
 
 /** Where a publisher's releases are, and by what they are known. */
 export interface Release {
   /** Folder of the product, without a slash at the end. */
   url: string;
+  /** Which of them is taken, like `2.2.2`. */
+  version: string;
   /** The publisher's PGP public key, armored; several copies of one key are joined. */
   publicKey: string;
   /** Largest archive and largest binary in it, in bytes. */
@@ -19,9 +22,10 @@ export interface Release {
   binaryLimit: number;
 }
 
-/** HashiCorp's releases of Vault. */
+/** HashiCorp's release of Vault that is recommended. */
 export const HASHICORP_RELEASE: Release = {
   url: "https://releases.hashicorp.com/vault",
+  version: RECOMMENDED.version,
   publicKey: readFileSync(new URL("./hashicorp.asc", import.meta.url), "utf8"),
   archiveLimit: 512 * 1024 * 1024,
   binaryLimit: 1024 * 1024 * 1024,
@@ -53,11 +57,11 @@ const ARCHITECTURES: Partial<Record<NodeJS.Architecture, string>> = { x64: "amd6
  */
 export async function downloadRelease(
   release: Release,
-  version: string,
   folder: string,
   options: { env: Record<string, string | undefined>; step: ProgressStep; signal?: AbortSignal | undefined },
 ): Promise<string> {
   const { env, step, signal } = options;
+  const { version } = release;
   const system = OPERATING_SYSTEMS[process.platform];
   const architecture = ARCHITECTURES[process.arch];
   if (!system || !architecture) {

@@ -11,7 +11,9 @@ import {
   findVault,
   VaultNotFoundError,
 } from "../../../services/shared/vault/binary.ts";
+import { vaultVersion } from "../../../services/shared/vault/inspect-binary.ts";
 import { readRecipe } from "../../../services/shared/vault/recipe.ts";
+import { SelfCheckError } from "../../../services/shared/vault/self-check.ts";
 import { type ReleaseServer, startReleaseServer } from "../../harness/release-server.ts";
 import {
   goScript,
@@ -34,7 +36,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "strongroom-binary-"));
   bin = await writeTools(join(root, "bin"), {});
   const module = await writeModule(join(root, "module"));
-  server = await startReleaseServer("1.21.1", { vault: vaultScript("1.21.1") });
+  server = await startReleaseServer("2.2.2", { vault: vaultScript("2.2.2") });
   options = { env: { PATH: bin, HOME: root }, module, release: server.release };
   progress.lines.length = 0;
 });
@@ -45,15 +47,17 @@ afterEach(async () => {
 });
 
 const cache = () => join(root, ".cache", "strongroom");
-const find = (more: Partial<FindVaultOptions> = {}) => findVault({ ...options, progress, ...more });
+const find = (more: Partial<FindVaultOptions> = {}) =>
+  findVault({ ...options, check: async () => {}, progress, ...more });
 const withEnv = (env: Record<string, string>) => find({ env: { ...options.env, ...env } });
 const unreachable = () => server.files.clear();
 
-/** What the cache holds beside its lock. */
-const cached = async () => (await readdir(cache())).filter((name) => name !== "lock");
+/** What the cache holds beside its lock and what was checked. */
+const cached = async () => (await readdir(cache())).filter((name) => name !== "lock" && name !== "checked");
 
 async function home(): Promise<string> {
-  return `vault-${(await readRecipe(options.module)).id}-${process.platform}-${process.arch}`;
+  const { id } = await readRecipe(options.module);
+  return `vault-${server.release.version}-or-${id}-${process.platform}-${process.arch}`;
 }
 
 /** A search as a process of its own. */
@@ -86,17 +90,18 @@ test("VAULT_BIN comes first; the real binary has every storage type", async () =
     path: VAULT_BIN,
     version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
     source: "VAULT_BIN",
+    passedOver: [],
   });
-  expect(progress.lines).toEqual([`Vault ${found.version}, named by VAULT_BIN: ${VAULT_BIN}`]);
+  expect(progress.lines.slice(-1)).toEqual([`Vault ${found.version}, named by VAULT_BIN: ${VAULT_BIN}`]);
 });
 
 test("a VAULT_BIN that will not do is an error, even where another Vault is at hand", async () => {
   await writeTools(bin, {
-    vault: vaultScript("1.21.1"),
+    vault: vaultScript("1.21.2"),
     old: vaultScript("1.20.4"),
     other: "#!/bin/sh\necho OpenSomething v9\n",
     broken: "#!/bin/sh\nexit 1\n",
-    poor: vaultScript("1.21.1", { without: "raft" }),
+    poor: vaultScript("1.21.2", { without: "raft" }),
   });
   await writeFile(join(bin, "text"), "no program", { mode: 0o644 });
   const cases = {
@@ -117,7 +122,7 @@ test("a VAULT_BIN that will not do is an error, even where another Vault is at h
 
 test("`vault` on PATH comes next", async () => {
   await writeTools(bin, { vault: vaultScript("1.22.0") });
-  expect(await find()).toEqual({ path: join(bin, "vault"), version: "1.22.0", source: "PATH" });
+  expect(await find()).toMatchObject({ path: join(bin, "vault"), version: "1.22.0", source: "PATH" });
   expect(server.requests).toEqual([]);
 });
 
@@ -125,7 +130,7 @@ test.each([
   ["is too old", { vault: vaultScript("1.19.0") }, "is Vault 1.19.0"],
   [
     "lacks a storage type",
-    { vault: vaultScript("1.21.1", { without: "raft" }) },
+    { vault: vaultScript("1.21.2", { without: "raft" }) },
     "has no storage of type raft",
   ],
   ["does not run", { vault: "#!/bin/sh\nexit 1\n" }, "does not run"],
@@ -138,7 +143,12 @@ test.each([
 test("the release comes before a build, and the cache before the release", async () => {
   await writeTools(bin, { go: goScript({}) });
   const first = await find();
-  expect(first).toEqual({ path: join(cache(), await home(), "vault"), version: "1.21.1", source: "release" });
+  expect(first).toEqual({
+    path: join(cache(), await home(), "vault"),
+    version: "2.2.2",
+    source: "release",
+    passedOver: [],
+  });
   expect(await cached()).toEqual([await home()]);
   expect(server.requests).toHaveLength(3);
 
@@ -169,14 +179,18 @@ test("a broken binary in the cache is replaced", async () => {
 test("a refused release is said to be so, is not kept, and a build takes its place", async () => {
   server.files.set(server.archive, Buffer.from("something else"));
   await writeTools(bin, { go: goScript({}) });
-  expect((await find()).source).toBe("build");
+  expect(await find()).toMatchObject({
+    source: "build",
+    version: "1.21.2",
+    passedOver: [expect.stringMatching(/^the release of Vault 2\.2\.2: .*checksum/)],
+  });
   expect(progress.lines.join("\n")).toMatch(/Downloading .*: failed REFUSED: .*checksum/);
   expect(await cached()).toEqual([await home()]);
 });
 
 test("a release that does not run here gives way to a build", async () => {
   await server.close();
-  server = await startReleaseServer("1.21.1", { vault: "not for this machine" });
+  server = await startReleaseServer("2.2.2", { vault: "not for this machine" });
   options.release = server.release;
   await writeTools(bin, { go: goScript({}) });
   expect((await find()).source).toBe("build");
@@ -284,7 +298,67 @@ test("a killed download leaves no binary, and the next search downloads", async 
 
 test("what a dead process left unfinished does not count as a Vault", async () => {
   await mkdir(join(cache(), "unfinished", "finished"), { recursive: true });
-  await writeTools(join(cache(), "unfinished", "finished"), { vault: vaultScript("1.21.1") });
+  await writeTools(join(cache(), "unfinished", "finished"), { vault: vaultScript("1.21.2") });
   expect((await find()).source).toBe("release");
   expect(await cached()).toEqual([await home()]);
+});
+
+/** A check that notes what it was asked of, and finds fault with one version. */
+function checkOf(unfit: string, error: Error) {
+  const asked: string[] = [];
+  const check = async (binary: string) => {
+    const version = await vaultVersion(binary);
+    asked.push(version);
+    if (version === unfit) throw error;
+  };
+  return { asked, check };
+}
+const cannot = new SelfCheckError("configuring the internal Vault", new Error("no such path"), false);
+
+test("a release that fails the check gives way to a build, and each search after it says so", async () => {
+  await writeTools(bin, { go: goScript({}) });
+  const { asked, check } = checkOf("2.2.2", cannot);
+  const passedOver = [
+    "the release of Vault 2.2.2: what came of it is Vault 2.2.2, which fails the check before its first use: " +
+      "configuring the internal Vault: no such path",
+  ];
+  expect(await find({ check })).toMatchObject({ source: "build", version: "1.21.2", passedOver });
+  expect(progress.lines).toContain(`Not using ${passedOver[0]}`);
+  expect(await find({ check })).toMatchObject({ source: "cache", version: "1.21.2", passedOver });
+  expect(asked).toEqual(["2.2.2", "1.21.2"]);
+});
+
+test("a binary is checked once; other bytes are checked anew", async () => {
+  const { asked, check } = checkOf("none", cannot);
+  for (const version of ["1.22.0", "1.22.0", "1.22.1", "1.22.0"]) {
+    await writeTools(bin, { vault: vaultScript(version) });
+    expect((await find({ check })).version).toBe(version);
+  }
+  expect(asked).toEqual(["1.22.0", "1.22.1"]);
+  expect(progress.lines.filter((line) => line.startsWith("Checking Vault"))).toHaveLength(2);
+});
+
+test("a `vault` on PATH that fails the check is passed over, without asking it again; VAULT_BIN is an error", async () => {
+  const path = join(await writeTools(bin, { vault: vaultScript("1.22.0") }), "vault");
+  const { asked, check } = checkOf("1.22.0", cannot);
+  for (const source of ["release", "cache"]) {
+    const passedOver = [expect.stringMatching(/vault: it is Vault 1\.22\.0, which fails .*no such path$/)];
+    expect(await find({ check })).toMatchObject({ source, passedOver });
+  }
+  expect(asked).toEqual(["1.22.0", "2.2.2"]);
+  const named = find({ check, env: { ...options.env, VAULT_BIN: path } });
+  await expect(named).rejects.toThrow(/^VAULT_BIN=.*fails the check before its first use: configuring/);
+});
+
+test("a check that had no answer in time is made again", async () => {
+  await writeTools(bin, { vault: vaultScript("1.22.0") });
+  const { check } = checkOf("1.22.0", new SelfCheckError("starting", new Error("too slow"), true));
+  expect((await find({ check })).source).toBe("release");
+  expect((await find()).source).toBe("PATH");
+});
+
+test("what goes wrong around a check is not taken for the binary's fault", async () => {
+  await writeTools(bin, { vault: vaultScript("1.22.0") });
+  const { check } = checkOf("1.22.0", new Error("no space left"));
+  await expect(find({ check })).rejects.toThrow("no space left");
 });

