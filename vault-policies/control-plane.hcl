@@ -2,21 +2,67 @@
 # try what a thief of this login would try. It can mint any organization's unseal token, and Vault cannot
 # bind that to one organization: see the threat model.
 
-# Its database. Records change by check-and-set.
-path "registry/data/*" {
+# Its database. Records change by check-and-set. KV takes a path apart after the policy has matched it, so no
+# rule spans records of several kinds, and none has a `*`: by `%2F` one kind would be reached as another.
+path "registry/data/orgs/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/jobs/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/names/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/claims/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/idempotency/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/revocations/+" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/directory" {
+  capabilities = ["create", "read", "update"]
+}
+path "registry/data/revocation-index" {
   capabilities = ["create", "read", "update"]
 }
 
-# Walk the records; free a name or a claim by deleting its index record with every version.
-path "registry/metadata/*" {
-  capabilities = ["list", "delete"]
+# Walk organizations, jobs and idempotency keys.
+path "registry/metadata/orgs" {
+  capabilities = ["list"]
+}
+path "registry/metadata/jobs" {
+  capabilities = ["list"]
+}
+path "registry/metadata/idempotency" {
+  capabilities = ["list"]
 }
 
-# Its trail: make entries and read them. No update, no delete: what stands there stands.
-path "registry/data/trail/*" {
+# Free a name or a claim, by deleting its index record with every version; forget old jobs and their keys.
+path "registry/metadata/names/+" {
+  capabilities = ["delete"]
+}
+path "registry/metadata/claims/+" {
+  capabilities = ["delete"]
+}
+path "registry/metadata/jobs/+" {
+  capabilities = ["delete"]
+}
+path "registry/metadata/idempotency/+" {
+  capabilities = ["delete"]
+}
+
+# Its trail, in a mount of its own: make entries, read and list them. No update, no delete: what stands there
+# stands, whatever a path is spelled like.
+path "trail/data/+/+" {
   capabilities = ["create", "read"]
 }
-path "registry/metadata/trail/*" {
+path "trail/metadata" {
+  capabilities = ["list"]
+}
+path "trail/metadata/+" {
   capabilities = ["list"]
 }
 
@@ -38,9 +84,18 @@ path "transit/keys/+/config" {
   allowed_parameters = { "min_decryption_version" = [] }
 }
 
-# The platform's own signing keys are not organizations' keys: more exact than the two above, so it wins.
-path "transit/keys/platform-*" {
+# The platform's own signing keys are not organizations' keys: more exact than the two above, so these win.
+path "transit/keys/platform-observe" {
   capabilities = ["read"]
+}
+path "transit/keys/platform-maintain" {
+  capabilities = ["read"]
+}
+path "transit/keys/platform-backup" {
+  capabilities = ["read"]
+}
+path "transit/keys/platform-*" {
+  capabilities = ["deny"]
 }
 path "transit/keys/directory" {
   capabilities = ["read"]

@@ -110,8 +110,10 @@ export class ControlPlane {
     return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
-  /** A page of the trail, behind the entry of this number, and where the trail ends. */
-  async trail(after: number): Promise<{ entries: TrailEntry[]; head: TrailHead }> {
+  /** A page of the trail, behind the slot of this number, what stands there beside it, and where it ends. */
+  async trail(
+    after: number,
+  ): Promise<{ entries: TrailEntry[]; foreign: number[]; strays: string[]; head: TrailHead }> {
     return await this.#json("GET", `/v1/audit?after=${after}`);
   }
 

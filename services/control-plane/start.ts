@@ -75,7 +75,7 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
     },
   });
   app.addHook("onListen", async () => {
-    void begin(engine, upkeep, log, stopping.signal).then(() => {
+    void begin(engine, upkeep, platform, stopping.signal).then(() => {
       hasBegun = true;
     });
   });
@@ -87,9 +87,15 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
 }
 
 /** Takes up unfinished jobs, and looks once at everything, before anything is said to be ready. */
-async function begin(engine: Engine, upkeep: Upkeep, log: Logger, signal: AbortSignal): Promise<void> {
+async function begin(
+  engine: Engine,
+  upkeep: Upkeep,
+  { trail, log }: Platform,
+  signal: AbortSignal,
+): Promise<void> {
   for (; !signal.aborted; await sleep(RETRY_MS)) {
     try {
+      await trail.head();
       await engine.resume();
       await upkeep.first();
       upkeep.start();
@@ -116,7 +122,7 @@ async function assemble(
     registry,
     directory: createDirectory({ vault, registry, issuers, now }),
     ...(await assembleRuntime(config)),
-    trail: new Trail(registry, now),
+    trail: new Trail({ vault, now, log }),
     revocations: new RevocationPublisher({
       vault,
       registry,

@@ -1,96 +1,174 @@
+import type { Logger } from "pino";
+import { Value } from "typebox/value";
 import {
   chained,
+  headText,
+  slotKey,
   TRAIL_BEGIN,
-  type TrailEntry,
+  TRAIL_HEAD_HEADER,
+  TRAIL_MOUNT,
+  TrailEntry,
   type TrailEvent,
+  TrailFollower,
   type TrailHead,
 } from "../shared/audit/trail.ts";
-import type { Registry } from "../shared/registry/registry.ts";
-import { VaultError } from "../shared/vault/client.ts";
-import { CasConflictError } from "../shared/vault/kv.ts";
+import { StrongroomError } from "../shared/errors.ts";
+import { type VaultClient, VaultError, VaultUnreachableError } from "../shared/vault/client.ts";
+import { CasConflictError, kv2 } from "../shared/vault/kv.ts";
 import type { Workflow } from "./onboarding/workflow.ts";
 
-/** Entries lie in folders of this many, so that no list is long. */
-const FOLDER = 1000;
 const TRIES = 100;
+/** Slots that are read at a time while the chain is followed. */
+const READ_TOGETHER = 32;
+/** How long one call follows the chain; the next call goes on from there. */
+const FOLLOW_MS = 10_000;
+const STRAYS_AT_MOST = 100;
+
+/** Slots behind one another, up to the first that is empty. */
+export interface TrailPage {
+  /** Those that have the form of an entry; whether they are on the chain is for the reader to check. */
+  entries: TrailEntry[];
+  /** The slots that hold something else. */
+  foreign: number[];
+}
+
+export interface TrailOptions {
+  /** The internal Vault, with the control plane's own login. */
+  vault: VaultClient;
+  now(): Date;
+  log: Logger;
+}
 
 /**
- * The control plane's own trail. It lies in the internal Vault, whose policy lets this service make entries and
- * read them, never change or remove one. Others may append at the same time: who comes second goes behind.
+ * The control plane's own trail. It lies in a mount of the internal Vault whose policy lets this service make
+ * entries and read them, never change or remove one. Others may append at the same time: who comes second goes
+ * behind. Its head is found by following the chain from its beginning, so that what somebody else put into a
+ * slot, at the head or far beyond, is passed over and never taken for it.
  */
 export class Trail {
-  readonly #registry: Registry;
-  readonly #now: () => Date;
-  #head: TrailHead | undefined;
+  readonly #kv: ReturnType<typeof kv2>;
+  readonly #options: TrailOptions;
+  readonly #follower = new TrailFollower(TRAIL_BEGIN);
+  #following: Promise<void> | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(registry: Registry, now: () => Date) {
-    this.#registry = registry;
-    this.#now = now;
+  constructor(options: TrailOptions) {
+    this.#options = options;
+    this.#kv = kv2(options.vault, TRAIL_MOUNT);
   }
 
-  /** Appends an entry; on return it is kept. Throws where the internal Vault does not take it. */
+  /** Appends an entry; on return it is kept. Throws if the internal Vault does not take it. */
   append(event: Omit<TrailEvent, "at">): Promise<void> {
     const mine = this.#last
       .catch(() => {})
-      .then(() => this.#append({ at: this.#now().toISOString(), ...event }));
+      .then(() => this.#append({ at: this.#options.now().toISOString(), ...event }));
     this.#last = mine;
     return mine;
   }
 
-  /** Up to `limit` entries behind the one numbered `after`. */
-  async read(after: number, limit: number): Promise<TrailEntry[]> {
-    const numbers = Array.from({ length: limit }, (_, i) => after + 1 + i);
-    const found = await Promise.all(numbers.map((number) => this.#registry.trail.read(keyOf(number))));
-    return found.flatMap((each) => (each ? [each.value] : []));
+  /** What is in up to `limit` slots behind the one numbered `after`. */
+  async read(after: number, limit: number): Promise<TrailPage> {
+    const found = await this.#slots(after + 1, limit);
+    const page: TrailPage = { entries: [], foreign: [] };
+    for (const [index, value] of found.entries()) {
+      if (Value.Check(TrailEntry, value)) page.entries.push(value);
+      else page.foreign.push(after + 1 + index);
+    }
+    return page;
   }
 
-  /** Where it ends now. */
+  /** Where the chain ends now. */
   async head(): Promise<TrailHead> {
-    return this.#find();
+    await this.#follow();
+    const { sequence, hash } = this.#follower.head;
+    return { sequence, hash };
+  }
+
+  /** Keys in the mount that are no slots of the chain or next to it: the first hundred. */
+  async strays(): Promise<string[]> {
+    await this.#follow();
+    const end = slotKey(this.#follower.next);
+    const strays: string[] = [];
+    for (const folder of (await this.#kv.list("")).sort()) {
+      if (strays.length >= STRAYS_AT_MOST) break;
+      if (/^[0-9]{9}\/$/.test(folder) && folder.slice(0, -1) < end.slice(0, 9)) continue;
+      for (const key of folder.endsWith("/") ? (await this.#kv.list(folder)).sort() : [""]) {
+        const path = folder + key;
+        if (!/^[0-9]{9}\/[0-9]{3}$/.test(path) || path >= end) strays.push(path);
+      }
+    }
+    return strays.slice(0, STRAYS_AT_MOST);
   }
 
   async #append(event: TrailEvent): Promise<void> {
-    let head = this.#head ?? (await this.#find());
+    await this.#follow();
+    const follower = this.#follower;
     for (let tries = 1; ; tries++) {
-      const entry = chained(event, head);
+      const slot = follower.next;
+      const entry = chained(event, follower.head, slot);
       try {
-        await this.#registry.trail.create(keyOf(entry.sequence), entry);
-        this.#head = entry;
+        await this.#kv.write(slotKey(slot), entry, 0, { [TRAIL_HEAD_HEADER]: headText(entry) });
+        if (follower.next === slot) follower.take(entry);
         return;
       } catch (error) {
-        // Where there is an entry already, writing it is refused as the change that it would be.
+        // If there is something already, writing is refused as the change that it would be.
         const isTaken =
           error instanceof CasConflictError || (error instanceof VaultError && error.status === 403);
-        const other = isTaken && (await this.#registry.trail.read(keyOf(entry.sequence)));
-        if (!other || tries === TRIES) {
-          this.#head = undefined;
-          throw error;
-        }
-        head = other.value;
+        if (!isTaken) throw error;
+        await this.#follow();
+        if (follower.next === slot || tries === TRIES) throw error;
       }
     }
   }
 
-  /** The last entry, found by its number. */
-  async #find(): Promise<TrailHead> {
-    const { trail } = this.#registry;
-    const folder = (await trail.keys()).sort().at(-1);
-    if (folder === undefined) return TRAIL_BEGIN;
-    // The newest may be listed a moment before it can be read.
-    for (const key of (await trail.keys(folder)).sort().reverse()) {
-      const found = await trail.read(`${folder}${key}`);
-      if (found) return found.value;
+  /** Goes to the end of the chain. Calls at the same time share one walk. */
+  #follow(): Promise<void> {
+    this.#following ??= this.#walk().finally(() => {
+      this.#following = undefined;
+    });
+    return this.#following;
+  }
+
+  async #walk(): Promise<void> {
+    const follower = this.#follower;
+    for (const deadline = performance.now() + FOLLOW_MS; ; ) {
+      const found = await this.#slots(follower.next, READ_TOGETHER);
+      for (const each of found) {
+        const slot = follower.next;
+        if (!follower.take(each)) {
+          this.#options.log.error({ slot: slotKey(slot) }, "the trail holds what is not on its chain");
+        }
+      }
+      if (found.length < READ_TOGETHER) return;
+      if (performance.now() > deadline) {
+        const detail = "The end of the trail is not reached yet. Try again: the next call goes on from here.";
+        throw new StrongroomError("internal_vault_unavailable", detail);
+      }
     }
-    throw new Error("the trail's last entry cannot be read");
+  }
+
+  /** What is in slots from one on, up to the first that is empty. */
+  async #slots(from: number, count: number): Promise<unknown[]> {
+    const slots = Array.from({ length: count }, (_, index) => this.#slot(from + index));
+    const found = await Promise.all(slots);
+    const end = found.indexOf(undefined);
+    return end === -1 ? found : found.slice(0, end);
+  }
+
+  /** What a slot holds: undefined if it is empty, null if that cannot be read as a record. */
+  async #slot(slot: number): Promise<unknown> {
+    const key = slotKey(slot);
+    try {
+      return (await this.#kv.read(key))?.data;
+    } catch (error) {
+      if (error instanceof TypeError || isTooLarge(error)) return null;
+      throw error;
+    }
   }
 }
 
-/** `000000001/234` is entry 1234. */
-const keyOf = (sequence: number): string => {
-  const folder = String(Math.floor(sequence / FOLDER)).padStart(9, "0");
-  return `${folder}/${String(sequence % FOLDER).padStart(3, "0")}`;
-};
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof VaultUnreachableError && error.code === "UND_ERR_RES_EXCEEDED_MAX_SIZE";
 
 /** A workflow whose jobs' ends are on the trail. */
 export function onTrail(kind: string, workflow: Workflow, trail: Trail): Workflow {

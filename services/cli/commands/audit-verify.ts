@@ -1,10 +1,20 @@
-import { followTrail, TRAIL_BEGIN, TrailBroken, type TrailHead } from "../../shared/audit/trail.ts";
+import {
+  headText,
+  parseHead,
+  TRAIL_BEGIN,
+  type TrailEntry,
+  TrailFollower,
+  type TrailHead,
+} from "../../shared/audit/trail.ts";
+import { TrailAnchors } from "../../shared/audit/trail-anchors.ts";
 import { Failure } from "../failure.ts";
+import { recordsWith } from "../platform/trace.ts";
 import type { Session } from "../session.ts";
 
 /**
- * `strongroom audit verify`: reads the control plane's whole trail and follows its chain of hashes, and holds it
- * against a head that was noted before, where one is named. Prints where it ends, to be noted elsewhere.
+ * `strongroom audit verify`: reads the control plane's whole trail, follows its chain of hashes, and holds it
+ * against what the internal Vault's audit log saw written, if that is on this machine, and against a head that
+ * was noted before, if one is named. Prints where it ends, to be noted elsewhere.
  */
 export async function verifyTrail(
   session: Session,
@@ -12,42 +22,94 @@ export async function verifyTrail(
   { head: noted }: { head?: string },
 ): Promise<undefined> {
   const expected = noted === undefined ? undefined : parseHead(noted);
-  const controlPlane = await session.controlPlane();
-  let head: TrailHead = TRAIL_BEGIN;
-  let isMet = expected === undefined || isSame(expected, head);
-  try {
-    for (;;) {
-      const { entries, head: end } = await controlPlane.trail(head.sequence);
-      head = followTrail(entries, head);
-      isMet ||= entries.some((entry) => expected !== undefined && isSame(entry, expected));
-      if (head.sequence >= end.sequence) break;
-      if (entries.length === 0) throw new TrailBroken(`entry ${head.sequence + 1} is missing`);
-    }
-  } catch (error) {
-    if (!(error instanceof TrailBroken)) throw error;
-    throw new Failure("failure", `The trail is broken: ${error.message}`, KEEP);
+  if (noted !== undefined && !expected) {
+    throw new Failure("usage", "--head takes what an earlier verification printed");
   }
-  if (!isMet) throw new Failure("failure", `The trail is another one: entry ${noted} is not on it`, KEEP);
-  out(session, head);
+  // Read first: what is written meanwhile is on the trail and need not be in the log.
+  const anchors = await localAnchors(session);
+  const { follower, entries, strays, end } = await readTrail(session);
+  const { head } = follower;
+
+  const problems = anchors?.differences(entries) ?? [];
+  if (follower.stoppedBy) problems.push(follower.stoppedBy);
+  else if (head.sequence < end.sequence) problems.push(`entry ${follower.next} is missing`);
+  if (strays.length > 0 && !anchors) {
+    problems.push(`behind its end there is more (${some(strays)}): it may have been cut`);
+  }
+  if (problems.length > 0) {
+    throw new Failure("failure", `The trail is broken: ${some(problems)}`, KEEP);
+  }
+  if (expected && !isSame(expected, TRAIL_BEGIN) && !entries.some((entry) => isSame(entry, expected))) {
+    throw new Failure("failure", `The trail is another one: entry ${noted} is not on it`, KEEP);
+  }
+  report(session, { follower, strays, anchors });
 }
 
 const KEEP = "Keep the internal Vault's storage and its audit log as they are: they show who wrote there.";
+const SHOWN = 10;
 
-function out(session: Session, head: TrailHead): void {
-  session.out.data({ entries: head.sequence, head: textOf(head) }, () => [
-    `${head.sequence} entries, none changed, none missing`,
-    `head  ${textOf(head)}`,
-  ]);
-  session.out.note(
-    "Note the head elsewhere: verified with --head, nothing up to it can have been written anew.",
-  );
+/** The whole trail, followed from its beginning. */
+async function readTrail(session: Session) {
+  const controlPlane = await session.controlPlane();
+  const follower = new TrailFollower(TRAIL_BEGIN);
+  const entries: Pick<TrailEntry, "sequence" | "hash">[] = [];
+  for (;;) {
+    const page = await controlPlane.trail(follower.next - 1);
+    const slots = new Map<number, TrailEntry>(page.entries.map((entry) => [entry.sequence, entry]));
+    const end = follower.next + page.entries.length + page.foreign.length;
+    while (follower.next < end) {
+      const entry = slots.get(follower.next);
+      follower.take(entry);
+      if (entry) entries.push({ sequence: entry.sequence, hash: entry.hash });
+    }
+    const isLast = page.entries.length + page.foreign.length === 0;
+    if (isLast) return { follower, entries, strays: page.strays, end: page.head };
+  }
 }
 
-const textOf = ({ sequence, hash }: TrailHead): string => `${sequence}:${hash}`;
+/** What this machine's internal Vault saw written; undefined for a platform elsewhere. */
+async function localAnchors(session: Session): Promise<TrailAnchors | undefined> {
+  if (session.environment.STRONGROOM_URL) return undefined;
+  await session.local("audit verify");
+  const log = session.state.at("internal-vault", "audit.log");
+  return new TrailAnchors(await recordsWith(log, "trail/data/"));
+}
+
+function report(
+  { out }: Session,
+  {
+    follower: { head, passed },
+    strays,
+    anchors,
+  }: { follower: TrailFollower; strays: string[]; anchors: TrailAnchors | undefined },
+): void {
+  const span = anchors?.span;
+  const audited = span && { from: span.from, to: span.to };
+  const data = {
+    entries: head.sequence - passed.length,
+    head: headText(head),
+    passed,
+    strays,
+    ...(audited && { audited }),
+  };
+  out.data(data, () => [
+    `${data.entries} entries, none changed, none missing`,
+    ...(audited ? [`${audited.from} to ${audited.to} are as the internal Vault's audit log has them`] : []),
+    ...(passed.length > 0 ? [`passed over: ${some(passed.map((slot) => `entry ${slot}`))}`] : []),
+    ...(strays.length > 0 ? [`off the trail: ${some(strays)}`] : []),
+    `head  ${data.head}`,
+  ]);
+  if (passed.length + strays.length > 0) {
+    out.note(
+      "Somebody else wrote with the control plane's login: give it another secret id, and look what else",
+    );
+  }
+  out.note("Note the head elsewhere: verified with --head, nothing up to it can have been written anew.");
+}
+
 const isSame = (a: TrailHead, b: TrailHead): boolean => a.sequence === b.sequence && a.hash === b.hash;
 
-function parseHead(text: string): TrailHead {
-  const [, sequence, hash = ""] = /^([0-9]{1,12}):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (sequence === undefined) throw new Failure("usage", "--head takes what an earlier verification printed");
-  return { sequence: Number(sequence), hash };
-}
+const some = (lines: string[]): string =>
+  lines.length > SHOWN
+    ? `${lines.slice(0, SHOWN).join("; ")}; and ${lines.length - SHOWN} more`
+    : lines.join("; ");

@@ -29,7 +29,16 @@ export function auditRoutes(app: Server, trail: Trail): void {
         querystring: Query,
         response: {
           200: Type.Object(
-            { entries: Type.Array(TrailEntry), head: TrailHead },
+            {
+              entries: Type.Array(TrailEntry),
+              foreign: Type.Array(Type.Integer(), {
+                description: "Numbers among them at which something else stands",
+              }),
+              strays: Type.Array(Type.String(), {
+                description: "On the last page: keys off the trail, the first hundred",
+              }),
+              head: TrailHead,
+            },
             { additionalProperties: false },
           ),
           ...problems(400, 401, 403, 503),
@@ -37,24 +46,44 @@ export function auditRoutes(app: Server, trail: Trail): void {
       },
     },
     async (request) => {
-      const { sequence, hash } = await trail.head();
-      return { entries: await trail.read(Number(request.query.after ?? 0), PAGE), head: { sequence, hash } };
+      const head = await trail.head();
+      const page = await trail.read(Number(request.query.after ?? 0), PAGE);
+      const isLast = page.entries.length + page.foreign.length < PAGE;
+      return { ...page, strays: isLast ? await trail.strays() : [], head };
     },
   );
 }
 
+declare module "fastify" {
+  interface FastifyRequest {
+    /** Whether the request is on the trail, so that its answer belongs there too. */
+    isOnTrail: boolean;
+  }
+}
+
 /**
  * Puts every request that changes something on the trail before it is done, with who asks, and its answer
- * behind it. What cannot be put there is not done. Call it before the routes, behind the authorization.
+ * behind it. What cannot be put there is not done. What is refused before that, for want of a permission or for
+ * its form, leaves a line in the log: the trail is kept for ever, and fills by what operators may do alone. Call
+ * it before the routes, behind the authorization.
  */
 export function recordOnTrail(app: Server, trail: Trail): void {
+  let refused = 0;
+  app.decorateRequest("isOnTrail", false);
   app.addHook("preHandler", async (request) => {
     const event = eventOf(request);
-    if (event) await trail.append(event);
+    if (!event) return;
+    await trail.append(event);
+    request.isOnTrail = true;
   });
   app.addHook("onResponse", async (request, { statusCode: status }) => {
     const event = eventOf(request);
     if (!event) return;
+    if (!request.isOnTrail) {
+      refused++;
+      request.log.warn({ ...event, status, refused }, "refused, and so not on the trail");
+      return;
+    }
     await trail.append({ ...event, status }).catch((err: unknown) => {
       request.log.error({ requestId: request.id, status, err }, "the answer is not on the trail");
     });

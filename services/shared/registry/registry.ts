@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
-import { TrailEntry } from "../audit/trail.ts";
 import { CasConflictError, type kv2 } from "../vault/kv.ts";
 import {
   Idempotency,
@@ -55,8 +54,6 @@ export interface Registry {
   revocations: Collection<Revocations>;
   /** By {@link REVOCATION_INDEX_KEY}. */
   revocationIndex: Collection<RevocationIndex>;
-  /** In folders of a thousand, by number. The control plane's policy lets it make and read entries, no more. */
-  trail: Collection<TrailEntry>;
 }
 
 /** The one key of {@link Registry.directory}. */
@@ -88,7 +85,6 @@ export function createRegistry(store: RecordStore): Registry {
     directory: collection(store, "", Publication),
     revocations: collection(store, "revocations/", Revocations),
     revocationIndex: collection(store, "", RevocationIndex),
-    trail: collection(store, "trail/", TrailEntry),
   };
 }
 

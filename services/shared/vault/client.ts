@@ -43,7 +43,8 @@ export type VaultBody = Record<string, unknown>;
 export interface VaultClient {
   read(path: string): Promise<VaultBody>;
   list(path: string): Promise<VaultBody>;
-  write(path: string, data?: object): Promise<VaultBody>;
+  /** `headers` go with this one request. */
+  write(path: string, data?: object, headers?: Record<string, string>): Promise<VaultBody>;
   delete(path: string): Promise<void>;
 }
 
@@ -71,8 +72,11 @@ export function vaultClient(
   // What it may have taken from the environment.
   Object.assign(client, { token: "", namespace: "", pathPrefix: "" });
 
-  const call = async (request: (options: { headers: Record<string, string> }) => Promise<unknown>) => {
-    const headers: Record<string, string> = { "X-Vault-Request": "true" };
+  const call = async (
+    request: (options: { headers: Record<string, string> }) => Promise<unknown>,
+    more: Record<string, string> = {},
+  ) => {
+    const headers: Record<string, string> = { ...more, "X-Vault-Request": "true" };
     if (token) headers["X-Vault-Token"] = (await token()).reveal();
     return (await request({ headers })) as VaultBody;
   };
@@ -80,7 +84,7 @@ export function vaultClient(
   return {
     read: (path) => call((options) => client.read(path, options)),
     list: (path) => call((options) => client.list(path, options)),
-    write: (path, data = {}) => call((options) => client.write(path, data, options)),
+    write: (path, data = {}, headers) => call((options) => client.write(path, data, options), headers),
     delete: async (path) => {
       await call((options) => client.delete(path, options));
     },

@@ -1,6 +1,7 @@
+import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../audit/trail.ts";
 import { ORG_DOMAIN } from "../org.ts";
 import { Secret } from "../secret.ts";
-import { enableAudit, fileAudit } from "./audit.ts";
+import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
 import { sealStatus } from "./init.ts";
 import { whenUpgraded } from "./kv.ts";
@@ -63,6 +64,7 @@ export async function bootstrapInternalVault(
   await createAuthority(root, settings.certificateMaxTtlSeconds);
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);
   await allowOperator(root, settings.operatorPassword);
+  await enableTrail(root);
   const login = await allowControlPlane(root);
   await limitRecovery(root);
   await whenUpgraded(root, "registry");
@@ -75,6 +77,13 @@ export async function bootstrapInternalVault(
   const directoryKey = directoryKeys.at(-1);
   if (!clusterId || !directoryKey) throw new Error("the internal Vault does not show its cluster id or key");
   return { ...login, directoryKey, ca, clusterId };
+}
+
+/** The trail's own mount, and its head in clear in the audit log: what is written anew there differs from that. */
+async function enableTrail(root: VaultClient): Promise<void> {
+  await enableSecretsEngines(root, { [TRAIL_MOUNT]: { type: "kv", options: { version: "2" } } });
+  await auditHeader(root, TRAIL_HEAD_HEADER);
+  await whenUpgraded(root, TRAIL_MOUNT);
 }
 
 const AUTHORITY_TTL = "87600h";

@@ -28,12 +28,15 @@ export function kv2(client: VaultClient, mount: string) {
      * Writes a new version and gives its number. With `cas` (0: must not exist) it throws
      * {@link CasConflictError} unless that is the version there is.
      */
-    async write(path: string, data: Record<string, unknown>, cas?: number): Promise<number> {
+    async write(
+      path: string,
+      data: Record<string, unknown>,
+      cas?: number,
+      headers?: Record<string, string>,
+    ): Promise<number> {
       try {
-        const body = await client.write(`${mount}/data/${path}`, {
-          data,
-          ...(cas === undefined ? {} : { options: { cas } }),
-        });
+        const options = cas === undefined ? {} : { options: { cas } };
+        const body = await client.write(`${mount}/data/${path}`, { data, ...options }, headers);
         return (body.data as { version: number }).version;
       } catch (error) {
         if (error instanceof VaultError && error.status === 400 && /check-and-set/.test(error.message)) {

@@ -2,9 +2,13 @@ import { expect, test } from "vitest";
 import {
   chained,
   followTrail,
+  headText,
+  parseHead,
+  slotKey,
   TRAIL_BEGIN,
   TrailBroken,
   type TrailEntry,
+  TrailFollower,
 } from "../../../services/shared/audit/trail.ts";
 
 function trail(length: number): TrailEntry[] {
@@ -41,6 +45,39 @@ test.each<[string, (entries: TrailEntry[]) => TrailEntry[], RegExp]>([
   const follow = () => followTrail(change(trail(6)), TRAIL_BEGIN);
   expect(follow).toThrow(TrailBroken);
   expect(follow).toThrow(words);
+});
+
+test("a member that no hash covers is found", () => {
+  const entries = trail(3);
+  const more = { ...entries[2], approvedBy: "grace" } as unknown as TrailEntry;
+  expect(() => followTrail(entries.with(2, more), TRAIL_BEGIN)).toThrow(
+    /entry 3 does not have the form of one/,
+  );
+});
+
+test("an entry in a slot of its own number alone is on the chain, and what is not is passed over", () => {
+  const [first, second] = trail(2) as [TrailEntry, TrailEntry];
+  const follower = new TrailFollower(TRAIL_BEGIN);
+  expect(
+    [undefined, chained({ ...first }, TRAIL_BEGIN, 2), second].map((each) => follower.take(each)),
+  ).toEqual([false, true, false]);
+  expect(follower.passed).toEqual([1]);
+  expect(follower.stoppedBy).toMatch(/entry 3 says that it is entry 2/);
+});
+
+test("slots lie in folders of a thousand, and a head is read back as it was written", () => {
+  expect([1, 999, 1000, 1234, 999_999_999_999].map(slotKey)).toEqual([
+    "000000000/001",
+    "000000000/999",
+    "000000001/000",
+    "000000001/234",
+    "999999999/999",
+  ]);
+  const head = { sequence: 12, hash: "a".repeat(64) };
+  expect(parseHead(headText(head))).toEqual(head);
+  for (const text of ["", "12", `12:${"A".repeat(64)}`, `12:${"a".repeat(64)} `, `-1:${"a".repeat(64)}`]) {
+    expect(parseHead(text)).toBeUndefined();
+  }
 });
 
 test("members do not run into each other", () => {
