@@ -99,7 +99,7 @@ path "pki/revoke" {
 }
 
 # Sign its own short logins for reading organizations' health and configuration, and the directory.
-# Not platform-maintain, which takes an operator, and not platform-backup, which is the backup job's.
+# Client certificates for platform-maintain and platform-backup are signed at mounts that it has no path to.
 path "transit/sign/platform-observe" {
   capabilities = ["update"]
 }
