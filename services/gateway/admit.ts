@@ -11,7 +11,7 @@ import { checkHeaders } from "./check-headers.ts";
 import { type Limits, TooManyRequests } from "./limits.ts";
 import type { Logins } from "./login.ts";
 import type { MachineCallers } from "./machine-callers.ts";
-import { resolveOrg } from "./resolve-org.ts";
+import { type ResolvedOrg, resolveOrg, resolveOrgNow } from "./resolve-org.ts";
 
 /** Someone with a JWT, and the organization that it shows. */
 export interface Member extends Caller {
@@ -40,7 +40,8 @@ export interface AdmissionOptions {
 export interface Admission {
   /**
    * The member whose JWT it is. Throws TokenRefused (401), `forbidden` where the organization is unknown,
-   * TooManyRequests, `revocations_unavailable`, and what the other checks throw.
+   * `directory_unavailable` where that cannot be known, TooManyRequests, `revocations_unavailable`, and what the
+   * other checks throw.
    */
   member(request: FastifyRequest, token: string, options?: { mayBeRevoked?: boolean }): Promise<Member>;
   /**
@@ -54,12 +55,27 @@ export interface Admission {
 
 export function createAdmission(options: AdmissionOptions): Admission {
   const { directory, revocations, authenticate, recall, limits, logins, machines } = options;
+
+  /** Who is of no organization known here pays by the address, whether or not that can be confirmed. */
+  async function placed(
+    request: FastifyRequest,
+    { directory: held, identity }: Caller,
+  ): Promise<ResolvedOrg> {
+    try {
+      return await resolveOrgNow(directory, held, identity);
+    } catch (error) {
+      const isUnknown = error instanceof StrongroomError && error.code === "directory_unavailable";
+      if (isUnknown) limits.countAddress(request.ip, request.trace.began);
+      throw error;
+    }
+  }
+
   return {
     async member(request, token, { mayBeRevoked = false } = {}) {
       const { trace } = request;
       const caller = await authenticate(request, token);
       trace.subject = caller.identity.subjectHash;
-      const org = resolveOrg(caller.directory, caller.identity);
+      const { org, directory: held } = await placed(request, caller);
       trace.org = org.id;
       if (revocations.version === undefined) {
         throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
@@ -72,7 +88,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       const orgWait = limits.orgWait(org.id, trace.began);
       if (orgWait > 0) throw new TooManyRequests("org", orgWait);
       checkHeaders(request.headers, org.id);
-      return { ...caller, org };
+      return { ...caller, org, directory: held };
     },
 
     known(request) {
@@ -80,6 +96,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (!caller || revocations.version === undefined) return undefined;
       try {
         const org = resolveOrg(caller.directory, caller.identity);
+        if (!org) return undefined;
         if (revocations.isRevoked(org, caller.identity)) return undefined;
         checkHeaders(request.headers, org.id);
         return { ...caller, org };
