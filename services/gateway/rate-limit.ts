@@ -29,7 +29,7 @@ export class RateLimit {
   }
 
   count(key: string, now: number): void {
-    const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + this.#intervalMs;
+    const dueAt = Math.max(this.#dueAt.get(key) ?? now, now) + this.#intervalMs;
     if (this.#dueAt.size >= this.#maxKeys && !this.#dueAt.has(key)) {
       const [oldest] = this.#dueAt.keys();
       if (oldest !== undefined) this.#dueAt.delete(oldest);

@@ -44,6 +44,14 @@ test("an address has its share, another has its own, and what is closed makes ro
   close();
 });
 
+test("all together have 20,000", async () => {
+  for (const byAddress of [true, false]) {
+    const server = createServer();
+    boundConnections(server, { byAddress });
+    expect(server.maxConnections).toBe(20_000);
+  }
+});
+
 test("behind a proxy all callers have one address", async () => {
   const { open, held, close } = await serverWith(false);
   await open(2_010, "127.0.0.1");

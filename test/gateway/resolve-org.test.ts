@@ -26,7 +26,7 @@ test("by the verified pair, and by nothing less", () => {
     ["https://a/", acme.id],
   ] as const) {
     expect(() => resolveOrg(directory, identity(issuer, org))).toThrow(
-      expect.objectContaining({ code: "forbidden" }),
+      expect.objectContaining({ code: "forbidden", message: "permission denied" }),
     );
   }
 });

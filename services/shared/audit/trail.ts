@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
 import { OrgId } from "../org.ts";
 
 const Digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
@@ -51,11 +52,17 @@ export class TrailBroken extends Error {
   override name = "TrailBroken";
 }
 
-/** Follows entries from a head on, and gives the head they end at. Throws {@link TrailBroken}. */
+/**
+ * Follows entries from a head on, and returns the head they end at. Entries may come from anywhere: one with a member
+ * that no hash covers is refused. Throws {@link TrailBroken}.
+ */
 export function followTrail(entries: Iterable<TrailEntry>, from: TrailHead): TrailHead {
   let head = from;
-  for (const { hash, ...entry } of entries) {
+  for (const each of entries) {
     const expected = head.sequence + 1;
+    if (!Value.Check(TrailEntry, each))
+      throw new TrailBroken(`entry ${expected} does not have an entry's form`);
+    const { hash, ...entry } = each;
     if (entry.sequence !== expected) {
       throw new TrailBroken(`entry ${expected} is missing: ${entry.sequence} stands in its place`);
     }
