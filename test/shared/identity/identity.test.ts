@@ -437,9 +437,10 @@ describe("an issuer's keys", () => {
     const a = await issuerOf();
     const b = await issuerOf({ issuer: "https://b.example/" });
     let list = [a.issuer];
-    const { auth, bearer } = serverFor(() => list);
+    const { auth, bearer, clock } = serverFor(() => list);
     await auth.prefetchKeys();
     expect([a.fetches, b.fetches]).toEqual([1, 0]);
+    clock.shift = 31_000; // they could be fetched again
     list = [a.issuer, b.issuer];
     await auth.prefetchKeys();
     expect([a.fetches, b.fetches]).toEqual([1, 1]);
