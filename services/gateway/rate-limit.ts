@@ -30,7 +30,7 @@ export class RateLimit {
 
   /** Counts so many, also where they are more than there is room for: all of it has to be paid off then. */
   count(key: string, now: number, units = 1): void {
-    const dueAt = Math.max(this.#dueAt.get(key) ?? 0, now) + units * this.#intervalMs;
+    const dueAt = Math.max(this.#dueAt.get(key) ?? now, now) + units * this.#intervalMs;
     if (this.#dueAt.size >= this.#maxKeys && !this.#dueAt.has(key)) {
       const [oldest] = this.#dueAt.keys();
       if (oldest !== undefined) this.#dueAt.delete(oldest);

@@ -9,6 +9,7 @@ const NOT_OURS = [
   "node_modules",
   ".git",
   ".strongroom",
+  ".mutation",
   "coverage",
   "cdk.out",
   "package-lock.json",

@@ -38,3 +38,14 @@ test("an answer between timeouts, and errors that cost no time, do not open it",
   }
   expect(circuit.open).toBe(false);
 });
+
+test("after an answer it takes five timeouts again", () => {
+  const circuit = opened();
+  circuit.answered();
+  for (let i = 0; i < 4; i++) circuit.failed(timeout, 5_000);
+  expect(circuit.open).toBe(false);
+  expect(circuit.admits(5_000)).toBe(true);
+  circuit.failed(timeout, 5_000);
+  expect(circuit.open).toBe(true);
+  expect(circuit.admits(5_999)).toBe(false);
+});

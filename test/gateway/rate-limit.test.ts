@@ -44,3 +44,16 @@ test("no more keys than allowed: the one known for longest goes", () => {
   expect(limit.wait("a", 0)).toBe(0);
   for (const key of ["b", "c", "d"]) expect(limit.wait(key, 0)).toBeGreaterThan(0);
 });
+
+test("new keys never add to the memory, and a known key pushes nobody out", () => {
+  const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
+  for (let i = 0; i < 1_000; i++) {
+    limit.count(`attacker-${i}`, 0);
+    expect(limit.size).toBe(Math.min(i + 1, 3));
+  }
+  for (let i = 0; i < 5; i++) limit.count("attacker-999", 0);
+  for (const key of ["attacker-997", "attacker-998", "attacker-999"]) {
+    expect(limit.wait(key, 0)).toBeGreaterThan(0);
+  }
+  expect(limit.wait("attacker-996", 0)).toBe(0);
+});

@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer as createPlainServer } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
@@ -37,8 +38,17 @@ export interface Recorder {
 
 export async function startRecorder(internal: InternalVault, org: string = newOrgId()): Promise<Recorder> {
   const { certificate, key } = await issueOrgCertificate(internal.controlPlane, org, 3600);
+  const tls = createServer({ cert: certificate, key: key.reveal() });
+  return await record(tls, "https", org);
+}
+
+/** The same without TLS, for what is asked of it whatever the connection: it needs no Vault for a certificate. */
+export const startPlainRecorder = (org: string = newOrgId()): Promise<Recorder> =>
+  record(createPlainServer(), "http", org);
+
+async function record(server: Server, scheme: "http" | "https", org: string): Promise<Recorder> {
   const sockets = new Set<Duplex>();
-  const server = createServer({ cert: certificate, key: key.reveal() }, (request, response) => {
+  server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     request.on("data", (chunk) => chunks.push(chunk));
     request.on("end", () => {
@@ -64,7 +74,7 @@ export async function startRecorder(internal: InternalVault, org: string = newOr
   };
   const self: Recorder = {
     org,
-    address: `https://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    address: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests: [],
     connections: 0,
     answer: undefined,

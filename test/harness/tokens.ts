@@ -28,7 +28,7 @@ export function newPair(alg: Algorithm = "RS256", kid: string = randomUUID(), rs
 export const publicPem = (pair: SigningPair): string =>
   pair.publicKey.export({ type: "spki", format: "pem" }).toString();
 
-const publicJwk = (pair: SigningPair) => ({
+export const publicJwk = (pair: SigningPair) => ({
   ...pair.publicKey.export({ format: "jwk" }),
   kid: pair.kid,
   alg: pair.alg,

@@ -75,6 +75,7 @@ function mutate(file: string, { tests }: SecurityFile, concurrency: number): Pro
     reporters: ["progress", "html"],
     htmlReporter: { fileName: report },
     tempDirName: `${FOLDER}/tmp`,
+    cleanTempDir: "always",
     ignorePatterns: ["/infra", "/docs", "/.strongroom", "/.mutation", "/test/bench", "/test/infra"],
     // Stryker would rewrite it by an interface that TypeScript 7 no longer has; vitest needs none of what it says.
     tsconfigFile: "none",

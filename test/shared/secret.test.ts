@@ -23,6 +23,15 @@ test.each([
   expect(render()).not.toContain(TEXT);
 });
 
+test.each([
+  ["interpolation", () => `${secret}`],
+  ["toString", () => secret.toString()],
+  ["JSON", () => JSON.parse(JSON.stringify(secret))],
+  ["inspect", () => inspect(secret)],
+])("%s says that there is a secret", (_name, render) => {
+  expect(render()).toBe("[secret]");
+});
+
 test("the logger does not, and hides token-like fields by name too", () => {
   const lines: string[] = [];
   const logger = createLogger("test", "info", { write: (line: string) => void lines.push(line) });

@@ -139,7 +139,7 @@ export class TrailFollower {
 export function followTrail(entries: Iterable<TrailEntry>, from: TrailHead): TrailHead {
   const follower = new TrailFollower(from);
   for (const entry of entries) {
-    if (entry.sequence !== follower.next) {
+    if (Value.Check(TrailEntry, entry) && entry.sequence !== follower.next) {
       throw new TrailBroken(`entry ${follower.next} is missing: ${entry.sequence} stands in its place`);
     }
     follower.take(entry);

@@ -129,5 +129,6 @@ export class PolledDocument {
 
 function reasonOf(error: unknown): string {
   const { name, message, code, cause } = error as NodeJS.ErrnoException & { cause?: { code?: string } };
-  return cause?.code ?? code ?? (name === "TimeoutError" ? name : message);
+  if (name === "TimeoutError") return name; // its code is 23
+  return cause?.code ?? code ?? message;
 }

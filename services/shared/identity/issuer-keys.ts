@@ -114,6 +114,6 @@ export class IssuerKeys {
 }
 
 function reasonOf(error: unknown): string {
-  const { code, message, cause } = error as { code?: string; message?: string; cause?: { code?: string } };
-  return cause?.code ?? code ?? message ?? "unknown";
+  const { code, message, cause } = error as NodeJS.ErrnoException & { cause?: { code?: string } };
+  return cause?.code ?? code ?? message;
 }

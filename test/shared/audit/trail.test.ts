@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { Value } from "typebox/value";
+import { describe, expect, test } from "vitest";
 import {
   chained,
   followTrail,
@@ -7,8 +8,9 @@ import {
   slotKey,
   TRAIL_BEGIN,
   TrailBroken,
-  type TrailEntry,
+  TrailEntry,
   TrailFollower,
+  TrailHead,
 } from "../../../services/shared/audit/trail.ts";
 
 function trail(length: number): TrailEntry[] {
@@ -41,18 +43,17 @@ test.each<[string, (entries: TrailEntry[]) => TrailEntry[], RegExp]>([
     (e) => e.with(3, chained({ at: "t", actor: "eve", action: "x" }, e[2] as TrailEntry)),
     /entry 5 does not follow/,
   ],
+  [
+    "a member that no hash covers",
+    (e) => e.with(3, { ...fourth(e), note: "approved by ada" } as TrailEntry),
+    /entry 4 does not have the form of one/,
+  ],
+  ["an entry that is none", (e) => e.with(3, null as unknown as TrailEntry), /entry 4 does not have/],
 ])("%s is found", (_, change, words) => {
   const follow = () => followTrail(change(trail(6)), TRAIL_BEGIN);
   expect(follow).toThrow(TrailBroken);
+  expect(follow).toThrow(expect.objectContaining({ name: "TrailBroken" }));
   expect(follow).toThrow(words);
-});
-
-test("a member that no hash covers is found", () => {
-  const entries = trail(3);
-  const more = { ...entries[2], approvedBy: "grace" } as unknown as TrailEntry;
-  expect(() => followTrail(entries.with(2, more), TRAIL_BEGIN)).toThrow(
-    /entry 3 does not have the form of one/,
-  );
 });
 
 test("an entry in a slot of its own number alone is on the chain, and what is not is passed over", () => {
@@ -90,4 +91,37 @@ test("members do not run into each other", () => {
     { actor: "a", action: "c" },
   ].map((event) => chained({ at: "t", ...event }, TRAIL_BEGIN).hash);
   expect(new Set(hashes).size).toBe(hashes.length);
+});
+
+test("a trail begins before entry 1, at a hash of zeros", () => {
+  expect(TRAIL_BEGIN).toEqual({
+    sequence: 0,
+    hash: "0000000000000000000000000000000000000000000000000000000000000000",
+  });
+});
+
+describe("only what has an entry's form is one", () => {
+  const entry = chained({ at: "t", actor: "ada", action: "x" }, TRAIL_BEGIN);
+  test.each<[string, object, boolean]>([
+    ["one in its form", {}, true],
+    ["with every member", { org: "oaaaaaaaaaaaaaaa", requestId: "r", job: "j", status: 200 }, true],
+    ["another member", { note: "n" }, false],
+    ["number 0", { sequence: 0 }, false],
+    ["the last number", { sequence: 999_999_999_999 }, true],
+    ["a number beyond it", { sequence: 1_000_000_000_000 }, false],
+    ["a hash too short", { hash: "a".repeat(63) }, false],
+    ["a hash too long", { hash: "a".repeat(65) }, false],
+    ["a hash in capitals", { hash: "A".repeat(64) }, false],
+    ["a previous that is no hash", { previous: `${"a".repeat(63)}g` }, false],
+  ])("%s", (_, changes, expected) => {
+    expect(Value.Check(TrailEntry, { ...entry, ...changes })).toBe(expected);
+  });
+
+  test("and a head is a number and a hash", () => {
+    const head = { sequence: 0, hash: "a".repeat(64) };
+    expect(Value.Check(TrailHead, head)).toBe(true);
+    expect(Value.Check(TrailHead, { ...head, sequence: -1 })).toBe(false);
+    expect(Value.Check(TrailHead, { ...head, hash: "a" })).toBe(false);
+    expect(Value.Check(TrailHead, { ...head, more: 1 })).toBe(false);
+  });
 });

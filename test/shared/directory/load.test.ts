@@ -24,7 +24,7 @@ const base: Directory = { version: 5, issuedAt: "now", issuers: [issuer], orgs: 
 let dir: string;
 let copy: string;
 let server: DirectoryServer;
-let log: { level: number; msg: string; reason?: string }[];
+let log: { level: number; msg: string; reason?: string; detail?: string }[];
 let open: DirectorySource[];
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "strongroom-directory-"));
@@ -56,6 +56,10 @@ test("what is published is taken, found by its pair, and kept on disk for its ow
   expect(directory.current?.find(issuer.issuer, "org_acme")).toEqual(acme);
   expect(directory.current?.find(issuer.issuer, "org_globex")).toBeUndefined();
   expect(directory.current?.find("https://other/", "org_acme")).toBeUndefined();
+  expect(directory.current?.byId(acme.id)).toEqual(acme);
+  expect(directory.current?.byId("oaaaaaaaaaaaaaaa")).toBeUndefined();
+  expect(directory.current?.orgs).toEqual([acme]);
+  expect(log).toMatchObject([{ version: 5, msg: "the directory in use is the one published" }]);
   expect((await stat(copy)).mode & 0o777).toBe(0o600);
 });
 
@@ -68,6 +72,7 @@ test("with the control plane down, the copy serves", async () => {
   await next.refresh();
   await next.refresh();
   expect(next.current?.version).toBe(5);
+  expect(log.map((line) => line.msg)).toContain("the directory in use is the copy on disk");
   expect(troubles().map((line) => line.msg)).toEqual(["the directory cannot be fetched"]);
 });
 
@@ -106,7 +111,10 @@ test("one that is refused leaves the one in use and the copy as they are, is log
   expect(directory.current?.find(issuer.issuer, "org_acme")).toEqual(acme);
   expect(directory.refusal).toBe("pair_moved");
   expect(await readFile(copy, "utf8")).toBe(kept);
-  expect(troubles()).toMatchObject([{ level: 50, reason: "pair_moved" }]);
+  expect(troubles()).toMatchObject([
+    { level: 50, reason: "pair_moved", inUse: 5, msg: "the one published is refused" },
+  ]);
+  expect(troubles()[0]?.detail).toMatch(/^the directory is refused \(pair_moved\): org_acme/);
 
   await server.publish({ ...base, version: 4 });
   await directory.refresh();
@@ -114,6 +122,18 @@ test("one that is refused leaves the one in use and the copy as they are, is log
   await server.publish({ ...base, version: 8 });
   await directory.refresh();
   expect(directory).toMatchObject({ refusal: undefined, current: { version: 8 } });
+});
+
+test("the same one published anew, under another tag, changes nothing", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  const before = directory.current;
+  await server.publish(base);
+  await directory.refresh();
+  expect(server.answers).toEqual([200, 200]);
+  expect(directory.current).toBe(before);
+  expect(log).toHaveLength(1);
 });
 
 test("issuers stay the same array until one of them changes", async () => {

@@ -3,6 +3,7 @@ import type { Directory } from "../../../services/shared/directory/directory.ts"
 import {
   DirectoryRefused,
   type HeldDirectory,
+  pairName,
   verifyDirectory,
 } from "../../../services/shared/directory/verify.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
@@ -45,6 +46,42 @@ test("a good directory is taken", async () => {
   const { directory, pairs } = await holding(base);
   expect(directory).toEqual(base);
   expect([...pairs.values()]).toEqual([acme.id, globex.id]);
+});
+
+test.each<[string, Partial<Directory>, string]>([
+  ["an older one", { version: 4 }, "the directory is refused (older): version 4, in use is 5"],
+  [
+    "another one of the version",
+    { orgs: [acme] },
+    "the directory is refused (same_version_differs): version 5",
+  ],
+  [
+    "a pair that moved",
+    { version: 6, orgs: [{ ...acme, id: globex.id }] },
+    `the directory is refused (pair_moved): org_acme of ${issuer.issuer} went from ${acme.id} to ${globex.id}`,
+  ],
+  [
+    "an unknown issuer",
+    { orgs: [{ ...acme, issuer: "https://other/" }] },
+    `the directory is refused (issuer_unknown): ${acme.id} has https://other/`,
+  ],
+  [
+    "an address with a path",
+    { orgs: [{ ...acme, address: "https://127.0.0.1:1/v1" }] },
+    `the directory is refused (form): the address of ${acme.id} is not https://host:port`,
+  ],
+])("the refusal says why: %s", async (_, changes, message) => {
+  const jws = await key.sign({ ...base, ...changes });
+  const verdict = verifyDirectory(jws, key.publicKey, await holding(base));
+  await expect(verdict).rejects.toMatchObject({ name: "DirectoryRefused", message });
+});
+
+test("a new organization is taken, and held from then on", async () => {
+  const fresh = { ...acme, id: newOrgId(), claim: "org_fresh" };
+  const next = { ...base, version: 6, orgs: [...base.orgs, fresh] };
+  const { pairs } = await holding(next, await holding(base));
+  expect(pairs.get(pairName(fresh.issuer, fresh.claim))).toBe(fresh.id);
+  expect(pairName("https://a/", "b")).toBe("https://a/\nb");
 });
 
 describe("refused: what is not soundly signed", () => {

@@ -26,6 +26,33 @@ test("a token in canonical form is taken apart", () => {
   expect(`${signingInput}.c2ln`).toBe(token);
 });
 
+describe("accepted", () => {
+  test.each(["JWT", "jwt", "at+jwt", "AT+JWT", "application/jwt", "application/at+jwt"])("type %s", (typ) => {
+    expect(reason(form({ ...header, typ }))).toBe("accepted");
+  });
+
+  test("no type, the thumbprints of a certificate, and a kid of 256 letters", () => {
+    const { typ: _, ...untyped } = header;
+    expect(reason(form(untyped))).toBe("accepted");
+    expect(reason(form({ ...header, x5t: "a", "x5t#S256": "b" }))).toBe("accepted");
+    expect(reason(form({ ...header, kid: "k".repeat(256) }))).toBe("accepted");
+  });
+});
+
+test("a token has 8192 letters at most", () => {
+  /** As long as asked for: a kid makes up for what base64url cannot. */
+  const ofLength = (length: number) => {
+    for (let pad = 0; ; pad++) {
+      const start = `${encode({ ...header, kid: "k".repeat(1 + pad) })}.${encode({ sub: "u" })}.`;
+      const signature = Buffer.alloc(Math.floor(((length - start.length) * 3) / 4)).toString("base64url");
+      if (start.length + signature.length === length) return start + signature;
+    }
+  };
+  expect(ofLength(8192)).toHaveLength(8192);
+  expect(reason(ofLength(8192))).toBe("accepted");
+  expect(reason(ofLength(8193))).toBe("token_too_large");
+});
+
 describe("refused", () => {
   const good = form(header);
   const [head, body] = good.split(".");
@@ -66,10 +93,14 @@ describe("refused", () => {
     ["no kid", form({ alg: "RS256" }), "kid_missing"],
     ["an empty kid", form({ ...header, kid: "" }), "kid_missing"],
     ["a kid that is a number", form({ ...header, kid: 1 }), "kid_missing"],
-    ["a kid without end", form({ ...header, kid: "k".repeat(300) }), "kid_missing"],
+    ["a kid of a letter too many", form({ ...header, kid: "k".repeat(257) }), "kid_missing"],
     ["no alg", form({ kid: "k" }), "algorithm_not_allowed"],
     ["an alg that is a list", form({ ...header, alg: ["RS256"] }), "algorithm_not_allowed"],
     ["another type of signed thing", form({ ...header, typ: "strongroom-directory+jws" }), "token_type"],
+    ["a type that is a number", form({ ...header, typ: 1 }), "token_type"],
+    ["a type that is null", form({ ...header, typ: null }), "token_type"],
+    ["an empty header", `.${body}.c2ln`, "token_form"],
+    ["an empty payload", `${head}..c2ln`, "token_form"],
     ["too much", form(header, { sub: "x".repeat(9000) }), "token_too_large"],
   ])("%s", (_name, token, expected) => {
     expect(reason(token)).toBe(expected);

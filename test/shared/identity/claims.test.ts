@@ -23,9 +23,10 @@ function check(changes: Record<string, unknown>, now = NOW, maxLifetime = 3600) 
 }
 
 test("good claims are read out", () => {
-  const claims = { ...good, "https://strongroom.test/groups": ["writer"], permissions: ["orgs:read"] };
-  expect(checkClaims(claims, issuer, NOW, 3600)).toEqual({
+  const more = { "https://strongroom.test/groups": ["writer"], permissions: ["orgs:read"], jti: "t1" };
+  expect(checkClaims({ ...good, ...more }, issuer, NOW, 3600)).toEqual({
     subject: "u1",
+    tokenId: "t1",
     org: "org_acme",
     groups: ["writer"],
     permissions: ["orgs:read"],
@@ -54,7 +55,12 @@ describe("each claim", () => {
     ["an empty subject", { sub: "" }, "subject"],
     ["a numeric subject", { sub: 7 }, "subject"],
     ["half a surrogate pair as subject", { sub: "a\ud800" }, "subject"],
-    ["a subject without end", { sub: "a".repeat(513) }, "subject"],
+    ["a subject of just the most", { sub: "a".repeat(512) }, "accepted"],
+    ["a subject of a letter more", { sub: "a".repeat(513) }, "subject"],
+    ["a token id", { jti: "t" }, "accepted"],
+    ["an empty token id", { jti: "" }, "token_id"],
+    ["a numeric token id", { jti: 1 }, "token_id"],
+    ["a token id of a letter too many", { jti: "t".repeat(513) }, "token_id"],
     ["no exp", { exp: undefined }, "times_missing"],
     ["exp as text", { exp: String(NOW + 100) }, "times_missing"],
     ["exp null", { exp: null }, "times_missing"],
@@ -80,6 +86,8 @@ describe("each claim", () => {
     ["an empty org", { org_id: "" }, "org_claim"],
     ["groups as text", { [issuer.groupsClaim]: "admin" }, "groups_claim"],
     ["groups of numbers", { [issuer.groupsClaim]: [1] }, "groups_claim"],
+    ["as many groups as may be", { [issuer.groupsClaim]: Array(256).fill("g") }, "accepted"],
+    ["one group more", { [issuer.groupsClaim]: Array(257).fill("g") }, "groups_claim"],
     ["permissions as text", { permissions: "orgs:create" }, "permissions_claim"],
   ])("%s", (_name, changes, expected) => {
     expect(check(changes)).toBe(expected);

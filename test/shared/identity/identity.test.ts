@@ -1,4 +1,5 @@
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
+import type { FastifyRequest } from "fastify";
 import { pino } from "pino";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { StrongroomError } from "../../../services/shared/errors.ts";
@@ -352,6 +353,123 @@ describe("a remembered token", () => {
     const token = issuer.token();
     await bearer(token);
     expect(JSON.stringify(last())).not.toContain(token.split(".")[2]);
+  });
+});
+
+describe("what is remembered", () => {
+  /** An authenticator whose signatures are taken for good, so that many tokens cost little. */
+  async function trusting() {
+    const issuer = await issuerOf({}, newPair("ES256"));
+    const list = [issuer.issuer];
+    const { auth, clock } = serverFor(() => list);
+    let verifications = 0;
+    const requestOf = (token: string) => {
+      const rawHeaders = ["Authorization", `Bearer ${token}`];
+      const jwtVerify = async () => {
+        verifications++;
+        return JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString());
+      };
+      return { raw: { rawHeaders }, jwtVerify } as unknown as FastifyRequest;
+    };
+    const head = encode({ alg: "ES256", kid: issuer.pair.kid });
+    const [iat, exp] = [seconds(), seconds() + 100];
+    return {
+      clock,
+      exp,
+      tokenOf: (sub: string) => `${head}.${encode(issuer.claims({ sub, iat, exp }))}.c2ln`,
+      authenticate: (token: string) => auth.authenticate(requestOf(token)),
+      recall: (token: string) => auth.recall(requestOf(token).raw),
+      verifications: () => verifications,
+    };
+  }
+
+  test("is verified once, up to the moment it ends", async () => {
+    const { tokenOf, authenticate, recall, verifications, clock, exp } = await trusting();
+    vi.useFakeTimers({ toFake: ["Date"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const token = tokenOf("u");
+    expect(recall(token)).toBeUndefined();
+    await authenticate(token);
+    await authenticate(token);
+    expect(verifications()).toBe(1);
+    clock.shift = exp * 1000 - 1 - Date.now();
+    expect(recall(token)?.subject).toBe("u");
+    clock.shift += 1;
+    expect(recall(token)).toBeUndefined();
+    await expect(authenticate(token)).rejects.toThrow(expect.objectContaining({ reason: "expired" }));
+  });
+
+  test("is that of ten thousand tokens; the oldest go", async () => {
+    const { tokenOf, authenticate, recall } = await trusting();
+    for (let i = 0; i < 10_000; i++) await authenticate(tokenOf(`u${i}`));
+    expect(recall(tokenOf("u0"))).toBeDefined();
+    await authenticate(tokenOf("one more"));
+    expect(recall(tokenOf("u0"))).toBeUndefined();
+    for (const kept of ["u1", "u9999", "one more"]) expect(recall(tokenOf(kept))?.subject).toBe(kept);
+  });
+});
+
+test("a token that is given in place of the header's is the one that counts", async () => {
+  const { issuer, app, auth } = await world();
+  const other = issuer.token({ sub: "other" });
+  app.get("/given", { config: { access: { open: "a test" } } }, async (request) => ({
+    subject: (await auth.authenticate(request, other)).subject,
+  }));
+  for (const headers of [{}, { authorization: `Bearer ${tamper(other, 2)}` }]) {
+    const response = await app.inject({ url: "/given", headers });
+    expect(response.json()).toEqual({ subject: "other" });
+  }
+});
+
+test("a subject is known in logs by a digest of it and of its issuer", async () => {
+  const a = await issuerOf();
+  const b = await issuerOf({ issuer: "https://b.example/" });
+  const list = [a.issuer, b.issuer];
+  const { bearer } = serverFor(() => list);
+  for (const issuer of [a, b]) {
+    const digest = createHash("sha256").update(`${issuer.issuer.issuer}\nu1`).digest("hex").slice(0, 16);
+    expect((await bearer(issuer.token())).body.subjectHash).toBe(digest);
+  }
+});
+
+describe("an issuer's keys", () => {
+  test("can be fetched before the first request, those that are there not again", async () => {
+    const a = await issuerOf();
+    const b = await issuerOf({ issuer: "https://b.example/" });
+    let list = [a.issuer];
+    const { auth, bearer, clock } = serverFor(() => list);
+    await auth.prefetchKeys();
+    expect([a.fetches, b.fetches]).toEqual([1, 0]);
+    clock.shift = 31_000; // they could be fetched again
+    list = [a.issuer, b.issuer];
+    await auth.prefetchKeys();
+    expect([a.fetches, b.fetches]).toEqual([1, 1]);
+    expect((await bearer(a.token())).status).toBe(200);
+    expect(a.fetches).toBe(1);
+  });
+
+  test("stay from list to list, and are fetched no more once it has gone, or the server is closed", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
+    const [a, b] = [await issuerOf(), await issuerOf({ issuer: "https://b.example/" })];
+    let list = [a.issuer, b.issuer];
+    const { app, auth } = serverFor(() => list);
+    await auth.prefetchKeys();
+    const timers = vi.getTimerCount();
+    list = [a.issuer];
+    await auth.prefetchKeys();
+    expect(vi.getTimerCount()).toBe(timers - 1);
+    expect([a.fetches, b.fetches]).toEqual([1, 1]);
+    await app.close();
+    expect(vi.getTimerCount()).toBe(timers - 2);
+  });
+});
+
+test("a refusal tells its caller one thing, and the log why", () => {
+  const cause = new Error("why");
+  expect(new TokenRefused("signature", cause)).toMatchObject({
+    ...{ name: "TokenRefused", code: "unauthenticated", status: 401, message: "This needs a valid token." },
+    ...{ reason: "signature", cause },
   });
 });
 
