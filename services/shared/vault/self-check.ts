@@ -15,11 +15,11 @@ import { bootstrapInternalVault } from "./internal-vault.ts";
 import { kv2 } from "./kv.ts";
 import { compareOrgVault, configureOrgVault, type OrgVaultSettings } from "./org-vault.ts";
 import { issueOrgCertificate } from "./pki.ts";
-import { loginWithJwt, PLATFORM_MOUNTS, type PlatformMount } from "./platform-jwt.ts";
+import { loginWithJwt, PLATFORM_MOUNTS, type PlatformMount, signPlatformJwt } from "./platform-jwt.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 import { internalServerConfig, orgServerConfig } from "./server-config.ts";
 import { mintUnsealToken, revokeSelf } from "./tokens.ts";
-import { createUnsealKey, publicKeys } from "./transit.ts";
+import { createUnsealKey, publicKeys, signCompactJws } from "./transit.ts";
 
 /** A Vault binary does not do what the platform asks of it. The message says at what, and Vault's own reason. */
 export class SelfCheckError extends Error {
@@ -91,6 +91,12 @@ async function check(run: Run): Promise<void> {
   await createUnsealKey(controlPlane, org);
   const unsealToken = await mintUnsealToken(controlPlane, org);
   const certificate = await issueOrgCertificate(controlPlane, org, 3600);
+  const registry = kv2(controlPlane, "registry");
+  await registry.write(`orgs/${org}`, { id: org }, 0);
+  if (!(await registry.list("orgs")).includes(org)) throw new Error("a record is not in the list");
+  await registry.write(`names/${org}`, { org }, 0);
+  await registry.destroy(`names/${org}`);
+  await signCompactJws(controlPlane, "directory", {}, { version: 1 });
 
   run.step = "starting an organization's Vault with its transit seal";
   const orgDir = join(run.dir, "org");
@@ -134,6 +140,11 @@ async function check(run: Run): Promise<void> {
   run.step = "reading an organization's Vault back";
   const differences = await compareOrgVault(root, settings, { sudo: true });
   if (differences.length > 0) throw new Error(differences.join("; "));
+
+  run.step = "the control plane's login at an organization's Vault";
+  const observe = { org, subject: "control-plane", now: new Date() };
+  const observer = await signPlatformJwt(controlPlane, "platform-observe", observe);
+  await loginWithJwt(endpoint, "platform-observe", "platform-observe", observer);
 
   run.step = "a member's login, and a secret written and read";
   const iat = Math.floor(Date.now() / 1000);
