@@ -20,6 +20,7 @@ import {
 } from "./service-settings.ts";
 import type { PlatformFile, ServiceName } from "./state-folder.ts";
 import { endSurvivors, killEverything } from "./survivors.ts";
+import { noteVaultVersion } from "./vault-version.ts";
 
 /** Nothing is asked of a part that has been stopped, and the internal Vault goes last: the others use it. */
 const STOP_ORDER = ["gateway", "control-plane", "agent", "identity-provider", "internal-vault"];
@@ -66,6 +67,7 @@ export class Platform {
       const vault = await findVault({ env, progress, signal }).catch((error: unknown) => {
         throw error instanceof VaultNotFoundError ? new Failure("unavailable", error.message) : error;
       });
+      await noteVaultVersion(state, vault.version);
       const { path: vaultBinary } = vault;
       const internalVault = new InternalVault({ state, vaultBinary, settled, onEvent: progress.line });
       await this.#up("internal-vault", internalVault);

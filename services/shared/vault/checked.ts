@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SelfCheckError } from "./self-check.ts";
 
@@ -24,9 +24,9 @@ export async function checkOnce(
   { check, begin, signal }: { check: BinaryCheck; begin: () => void; signal?: AbortSignal | undefined },
 ): Promise<string | undefined> {
   const folder = join(cache, "checked");
-  const file = join(folder, `${await digestOf([binary])}.json`);
+  const file = join(folder, `${await digestOfBinary(folder, binary)}.json`);
   const asked = await digestOf(await filesAsked());
-  const known = await read(file);
+  const known = (await read(file)) as { asked?: unknown; failed?: string } | undefined;
   if (known?.asked === asked) return known.failed;
 
   begin();
@@ -38,11 +38,20 @@ export async function checkOnce(
     if (error.late) return error.message;
     failed = error.message;
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const unfinished = `${file}.${process.pid}`;
-  await writeFile(unfinished, JSON.stringify({ asked, failed }), { mode: 0o600 });
-  await rename(unfinished, file);
+  await write(file, { asked, failed });
   return failed;
+}
+
+/** Its digest, which takes half a second, is kept for as long as the file is the same one, untouched. */
+async function digestOfBinary(folder: string, binary: string): Promise<string> {
+  const { dev, ino, size, mtimeNs, ctimeNs } = await stat(binary, { bigint: true });
+  const same = createHash("sha256").update([dev, ino, size, mtimeNs, ctimeNs].join()).digest("hex");
+  const file = join(folder, `${same}.digest`);
+  const known = await read(file);
+  if (typeof known === "string") return known;
+  const digest = await digestOf([binary]);
+  await write(file, digest);
+  return digest;
 }
 
 async function filesAsked(): Promise<string[]> {
@@ -61,10 +70,18 @@ async function digestOf(files: string[]): Promise<string> {
   return digest.digest("hex");
 }
 
-async function read(file: string): Promise<{ asked?: unknown; failed?: string } | undefined> {
+async function read(file: string): Promise<unknown> {
   try {
     return JSON.parse(await readFile(file, "utf8"));
   } catch {
     return undefined;
   }
+}
+
+/** Whole or not at all: other processes may be reading. */
+async function write(file: string, value: unknown): Promise<void> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  const unfinished = `${file}.${process.pid}`;
+  await writeFile(unfinished, JSON.stringify(value), { mode: 0o600 });
+  await rename(unfinished, file);
 }

@@ -17,12 +17,12 @@ import { kv2 } from "./kv.ts";
 import { loginAsOperator } from "./operator.ts";
 import { compareOrgVault, configureOrgVault, type OrgVaultSettings } from "./org-vault.ts";
 import { issueOrgCertificate } from "./pki.ts";
-import { loginWithJwt } from "./platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "./platform-jwt.ts";
 import { readPlatformTrust } from "./platform-trust.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 import { internalServerConfig, orgServerConfig } from "./server-config.ts";
 import { mintUnsealToken, revokeSelf } from "./tokens.ts";
-import { createUnsealKey } from "./transit.ts";
+import { createUnsealKey, signCompactJws } from "./transit.ts";
 
 /** A Vault binary does not do what the platform asks of it. The message says at what, and Vault's own reason. */
 export class SelfCheckError extends Error {
@@ -95,6 +95,12 @@ async function check(run: Run): Promise<void> {
   await createUnsealKey(controlPlane, org);
   const unsealToken = await mintUnsealToken(controlPlane, org);
   const certificate = await issueOrgCertificate(controlPlane, org, 3600);
+  const registry = kv2(controlPlane, "registry");
+  await registry.write(`orgs/${org}`, { id: org }, 0);
+  if (!(await registry.list("orgs")).includes(org)) throw new Error("a record is not in the list");
+  await registry.write(`names/${org}`, { org }, 0);
+  await registry.destroy(`names/${org}`);
+  await signCompactJws(controlPlane, "directory", {}, { version: 1 });
 
   run.step = "starting an organization's Vault with its transit seal";
   const orgDir = join(run.dir, "org");
@@ -142,6 +148,11 @@ async function check(run: Run): Promise<void> {
   const operator = await loginAsOperator(internal, { key, clusterId: identity.clusterId });
   const client = await makeClientCertificate(operator, "platform-maintain", org);
   await loginWithCertificate(endpoint, "platform-maintain", client);
+
+  run.step = "the control plane's login at an organization's Vault";
+  const observe = { org, subject: "control-plane", now: new Date() };
+  const observer = await signPlatformJwt(controlPlane, observe);
+  await loginWithJwt(endpoint, OBSERVE, OBSERVE, observer);
 
   run.step = "a member's login, and a secret written and read";
   const iat = Math.floor(Date.now() / 1000);
