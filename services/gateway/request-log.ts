@@ -8,6 +8,7 @@ import { TokenRefused } from "../shared/identity/refused.ts";
 import { forFlatLines } from "../shared/log.ts";
 import type { Secret } from "../shared/secret.ts";
 import type { Target } from "./authorize-path.ts";
+import { isList } from "./list-verb.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /** What is known of a request so far, for its one line in the log. */
@@ -107,7 +108,7 @@ export function registerRequestLog(
   app.decorateRequest("trace");
   app.decorateRequest("pass");
   app.addHook("onRequest", (request, reply, done) => {
-    request.trace = begin(request.id, request.method, reply.raw);
+    request.trace = begin(request.id, isList(request.raw) ? "LIST" : request.method, reply.raw);
     done();
   });
   return begin;
