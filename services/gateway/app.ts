@@ -1,3 +1,4 @@
+import type { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
 import type { DirectorySource } from "../shared/directory/load.ts";
@@ -5,6 +6,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
 import { hasToken, requestToken } from "../shared/identity/token.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
+import type { Secret } from "../shared/secret.ts";
 import { createAdmission } from "./admit.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
@@ -21,12 +23,21 @@ import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
+import { sendMounts } from "./mounts.ts";
 import { Relay } from "./relay.ts";
 import { type Pass, registerRequestLog } from "./request-log.ts";
-import { sendDone, sendError, sendHealth, sendLeader, sendLookupSelf, sendSealStatus } from "./respond.ts";
+import {
+  sendDone,
+  sendError,
+  sendHealth,
+  sendInit,
+  sendLeader,
+  sendLookupSelf,
+  sendSealStatus,
+} from "./respond.ts";
 import { revokeSelf } from "./revoke.ts";
-import { findRoute, type Route } from "./routes.ts";
-import { checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
+import { findRoute, type Route, type Verb } from "./routes.ts";
+import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
 import { announcedBytes, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
@@ -78,7 +89,11 @@ export function buildGateway(options: GatewayOptions): Server {
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
-    clientErrorHandler: connectionErrors((request) => app.inject(request), logger, countGarbage),
+    clientErrorHandler: connectionErrors(
+      (...list) => app.server.emit("request", ...list),
+      logger,
+      countGarbage,
+    ),
     return503OnClosing: false,
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
@@ -153,6 +168,7 @@ export function buildGateway(options: GatewayOptions): Server {
       }
       limits.countAddress(request.ip, trace.began);
       if (route.answer === "leader") return sendLeader(reply);
+      if (route.answer === "init") return sendInit(reply);
       return sendOwn(route, reply);
     }
     const presented = requestToken(request.raw);
@@ -184,10 +200,19 @@ export function buildGateway(options: GatewayOptions): Server {
     request.pass = { ...target, org, identity, upstream: upstreams.of(org, held) };
   });
 
+  app.addHook("preParsing", (request, reply, payload, done) => {
+    const isLogin = !request.pass && request.headers["transfer-encoding"] !== undefined;
+    done(null, isLogin ? boundedLogin(payload as Readable, reply) : payload);
+  });
+
   const sendOwn = (route: Route, reply: FastifyReply) =>
     route.name === "sys/health"
       ? sendHealth(reply, options, new Date(now()))
       : sendSealStatus(reply, options);
+
+  /** A token of the organization's Vault for whoever asks. */
+  const tokenOf = async ({ machine, identity, upstream }: Pass, reply: FastifyReply): Promise<Secret> =>
+    machine ? machine.token : await logins.tokenFor(upstream, identity, reply.request.id);
 
   /** What no Vault is asked for as it stands: a caller's own token, and a machine's. */
   const answerHere = async (
@@ -195,6 +220,7 @@ export function buildGateway(options: GatewayOptions): Server {
     body: Buffer | undefined,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
+    if (pass.route.answer === "mounts") return sendMounts(reply, pass.upstream, await tokenOf(pass, reply));
     if (pass.machine) return answerMachineSelf(reply, pass, body);
     const { route, org, identity } = pass;
     if (route.answer === "lookup-self") return sendLookupSelf(reply, identity, new Date(now()));
@@ -212,11 +238,9 @@ export function buildGateway(options: GatewayOptions): Server {
       return sendLogin(reply, identity, role, new Date(now()));
     }
     const { pass } = request;
-    const { route, verb } = pass;
-    const body = verb.body && Buffer.isBuffer(request.body) ? request.body : undefined;
-    const isOwn = route.answer !== "vault" && route.answer !== "vault-open";
-    // Clients send an empty body to what needs none.
-    if (!body || (isOwn && body.length === 0)) return answer(request, reply, pass, body);
+    const { verb } = pass;
+    const body = bodyOf(request.body, verb);
+    if (!body) return answer(request, reply, pass, body);
     const checked = { org: pass.org.id, bytes: body, contentType: request.headers["content-type"], verb };
     const isGone = () => reply.raw.destroyed;
     return bodies.take({ ...checked, isGone }, () => answer(request, reply, pass, body));
@@ -240,9 +264,7 @@ export function buildGateway(options: GatewayOptions): Server {
         await forward(upstream, open, new Relay(reply.raw, trace, { begins, anyStatus: true }));
         return reply;
       }
-      const token = pass.machine
-        ? pass.machine.token
-        : await logins.tokenFor(upstream, pass.identity, requestId);
+      const token = await tokenOf(pass, reply);
       const contentType = body && CONTENT_TYPES[verb.body ?? "json"];
       const relay = new Relay(reply.raw, trace, { begins });
       await forward(upstream, { method, path, token, body, contentType, requestId }, relay).finally(() =>
@@ -262,6 +284,17 @@ export function buildGateway(options: GatewayOptions): Server {
   app.all("/", { config: { access: { open: "each path has its own access: routes.ts" } } }, serve);
   app.setNotFoundHandler(serve);
   return app;
+}
+
+/** The body that a verb takes. Where it needs none, clients send an empty one or `null`, and mean none. */
+function bodyOf(body: unknown, verb: Verb): Buffer | undefined {
+  if (!verb.body || !Buffer.isBuffer(body)) return undefined;
+  const isNone =
+    verb.body === "json" &&
+    !verb.objects &&
+    body.length < 32 &&
+    /^\s*(?:null)?\s*$/.test(body.toString("latin1"));
+  return isNone ? undefined : body;
 }
 
 /** Whether a request failed by what it was, not by what goes on here. */

@@ -34,9 +34,12 @@ export function* bodyCheck(
     throw new StrongroomError("unsupported_media_type", `The body must be ${MERGE_PATCH}.`);
   }
   if (!isUtf8(body)) throw notJson();
-  const { parts, objects } = yield* scan(body);
+  const { parts, names, objects } = yield* scan(body);
   for (const name of verb.objects ?? []) {
     if (!objects.has(key(name))) throw invalid(`it has no object ${name}`);
+  }
+  for (const name of verb.without ?? []) {
+    if (names.has(key(name))) throw invalid(`${name} is not served here`);
   }
   return parts;
 }
@@ -71,10 +74,18 @@ interface Container {
   names?: Set<string>;
 }
 
-/** Reads a text in UTF-8 by the grammar of RFC 8259. Gives its parts, and the top's members that are objects. */
-function* scan(body: Buffer): Generator<void, { parts: number; objects: Set<string> }, void> {
+/** What a body has: its parts in all, and of its top the names, and the names of members that are objects. */
+interface Scanned {
+  parts: number;
+  names: ReadonlySet<string>;
+  objects: ReadonlySet<string>;
+}
+
+/** Reads a text in UTF-8 by the grammar of RFC 8259. */
+function* scan(body: Buffer): Generator<void, Scanned, void> {
   const text = new Text(body);
   const open: Container[] = [];
+  const names = new Set<string>();
   const objects = new Set<string>();
   let parts = 0;
   let name = "";
@@ -89,7 +100,9 @@ function* scan(body: Buffer): Generator<void, { parts: number; objects: Set<stri
       if (open.length >= MAX_DEPTH) throw invalid("it is too deep");
       if (first === OPEN_OBJECT && open.length === 1) objects.add(name);
       begun =
-        first === OPEN_OBJECT ? { close: CLOSE_OBJECT, names: new Set<string>() } : { close: CLOSE_LIST };
+        first === OPEN_OBJECT
+          ? { close: CLOSE_OBJECT, names: open.length === 0 ? names : new Set<string>() }
+          : { close: CLOSE_LIST };
       open.push(begun);
       text.at++;
     } else if (first === QUOTE) {
@@ -107,7 +120,7 @@ function* scan(body: Buffer): Generator<void, { parts: number; objects: Set<stri
       const container = open.at(-1);
       if (!container) {
         if (text.at < body.length) throw notJson();
-        return { parts, objects };
+        return { parts, names, objects };
       }
       if (text.peek() === container.close) {
         text.at++;

@@ -1,49 +1,52 @@
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import type { Logger } from "pino";
-import { answerList, type Inject, parseList } from "./list-verb.ts";
+import { afterEarlierAnswers, answerList, ListHeads, type ParseError, type Serve } from "./list-verb.ts";
 
-/** What Node gives; its types know no packet. */
-type ConnectionError = Error & { code?: string; rawPacket?: unknown };
+type ConnectionError = Error & ParseError;
 
 /** One line in this time at most, of all addresses. */
 const LOG_EVERY_MS = 1_000;
 
 /**
- * What happens to a connection whose bytes are no request to Node: a LIST is answered through the
- * application, anything else with an error in Vault's form. Either way the connection ends. `count` counts what
- * is no HTTP against an address, and tells whether it may have an answer.
+ * What happens to a connection whose bytes are no request to Node: a LIST is served as a request is, anything else
+ * answered with an error in Vault's form, both after what was asked before. Either way the connection ends. `count`
+ * counts what is no HTTP against an address, and tells whether it may have an answer.
  */
 export function connectionErrors(
-  inject: Inject,
+  serve: Serve,
   logger: Logger,
   count: (address: string | undefined) => boolean,
 ) {
+  const lists = new ListHeads();
   const ending = new WeakSet<Socket>();
   const log = sampledLog(logger);
   return (error: ConnectionError, socket: Socket): void => {
     if (ending.has(socket)) return;
+    const list = lists.take(socket, error);
+    if (list === "unfinished") return;
     ending.add(socket);
     if (error.code === "ECONNRESET" || !socket.writable) {
       socket.destroy();
       return;
     }
-    const { code, rawPacket } = error;
-    const list = code === "HPE_INVALID_METHOD" && Buffer.isBuffer(rawPacket) && parseList(rawPacket);
-    if (!list) {
-      if (code?.startsWith("HPE_")) {
-        log(code);
-        if (!count(socket.remoteAddress)) {
-          socket.destroy();
-          return;
-        }
+    const { code } = error;
+    if (!list && code?.startsWith("HPE_")) {
+      log(code);
+      if (!count(socket.remoteAddress)) {
+        socket.destroy();
+        return;
       }
-      refuse(socket, code);
-      return;
     }
-    answerList(socket, list, inject).catch((failure) => {
-      logger.error({ err: failure }, "a LIST could not be answered");
-      socket.destroy();
+    afterEarlierAnswers(socket, () => {
+      try {
+        if (!socket.writable) socket.destroy();
+        else if (list) answerList(socket, list, serve);
+        else refuse(socket, error.code);
+      } catch (failure) {
+        logger.error({ err: failure }, "a LIST could not be answered");
+        socket.destroy();
+      }
     });
   };
 }

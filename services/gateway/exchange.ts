@@ -6,13 +6,13 @@ import type { Upstream } from "./upstreams.ts";
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
- * Posts JSON to an organization's Vault, without a token unless one is given, and gives the answer whole: 2xx and 4xx. Throws
- * as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
+ * Posts JSON to an organization's Vault, or reads from it where there is no body, without a token unless one is
+ * given, and gives the answer whole: 2xx and 4xx. Throws as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
  */
 export async function exchange(
   upstream: Upstream,
   path: string,
-  body: string,
+  body: string | undefined,
   requestId: string,
   token?: Secret,
 ): Promise<{ status: number; text: string }> {
@@ -21,7 +21,14 @@ export async function exchange(
   let answered = 0;
   await forward(
     upstream,
-    { method: "POST", path, token, body, contentType: "application/json", requestId },
+    {
+      method: body === undefined ? "GET" : "POST",
+      path,
+      token,
+      body,
+      contentType: body && "application/json",
+      requestId,
+    },
     {
       onResponseStart(_controller, status) {
         answered = status;

@@ -8,6 +8,7 @@ import { canonicalPath } from "./canonical-path.ts";
 import { unitsOfAnswer, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import type { Limits } from "./limits.ts";
+import { isList } from "./list-verb.ts";
 import type { Logins } from "./login.ts";
 import { Relay } from "./relay.ts";
 import type { BeginTrace } from "./request-log.ts";
@@ -52,13 +53,13 @@ export function serveKnownReads(app: Server, options: KnownReadsOptions): void {
     const read = closing ? undefined : knownRead(request, options);
     if (!read || limits.orgWait(read.org.id, performance.now(), unitsOfHead(request)) > 0) {
       others(request, response);
-    } else void serve(read, response);
+    } else void serve(read, isList(request) ? "LIST" : "GET", response);
   });
 
-  async function serve(read: KnownRead, response: ServerResponse): Promise<void> {
+  async function serve(read: KnownRead, verb: "GET" | "LIST", response: ServerResponse): Promise<void> {
     const { org, identity, target, upstream, token } = read;
     const requestId = randomUUID();
-    const trace = beginTrace(requestId, "GET", response);
+    const trace = beginTrace(requestId, verb, response);
     trace.org = org.id;
     trace.subject = identity.subjectHash;
     trace.route = target.route.name;

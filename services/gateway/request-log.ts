@@ -7,6 +7,7 @@ import type { Identity } from "../shared/identity/identity.ts";
 import { TokenRefused } from "../shared/identity/refused.ts";
 import { forFlatLines } from "../shared/log.ts";
 import type { Target } from "./authorize-path.ts";
+import { isList } from "./list-verb.ts";
 import type { MachineCaller } from "./machine-callers.ts";
 import type { Upstream } from "./upstreams.ts";
 
@@ -107,7 +108,7 @@ export function registerRequestLog(
   app.decorateRequest("trace");
   app.decorateRequest("pass");
   app.addHook("onRequest", (request, reply, done) => {
-    request.trace = begin(request.id, request.method, reply.raw);
+    request.trace = begin(request.id, isList(request.raw) ? "LIST" : request.method, reply.raw);
     done();
   });
   return begin;

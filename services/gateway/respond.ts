@@ -3,6 +3,7 @@ import type { FastifyReply } from "fastify";
 import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Identity } from "../shared/identity/identity.ts";
+import { type Refusal, TokenRefused } from "../shared/identity/refused.ts";
 import type { RevocationSource } from "../shared/revocations/load.ts";
 import { MethodNotAllowed } from "./authorize-path.ts";
 import { TooManyRequests } from "./limits.ts";
@@ -59,8 +60,9 @@ export function sendHealth(reply: FastifyReply, published: Published, now: Date)
     version: VERSION,
     enterprise: false,
     cluster_name: "strongroom-gateway",
-    directory: { version: directory.current?.version ?? null, refused: directory.refusal ?? null },
-    revocations: { version: revocations.version ?? null, refused: revocations.refusal ?? null },
+    // No versions: they count the changes, and anyone may ask. The metrics have them.
+    directory: { loaded: directory.current !== undefined, refused: directory.refusal ?? null },
+    revocations: { loaded: revocations.version !== undefined, refused: revocations.refusal ?? null },
   });
 }
 
@@ -91,6 +93,9 @@ export function sendLeader(reply: FastifyReply): FastifyReply {
     leader_cluster_address: "",
   });
 }
+
+/** `sys/init`: an organization that is in the directory has a Vault that was initialized. */
+export const sendInit = (reply: FastifyReply): FastifyReply => sendJson(reply, 200, { initialized: true });
 
 /** `auth/token/lookup-self` from the JWT's claims, in Vault's form: `vault login` keeps the `id` as its token. */
 export function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
@@ -148,11 +153,17 @@ export function endWithError(response: ServerResponse, { requestId }: Trace, err
 function errorHeaders(status: number, error: unknown): Record<string, string | number> {
   if (error instanceof TooManyRequests) return { "retry-after": error.retryAfterSeconds };
   if (error instanceof MethodNotAllowed) return { allow: error.allow };
-  if (status === 401) return { "www-authenticate": 'Bearer realm="strongroom"' };
+  if (error instanceof TokenRefused) return { "www-authenticate": 'Bearer realm="strongroom"' };
   return status === 503 ? { "retry-after": "1" } : {};
 }
 
+/** Nothing that could be a token came. A browser or an API gateway asks for one at 401, and at nothing else. */
+const NO_TOKEN: ReadonlySet<Refusal> = new Set<Refusal>(["token_missing", "authorization_scheme"]);
+/** Vault's own words: its agent and others log in anew by them. */
+const INVALID_TOKEN = "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n";
+
 function publicError(error: unknown): readonly [number, string] {
+  if (error instanceof TokenRefused && !NO_TOKEN.has(error.reason)) return [403, INVALID_TOKEN];
   if (error instanceof StrongroomError) return [error.status, error.message];
   const { code = "" } = error as { code?: string };
   return CALLERS_ERRORS[code] ?? [500, "Something went wrong here."];

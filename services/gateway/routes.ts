@@ -9,6 +9,8 @@ export interface Verb {
   body?: "json" | "merge-patch";
   /** A body must have these members, and they must be objects. */
   objects?: readonly string[];
+  /** A body must not have these members. */
+  without?: readonly string[];
 }
 
 /** Something the gateway serves. What is not listed is refused. */
@@ -18,7 +20,7 @@ export interface Route {
   /** The segments it begins with, after `v1`. */
   prefix: readonly string[];
   /** Whether more segments follow. */
-  below: "none" | "one" | "some" | "any";
+  below: "none" | "one" | "one or two" | "some" | "any";
   /** Segments that stand behind the one that follows. */
   suffix?: readonly string[];
   /** Whether the path may end in a slash: always, or where it lists. */
@@ -33,7 +35,9 @@ export interface Route {
     | "revoke-self"
     | "machine-token"
     | "login"
-    | "leader";
+    | "mounts"
+    | "leader"
+    | "init";
   access: Access;
 }
 
@@ -62,11 +66,24 @@ const versions = (name: "delete" | "undelete" | "destroy"): Route => ({
   access: tenant,
 });
 
-/** What the organization's own keys do. */
-const transit = (name: "encrypt" | "decrypt" | "rewrap"): Route => ({
+/** It would have Vault answer with whatever status its caller likes, also with one that says it cannot serve. */
+const BATCH: Verb = { body: "json", without: ["partial_failure_response_code"] };
+
+/** What the organization's own keys do; some by an algorithm, which stands behind the key's name. */
+const transit = (name: string, prefix: readonly string[], below: Route["below"] = "one"): Route => ({
   name: `transit/${name}`,
-  prefix: ["transit", name],
+  prefix: ["transit", ...prefix],
+  below,
+  verbs: { POST: BATCH, PUT: BATCH },
+  answer: "vault",
+  access: tenant,
+});
+
+const keyChange = (name: "rotate" | "config"): Route => ({
+  name: `transit/keys/${name}`,
+  prefix: ["transit", "keys"],
   below: "one",
+  suffix: [name],
   verbs: { POST: JSON_BODY, PUT: JSON_BODY },
   answer: "vault",
   access: tenant,
@@ -91,7 +108,7 @@ export const ROUTES: readonly Route[] = [
     below: "any",
     folder: "list",
     verbs: {
-      GET: { query: { list: /^true$/ } },
+      GET: {},
       POST: JSON_BODY,
       PUT: JSON_BODY,
       PATCH: { body: "merge-patch" },
@@ -108,18 +125,42 @@ export const ROUTES: readonly Route[] = [
     answer: "vault",
     access: tenant,
   },
-  transit("encrypt"),
-  transit("decrypt"),
-  transit("rewrap"),
   {
-    name: "transit/keys/rotate",
-    prefix: ["transit", "keys"],
-    below: "one",
-    suffix: ["rotate"],
-    verbs: { POST: JSON_BODY, PUT: JSON_BODY },
+    name: "secret/config",
+    prefix: ["secret", "config"],
+    below: "none",
+    verbs: { GET: {}, POST: JSON_BODY, PUT: JSON_BODY },
     answer: "vault",
     access: tenant,
   },
+  transit("encrypt", ["encrypt"]),
+  transit("decrypt", ["decrypt"]),
+  transit("rewrap", ["rewrap"]),
+  transit("datakey/wrapped", ["datakey", "wrapped"]),
+  transit("hmac", ["hmac"], "one or two"),
+  transit("sign", ["sign"], "one or two"),
+  transit("verify", ["verify"], "one or two"),
+  transit("random", ["random"], "none"),
+  transit("random/bytes", ["random"], "one or two"),
+  {
+    name: "transit/keys",
+    prefix: ["transit", "keys"],
+    below: "none",
+    folder: "list",
+    verbs: { GET: {} },
+    answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "transit/keys/name",
+    prefix: ["transit", "keys"],
+    below: "one",
+    verbs: { GET: {}, POST: JSON_BODY, PUT: JSON_BODY },
+    answer: "vault",
+    access: tenant,
+  },
+  keyChange("rotate"),
+  keyChange("config"),
   {
     name: "sys/internal/ui/mounts",
     prefix: ["sys", "internal", "ui", "mounts"],
@@ -127,6 +168,22 @@ export const ROUTES: readonly Route[] = [
     folder: "always",
     verbs: { GET: {} },
     answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "sys/internal/ui/resultant-acl",
+    prefix: ["sys", "internal", "ui", "resultant-acl"],
+    below: "none",
+    verbs: { GET: {} },
+    answer: "vault",
+    access: tenant,
+  },
+  {
+    name: "sys/mounts",
+    prefix: ["sys", "mounts"],
+    below: "none",
+    verbs: { GET: {} },
+    answer: "mounts",
     access: tenant,
   },
   {
@@ -194,6 +251,14 @@ export const ROUTES: readonly Route[] = [
     access: { open: "clients ask it before they have a token, as at Vault" },
   },
   {
+    name: "sys/init",
+    prefix: ["sys", "init"],
+    below: "none",
+    verbs: { GET: {} },
+    answer: "init",
+    access: { open: "it says nothing but that there is nothing to initialize" },
+  },
+  {
     name: "sys/leader",
     prefix: ["sys", "leader"],
     below: "none",
@@ -210,6 +275,7 @@ export function findRoute(segments: readonly string[]): Route | undefined {
     const more = segments.length - 1 - prefix.length - suffix.length;
     if (more < 0 || (below === "none" && more > 0) || (below === "some" && more === 0)) return false;
     if (below === "one" && more !== 1) return false;
+    if (below === "one or two" && more !== 1 && more !== 2) return false;
     if (!prefix.every((segment, i) => segment === segments[i + 1])) return false;
     return suffix.every((segment, i) => segment === segments[segments.length - suffix.length + i]);
   });

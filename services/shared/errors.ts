@@ -9,6 +9,7 @@ const ERRORS = {
   unsupported_media_type: { status: 415, title: "The body's content type is not accepted", retry: false },
   unauthenticated: { status: 401, title: "A valid token is required", retry: false },
   forbidden: { status: 403, title: "The token does not allow this", retry: false },
+  not_served: { status: 403, title: "The gateway does not serve this", retry: false },
   not_found: { status: 404, title: "There is no such thing here", retry: false },
   method_not_allowed: { status: 405, title: "The method is not allowed here", retry: false },
   conflict: { status: 409, title: "The request conflicts with what exists", retry: false },

@@ -64,11 +64,11 @@ test("a flood of unknown keys has the issuer's keys fetched once in 30 seconds",
       corpus.count("unknown key", { accepted: status < 400, forwarded: acme.requests.length > 0 });
     return flood({ port: portOf(gateway), connections: 32, next, answered });
   };
-  expect(await run(count)).toEqual({ 401: count });
+  expect(await run(count)).toEqual({ 403: count });
   expect(issuer.fetches).toBe(fetches);
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() + 31_000 });
   try {
-    expect(await run(count / 4)).toEqual({ 401: count / 4 });
+    expect(await run(count / 4)).toEqual({ 403: count / 4 });
     expect(issuer.fetches).toBe(fetches + 1);
   } finally {
     vi.useRealTimers();
@@ -90,8 +90,8 @@ describe("an address whose requests come to nothing", () => {
       next: times(200, () => getRequest(PATH, unknownKey())),
       answered: (status, _ms, head) => status === 429 && heads.push(head),
     });
-    expect(Object.keys(statuses)).toEqual(["401", "429"]);
-    expect(statuses[401]).toBeLessThan(40);
+    expect(Object.keys(statuses)).toEqual(["403", "429"]);
+    expect(statuses[403]).toBeLessThan(40);
     for (const head of heads) expect(head).toMatch(/^retry-after: [1-9]\d*\r?$/im);
     const refused = gateway.log().filter(({ status }) => status === 429);
     expect(refused.every(({ reason, cause }) => reason === "too_many_requests" && cause === "address")).toBe(

@@ -45,13 +45,15 @@ afterAll(async () => {
 beforeEach(() => recorder.clear());
 
 const PATH = "/v1/secret/data/app/db";
+/** As Vault says it. */
+const INVALID = "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n";
 const seconds = () => Math.floor(Date.now() / 1000);
 
 /** Vault's form, a challenge, and nothing of the token or of the reason. */
-function expectUnauthenticated(answer: Answer, token = ""): void {
-  expect(answer).toMatchObject({ status: 401, headers: { "content-type": "application/json" } });
+function expectUnauthenticated(answer: Answer, token = "", status: 401 | 403 = 403): void {
+  expect(answer).toMatchObject({ status, headers: { "content-type": "application/json" } });
   expect(answer.headers["www-authenticate"]).toMatch(/^Bearer/);
-  expect(answer.json).toEqual({ errors: ["This needs a valid token."] });
+  expect(answer.json).toEqual({ errors: [status === 401 ? "This needs a valid token." : INVALID] });
   for (const part of token.split(".").filter((each) => each.length > 8)) {
     expect(answer.text).not.toContain(part);
     expect(JSON.stringify(answer.headers)).not.toContain(part);
@@ -164,7 +166,7 @@ const HOSTILE: [name: string, vault: "accepts" | "refuses", make: () => string][
   ["too large", "accepts", () => issuer.token({ padding: "x".repeat(8_000) })],
 ];
 
-describe("refused with 401, and nothing reaches any Vault", () => {
+describe("refused with 403, and nothing reaches any Vault", () => {
   test.each(HOSTILE)("%s", async (_name, _vault, make) => {
     const token = make();
     for (const header of ["authorization", "x-vault-token"]) {
@@ -186,7 +188,7 @@ describe("refused with 401, and nothing reaches any Vault", () => {
       recorder.clear();
       const spelled = respell(token) ?? "";
       expect(spelled).not.toBe(token);
-      expect((await own.call("GET", PATH, { token: spelled })).status).toBe(401);
+      expect((await own.call("GET", PATH, { token: spelled })).status).toBe(403);
       expect(recorder.requests).toEqual([]);
     } finally {
       await own.close();
@@ -194,9 +196,9 @@ describe("refused with 401, and nothing reaches any Vault", () => {
     }
   });
 
-  test("no token, an empty one, another scheme", async () => {
+  test("no token, an empty one, another scheme: 401", async () => {
     const token = issuer.token();
-    expectUnauthenticated(await gateway.call("GET", PATH));
+    expectUnauthenticated(await gateway.call("GET", PATH), "", 401);
     const headers = [
       { "x-vault-token": "" },
       { authorization: "" },
@@ -208,8 +210,8 @@ describe("refused with 401, and nothing reaches any Vault", () => {
       { "x-vault-aws-iam-server-id": token },
     ];
     for (const each of headers)
-      expectUnauthenticated(await gateway.call("GET", PATH, { headers: each }), token);
-    expectUnauthenticated(await gateway.call("POST", PATH, { body: { data: {}, token } }));
+      expectUnauthenticated(await gateway.call("GET", PATH, { headers: each }), token, 401);
+    expectUnauthenticated(await gateway.call("POST", PATH, { body: { data: {}, token } }), "", 401);
     expect(recorder.connections).toBe(0);
   });
 
@@ -222,7 +224,7 @@ describe("refused with 401, and nothing reaches any Vault", () => {
         const answer = await gateway.raw(
           `GET ${PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${name}${a}\r\n${name}${second}\r\n\r\n`,
         );
-        expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+        expect(answer).toMatch(/^HTTP\/1\.1 403 /);
       }
     }
     expect(recorder.connections).toBe(0);

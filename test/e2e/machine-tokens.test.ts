@@ -169,7 +169,7 @@ describe("nobody makes more than that", () => {
 test("the id grants nothing: under another organization's it is refused, and at no other Vault", async () => {
   const { token } = await machine("writer");
   const elsewhere = token.replace(acme.org, globex.org);
-  expect((await gateway.call("GET", "/v1/secret/data/x", { token: elsewhere })).status).toBe(401);
+  expect((await gateway.call("GET", "/v1/secret/data/x", { token: elsewhere })).status).toBe(403);
   const forged = `${acme.org}.hvs.${"A".repeat(90)}`;
   expect((await gateway.call("GET", "/v1/secret/data/x", { token: forged })).status).toBe(403);
   expect((await gateway.call("GET", "/v1/sys/health", { token: forged })).json).toMatchObject({

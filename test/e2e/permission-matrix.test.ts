@@ -22,7 +22,7 @@ import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } 
 const ANY = "{any}";
 /** All that any of an organization's people may do anything at. */
 const TENANTS_PATHS =
-  /^\/secret\/|^\/transit\/(encrypt|decrypt|rewrap)\/[^/]+$|^\/transit\/keys\/[^/]+\/rotate$|^\/sys\/capabilities-self$/;
+  /^\/secret\/|^\/transit\/(encrypt|decrypt|rewrap|datakey\/wrapped)\/[^/]+$|^\/transit\/(hmac|sign|verify)\/[^/]+(\/[^/]+)?$|^\/transit\/random(\/[^/]+){0,2}$|^\/transit\/keys\/?$|^\/transit\/keys\/[^/]+(\/(rotate|config))?$|^\/sys\/(capabilities-self|internal\/ui\/resultant-acl)$/;
 
 let internal: InternalVault;
 let issuer: TestIssuer;

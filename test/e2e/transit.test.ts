@@ -1,6 +1,9 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { Secret } from "../../services/shared/secret.ts";
+import { type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
+import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
@@ -52,11 +55,91 @@ test("an admin's first use makes a key; a writer encrypts and rewraps by it, a r
   }
 });
 
+test("keys are listed and read by everyone, and what is read is no key", async () => {
+  await call("admin", "encrypt/seen", { plaintext });
+  const get = (level: Level, path: string) =>
+    gateway.call("GET", `/v1/transit/${path}`, { token: token(level) });
+  expect((await get("reader", "keys?list=true")).json.data?.keys).toContain("seen");
+  const listed = await gateway.call("LIST", "/v1/transit/keys", { token: token("reader") });
+  expect(listed.json.data?.keys).toContain("seen");
+  const { json } = await get("reader", "keys/seen");
+  expect(json.data).toMatchObject({ latest_version: 1, exportable: false, allow_plaintext_backup: false });
+  expect(json.data?.keys).toEqual({ 1: expect.any(Number) }); // when it was made
+});
+
+test("a key that signs is made by its name; a writer signs, a reader verifies, by an algorithm or without", async () => {
+  expect((await call("admin", "keys/signs", { type: "ed25519" })).status).toBe(200);
+  const input = plaintext;
+  const { signature } = (await call("writer", "sign/signs", { input })).json.data as { signature: string };
+  expect((await call("reader", "verify/signs", { input, signature })).json.data?.valid).toBe(true);
+  const mac = (await call("writer", "hmac/signs/sha2-512", { input })).json.data as { hmac: string };
+  const verified = await call("reader", "verify/signs/sha2-512", { input, hmac: mac.hmac });
+  expect(verified.json.data?.valid).toBe(true);
+});
+
+test("data keys come wrapped, never plain; and random bytes", async () => {
+  await call("admin", "encrypt/wraps", { plaintext });
+  const { json } = await call("writer", "datakey/wrapped/wraps", {});
+  expect(json.data).toMatchObject({ ciphertext: expect.stringMatching(/^vault:v1:/) });
+  expect(json.data).not.toHaveProperty("plaintext");
+  expect((await call("admin", "datakey/plaintext/wraps", {})).status).toBe(403);
+  for (const path of ["random", "random/16", "random/platform/16"]) {
+    const answer = await call("reader", path, { format: "hex" });
+    expect(answer.json.data?.random_bytes, path).toMatch(/^[0-9a-f]{32,}$/);
+  }
+});
+
+test("an admin retires a key's old versions, and changes nothing else of it", async () => {
+  await call("admin", "encrypt/old", { plaintext });
+  await call("admin", "keys/old/rotate", {});
+  const retired = { min_decryption_version: 2, min_encryption_version: 2 };
+  expect((await call("admin", "keys/old/config", retired)).status).toBe(200);
+  for (const change of ["deletion_allowed", "exportable", "allow_plaintext_backup"]) {
+    expect((await call("admin", "keys/old/config", { [change]: true })).status, change).toBe(403);
+  }
+  expect((await call("admin", "keys/old/config", { auto_rotate_period: "1h" })).status).toBe(403);
+});
+
+test("a caller may not choose the status of a batch's answer", async () => {
+  const ciphertext = "vault:v1:AAAA";
+  const batch = { batch_input: [{ ciphertext }], partial_failure_response_code: 503 };
+  await call("admin", "encrypt/batches", { plaintext });
+  for (const [path, body] of [
+    ["decrypt/batches", JSON.stringify(batch)],
+    ["rewrap/batches", JSON.stringify(batch)],
+    ["encrypt/batches", JSON.stringify(batch).replace("partial", "p\\u0061rtial")],
+  ] as const) {
+    const answer = await gateway.call("POST", `/v1/transit/${path}`, { token: token("admin"), body });
+    expect(answer).toMatchObject({
+      status: 400,
+      json: { errors: [expect.stringContaining("partial_failure")] },
+    });
+  }
+  // Nor by a way around the gateway: its Vault's policies say so too.
+  const { token: own } = await loginWithJwt(
+    orgs[0]?.endpoint as VaultEndpoint,
+    "jwt",
+    "admin",
+    new Secret(token("admin")),
+  );
+  const direct = vaultClient(orgs[0]?.endpoint as VaultEndpoint, () => own);
+  await expect(direct.write("transit/decrypt/batches", batch)).rejects.toMatchObject({ status: 403 });
+});
+
 test.each<[Level, string, object]>([
   ["reader", "encrypt/orders", { plaintext }],
   ["reader", "rewrap/orders", { ciphertext: "vault:v1:AAAA" }],
   ["reader", "keys/orders/rotate", {}],
   ["writer", "keys/orders/rotate", {}],
+  ["reader", "sign/signs", { input: plaintext }],
+  ["reader", "hmac/orders", { input: plaintext }],
+  ["reader", "datakey/wrapped/orders", {}],
+  ["writer", "keys/mine", {}],
+  ["writer", "keys/orders/config", { min_decryption_version: 1 }],
+  ["admin", "keys/mine", { type: "rsa-4096" }],
+  ["admin", "keys/mine", { exportable: true }],
+  ["admin", "keys/mine", { derived: true }],
+  ["admin", "keys/mine", { allow_plaintext_backup: true }],
   ["admin", "encrypt/big", { plaintext, type: "rsa-4096" }],
   ["admin", "encrypt/same", { plaintext, convergent_encryption: true }],
 ])("a %s may not: %s %j", async (level, path, body) => {

@@ -153,9 +153,32 @@ describe("what stock clients ask beside", () => {
     }
   });
 
+  test("whether it was initialized, which mounts there are for the caller, and what its policies come to", async () => {
+    for (const options of [{}, { token: token() }, { token: "x" }]) {
+      const init = await gateway.call("GET", "/v1/sys/init", options);
+      expect(init).toMatchObject({ status: 200, text: '{"initialized":true}' });
+    }
+    const { json } = await gateway.call("GET", "/v1/sys/mounts", { token: token() });
+    expect(Object.keys(json.data ?? {})).toEqual(["secret/", "transit/"]);
+    expect(json["secret/"]).toEqual(json.data?.["secret/"]);
+    expect(json.data?.["secret/"]).toMatchObject({ type: "kv", options: { version: "2" } });
+    expectErrors(await gateway.call("GET", "/v1/sys/mounts", { token: "x" }), 403);
+    const acl = await gateway.call("GET", "/v1/sys/internal/ui/resultant-acl", { token: token() });
+    expect(acl.json.data).toMatchObject({
+      root: false,
+      glob_paths: { "secret/data/": { capabilities: ["read"] } },
+    });
+  });
+
   test("health and seal status: of the gateway to anyone, of the org's Vault to a member", async () => {
     const own = await gateway.call("GET", "/v1/sys/health?standbyok=true&sealedcode=299");
     expect(own).toMatchObject({ status: 200, json: { sealed: false, cluster_name: "strongroom-gateway" } });
+    // Nothing that counts changes.
+    expect(own.json).toMatchObject({
+      directory: { loaded: true, refused: null },
+      revocations: { loaded: true, refused: null },
+    });
+    expect(own.text).not.toMatch(/"version":\s*[0-9]/);
     expect(await gateway.call("HEAD", "/v1/sys/health")).toMatchObject({ status: 200, text: "" });
     expect(await gateway.call("GET", "/v1/sys/seal-status")).toMatchObject({
       status: 200,
@@ -167,7 +190,7 @@ describe("what stock clients ask beside", () => {
     expect(org.json.cluster_name).toMatch(/^vault-cluster-/);
     const seal = await gateway.call("GET", "/v1/sys/seal-status", { token: token() });
     expect(seal.json).toMatchObject({ type: "transit", sealed: false, storage_type: "raft" });
-    expectErrors(await gateway.call("GET", "/v1/sys/health", { token: "x" }), 401);
+    expectErrors(await gateway.call("GET", "/v1/sys/health", { token: "x" }), 403);
 
     for (const options of [{}, { token: token() }]) {
       const leader = await gateway.call("GET", "/v1/sys/leader", options);

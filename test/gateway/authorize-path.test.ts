@@ -48,12 +48,29 @@ describe("served", () => {
     ["PUT", "/v1/transit/decrypt/orders"],
     ["POST", "/v1/transit/rewrap/orders"],
     ["POST", "/v1/transit/keys/orders/rotate"],
+    ["POST", "/v1/transit/keys/orders/config"],
+    ["GET", "/v1/transit/keys/orders"],
+    ["POST", "/v1/transit/keys/orders"],
+    ["GET", "/v1/transit/keys?list=true"],
+    ["GET", "/v1/transit/keys/?list=true"],
+    ["POST", "/v1/transit/datakey/wrapped/orders"],
+    ["POST", "/v1/transit/hmac/orders/sha2-256"],
+    ["POST", "/v1/transit/sign/orders"],
+    ["POST", "/v1/transit/verify/orders/sha2-256"],
+    ["POST", "/v1/transit/random"],
+    ["POST", "/v1/transit/random/32"],
+    ["POST", "/v1/transit/random/platform/32"],
+    ["GET", "/v1/secret/config"],
+    ["PUT", "/v1/secret/config"],
+    ["GET", "/v1/sys/init"],
+    ["GET", "/v1/sys/mounts"],
+    ["GET", "/v1/sys/internal/ui/resultant-acl"],
   ])("%s %s, as it came", (method, target) => {
     expect(outcome(method, target)).toBe(target);
   });
 });
 
-describe("not listed: 404", () => {
+describe("not listed: 403, since 404 would say that there is no such thing", () => {
   test.each([
     "/",
     "/v1",
@@ -65,7 +82,6 @@ describe("not listed: 404", () => {
     "/v1/secret/data/",
     "/v1/secret/metadata",
     "/v1/secret/metadata/",
-    "/v1/secret/config",
     "/v1/secret/DATA/a",
     "/v1/secret/data2/a",
     "/v1/other/data/a",
@@ -76,21 +92,25 @@ describe("not listed: 404", () => {
     "/v1/transit/encrypt",
     "/v1/transit/encrypt/a/b",
     "/v1/transit/keys",
-    "/v1/transit/keys/orders",
-    "/v1/transit/keys/orders/config",
+    "/v1/transit/keys/orders/trim",
+    "/v1/transit/sign/orders/sha2-256/x",
+    "/v1/transit/random/platform/32/x",
+    "/v1/transit/datakey/wrapped",
+    "/v1/transit/cache-config",
+    "/v1/secret/config/x",
+    "/v1/sys/mounts/secret",
+    "/v1/sys/mounts/secret/tune",
+    "/v1/sys/internal/ui/resultant-acl/x",
     "/v1/transit/keys/orders/x/rotate",
-    "/v1/transit/keys/rotate",
     "/v1/transit/export/encryption-key/orders",
     "/v1/transit/datakey/plaintext/orders",
     "/v1/transit/backup/orders",
     "/v1/identity/entity",
     "/v1/sys",
-    "/v1/sys/mounts",
     "/v1/sys/policies/acl",
     "/v1/sys/health/x",
     "/v1/sys/seal",
     "/v1/sys/unseal",
-    "/v1/sys/init",
     "/v1/sys/storage/raft/snapshot",
     "/v1/sys/internal/ui/namespaces",
     "/v1/sys/internal/specs/openapi",
@@ -98,7 +118,7 @@ describe("not listed: 404", () => {
     "/v1/sys/metrics",
     "/v1/__proto__",
   ])("%s", (target) => {
-    expect(outcome("GET", target)).toBe("not_found");
+    expect(outcome("GET", target)).toBe("not_served");
   });
 });
 
@@ -125,33 +145,103 @@ test("a slash at the end only where folders are listed", () => {
   for (const [method, target] of targets) expect(outcome(method, target)).toBe("invalid_path");
 });
 
+describe("a query that Vault takes: what counts goes on in one form, the rest stays here", () => {
+  test.each([
+    ["/v1/secret/data/a?", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?&", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?version", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?version=", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?version=%31", "/v1/secret/data/a?version=1"],
+    ["/v1/secret/data/a?%76ersion=1&", "/v1/secret/data/a?version=1"],
+    ["/v1/secret/data/a?list=false&version=2", "/v1/secret/data/a?version=2"],
+    ["/v1/secret/data/a?list", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?help=", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?x=1&version=3&y=%zz".replace("%zz", "z"), "/v1/secret/data/a?version=3"],
+    ["/v1/secret/data/a?VERSION=1&toString=1&__proto__=1", "/v1/secret/data/a"],
+    ["/v1/secret/subkeys/a?depth=2&x&version=1", "/v1/secret/subkeys/a?depth=2&version=1"],
+    ["/v1/secret/metadata/a?version=1", "/v1/secret/metadata/a"],
+    ["/v1/secret/metadata/a?list=0", "/v1/secret/metadata/a"],
+    ["/v1/secret/metadata/a?LIST=true", "/v1/secret/metadata/a"],
+    ["/v1/secret/metadata/a?list=true&after=b&limit=1", "/v1/secret/metadata/a?list=true"],
+    ["/v1/secret/metadata//?list=1", "/v1/secret/metadata/?list=true"],
+    ["/v1/secret/metadata/a%2Fb?list=T", "/v1/secret/metadata/a/b?list=true"],
+    ["/v1/sys/internal/ui/mounts?x=1", "/v1/sys/internal/ui/mounts"],
+    ["/v1/sys/health?token=abc&standbyok", "/v1/sys/health"],
+  ])("%s", (target, forwarded) => {
+    expect(outcome("GET", target)).toBe(forwarded);
+  });
+
+  test("each way that Go writes a truth", () => {
+    for (const value of ["1", "t", "T", "TRUE", "true", "True"]) {
+      expect(outcome("GET", `/v1/secret/metadata/a?list=${value}`)).toBe("/v1/secret/metadata/a?list=true");
+    }
+    for (const value of ["0", "f", "F", "FALSE", "false", "False", ""]) {
+      expect(outcome("GET", `/v1/secret/metadata/a?list=${value}`)).toBe("/v1/secret/metadata/a");
+    }
+  });
+
+  test("of a write, none", () => {
+    for (const method of ["POST", "PUT", "DELETE"]) {
+      expect(outcome(method, "/v1/secret/data/a?version=1&list=true&x=1")).toBe("/v1/secret/data/a");
+    }
+  });
+});
+
 describe("a query is refused", () => {
   test.each([
-    ["GET", "/v1/secret/data/a?"],
-    ["GET", "/v1/secret/data/a?version"],
-    ["GET", "/v1/secret/data/a?version="],
-    ["GET", "/v1/secret/data/a?version=-1"],
-    ["GET", "/v1/secret/data/a?version=1e9"],
-    ["GET", "/v1/secret/data/a?version=%31"],
-    ["GET", "/v1/secret/data/a?version=1=1"],
-    ["GET", "/v1/secret/data/a?version=12345678901"],
-    ["GET", "/v1/secret/data/a?version=1&version=2"],
-    ["GET", "/v1/secret/data/a?version=1&"],
-    ["GET", "/v1/secret/data/a?version=1;list=true"],
-    ["GET", "/v1/secret/data/a?version=1?version=2"],
-    ["GET", "/v1/secret/data/a?list=true"],
-    ["GET", "/v1/secret/data/a?help=1"],
-    ["GET", "/v1/secret/data/a?__proto__=1"],
-    ["GET", "/v1/secret/data/a?toString=1"],
-    ["GET", "/v1/secret/metadata/a?list=false"],
-    ["GET", "/v1/secret/metadata/a?list=1"],
-    ["GET", "/v1/secret/metadata/a?LIST=true"],
-    ["POST", "/v1/secret/data/a?version=1"],
-    ["DELETE", "/v1/secret/data/a?version=1"],
-    ["GET", "/v1/sys/internal/ui/mounts?x=1"],
-    ["GET", "/v1/sys/health?token=abc"],
-    ["GET", "/v1/sys/health?standbyok=true%0a"],
-  ])("%s %s", (method, target) => {
-    expect(outcome(method, target)).toBe("invalid_request");
+    "/v1/secret/data/a?version=-1",
+    "/v1/secret/data/a?version=1e9",
+    "/v1/secret/data/a?version=0x1",
+    "/v1/secret/data/a?version=+1",
+    "/v1/secret/data/a?version=1=1",
+    "/v1/secret/data/a?version=1234567890",
+    "/v1/secret/data/a?version=1%0a",
+    "/v1/secret/data/a?version=1&version=2",
+    "/v1/secret/data/a?version=1&%76ersion=1",
+    "/v1/secret/data/a?version=&version=1",
+    "/v1/secret/data/a?version=1;list=true",
+    "/v1/secret/data/a?x=1;version=1",
+    "/v1/secret/data/a?version=1?version=2",
+    "/v1/secret/data/a?version=%zz",
+    "/v1/secret/data/a?x=%ff",
+    "/v1/secret/data/a?list=true",
+    "/v1/secret/data/a?list=yes",
+    "/v1/secret/data/a?read_snapshot_id=1",
+    "/v1/secret/metadata/a?list=tRue",
+    "/v1/secret/metadata/a?list=11",
+    "/v1/secret/metadata/a?list=true&list=true",
+    "/v1/secret/metadata/a?list=false&list=true",
+    "/v1/sys/health?standbyok=true%0a",
+    "/v1/sys/health?standbyok=abcdef",
+  ])("%s", (target) => {
+    expect(outcome("GET", target)).toBe("invalid_request");
   });
+
+  test("of a number, more than nine digits", () => {
+    expect(outcome("GET", "/v1/secret/data/a?version=123456789")).toBe("/v1/secret/data/a?version=123456789");
+    expect(outcome("POST", "/v1/secret/data/a?recover_snapshot_id=1")).toBe("invalid_request");
+  });
+});
+
+test("help is not served, and it says so, whatever the verb", () => {
+  expect(outcome("GET", "/v1/secret/data/a?help=1")).toBe("not_served");
+  expect(outcome("POST", "/v1/secret/data/a?%68elp=x")).toBe("not_served");
+});
+
+test("what is not served says where the list is; a token without a role, what to do instead", () => {
+  const message = (target: string) => {
+    try {
+      authorizePath(undefined, "POST", canonicalPath(target));
+      return "";
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
+  expect(message("/v1/sys/policies/acl/x")).toMatch(/not served here. docs\/compatibility.md/);
+  for (const end of ["", "-orphan", "/reader"]) {
+    expect(message(`/v1/auth/token/create${end}`)).toMatch(/JWT is the token.*-role=machine/);
+  }
+  for (const path of ["/v1/auth/token/creates", "/v1/x/v1/auth/token/create"]) {
+    expect(message(path)).toContain("compatibility.md");
+  }
 });

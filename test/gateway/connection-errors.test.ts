@@ -3,7 +3,6 @@ import type { Socket } from "node:net";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { connectionErrors } from "../../services/gateway/connection-errors.ts";
-import type { Inject } from "../../services/gateway/list-verb.ts";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ["performance"] });
@@ -17,8 +16,8 @@ function handlerWith(budget: number) {
   const lines: Record<string, unknown>[] = [];
   const counted: (string | undefined)[] = [];
   const logger = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const inject = (() => Promise.reject(new Error("asked"))) as unknown as Inject;
-  const handler = connectionErrors(inject, logger, (address) => counted.push(address) <= budget);
+  const serve = () => expect.unreachable();
+  const handler = connectionErrors(serve, logger, (address) => counted.push(address) <= budget);
   /** The answer, and whether the connection was cut. */
   const fail = (code: string | undefined, writable = true) => {
     let answer = "";

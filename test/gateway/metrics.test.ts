@@ -45,7 +45,7 @@ test("requests are counted by route, decision and reason", async () => {
   for (let i = 0; i < 3; i++) await gateway.call("GET", PATH, { token });
   await gateway.call("GET", PATH);
   await gateway.call("GET", PATH, { token: issuer.token({ aud: "x" }) });
-  await gateway.call("GET", "/v1/sys/mounts", { token });
+  await gateway.call("GET", "/v1/sys/policies", { token });
   await gateway.call("GET", "/v1/secret/data/../x", { token });
   await gateway.call("GET", "/v1/sys/health");
   acme.answer = (_request, response) => response.writeHead(403).end('{"errors":["permission denied"]}');
@@ -57,7 +57,7 @@ test("requests are counted by route, decision and reason", async () => {
   expect(await requests("secret/data", "allowed", "answer_403")).toBe(1);
   expect(await requests("secret/data", "refused", "token_missing")).toBe(1);
   expect(await requests("secret/data", "refused", "audience")).toBe(1);
-  expect(await requests("none", "refused", "not_found")).toBe(1);
+  expect(await requests("none", "refused", "not_served")).toBe(1);
   expect(await requests("none", "refused", "invalid_path")).toBe(1);
   expect(await requests("sys/health", "allowed", "ok")).toBe(1);
   expect(await value('strongroom_gateway_request_seconds_count{route="secret/data"}')).toBe(7);
@@ -110,6 +110,6 @@ test("they are served by a server of their own, and not to the gateway's callers
   const admin = issuer.token({ [issuer.issuer.groupsClaim]: ["admin"] });
   for (const path of ["/metrics", "/v1/metrics", "/v1/sys/metrics"]) {
     expect((await gateway.call("GET", path)).status).toBe(401);
-    expect((await gateway.call("GET", path, { token: admin })).status).toBe(404);
+    expect((await gateway.call("GET", path, { token: admin })).status).toBe(403);
   }
 });

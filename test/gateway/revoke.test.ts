@@ -38,9 +38,9 @@ test("a caller ends its own token: here at once, and the control plane is told a
   expect(await read(token)).toBe(200);
   expect(await revokeSelf(token)).toMatchObject({ status: 204, text: "" });
   recorder.clear();
-  expect(await read(token)).toBe(401);
-  expect((await gateway.call("POST", "/v1/auth/jwt/login", { body: { jwt: token } })).status).toBe(401);
-  expect((await gateway.call("GET", "/v1/auth/token/lookup-self", { token })).status).toBe(401);
+  expect(await read(token)).toBe(403);
+  expect((await gateway.call("POST", "/v1/auth/jwt/login", { body: { jwt: token } })).status).toBe(403);
+  expect((await gateway.call("GET", "/v1/auth/token/lookup-self", { token })).status).toBe(403);
   expect(recorder.requests).toEqual([]);
   const [asked] = gateway.directoryServer.asked as [Record<string, unknown>];
   expect(asked).toEqual({
@@ -49,7 +49,7 @@ test("a caller ends its own token: here at once, and the control plane is told a
     expiresAt: expect.any(Number),
   });
   expect(JSON.stringify(asked)).not.toContain(token.split(".")[1]);
-  expect(gateway.log().at(-1)).toMatchObject({ status: 401, reason: "revoked" });
+  expect(gateway.log().at(-1)).toMatchObject({ status: 403, reason: "revoked" });
   expect(await read(newToken())).toBe(200);
 });
 
@@ -59,7 +59,7 @@ test("ending it again is no error: other gateways may not have been told", async
   const untold = await revokeSelf(token, "PUT");
   expect(untold).toMatchObject({ status: 503, headers: { "retry-after": "1" } });
   expect(untold.json.errors?.join()).toContain("Repeat");
-  expect(await read(token)).toBe(401);
+  expect(await read(token)).toBe(403);
   gateway.directoryServer.askedStatus = 204;
   expect((await revokeSelf(token, "PUT")).status).toBe(204);
   gateway.directoryServer.askedStatus = 429;
@@ -67,8 +67,8 @@ test("ending it again is no error: other gateways may not have been told", async
 });
 
 test("a token that is not valid ends nothing", async () => {
-  expect((await revokeSelf(issuer.token({ exp: 2_000, iat: 1_000 }))).status).toBe(401);
-  expect((await revokeSelf("x")).status).toBe(401);
+  expect((await revokeSelf(issuer.token({ exp: 2_000, iat: 1_000 }))).status).toBe(403);
+  expect((await revokeSelf("x")).status).toBe(403);
   expect(gateway.directoryServer.asked).toEqual([]);
 });
 
@@ -89,11 +89,11 @@ test("the list's three ways; a session that was open ends with the next request"
     },
   ]);
   recorder.clear();
-  for (const token of [byDigest, byId, bySubject]) expect(await read(token)).toBe(401);
+  for (const token of [byDigest, byId, bySubject]) expect(await read(token)).toBe(403);
   expect(recorder.requests).toEqual([]);
   expect(await read(other)).toBe(200);
   const spelled = respell(byDigest);
-  if (spelled) expect(await read(spelled)).toBe(401);
+  if (spelled) expect(await read(spelled)).toBe(403);
 });
 
 test("what was revoked stays so though its organization is made anew, here and by the list", async () => {
@@ -113,12 +113,12 @@ test("what was revoked stays so though its organization is made anew, here and b
   await gateway.publish([{ id: anew.org, claim: "org_acme", address: anew.address }], {
     deleted: [recorder.org],
   });
-  for (const token of [own, listed]) expect(await read(token)).toBe(401);
+  for (const token of [own, listed]) expect(await read(token)).toBe(403);
   expect(anew.requests).toEqual([]);
   expect(await read(good)).toBe(200);
 });
 
 test("a token whose id is no text could not be revoked by it, and is refused", async () => {
-  for (const jti of [1, "", [], { a: 1 }]) expect(await read(issuer.token({ jti }))).toBe(401);
+  for (const jti of [1, "", [], { a: 1 }]) expect(await read(issuer.token({ jti }))).toBe(403);
   expect(gateway.log().at(-1)).toMatchObject({ reason: "token_id" });
 });

@@ -29,7 +29,7 @@ const login = (body: object | string, headers = {}) =>
 
 test("a login answers with the JWT itself, for as long as it has left", async () => {
   const jwt = token("writer");
-  for (const body of [{ jwt }, { jwt, role: "writer" }, { jwt, role: "" }]) {
+  for (const body of [{ jwt }, { jwt, role: "writer" }, { jwt, role: "" }, { jwt, role: null }]) {
     const { status, json, headers } = await login(body);
     expect(status).toBe(200);
     expect(headers["cache-control"]).toBe("no-store");
@@ -59,18 +59,31 @@ test("what is no valid JWT of a known organization is refused as anywhere else",
   const stranger = newPair();
   const forged = compact({ alg: "RS256", typ: "JWT", kid: issuer.pair.kid }, issuer.claims(), stranger);
   const expired = issuer.token({ iat: 1_000, exp: 2_000 });
-  for (const jwt of [forged, expired, "x", "a.b.c"]) expect((await login({ jwt })).status).toBe(401);
+  for (const jwt of [forged, expired, "x", "a.b.c"]) expect((await login({ jwt })).status).toBe(403);
   expect((await login({ jwt: issuer.token({ org_id: "org_other" }) })).status).toBe(403);
 });
 
-test("a body that is no login, is too long or does not say how long it is", async () => {
+test("a body that is no login, or is too long", async () => {
   for (const body of ["{}", "[]", "null", '{"jwt":1}', '{"jwt":""}', "jwt", ""]) {
     expect((await login(body, { "content-length": body.length })).status).toBe(400);
   }
-  expect((await login({ jwt: "a".repeat(17_000) })).status).toBe(413);
-  expect((await login(JSON.stringify({ jwt: token() }), { "transfer-encoding": "chunked" })).status).toBe(
-    413,
-  );
+  const padded = (length: number) => JSON.stringify({ jwt: token() }).padEnd(length, " ");
+  expect((await login(padded(16 * 1024))).status).toBe(200);
+  expect((await login(padded(16 * 1024 + 1))).status).toBe(413);
+});
+
+test("a body in chunks is read as far as a login may be long, and the connection ended beyond", async () => {
+  const padded = (length: number) => JSON.stringify({ jwt: token() }).padEnd(length, " ");
+  const chunked = { "transfer-encoding": "chunked" };
+  expect((await login(JSON.stringify({ jwt: token(), role: null }), chunked)).status).toBe(200);
+  expect((await login(padded(16 * 1024), chunked)).status).toBe(200);
+  const { status, headers, json } = await login(padded(16 * 1024 + 1), chunked);
+  expect({ status, connection: headers.connection }).toEqual({ status: 413, connection: "close" });
+  expect(json.errors).toEqual(["The body of a login is at most 16 KiB."]);
+  // One without end is not waited for.
+  const head = "POST /v1/auth/jwt/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+  const chunk = `1000\r\n${"a".repeat(4096)}\r\n`;
+  expect(await gateway.raw(head + chunk.repeat(5))).toMatch(/^HTTP\/1\.1 413 /);
 });
 
 test("a renewal gives the same JWT and says that it is none", async () => {

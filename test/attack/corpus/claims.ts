@@ -190,7 +190,7 @@ export const CLAIM_CLASSES: TokenClass[] = [
   },
   {
     name: "a good token of an organization that is not served, or is spelled otherwise",
-    status: 403,
+    unknownOrg: true,
     control: ({ rs }) => ({ served: rs.token() }),
     hostile: ({ rs }) => ({
       ...each(lookAlikes("org_acme"), (org_id) => rs.token({ org_id })),

@@ -22,8 +22,8 @@ export interface TokenClass {
   /** Tokens that differ from the hostile ones in the attacked property alone. They must be accepted. */
   control(world: TokenWorld): Tokens;
   hostile(world: TokenWorld): Tokens | Promise<Tokens>;
-  /** The status that answers the hostile ones: 401 unless the token is good and only names no organization. */
-  status?: 403;
+  /** Whether the hostile ones are good and only name no organization. */
+  unknownOrg?: true;
 }
 
 export const seconds = (): number => Math.floor(Date.now() / 1000);

@@ -4,7 +4,7 @@ import json
 import os
 
 import hvac
-from hvac.exceptions import Forbidden, InvalidPath, Unauthorized
+from hvac.exceptions import Forbidden, InvalidPath
 
 jwt = os.environ["VAULT_TOKEN"]
 client = hvac.Client(url=os.environ["VAULT_ADDR"], token=jwt)
@@ -37,7 +37,8 @@ seen["renewable"] = client.auth.token.renew_self()["auth"]["renewable"]
 client.auth.token.revoke_self()
 try:
     kv.read_secret_metadata("hvac/db")
-except Unauthorized as error:
+except Forbidden as error:
     seen["revoked"] = error.errors
+seen["stillAuthenticated"] = client.is_authenticated()
 
 print(json.dumps(seen))
