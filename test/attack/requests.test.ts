@@ -114,6 +114,7 @@ describe("a body that is none, where none is needed", () => {
     ["null", { "content-type": "application/json" }, "null"],
     ["nothing, as JSON", { "content-type": "application/json", "content-length": "0" }, ""],
     ["spaces", {}, " \r\n"],
+    ["null, with as many spaces as are taken", {}, "null".padStart(31)],
     ["no chunks", { "transfer-encoding": "chunked" }, ""],
   ])("%s", async (_name, headers, body) => {
     const write = (path: string) => gateway.call("POST", path, { token, headers, body });

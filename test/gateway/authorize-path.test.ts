@@ -167,6 +167,7 @@ describe("a query that Vault takes: what counts goes on in one form, the rest st
     ["/v1/secret/metadata/a%2Fb?list=T", "/v1/secret/metadata/a/b?list=true"],
     ["/v1/sys/internal/ui/mounts?x=1", "/v1/sys/internal/ui/mounts"],
     ["/v1/sys/health?token=abc&standbyok", "/v1/sys/health"],
+    ["/v1/sys/health?standbyok=false", "/v1/sys/health?standbyok=false"],
   ])("%s", (target, forwarded) => {
     expect(outcome("GET", target)).toBe(forwarded);
   });

@@ -1,4 +1,8 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from "vitest";
+import { revokeSelf as tellOthers } from "../../services/gateway/revoke.ts";
+import type { RevocationSource } from "../../services/shared/revocations/load.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
 import { respell, startIssuer, type TestIssuer } from "../harness/tokens.ts";
@@ -121,4 +125,44 @@ test("what was revoked stays so though its organization is made anew, here and b
 test("a token whose id is no text could not be revoked by it, and is refused", async () => {
   for (const jti of [1, "", [], { a: 1 }]) expect(await read(issuer.token({ jti }))).toBe(403);
   expect(gateway.log().at(-1)).toMatchObject({ reason: "token_id" });
+});
+
+test("where others could not be told, it says so, within five seconds", { timeout: 20_000 }, async () => {
+  const asked: { redirected: number; hung: (() => void)[] } = { redirected: 0, hung: [] };
+  const server = createServer((request, response) => {
+    const status = Number(request.url?.slice(1));
+    if (request.url === "/hang") asked.hung.push(() => response.destroy());
+    else if (request.url === "/followed") asked.redirected++;
+    else response.writeHead(status, { location: "/followed" }).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    for (const end of asked.hung) end();
+    server.close();
+  });
+  const added: unknown[] = [];
+  const org = { id: "o", ...owner(), address: recorder.address };
+  const list = { add: (...entry: unknown[]) => added.push(entry) } as unknown as RevocationSource;
+  const { port } = server.address() as AddressInfo;
+  const tell = (path: string) =>
+    tellOthers(list, `http://127.0.0.1:${port}/${path}`, org, { key: "digest", expiresAt: 9 });
+  await tell("204");
+  for (const [path, code] of [
+    ["429", "too_many_requests"],
+    ["200", "revocations_unavailable"],
+    ["500", "revocations_unavailable"],
+    ["302", "revocations_unavailable"],
+  ]) {
+    await expect(tell(path as string), path).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining("Repeat"),
+    });
+  }
+  const began = performance.now();
+  await expect(tell("hang")).rejects.toMatchObject({ code: "revocations_unavailable" });
+  expect(performance.now() - began).toBeGreaterThan(4_900);
+  expect(performance.now() - began).toBeLessThan(10_000);
+  expect(asked.redirected).toBe(0);
+  // Here it is ended each time, whatever the others were told.
+  expect(added).toEqual(Array.from({ length: 6 }, () => ["o", "digest", 9]));
 });
