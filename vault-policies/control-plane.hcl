@@ -88,12 +88,6 @@ path "transit/keys/+/config" {
 path "transit/keys/platform-observe" {
   capabilities = ["read"]
 }
-path "transit/keys/platform-maintain" {
-  capabilities = ["read"]
-}
-path "transit/keys/platform-backup" {
-  capabilities = ["read"]
-}
 path "transit/keys/platform-*" {
   capabilities = ["deny"]
 }
@@ -154,7 +148,7 @@ path "pki/revoke" {
 }
 
 # Sign its own short logins for reading organizations' health and configuration, and the directory.
-# Not platform-maintain, which takes an operator, and not platform-backup, which is the backup job's.
+# Client certificates for platform-maintain and platform-backup are signed at mounts that it has no path to.
 path "transit/sign/platform-observe" {
   capabilities = ["update"]
 }

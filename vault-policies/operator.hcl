@@ -1,5 +1,7 @@
-# An operator signed in at the internal Vault: may approve maintenance of an organization's Vault by signing
-# a login of one minute for it, and do nothing else.
-path "transit/sign/platform-maintain" {
-  capabilities = ["update"]
+# An operator signed in at the internal Vault: may approve maintenance of an organization's Vault by having a
+# client certificate of two minutes signed for it, and do nothing else. (Given a request and a name, the role
+# decides all else.)
+path "pki-platform-maintain/sign/org-client" {
+  capabilities       = ["update"]
+  allowed_parameters = { "csr" = [], "common_name" = [] }
 }

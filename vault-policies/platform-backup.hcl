@@ -1,4 +1,4 @@
-# The backup job at an organization's Vault: take a snapshot, which only its own unseal key opens.
+# The backup job at an organization's Vault, by a client certificate of its own authority: take a snapshot, which only its own unseal key opens.
 path "sys/storage/raft/snapshot" {
   capabilities = ["read"]
 }

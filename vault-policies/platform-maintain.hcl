@@ -1,7 +1,8 @@
 # An operator repairs the configuration of an organization's Vault, for a minute. Whoever may write policies
 # and logins can give itself more: this policy keeps honest hands to their work and makes any other use a
 # change that the audit log names and the next comparison reports. It is not a wall, and opens the
-# organization to its holder. It comes with an operator's own signature at the internal Vault, no other way.
+# organization to its holder. It comes by a client certificate that an operator had signed at the internal Vault,
+# no other way.
 
 # The platform's policies.
 path "sys/policies/acl" {
@@ -11,7 +12,7 @@ path "sys/policies/acl/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 
-# The JWT mounts: keys, issuers, roles. Enabling a mount takes sudo.
+# The ways in: keys, issuers, authorities, roles. Enabling a mount takes sudo.
 path "sys/auth" {
   capabilities = ["read"]
 }
@@ -25,6 +26,12 @@ path "auth/+/role" {
   capabilities = ["list"]
 }
 path "auth/+/role/+" {
+  capabilities = ["create", "read", "update", "delete"]
+}
+path "auth/+/certs" {
+  capabilities = ["list"]
+}
+path "auth/+/certs/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 

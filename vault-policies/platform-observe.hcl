@@ -21,6 +21,12 @@ path "auth/+/role" {
 path "auth/+/role/+" {
   capabilities = ["read"]
 }
+path "auth/+/certs" {
+  capabilities = ["list"]
+}
+path "auth/+/certs/+" {
+  capabilities = ["read"]
+}
 
 # How many of the organization's people use it: numbers for each mount and no names.
 path "sys/internal/counters/config" {

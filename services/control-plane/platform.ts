@@ -8,6 +8,7 @@ import type { Registry } from "../shared/registry/registry.ts";
 import type { Secret } from "../shared/secret.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
+import type { PlatformTrust } from "../shared/vault/platform-trust.ts";
 import { orgServerConfig } from "../shared/vault/server-config.ts";
 import type { DirectoryPublisher } from "./directory.ts";
 import type { Seam } from "./onboarding/workflow.ts";
@@ -39,8 +40,8 @@ export interface Platform {
   recoveryPgpKeys: string[];
   /** The public keys, PEM, that an issuer signs with now. */
   issuerKeys(issuer: Issuer): Promise<string[]>;
-  /** The platform's own public keys, PEM, as the organizations' Vaults should have them. */
-  platformKeys(): Promise<OrgVaultSettings["platformKeys"]>;
+  /** What the organizations' Vaults should know the platform by. */
+  trust(): Promise<PlatformTrust>;
   log: Logger;
   now(): Date;
   seam: Seam;
@@ -99,17 +100,14 @@ export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpe
 
 /** How an organization's Vault should be configured. */
 export async function orgVaultSettings(platform: Platform, record: OrgRecord): Promise<OrgVaultSettings> {
-  const [issuerKeys, platformKeys] = await Promise.all([
-    platform.issuerKeys(record.issuer),
-    platform.platformKeys(),
-  ]);
+  const [issuerKeys, trust] = await Promise.all([platform.issuerKeys(record.issuer), platform.trust()]);
   return {
     org: record.id,
     claim: record.claim,
     issuer: record.issuer,
     issuerKeys,
     machineTokens: record.machineTokens === true,
-    platformKeys,
+    trust,
     auditFiles: platform.runtime.auditFiles(record.id, record.attempt),
   };
 }

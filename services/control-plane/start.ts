@@ -9,8 +9,7 @@ import { createRegistry } from "../shared/registry/registry.ts";
 import { appRoleLogin } from "../shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import { kv2 } from "../shared/vault/kv.ts";
-import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
-import { publicKeys } from "../shared/vault/transit.ts";
+import { readPlatformTrust } from "../shared/vault/platform-trust.ts";
 import { createApp } from "./app.ts";
 import {
   type Config,
@@ -136,7 +135,7 @@ async function assemble(
     issuers,
     recoveryPgpKeys: await platformRecoveryKeys(recoveryKey),
     issuerKeys: rememberedIssuerKeys(),
-    platformKeys: () => readPlatformKeys(vault),
+    trust: () => readPlatformTrust(vault),
     log,
     now,
     seam,
@@ -161,13 +160,4 @@ async function assembleRuntime(config: Config): Promise<Pick<Platform, "runtime"
     runtime: new EcsRuntime(awsClients(cell, limits)),
     parameters: await parameterStore({ ...place, ...config }, limits),
   };
-}
-
-async function readPlatformKeys(vault: VaultClient): Promise<OrgVaultSettings["platformKeys"]> {
-  const [observe, maintain, backup] = await Promise.all([
-    publicKeys(vault, "platform-observe"),
-    publicKeys(vault, "platform-maintain"),
-    publicKeys(vault, "platform-backup"),
-  ]);
-  return { "platform-observe": observe, "platform-maintain": maintain, "platform-backup": backup };
 }

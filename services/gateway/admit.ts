@@ -11,7 +11,7 @@ import { unitsOfBody, unitsOfHead } from "./cost.ts";
 import { type Limits, TooManyRequests } from "./limits.ts";
 import type { Logins } from "./login.ts";
 import type { MachineCaller, MachineCallers } from "./machine-callers.ts";
-import { resolveOrg } from "./resolve-org.ts";
+import { type ResolvedOrg, resolveOrg, resolveOrgNow } from "./resolve-org.ts";
 import { announcedBytes } from "./uploads.ts";
 
 /** Someone with a JWT, and the organization that it shows. */
@@ -39,7 +39,8 @@ export interface AdmissionOptions {
 export interface Admission {
   /**
    * The member whose JWT it is. Throws TokenRefused (401), `forbidden` where the organization is unknown,
-   * TooManyRequests, `revocations_unavailable`, and what the other checks throw.
+   * `directory_unavailable` where that cannot be known, TooManyRequests, `revocations_unavailable`, and what the
+   * other checks throw.
    */
   member(request: FastifyRequest, token: string, options?: { mayBeRevoked?: boolean }): Promise<Member>;
   /**
@@ -59,6 +60,21 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const wait = limits.orgWait(id, trace.began, unitsOfHead(raw) + unitsOfBody(announcedBytes(raw)));
     if (wait > 0) throw new TooManyRequests("org", wait);
   };
+
+  /** Who is of no organization known here pays by the address, whether or not that can be confirmed. */
+  async function placed(
+    request: FastifyRequest,
+    { directory: held, identity }: Caller,
+  ): Promise<ResolvedOrg> {
+    try {
+      return await resolveOrgNow(directory, held, identity);
+    } catch (error) {
+      const isUnknown = error instanceof StrongroomError && error.code === "directory_unavailable";
+      if (isUnknown) limits.countAddress(request.ip, request.trace.began);
+      throw error;
+    }
+  }
+
   return {
     charge,
 
@@ -66,7 +82,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       const { trace } = request;
       const caller = await authenticate(request, token);
       trace.subject = caller.identity.subjectHash;
-      const org = resolveOrg(caller.directory, caller.identity);
+      const { org, directory: held } = await placed(request, caller);
       trace.org = org.id;
       if (revocations.version === undefined) {
         throw new StrongroomError("revocations_unavailable", "The gateway has no list of revocations yet.");
@@ -78,7 +94,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       }
       charge(request, org);
       checkHeaders(request.headers, org.id);
-      return { ...caller, org };
+      return { ...caller, org, directory: held };
     },
 
     known(request) {
@@ -86,6 +102,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
       if (!caller || revocations.version === undefined) return undefined;
       try {
         const org = resolveOrg(caller.directory, caller.identity);
+        if (!org) return undefined;
         if (revocations.isRevoked(org, caller.identity)) return undefined;
         checkHeaders(request.headers, org.id);
         return { ...caller, org };

@@ -25,13 +25,16 @@ export type AnswerHandler = Required<
 /** Beyond this many, requests to a Vault that does not keep up are refused rather than queued. */
 const MAX_PENDING = 512;
 
+/** When a request is sent, the login that goes with it lives for at least this long. */
+export const TOKEN_LEFT_MS = 4_000;
+
 const NOT_LATELY = "it has not answered lately";
 
 /**
  * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
  * has been taken whole. Throws `org_vault_timeout` where none came in time, and `org_vault_unavailable` where
- * none came at all, where the certificate was not the organization's, where too many wait already, or where it
- * has not answered lately (circuit.ts).
+ * none came at all, where the certificate was not the organization's, where too many wait already, where it
+ * has not answered lately (circuit.ts), or where it came so late that its 403 may mean a login that has ended.
  */
 export function forward(upstream: Upstream, request: VaultRequest, handler: AnswerHandler): Promise<void> {
   if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many requests wait for it"));
@@ -59,6 +62,10 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
         },
         onResponseStart: (controller, status, head) => {
           circuit.answered();
+          // Its token may have ended on the way, and then this says nothing about the caller.
+          if (status === 403 && request.token && performance.now() - began > TOKEN_LEFT_MS) {
+            throw unavailable("403 after the time that its login was sure to last");
+          }
           handler.onResponseStart(controller, status, head);
         },
         onResponseData: (controller, chunk) => {

@@ -5,10 +5,12 @@ import type { Identity } from "../shared/identity/identity.ts";
 import { LEVELS, type Level } from "../shared/org.ts";
 import { Secret } from "../shared/secret.ts";
 import { exchange } from "./exchange.ts";
+import { TOKEN_LEFT_MS } from "./forward.ts";
+import { unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/** A Vault token is kept no longer than this after its login was begun; it lives for 60 s. */
-const KEEP_MS = 55_000;
+/** A Vault token is kept no longer than this after its login was begun; it lives for 60 s, which may be 59. */
+const KEEP_MS = 59_000 - TOKEN_LEFT_MS;
 const SWEEP_MS = 2_000;
 
 const LoginAnswer = Type.Object({ auth: Type.Object({ client_token: Type.String({ minLength: 1 }) }) });
@@ -116,8 +118,10 @@ export async function logIn(
 ): Promise<Secret> {
   const body = JSON.stringify({ role, jwt: token.reveal() });
   const { status, text } = await exchange(upstream, "/v1/auth/jwt/login", body, requestId);
-  if (status >= 400)
+  if (status === 400 || status === 403)
     throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
+  // Anything else that is no success is not about the JWT: too many requests, a path that is not there (yet).
+  if (status >= 400) throw unavailable(`login ${status}`);
   return new Secret(parseToken(text));
 }
 

@@ -6,8 +6,6 @@ import { newJob } from "../../services/control-plane/onboarding/progress.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { newJobId, type OrgRecord } from "../../services/shared/registry/records.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
-import { vaultClient } from "../../services/shared/vault/client.ts";
-import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { newPair } from "../harness/tokens.ts";
 import { eventually, Stage } from "./stage.ts";
 
@@ -149,13 +147,8 @@ test("what is wrong with an instance shows on its record, and goes when it is ov
 });
 
 /** An organization's Vault, as an operator who approves of it. */
-async function maintain(org = acme.id) {
-  const claims = { org, subject: "operator", now: new Date() };
-  const jwt = await signPlatformJwt(await stage.internal.operator(), "platform-maintain", claims);
-  const endpoint = await stage.endpoint(org);
-  const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
-  return vaultClient(endpoint, () => token);
-}
+const maintain = async (org = acme.id) =>
+  stage.internal.maintain({ org, endpoint: await stage.endpoint(org) });
 
 test("the first tenant's login is recorded when it comes, and the platform's own logins are none", {
   timeout: TIMEOUT_MS,

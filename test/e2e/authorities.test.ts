@@ -1,19 +1,35 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { X509Certificate } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
 import { LEVELS, newOrgId } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
-import { type VaultClient, VaultError, vaultClient } from "../../services/shared/vault/client.ts";
+import {
+  type ClientCertificate,
+  type VaultClient,
+  VaultError,
+  vaultClient,
+} from "../../services/shared/vault/client.ts";
+import {
+  CLIENT_MOUNTS,
+  type ClientMount,
+  clientAuthority,
+} from "../../services/shared/vault/client-authority.ts";
+import {
+  loginWithCertificate,
+  makeClientCertificate,
+} from "../../services/shared/vault/client-certificate.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../services/shared/vault/org-vault.ts";
+import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import {
   loginWithJwt,
-  PLATFORM_MOUNTS,
-  type PlatformMount,
-  platformIssuer,
+  OBSERVE,
+  OBSERVE_ISSUER,
   signPlatformJwt,
 } from "../../services/shared/vault/platform-jwt.ts";
 import { isAtLeast } from "../../services/shared/vault/recipe.ts";
@@ -30,6 +46,20 @@ import {
   startOrgVault,
   startVaultServer,
 } from "../harness/vault.ts";
+
+interface AuditEntry {
+  type: string;
+  auth?: { display_name?: string; metadata?: { serial_number?: string } };
+  request: { path: string };
+  response?: { data?: { serial_number?: string } };
+}
+
+/** What stands in an audit log so far. */
+const entries = async (file: string): Promise<AuditEntry[]> =>
+  (await readFile(file, "utf8"))
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -60,20 +90,21 @@ const tenantLogin = (vault: OrgVault, role: string, jwt: string) =>
 const tenantToken = (claims: Record<string, unknown> = {}, header: Record<string, unknown> = {}) =>
   issuer.token({ [GROUPS_CLAIM]: ["writer", "admin"], ...claims }, header);
 
-/** A client at an organization's Vault by a platform login; the key can be used with the signer's login. */
-async function platformClient(
-  signer: VaultClient,
-  mount: PlatformMount,
-  { org, endpoint }: OrgVault,
-  subject = "control-plane",
-): Promise<VaultClient> {
-  const jwt = await signPlatformJwt(signer, mount, { org, subject, now: new Date() });
-  const { token } = await loginWithJwt(endpoint, mount, mount, jwt);
+/** The control plane at an organization's Vault. */
+async function observe({ org, endpoint }: OrgVault): Promise<VaultClient> {
+  const jwt = await signPlatformJwt(internal.controlPlane, {
+    org,
+    subject: "control-plane",
+    now: new Date(),
+  });
+  const { token } = await loginWithJwt(endpoint, OBSERVE, OBSERVE, jwt);
   return vaultClient(endpoint, () => token);
 }
 
-const maintain = async (vault: OrgVault) =>
-  platformClient(await internal.operator(), "platform-maintain", vault, "operator");
+/** A certificate of a mount's authority for an organization, whoever may have it signed. */
+const certificateFor = (mount: ClientMount, org: string) => makeClientCertificate(internal.root, mount, org);
+
+const maintain = (vault: OrgVault) => internal.maintain(vault);
 
 /** Whether Vault takes a login. Any answer but a token and a refusal is an error. */
 async function accepts(login: Promise<unknown>): Promise<boolean> {
@@ -105,8 +136,8 @@ const named = (attempts: Attempt[]): [words: string, attempt: Attempt][] =>
 const words = ([method, path, body]: Attempt): string =>
   [method, path, ...(body ? [JSON.stringify(body)] : [])].join(" ");
 
-describe("four keys × four JWT mounts × every role", () => {
-  const mounts = ["jwt", ...PLATFORM_MOUNTS] as const;
+describe("two keys × two JWT mounts × every role", () => {
+  const mounts = ["jwt", OBSERVE] as const;
   type Mount = (typeof mounts)[number];
   const roles = (mount: Mount): readonly string[] => (mount === "jwt" ? LEVELS : [mount]);
 
@@ -115,7 +146,7 @@ describe("four keys × four JWT mounts × every role", () => {
     const iat = Math.floor(Date.now() / 1000);
     return mount === "jwt"
       ? issuer.claims({ [GROUPS_CLAIM]: ["writer", "admin"] })
-      : { iss: platformIssuer(mount), sub: "control-plane", aud: acme.org, iat, exp: iat + 60 };
+      : { iss: OBSERVE_ISSUER, sub: "control-plane", aud: acme.org, iat, exp: iat + 60 };
   }
 
   const sign = (key: Mount, claims: Record<string, unknown>): Promise<string> | string =>
@@ -141,8 +172,6 @@ describe("four keys × four JWT mounts × every role", () => {
     "jwt at jwt as writer",
     "jwt at jwt as admin",
     "platform-observe at platform-observe as platform-observe",
-    "platform-maintain at platform-maintain as platform-maintain",
-    "platform-backup at platform-backup as platform-backup",
   ];
 
   test("only the diagonal logs in, with each party's own claims", async () => {
@@ -165,6 +194,99 @@ describe("four keys × four JWT mounts × every role", () => {
   });
 });
 
+describe("client certificates at acme's Vault", () => {
+  const accepted = async (mount: ClientMount, client: ClientCertificate): Promise<boolean> =>
+    accepts(loginWithCertificate(acme.endpoint, mount, client));
+
+  test("each authority's opens its own mount, for acme's id alone", async () => {
+    for (const mount of CLIENT_MOUNTS) {
+      for (const authority of CLIENT_MOUNTS) {
+        const own = await accepted(mount, await certificateFor(authority, acme.org));
+        expect(own, `${authority} at ${mount}`).toBe(mount === authority);
+      }
+      for (const name of [globex.org, "operator", `x${acme.org}`, acme.org.toUpperCase()]) {
+        expect(await accepted(mount, await certificateFor(mount, name)), `${name} at ${mount}`).toBe(false);
+      }
+    }
+  });
+
+  test("none, or the organization's own, opens nothing", async () => {
+    const server = await issueOrgCertificate(internal.controlPlane, acme.org, 60);
+    for (const mount of CLIENT_MOUNTS) {
+      expect(await accepts(vaultClient(acme.endpoint).write(`auth/${mount}/login`, { name: mount }))).toBe(
+        false,
+      );
+      expect(await accepted(mount, server)).toBe(false);
+    }
+  });
+
+  test("no authority of theirs signs for whoever asks by ACME, whose paths are open", async () => {
+    for (const mount of CLIENT_MOUNTS) {
+      const directory = vaultClient(internal.endpoint).read(`${clientAuthority(mount)}/acme/directory`);
+      await expect(directory).rejects.toMatchObject({ status: 404 });
+      const { data } = await internal.root.read(`${clientAuthority(mount)}/config/acme`);
+      expect(data).toMatchObject({ enabled: false });
+    }
+  });
+
+  test("one without its key gets no handshake", async () => {
+    const { certificate } = await certificateFor("platform-maintain", acme.org);
+    const { key } = await certificateFor("platform-maintain", acme.org);
+    await expect(accepted("platform-maintain", { certificate, key })).rejects.toThrow(/no answer from Vault/);
+  });
+
+  test("one that has ended opens nothing", async () => {
+    const role = `${clientAuthority("platform-maintain")}/roles/brief`;
+    const { data } = await internal.root.read(`${clientAuthority("platform-maintain")}/roles/org-client`);
+    await internal.root.write(role, { ...(data as object), ttl: 1, max_ttl: 1, not_before_duration: 1 });
+    const brief: VaultClient = {
+      ...internal.root,
+      write: (path, body) => internal.root.write(path.replace("org-client", "brief"), body),
+    };
+    const client = await makeClientCertificate(brief, "platform-maintain", acme.org);
+    await internal.root.delete(role);
+    const end = new X509Certificate(client.certificate).validToDate.getTime();
+    await sleep(Math.max(0, end - Date.now()) + 1_100);
+    await expect(accepted("platform-maintain", client)).rejects.toThrow(/certificate has expired/);
+  });
+
+  test("is signed as a client's alone, whatever is asked for, and for two minutes", async () => {
+    const { certificate } = await certificateFor("platform-maintain", acme.org);
+    const { keyUsage, subject, ca, validFromDate, validToDate } = new X509Certificate(certificate);
+    expect({ keyUsage, subject, ca }).toEqual({
+      keyUsage: ["1.3.6.1.5.5.7.3.2"],
+      subject: `CN=${acme.org}`,
+      ca: false,
+    });
+    expect(validToDate.getTime() - validFromDate.getTime()).toBeLessThanOrEqual(150_000);
+  });
+
+  test("both audit logs say who it was for, and by the certificate's number that it was the same", async () => {
+    const client = await makeClientCertificate(await internal.operator(), "platform-maintain", acme.org);
+    const { serialNumber } = new X509Certificate(client.certificate);
+    const maintaining = await loginWithCertificate(acme.endpoint, "platform-maintain", client);
+    await maintaining.read("sys/mounts");
+    const signed = (await entries(join(internal.dir, "audit.log"))).find(
+      ({ type, response }) =>
+        type === "response" &&
+        response?.data?.serial_number?.replaceAll(":", "").toUpperCase() === serialNumber,
+    );
+    expect(signed).toMatchObject({
+      request: { path: "pki-platform-maintain/sign/org-client", data: { common_name: acme.org } },
+      auth: { display_name: expect.stringContaining("operator"), policies: ["operator"] },
+    });
+    const number = BigInt(`0x${serialNumber}`).toString();
+    const used = (await entries(join(acme.dir, "audit-1.log"))).filter(
+      ({ type, auth }) => type === "response" && auth?.metadata?.serial_number === number,
+    );
+    expect(used.map(({ request }) => request.path)).toEqual(["auth/platform-maintain/login", "sys/mounts"]);
+    expect(used[1]?.auth).toMatchObject({
+      display_name: "platform-maintain-platform-maintain",
+      metadata: { common_name: acme.org, cert_name: "platform-maintain" },
+    });
+  });
+});
+
 describe("acme's Vault, asked directly", () => {
   test("refuses globex's members, and globex's Vault refuses acme's, at every level", async () => {
     for (const level of LEVELS) {
@@ -175,16 +297,14 @@ describe("acme's Vault, asked directly", () => {
   });
 
   test("refuses a platform login made for globex", async () => {
-    const signers: Record<PlatformMount, VaultClient> = {
-      "platform-observe": internal.controlPlane,
-      "platform-maintain": await internal.operator(),
-      "platform-backup": internal.root,
-    };
-    for (const mount of PLATFORM_MOUNTS) {
-      const subject = { org: globex.org, subject: "anyone", now: new Date() };
-      const jwt = await signPlatformJwt(signers[mount], mount, subject);
-      expect(await accepts(loginWithJwt(acme.endpoint, mount, mount, jwt)), mount).toBe(false);
-      expect(await accepts(loginWithJwt(globex.endpoint, mount, mount, jwt)), mount).toBe(true);
+    const claims = { org: globex.org, subject: "anyone", now: new Date() };
+    const jwt = await signPlatformJwt(internal.controlPlane, claims);
+    expect(await accepts(loginWithJwt(acme.endpoint, OBSERVE, OBSERVE, jwt))).toBe(false);
+    expect(await accepts(loginWithJwt(globex.endpoint, OBSERVE, OBSERVE, jwt))).toBe(true);
+    for (const mount of CLIENT_MOUNTS) {
+      const client = await certificateFor(mount, globex.org);
+      expect(await accepts(loginWithCertificate(acme.endpoint, mount, client)), mount).toBe(false);
+      expect(await accepts(loginWithCertificate(globex.endpoint, mount, client)), mount).toBe(true);
     }
   });
 
@@ -311,6 +431,9 @@ describe("platform-observe", () => {
     ["delete", "sys/mounts/secret"],
     ["write", "auth/jwt/config", { jwt_validation_pubkeys: [] }],
     ["write", "auth/jwt/role/reader", { token_policies: ["admin"] }],
+    ["write", "auth/platform-maintain/certs/mine", { certificate: "x" }],
+    ["delete", "auth/platform-maintain/certs/platform-maintain"],
+    ["write", "auth/platform-maintain/config", { disable_binding: true }],
     ["delete", "auth/jwt/role/reader"],
     ["write", "auth/token/create", {}],
     ["write", "auth/token/renew-self", {}],
@@ -324,13 +447,11 @@ describe("platform-observe", () => {
     ["write", "sys/capabilities-self", { paths: ["secret/data/a"] }],
   ];
   test.each(named(attempts))("403 to %s", async (_, attempt) => {
-    const client = await platformClient(internal.controlPlane, "platform-observe", acme);
-    expect(await answer(client, attempt)).toBe(403);
+    expect(await answer(await observe(acme), attempt)).toBe(403);
   });
 
   test("reads the configuration, for a minute", async () => {
-    const client = await platformClient(internal.controlPlane, "platform-observe", acme);
-    expect(await compareOrgVault(client, acme.settings, { sudo: false })).toEqual([]);
+    expect(await compareOrgVault(await observe(acme), acme.settings, { sudo: false })).toEqual([]);
   });
 });
 
@@ -367,17 +488,7 @@ describe("platform-maintain, once root is dead", () => {
 
   test("its token ends after its uses or a minute, and makes no other", async () => {
     const client = await maintain(acme);
-    const { token } = await loginWithJwt(
-      acme.endpoint,
-      "platform-maintain",
-      "platform-maintain",
-      await signPlatformJwt(await internal.operator(), "platform-maintain", {
-        org: acme.org,
-        subject: "operator",
-        now: new Date(),
-      }),
-    );
-    const used = vaultClient(acme.endpoint, () => token);
+    const used = await maintain(acme);
     for (let n = 0; n < 200; n++) await used.read("sys/mounts");
     expect(await answer(used, ["read", "sys/mounts"])).toBe(403);
 
@@ -401,8 +512,7 @@ describe("platform-maintain, once root is dead", () => {
     const more = `${policy}\npath "secret/*" { capabilities = ["read"] }`;
     await client.write("sys/policies/acl/platform-maintain", { policy: more });
     expect(await kv2(client, "secret").read("app/db")).toMatchObject({ version: 1 });
-    const observe = await platformClient(internal.controlPlane, "platform-observe", acme);
-    expect(await compareOrgVault(observe, acme.settings, { sudo: false })).toEqual([
+    expect(await compareOrgVault(await observe(acme), acme.settings, { sudo: false })).toEqual([
       "sys/policies/acl/platform-maintain: policy is not as it should be",
     ]);
     await configureOrgVault(client, acme.settings);
@@ -410,28 +520,40 @@ describe("platform-maintain, once root is dead", () => {
 
   test("the operator may sign for it and do nothing else at the internal Vault", async () => {
     const operator = await internal.operator();
+    const own = clientAuthority("platform-maintain");
     const attempts: Attempt[] = [
       ["write", "transit/sign/platform-observe", { input: "YQ==" }],
-      ["write", "transit/sign/platform-backup", { input: "YQ==" }],
       ["write", "transit/sign/directory", { input: "YQ==" }],
-      ["read", "transit/keys/platform-maintain"],
-      ["write", "transit/keys/platform-maintain/rotate", {}],
+      ["read", "transit/keys/platform-observe"],
+      ["write", "pki-platform-backup/sign/org-client", { csr: "x", common_name: acme.org }],
+      ["write", `${own}/sign/org-client`, { csr: "x", common_name: acme.org, ttl: "1h" }],
+      ["write", `${own}/sign/org-client`, { csr: "x", common_name: acme.org, alt_names: globex.org }],
+      ["write", `${own}/issue/org-client`, { common_name: acme.org }],
+      ["write", `${own}/sign-verbatim`, { csr: "x" }],
+      ["write", `${own}/sign-verbatim/org-client`, { csr: "x" }],
+      ["write", `${own}/issuer/default/sign/org-client`, { csr: "x", common_name: acme.org }],
+      ["write", `${own}/root/sign-intermediate`, { csr: "x" }],
+      ["write", `${own}/roles/org-client`, { max_ttl: "1h" }],
+      ["write", `${own}/roles/mine`, { allow_any_name: true }],
+      ["delete", `${own}/root`],
       ["read", "registry/data/directory"],
       ["read", `root-tokens/${acme.org}`],
       ["write", "auth/token/create/unseal", { entity_alias: unsealKeyName(acme.org) }],
       ["write", "auth/token/create", {}],
-      ["write", "auth/userpass/users/operator/password", { password: "mine" }],
+      ["write", "auth/operators/config", { jwt_validation_pubkeys: [] }],
+      ["write", "auth/operators/role/operator", { token_policies: ["root"] }],
       ["read", "sys/mounts"],
       ["write", "pki/issue/org-vault", { common_name: "x.org.strongroom.internal" }],
     ];
     for (const attempt of attempts) expect(await answer(operator, attempt), words(attempt)).toBe(403);
-    expect(await answer(operator, ["write", "transit/sign/platform-maintain", { input: "YQ==" }])).toBe(200);
+    await makeClientCertificate(operator, "platform-maintain", acme.org);
   });
 });
 
 describe("platform-backup", () => {
   test("takes a snapshot and does nothing else", async () => {
-    const client = await platformClient(internal.root, "platform-backup", acme, "backup");
+    const certificate = await certificateFor("platform-backup", acme.org);
+    const client = await loginWithCertificate(acme.endpoint, "platform-backup", certificate);
     expect(await answer(client, ["read", "sys/storage/raft/snapshot"])).toBe(200);
     const attempts: Attempt[] = [
       ["read", "secret/data/app/db"],
@@ -470,7 +592,7 @@ describe("the control plane's login at the internal Vault", () => {
     const key = `transit/keys/${unsealKeyName(org)}`;
     expect(await answer(client, ["read", key])).toBe(200);
     expect(await answer(client, ["write", `${key}/config`, { min_decryption_version: 1 }])).toBe(200);
-    for (const name of [...PLATFORM_MOUNTS, "directory"]) {
+    for (const name of [OBSERVE, "directory"]) {
       expect(await answer(client, ["read", `transit/keys/${name}`]), name).toBe(200);
     }
     expect(await answer(client, ["write", "transit/sign/platform-observe", { input: "YQ==" }])).toBe(200);
@@ -523,8 +645,9 @@ describe("the control plane's login at the internal Vault", () => {
     ["write", "auth/approle/role/control-plane/custom-secret-id", { secret_id: "mine" }],
     ["write", "auth/approle/role/control-plane", { token_policies: ["root"] }],
     ["read", "auth/approle/role/control-plane/role-id"],
-    ["write", "auth/userpass/users/operator", { password: "mine" }],
-    ["write", "auth/userpass/users/operator/password", { password: "mine" }],
+    ["write", "auth/operators/config", { jwt_validation_pubkeys: [] }],
+    ["write", "auth/operators/role/mine", { role_type: "jwt" }],
+    ["write", "auth/operators/role/operator", { token_policies: ["root"] }],
     // Turn one identity into another.
     ["write", "identity/entity", { name: "mine", policies: ["operator"] }],
     ["write", "identity/entity-alias", { name: "mine" }],
@@ -533,9 +656,21 @@ describe("the control plane's login at the internal Vault", () => {
     ["list", "identity/entity/id"],
     // Have another key sign.
     ["write", "transit/sign/platform-maintain", { input: "YQ==" }],
-    ["write", "transit/sign/platform-maintain/sha2-256", { input: "YQ==" }],
-    ["write", "transit/sign/platform-backup", { input: "YQ==" }],
-    ["write", "transit/hmac/platform-maintain", { input: "YQ==" }],
+    ["write", "transit/hmac/platform-observe", { input: "YQ==" }],
+    // Have a client certificate signed, or change who signs them.
+    ...CLIENT_MOUNTS.map(clientAuthority).flatMap((mount): Attempt[] => [
+      ["write", `${mount}/sign/org-client`, { csr: "x", common_name: "oaaaaaaaaaaaaaaa" }],
+      ["write", `${mount}/issue/org-client`, { common_name: "oaaaaaaaaaaaaaaa" }],
+      ["write", `${mount}/sign-verbatim`, { csr: "x" }],
+      ["write", `${mount}/issuer/default/sign/org-client`, { csr: "x" }],
+      ["write", `${mount}/root/sign-intermediate`, { csr: "x" }],
+      ["write", `${mount}/roles/org-client`, { max_ttl: "1h" }],
+      ["read", `${mount}/roles/org-client`],
+      ["write", `${mount}/config/ca`, { pem_bundle: "x" }],
+      ["write", `${mount}/config/acme`, { enabled: true }],
+      ["delete", `${mount}/root`],
+      ["write", `sys/mounts/${mount}/tune`, { audit_non_hmac_request_keys: [] }],
+    ]),
     // Change the platform's own keys.
     ["write", "transit/keys/platform-maintain", { type: "aes256-gcm96" }],
     ["write", "transit/keys/directory", { type: "aes256-gcm96" }],

@@ -20,7 +20,7 @@ const HOLDERS = [
   /^identity-provider\/signing-key\.json$/,
   /^instances\/[^/]+\/[0-9]+\/tls\/key\.pem$/,
   /^recovery-key\.asc$/,
-  /^operator-password$/,
+  /^operator-key\.pem$/,
 ];
 const CANARY = "canary-7f3a91c2-in-a-tenant-secret";
 /** Tokens as Vault makes them (service, batch, recovery) and JWTs. */

@@ -1,7 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { changeIssuerKeys } from "../../services/shared/vault/issuer-keys.ts";
-import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import {
   compact,
@@ -36,23 +34,11 @@ afterAll(async () => {
   await issuer?.close();
 });
 
-/** A login at the organization's Vault that an operator's sign-in approves. */
-async function maintain(signer: VaultClient, { org, endpoint }: OrgVault): Promise<VaultClient> {
-  const jwt = await signPlatformJwt(signer, "platform-maintain", {
-    org,
-    subject: "operator",
-    now: new Date(),
-  });
-  const { token } = await loginWithJwt(endpoint, "platform-maintain", "platform-maintain", jwt);
-  return vaultClient(endpoint, () => token);
-}
-
-/** What `strongroom issuer rotate` does: every organization under one sign-in. */
+/** What `strongroom issuer rotate` does. */
 async function rotate(finish: boolean): Promise<void> {
-  const signer = await internal.operator();
   const keys = issuer.keys.map(publicPem);
   for (const each of orgs)
-    await changeIssuerKeys(await maintain(signer, each), issuer.issuer, keys, { finish });
+    await changeIssuerKeys(await internal.maintain(each), issuer.issuer, keys, { finish });
 }
 
 let people = 0;

@@ -5,7 +5,7 @@ import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { machineTokens, revokeMachineToken } from "../../services/shared/vault/machine-tokens.ts";
 import { compareOrgVault, configureOrgVault } from "../../services/shared/vault/org-vault.ts";
-import { loginWithJwt, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
@@ -54,13 +54,7 @@ async function machine(
   return { token: auth.client_token, accessor: auth.accessor };
 }
 
-const maintain = async (): Promise<VaultClient> => {
-  const signer = await internal.operator();
-  const claims = { org: acme.org, subject: "operator", now: new Date() };
-  const signed = await signPlatformJwt(signer, "platform-maintain", claims);
-  const { token } = await loginWithJwt(acme.endpoint, "platform-maintain", "platform-maintain", signed);
-  return vaultClient(acme.endpoint, () => token);
-};
+const maintain = (): Promise<VaultClient> => internal.maintain(acme);
 
 test("an admin makes one; it reads and writes by its level, and says who made it", async () => {
   const reader = await machine("reader", { display_name: "ci", ttl: "2h" });

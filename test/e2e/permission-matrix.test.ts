@@ -5,8 +5,10 @@ import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
+import { CLIENT_MOUNTS } from "../../services/shared/vault/client-authority.ts";
+import { makeClientCertificate } from "../../services/shared/vault/client-certificate.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
-import { loginWithJwt, PLATFORM_MOUNTS, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { readRecipe } from "../../services/shared/vault/recipe.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
@@ -117,10 +119,18 @@ test("an organization's Vault: what each tenant and platform policy may do at ea
   });
   tokens["machine-issuer"] = machineIssuer;
   tokens["a writer's machine"] = new Secret((made.auth as { client_token: string }).client_token);
-  for (const mount of PLATFORM_MOUNTS) {
-    const subject = { org: acme.org, subject: "anyone", now: new Date() };
-    const jwt = await signPlatformJwt(internal.root, mount, subject);
-    tokens[mount] = (await loginWithJwt(acme.endpoint, mount, mount, jwt)).token;
+  const observing = await signPlatformJwt(internal.root, {
+    org: acme.org,
+    subject: "anyone",
+    now: new Date(),
+  });
+  tokens[OBSERVE] = (await loginWithJwt(acme.endpoint, OBSERVE, OBSERVE, observing)).token;
+  for (const mount of CLIENT_MOUNTS) {
+    const client = await makeClientCertificate(internal.root, mount, acme.org);
+    const body = await vaultClient({ ...acme.endpoint, client }).write(`auth/${mount}/login`, {
+      name: mount,
+    });
+    tokens[mount] = new Secret((body.auth as { client_token: string }).client_token);
   }
   const seen = await matrix(acme.root, tokens, { secret: "secret", reader: "reader", machine: "machine" });
 
@@ -130,7 +140,7 @@ test("an organization's Vault: what each tenant and platform policy may do at ea
     if (who["machine-issuer"]) expect(path).toBe("/auth/token/create/machine");
     const machine = who["a writer's machine"];
     if (machine !== who.writer) expect(path).toMatch(/^\/auth\/token\/(lookup|renew|revoke)-self$/);
-    for (const mount of PLATFORM_MOUNTS)
+    for (const mount of [OBSERVE, ...CLIENT_MOUNTS])
       if (/^\/(secret|transit)\//.test(path)) expect(who[mount]).toBeUndefined();
   }
   await expectGolden(acme.root, "permission-matrix-org", seen);
@@ -154,8 +164,7 @@ test("the internal Vault: what the control plane, an operator and an unseal toke
     directory: "directory",
     operator: "operator",
     "org-vault": "org-vault",
-    "platform-backup": "platform-backup",
-    "platform-maintain": "platform-maintain",
+    "org-client": "org-client",
     "platform-observe": "platform-observe",
     unseal: "unseal",
   };

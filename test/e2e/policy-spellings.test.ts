@@ -6,7 +6,7 @@ import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import type { VaultClient, VaultEndpoint } from "../../services/shared/vault/client.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
-import { loginWithJwt, PLATFORM_MOUNTS, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { unsealKeyName } from "../../services/shared/vault/transit.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
@@ -187,13 +187,11 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
     ...kinds.flatMap((kind) => records.map((record) => `registry/${kind}/${record}`)),
     ...kinds.map((kind) => `trail/${kind}/000000000/001`),
     ...["registry", "trail"].map((mount) => `${mount}/config`),
-    ...["directory", "platform-observe", "platform-maintain", "platform-backup", unsealKeyName(org)].flatMap(
-      (key) => [
-        ...["", "/config", "/rotate", "/trim", "/import"].map((what) => `transit/keys/${key}${what}`),
-        ...["sign", "decrypt", "encrypt", "rewrap", "hmac", "backup"].map((what) => `transit/${what}/${key}`),
-        `transit/export/signing-key/${key}`,
-      ],
-    ),
+    ...["directory", "platform-observe", "platform-other", unsealKeyName(org)].flatMap((key) => [
+      ...["", "/config", "/rotate", "/trim", "/import"].map((what) => `transit/keys/${key}${what}`),
+      ...["sign", "decrypt", "encrypt", "rewrap", "hmac", "backup"].map((what) => `transit/${what}/${key}`),
+      `transit/export/signing-key/${key}`,
+    ]),
     `root-tokens/${org}`,
     "pki/issue/org-vault",
     "pki/roles/org-vault",
@@ -218,14 +216,12 @@ test("an organization's Vault: in no spelling may one do what its policy denies"
   for (const level of [...LEVELS, "machine-issuer"]) {
     tokens[level] = (await loginWithJwt(endpoint, "jwt", level, member)).token;
   }
-  for (const mount of PLATFORM_MOUNTS) {
-    const jwt = await signPlatformJwt(internal.root, mount, {
-      org: acme.org,
-      subject: "anyone",
-      now: new Date(),
-    });
-    tokens[mount] = (await loginWithJwt(endpoint, mount, mount, jwt)).token;
-  }
+  const jwt = await signPlatformJwt(internal.root, {
+    org: acme.org,
+    subject: "anyone",
+    now: new Date(),
+  });
+  tokens[OBSERVE] = (await loginWithJwt(endpoint, OBSERVE, OBSERVE, jwt)).token;
   const kinds = ["data", "metadata", "delete", "undelete", "destroy", "subkeys"];
   const paths = [
     ...(await listed(root)),

@@ -155,7 +155,7 @@ describe("a login that fails is not kept, is tried once, and is not told why", (
   test.each<[number, object | string, string]>([
     [400, { errors: ["error validating token: claim mismatch for org_id"] }, "forbidden"],
     [403, { errors: ["permission denied"] }, "forbidden"],
-    [404, "", "forbidden"],
+    [404, "", "org_vault_unavailable"],
     [500, { errors: ["internal"] }, "org_vault_unavailable"],
     [503, { errors: ["Vault is sealed"] }, "org_vault_sealed"],
     [307, "", "org_vault_unavailable"],

@@ -1,5 +1,5 @@
-import { expect, test } from "vitest";
-import { resolveOrg } from "../../services/gateway/resolve-org.ts";
+import { describe, expect, test, vi } from "vitest";
+import { resolveOrg, resolveOrgNow } from "../../services/gateway/resolve-org.ts";
 import type { DirectoryOrg, LoadedDirectory } from "../../services/shared/directory/load.ts";
 import type { Identity } from "../../services/shared/identity/identity.ts";
 
@@ -25,9 +25,7 @@ test("by the verified pair, and by nothing less", () => {
     ["https://a/", "org_globex"],
     ["https://a/", acme.id],
   ] as const) {
-    expect(() => resolveOrg(directory, identity(issuer, org))).toThrow(
-      expect.objectContaining({ code: "forbidden" }),
-    );
+    expect(resolveOrg(directory, identity(issuer, org))).toBeUndefined();
   }
 });
 
@@ -35,4 +33,34 @@ test("a token without an organization is not accepted at all", () => {
   expect(() => resolveOrg(directory, identity("https://a/"))).toThrow(
     expect.objectContaining({ reason: "org_claim" }),
   );
+});
+
+describe("an organization that the directory at hand does not have", () => {
+  const globex: DirectoryOrg = { ...acme, id: "obbbbbbbbbbbbbbb", claim: "org_globex" };
+  const newer: LoadedDirectory = { ...directory, version: 2, orgs: [acme, globex], find: () => globex };
+  const asked = (current: LoadedDirectory, isNewest: boolean) => {
+    const source = { current, confirm: vi.fn(async () => isNewest) };
+    return { source, found: resolveOrgNow(source, directory, identity("https://a/", "org_globex")) };
+  };
+
+  test("is found in the one published now, and the request goes by that", async () => {
+    expect(await asked(newer, true).found).toEqual({ org: globex, directory: newer });
+  });
+
+  test("is unknown if the one published now does not have it: 403", async () => {
+    await expect(asked(directory, true).found).rejects.toMatchObject({ code: "forbidden", status: 403 });
+  });
+
+  test("may exist if the newest cannot be had: 503, never 403", async () => {
+    await expect(asked(directory, false).found).rejects.toMatchObject({
+      code: "directory_unavailable",
+      status: 503,
+    });
+  });
+
+  test("is the only one that is asked for", async () => {
+    const source = { current: directory, confirm: vi.fn(async () => true) };
+    await resolveOrgNow(source, directory, identity("https://a/", "org_acme"));
+    expect(source.confirm).not.toHaveBeenCalled();
+  });
 });

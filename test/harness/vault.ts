@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -11,17 +11,20 @@ import { newOrgId, orgServerName } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
+import {
+  loginWithCertificate,
+  makeClientCertificate,
+} from "../../services/shared/vault/client-certificate.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { initialize, initializeShamir, sealStatus, unseal } from "../../services/shared/vault/init.ts";
 import {
   bootstrapInternalVault,
   type InternalVaultIdentity,
-  OPERATOR,
 } from "../../services/shared/vault/internal-vault.ts";
-import { loginWithPassword } from "../../services/shared/vault/login.ts";
+import { loginAsOperator } from "../../services/shared/vault/operator.ts";
 import { configureOrgVault, type OrgVaultSettings } from "../../services/shared/vault/org-vault.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
-import { PLATFORM_MOUNTS, type PlatformMount } from "../../services/shared/vault/platform-jwt.ts";
+import { readPlatformTrust } from "../../services/shared/vault/platform-trust.ts";
 import {
   internalServerConfig,
   orgServerConfig,
@@ -29,7 +32,7 @@ import {
   type ServerPlace,
 } from "../../services/shared/vault/server-config.ts";
 import { mintUnsealToken } from "../../services/shared/vault/tokens.ts";
-import { createUnsealKey, publicKeys } from "../../services/shared/vault/transit.ts";
+import { createUnsealKey } from "../../services/shared/vault/transit.ts";
 import { publicPem, type TestIssuer } from "./tokens.ts";
 
 const START_MS = 30_000;
@@ -153,8 +156,21 @@ export interface InternalVault extends EmptyVault, InternalVaultIdentity {
   binary: string;
   /** The control plane's own login. */
   controlPlane: VaultClient;
+  /** The operator's private key, PEM. */
+  operatorKey: Secret;
   /** Signs in as the operator. */
   operator(): Promise<VaultClient>;
+  /** Logs in at an organization's Vault as an operator who has just signed in. */
+  maintain(vault: { org: string; endpoint: VaultEndpoint }): Promise<VaultClient>;
+}
+
+/** A key to sign in as the operator by. */
+export function newOperatorKey(): { key: Secret; publicKey: string } {
+  const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return {
+    key: new Secret(privateKey.export({ type: "pkcs8", format: "pem" }).toString()),
+    publicKey: publicKey.export({ type: "spki", format: "pem" }).toString(),
+  };
 }
 
 export async function startInternalVault(
@@ -164,22 +180,25 @@ export async function startInternalVault(
   const vault = await startEmptyVault(binary);
   const { dir, endpoint, root, stop } = vault;
   try {
-    const operatorPassword = new Secret(randomBytes(16).toString("hex"));
+    const operatorKey = newOperatorKey();
     const identity = await bootstrapInternalVault(root, {
       certificateMaxTtlSeconds: 30 * 24 * 3600,
-      operatorPassword,
+      operatorKey: operatorKey.publicKey,
       auditFile: join(dir, "audit.log"),
       ...settings,
     });
     const login = appRoleLogin(endpoint, identity);
+    const operator = () => loginAsOperator(endpoint, { ...operatorKey, clusterId: identity.clusterId });
     return {
       ...vault,
       ...identity,
       binary,
       controlPlane: vaultClient(endpoint, login.token),
-      operator: async () => {
-        const { token } = await loginWithPassword(endpoint, OPERATOR, operatorPassword);
-        return vaultClient(endpoint, () => token);
+      operatorKey: operatorKey.key,
+      operator,
+      maintain: async ({ org, endpoint }) => {
+        const certificate = await makeClientCertificate(await operator(), "platform-maintain", org);
+        return loginWithCertificate(endpoint, "platform-maintain", certificate);
       },
     };
   } catch (error) {
@@ -271,7 +290,7 @@ export async function startOrgVault(
       issuer: issuer.issuer,
       issuerKeys: [publicPem(issuer.pair)],
       machineTokens,
-      platformKeys: await platformKeys(internal.controlPlane),
+      trust: await readPlatformTrust(internal.controlPlane),
       auditFiles: [join(dir, "audit-1.log"), join(dir, "audit-2.log")],
     };
     if (configure) await configureOrgVault(root, settings);
@@ -299,11 +318,6 @@ export async function startOrgVault(
     await stop();
     throw error;
   }
-}
-
-async function platformKeys(client: VaultClient): Promise<Record<PlatformMount, string[]>> {
-  const pairs = PLATFORM_MOUNTS.map(async (mount) => [mount, await publicKeys(client, mount)]);
-  return Object.fromEntries(await Promise.all(pairs));
 }
 
 /** Base64 PGP keys whose private halves nobody keeps. */

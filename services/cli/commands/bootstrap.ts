@@ -1,4 +1,4 @@
-import { readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
+import { readText, writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/identity/local-provider.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
@@ -61,8 +61,7 @@ export async function bringIntoForm(
   if (!clusterId) {
     throw new Failure("unavailable", `The Vault at ${internalVault} is not initialized and unsealed`);
   }
-  const clusterFile = state.at("control-plane", "internal-cluster-id");
-  const known = (await readText(clusterFile))?.trim();
+  const known = (await readText(state.internalClusterId))?.trim();
   if (known !== undefined && known !== clusterId) {
     throw new Failure(
       "conflict",
@@ -72,6 +71,5 @@ export async function bringIntoForm(
   }
   await ensureRecoveryKey(state);
   await bootstrap(state, internalVault, PERIOD_SECONDS, auditFile);
-  await writeFileAtomic(clusterFile, clusterId);
   out.note(`The internal Vault at ${internalVault} is in its form.`);
 }

@@ -65,7 +65,7 @@ function report({ out }: Session, file: PlatformFile, ms: number): void {
   out.note(`  state              ${file.state}`);
   out.note("Secrets of the platform itself, in files that only you can read:");
   out.note(`  ${file.state}/recovery-key.asc     PGP key to organizations' recovery keys`);
-  out.note(`  ${file.state}/operator-password    user "operator" at the internal Vault`);
+  out.note(`  ${file.state}/operator-key.pem     key by which the operator signs in at the internal Vault`);
   out.note(`  ${file.state}/internal-vault/unseal-key`);
   if (out.json) out.data(file, () => "");
 }

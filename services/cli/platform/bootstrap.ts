@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { rm } from "node:fs/promises";
 import { readText, writeFileAtomic } from "../../shared/files.ts";
 import { Secret } from "../../shared/secret.ts";
@@ -30,22 +30,26 @@ export async function bootstrap(
     const identity = await bootstrapInternalVault(root, {
       unsealTokenPeriodSeconds,
       certificateMaxTtlSeconds: CERTIFICATE_MAX_TTL_SECONDS,
-      operatorPassword: await operatorPassword(state),
+      operatorKey: await operatorPublicKey(state),
       auditFile,
     });
     await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
     await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
     await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
     await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
+    await writeFileAtomic(state.internalClusterId, identity.clusterId);
     await revokeSelf(root);
   }
   await rm(rootTokenFile(state));
 }
 
-async function operatorPassword(state: StateFolder): Promise<Secret> {
-  const kept = (await readText(state.operatorPassword))?.trim();
-  if (kept) return new Secret(kept);
-  const password = randomBytes(24).toString("base64url");
-  await writeFileAtomic(state.operatorPassword, password);
-  return new Secret(password);
+/** The public half, as PEM, of the operator's key, which is made if there is none. */
+async function operatorPublicKey(state: StateFolder): Promise<string> {
+  let key = await readText(state.operatorKey);
+  if (!key) {
+    const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    key = privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    await writeFileAtomic(state.operatorKey, key);
+  }
+  return createPublicKey(key).export({ type: "spki", format: "pem" }).toString();
 }

@@ -1,37 +1,41 @@
 import { readFile } from "node:fs/promises";
 import { readSecretFile } from "../../shared/config.ts";
+import { readText } from "../../shared/files.ts";
 import { orgServerName } from "../../shared/org.ts";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
 import type { OrgView } from "../../shared/registry/views.ts";
 import { appRoleLogin } from "../../shared/vault/approle.ts";
 import { type VaultClient, vaultClient } from "../../shared/vault/client.ts";
-import { OPERATOR } from "../../shared/vault/internal-vault.ts";
-import { loginWithPassword } from "../../shared/vault/login.ts";
+import { loginWithCertificate, makeClientCertificate } from "../../shared/vault/client-certificate.ts";
+import { loginAsOperator } from "../../shared/vault/operator.ts";
 import type { OrgVaultSettings } from "../../shared/vault/org-vault.ts";
-import {
-  loginWithJwt,
-  PLATFORM_MOUNTS,
-  type PlatformMount,
-  signPlatformJwt,
-} from "../../shared/vault/platform-jwt.ts";
-import { publicKeys } from "../../shared/vault/transit.ts";
+import { type PlatformTrust, readPlatformTrust } from "../../shared/vault/platform-trust.ts";
 import { Failure } from "../failure.ts";
 import { localIssuer, localIssuerKeys } from "./issuer.ts";
 import { type Addresses, StateFolder } from "./state-folder.ts";
 
 const MAINTAIN = "platform-maintain";
 
-/** The operator of this machine, signed in at the internal Vault: what it signs in its minutes is approved. */
+/** The operator of this machine, signed in at the internal Vault: what is signed for it in its minutes is approved. */
 export async function signIn(platform: Addresses & { state: string }): Promise<VaultClient> {
   const internal = { address: platform.internalVault };
-  const password = readSecretFile(new StateFolder(platform.state).operatorPassword, "operator-password");
-  const operator = await loginWithPassword(internal, OPERATOR, password);
-  return vaultClient(internal, () => operator.token);
+  const state = new StateFolder(platform.state);
+  const key = readSecretFile(state.operatorKey, "operator-key");
+  const clusterId = (await readText(state.internalClusterId))?.trim();
+  if (!clusterId) {
+    throw new Failure(
+      "config",
+      `${state.internalClusterId} is missing: without it the operator cannot say at which internal Vault to sign in`,
+      "Put it back from a copy: it holds the cluster_id that GET /v1/sys/health of the internal Vault shows",
+    );
+  }
+  return loginAsOperator(internal, { key, clusterId });
 }
 
 /**
  * A login of one minute at an organization's Vault, which the operator of this machine approves by having
- * signed in. It goes from the internal Vault to here: the control plane never sees it.
+ * signed in. The address comes from the registry, which the control plane writes: whoever answers there gets
+ * nothing that the organization's Vault would take from anybody but this process.
  */
 export async function maintainLogin(
   platform: Addresses & { state: string },
@@ -39,14 +43,13 @@ export async function maintainLogin(
   org: Pick<OrgView, "id" | "listen">,
 ): Promise<VaultClient> {
   const state = new StateFolder(platform.state);
-  const jwt = await signPlatformJwt(signer, MAINTAIN, { org: org.id, subject: OPERATOR, now: new Date() });
+  const certificate = await makeClientCertificate(signer, MAINTAIN, org.id);
   const endpoint = {
     address: `https://${org.listen}`,
     ca: await readFile(state.at("gateway", "ca.pem"), "utf8"),
     serverName: orgServerName(org.id),
   };
-  const { token } = await loginWithJwt(endpoint, MAINTAIN, MAINTAIN, jwt);
-  return vaultClient(endpoint, () => token);
+  return loginWithCertificate(endpoint, MAINTAIN, certificate);
 }
 
 /** How an organization's Vault should be configured. Failure `failure` for an issuer that is not the local one. */
@@ -65,22 +68,17 @@ export async function orgVaultSettings(
     issuer,
     issuerKeys: await localIssuerKeys(issuer),
     machineTokens: org.machineTokens === true,
-    platformKeys: await platformKeys(platform, state),
+    trust: await platformTrust(platform, state),
     auditFiles: instanceFolder(state.instances, org.id, org.attempt).audit,
   };
 }
 
-/** The platform's public keys. The operator may only sign; the control plane's login may read them. */
-async function platformKeys(
-  { internalVault }: Addresses,
-  state: StateFolder,
-): Promise<Record<PlatformMount, string[]>> {
+/** The operator may only sign; the control plane's login may read what is public. */
+async function platformTrust({ internalVault }: Addresses, state: StateFolder): Promise<PlatformTrust> {
   const internal = { address: internalVault };
   const login = appRoleLogin(internal, {
     roleId: readSecretFile(state.at("control-plane", "role-id"), "role-id"),
     secretId: readSecretFile(state.at("control-plane", "secret-id"), "secret-id"),
   });
-  const reader = vaultClient(internal, () => login.token());
-  const pairs = PLATFORM_MOUNTS.map(async (mount) => [mount, await publicKeys(reader, mount)] as const);
-  return Object.fromEntries(await Promise.all(pairs)) as Record<PlatformMount, string[]>;
+  return readPlatformTrust(vaultClient(internal, () => login.token()));
 }

@@ -60,8 +60,13 @@ export class StateFolder {
   get platformFile() {
     return this.at("platform.json");
   }
-  get operatorPassword() {
-    return this.at("operator-password");
+  /** The private key by which the operator of this machine signs in at the internal Vault. */
+  get operatorKey() {
+    return this.at("operator-key.pem");
+  }
+  /** Which internal Vault this is. */
+  get internalClusterId() {
+    return this.at("control-plane", "internal-cluster-id");
   }
   /** The platform's own PGP key: what organizations' recovery keys are encrypted to by default. */
   get recoveryKey() {

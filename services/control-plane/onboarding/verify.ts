@@ -5,7 +5,7 @@ import type { OrgRecord } from "../../shared/registry/records.ts";
 import { Secret } from "../../shared/secret.ts";
 import { VaultError } from "../../shared/vault/client.ts";
 import { compareOrgVault } from "../../shared/vault/org-vault.ts";
-import { loginWithJwt, signPlatformJwt } from "../../shared/vault/platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../shared/vault/platform-jwt.ts";
 import { loginToObserve } from "../observe.ts";
 import { orgEndpoint, orgRecord, orgVaultSettings, type Platform } from "../platform.ts";
 import { rootClient } from "./root-token.ts";
@@ -29,9 +29,9 @@ export const verify = (platform: Platform): Step => ({
     await refused("a token by an unknown key", () => loginWithJwt(endpoint, "jwt", "reader", forged));
 
     const stranger = { org: newOrgId(), subject: "control-plane", now: platform.now() };
-    const foreign = await signPlatformJwt(platform.vault, "platform-observe", stranger);
+    const foreign = await signPlatformJwt(platform.vault, stranger);
     await refused("a platform login for another organization", () =>
-      loginWithJwt(endpoint, "platform-observe", "platform-observe", foreign),
+      loginWithJwt(endpoint, OBSERVE, OBSERVE, foreign),
     );
 
     const observe = await loginToObserve(platform, record);

@@ -53,6 +53,11 @@ export class DirectorySource extends PolledDocument {
     this.#logger = logger;
   }
 
+  /** Whether what is in use, once this returns, is what is published now. Asks as {@link PolledDocument.confirm}. */
+  override async confirm(): Promise<boolean> {
+    return (await super.confirm()) && this.refusal === undefined;
+  }
+
   async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
     try {
       const held = await verifyDirectory(jws, this.#key, this.#held);

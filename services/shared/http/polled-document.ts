@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { readText, writeFileAtomic } from "../files.ts";
 import { readBounded } from "./read-bounded.ts";
@@ -16,6 +17,10 @@ export interface PolledDocumentOptions {
 
 const POLL_EVERY_MS = 1_000;
 const FETCH_TIMEOUT_MS = 5_000;
+/** However many callers ask, the control plane is asked on their account this often at most. */
+const CONFIRM_EVERY_MS = 50;
+/** A caller waits no longer for it, besides. */
+const CONFIRM_WITHIN_MS = 2_000;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
 /** A document that the control plane publishes under an ETag: the copy on disk at first, then whatever is newer. */
@@ -24,6 +29,10 @@ export class PolledDocument {
   #etag: string | undefined;
   #reachable = true;
   #timer: NodeJS.Timeout | undefined;
+  #running: Promise<boolean> = Promise.resolve(false);
+  #queued: Promise<boolean> | undefined;
+  #confirming: Promise<boolean> | undefined;
+  #confirmedAt = Number.NEGATIVE_INFINITY;
   #closed = new AbortController();
 
   constructor(options: PolledDocumentOptions) {
@@ -36,8 +45,36 @@ export class PolledDocument {
     if (text !== undefined) (await this.#options.verify(text, "the copy on disk"))?.();
   }
 
-  /** Asks the control plane once; nothing that goes wrong is thrown, all of it is logged once. */
-  async refresh(): Promise<void> {
+  /**
+   * Asks the control plane, in a request that begins after the call, and returns whether it answered; nothing that
+   * goes wrong is thrown, all of it is logged once. One request at a time: calls that come while one lasts share
+   * the next.
+   */
+  refresh(): Promise<boolean> {
+    this.#queued ??= this.#running.then(() => {
+      this.#queued = undefined;
+      this.#running = this.#ask();
+      return this.#running;
+    });
+    return this.#queued;
+  }
+
+  /**
+   * Asks the control plane for a caller who misses something in the document: it may have been published a moment
+   * ago. Returns whether the control plane answered, within two seconds.
+   */
+  confirm(): Promise<boolean> {
+    const wait = this.#confirmedAt + CONFIRM_EVERY_MS - performance.now();
+    this.#confirming ??= sleep(Math.max(0, wait)).then(() => {
+      this.#confirming = undefined;
+      this.#confirmedAt = performance.now();
+      const late = sleep(CONFIRM_WITHIN_MS, false, { ref: false });
+      return Promise.race([this.refresh(), late]);
+    });
+    return this.#confirming;
+  }
+
+  async #ask(): Promise<boolean> {
     const { what, url, copy, logger, verify } = this.#options;
     let text: string | undefined;
     try {
@@ -45,13 +82,13 @@ export class PolledDocument {
       if (!this.#reachable) logger.info({ url }, `the ${what} can be fetched again`);
       this.#reachable = true;
     } catch (error) {
-      if (this.#closed.signal.aborted) return;
+      if (this.#closed.signal.aborted) return false;
       if (this.#reachable) logger.warn({ url, reason: reasonOf(error) }, `the ${what} cannot be fetched`);
       this.#reachable = false;
-      return;
+      return false;
     }
     const use = text === undefined ? undefined : await verify(text, "the one published");
-    if (text === undefined || !use) return;
+    if (text === undefined || !use) return true;
     try {
       // First, so that what was ever in force is still so after a restart.
       await writeFileAtomic(copy, text);
@@ -59,6 +96,7 @@ export class PolledDocument {
       logger.error({ copy, reason: reasonOf(error) }, `the copy of the ${what} cannot be written`);
     }
     use();
+    return true;
   }
 
   /** Asks the control plane every second from now on, until closed. */

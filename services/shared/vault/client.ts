@@ -1,5 +1,5 @@
 import nodeVault from "node-vault";
-import { Agent, type Dispatcher } from "undici";
+import { Agent, buildConnector, type Dispatcher } from "undici";
 import type { Secret } from "../secret.ts";
 
 /** Where a Vault is, and how to know that it is the right one. */
@@ -10,6 +10,17 @@ export interface VaultEndpoint {
   ca?: string;
   /** The name the certificate must carry. */
   serverName?: string;
+  /**
+   * Shown in the handshake. All requests then go over one connection, and none goes out once that has ended:
+   * whoever answers the next one need not be who answered the first.
+   */
+  client?: ClientCertificate;
+}
+
+/** By which a caller proves who it is in the TLS handshake; PEM. */
+export interface ClientCertificate {
+  certificate: string;
+  key: Secret;
 }
 
 /** Vault answered with an error status. Holds the status and Vault's own messages, nothing of the request. */
@@ -50,6 +61,8 @@ export interface VaultClient {
 
 const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
+/** An only connection is kept for as long as a login on it is good. */
+const KEEP_ONLY_CONNECTION_MS = 60_000;
 
 /**
  * A client for one Vault: node-vault, on a transport of our own in place of axios, which takes proxies from the
@@ -59,7 +72,7 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
  */
 export function vaultClient(
   endpoint: VaultEndpoint,
-  token?: () => Secret | Promise<Secret>,
+  token?: () => Secret | undefined | Promise<Secret>,
   timeoutMs = TIMEOUT_MS,
 ): VaultClient {
   const send = transport(endpoint, timeoutMs);
@@ -77,7 +90,8 @@ export function vaultClient(
     more: Record<string, string> = {},
   ) => {
     const headers: Record<string, string> = { ...more, "X-Vault-Request": "true" };
-    if (token) headers["X-Vault-Token"] = (await token()).reveal();
+    const held = await token?.();
+    if (held) headers["X-Vault-Token"] = held.reveal();
     return (await request({ headers })) as VaultBody;
   };
 
@@ -100,15 +114,23 @@ interface Asked {
 }
 
 function transport(endpoint: VaultEndpoint, timeoutMs: number) {
+  const { ca, serverName, client } = endpoint;
+  const connect = {
+    timeout: timeoutMs,
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+    ...(client === undefined ? {} : { cert: client.certificate, key: client.key.reveal() }),
+  };
   const agent = new Agent({
-    connections: 16,
     maxResponseSize: MAX_ANSWER_BYTES,
-    connect: {
-      timeout: timeoutMs,
-      rejectUnauthorized: true,
-      ...(endpoint.ca === undefined ? {} : { ca: endpoint.ca }),
-      ...(endpoint.serverName === undefined ? {} : { servername: endpoint.serverName }),
-    },
+    ...(client === undefined
+      ? { connections: 16, connect }
+      : {
+          connections: 1,
+          keepAliveTimeout: KEEP_ONLY_CONNECTION_MS,
+          connect: once(buildConnector(connect)),
+        }),
   });
   return async ({ method, path, headers, json }: Asked) => {
     const what = `${method} ${path.slice(1).split("?")[0]}`;
@@ -135,6 +157,19 @@ function transport(endpoint: VaultEndpoint, timeoutMs: number) {
       throw new VaultError(what, status, Array.isArray(body.errors) ? body.errors.map(String) : []);
     }
     return { statusCode: status, body, request: { path } };
+  };
+}
+
+/** Makes one connection, and refuses to make another. */
+function once(connect: buildConnector.connector): buildConnector.connector {
+  let isMade = false;
+  return (options, callback) => {
+    if (isMade) {
+      callback(Object.assign(new Error("the connection has ended"), { code: "CONNECTION_ENDED" }), null);
+      return;
+    }
+    isMade = true;
+    connect(options, callback);
   };
 }
 

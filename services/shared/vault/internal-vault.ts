@@ -3,11 +3,13 @@ import { ORG_DOMAIN } from "../org.ts";
 import { Secret } from "../secret.ts";
 import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
+import { createClientAuthorities } from "./client-authority.ts";
 import { sealStatus } from "./init.ts";
 import { whenUpgraded } from "./kv.ts";
 import { authMethods, enableAuthMethods, enableSecretsEngines } from "./mounts.ts";
+import { allowOperator } from "./operator.ts";
 import { caCertificate, ORG_CERTIFICATE_ROLE } from "./pki.ts";
-import { PLATFORM_MOUNTS } from "./platform-jwt.ts";
+import { OBSERVE } from "./platform-jwt.ts";
 import { policyText, writePolicy } from "./policies.ts";
 import { limitRecovery } from "./recovery-quota.ts";
 import { UNSEAL_ROLE } from "./tokens.ts";
@@ -18,8 +20,8 @@ export interface InternalVaultSettings {
   unsealTokenPeriodSeconds?: number;
   /** The longest life of an organization's server certificate. */
   certificateMaxTtlSeconds: number;
-  /** Of the user `operator`, who may sign for `platform-maintain`. */
-  operatorPassword: Secret;
+  /** PEM of the public half of the operator's key: whoever holds the other half may open `platform-maintain`. */
+  operatorKey: string;
   /** Absolute path of the audit log; undefined where none is kept. */
   auditFile: string | undefined;
 }
@@ -35,13 +37,9 @@ export interface InternalVaultIdentity {
   clusterId: string;
 }
 
-/** The user an operator signs in as at the internal Vault. */
-export const OPERATOR = "operator";
-
 const DIRECTORY_KEY = "directory";
 const CONTROL_PLANE = "control-plane";
 const CONTROL_PLANE_PERIOD_SECONDS = 3600;
-const OPERATOR_TOKEN_SECONDS = 300;
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
 /**
@@ -59,23 +57,22 @@ export async function bootstrapInternalVault(
     registry: { type: "kv", options: { version: "2" } },
     "root-tokens": { type: "kv", options: { version: "1" } },
   });
-  await enableAuthMethods(root, { approle: "approle", userpass: "userpass" });
-  await Promise.all([...PLATFORM_MOUNTS, DIRECTORY_KEY].map((key) => createSigningKey(root, key)));
+  await enableAuthMethods(root, { approle: "approle" });
+  await Promise.all([OBSERVE, DIRECTORY_KEY].map((key) => createSigningKey(root, key)));
   await createAuthority(root, settings.certificateMaxTtlSeconds);
+  await createClientAuthorities(root);
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);
-  await allowOperator(root, settings.operatorPassword);
+  const { clusterId } = await sealStatus(root);
+  if (!clusterId) throw new Error("the internal Vault does not show its cluster id");
+  await allowOperator(root, settings.operatorKey, clusterId);
   await enableTrail(root);
   const login = await allowControlPlane(root);
   await limitRecovery(root);
   await whenUpgraded(root, "registry");
 
-  const [{ clusterId }, ca, directoryKeys] = await Promise.all([
-    sealStatus(root),
-    caCertificate(root),
-    publicKeys(root, DIRECTORY_KEY),
-  ]);
+  const [ca, directoryKeys] = await Promise.all([caCertificate(root), publicKeys(root, DIRECTORY_KEY)]);
   const directoryKey = directoryKeys.at(-1);
-  if (!clusterId || !directoryKey) throw new Error("the internal Vault does not show its cluster id or key");
+  if (!directoryKey) throw new Error("the internal Vault does not show the directory's key");
   return { ...login, directoryKey, ca, clusterId };
 }
 
@@ -141,20 +138,10 @@ async function allowUnsealTokens(root: VaultClient, periodSeconds: number): Prom
   });
 }
 
-async function allowOperator(root: VaultClient, password: Secret): Promise<void> {
-  await writePolicy(root, OPERATOR);
-  await root.write(`auth/userpass/users/${OPERATOR}`, {
-    password: password.reveal(),
-    token_policies: [OPERATOR],
-    token_no_default_policy: true,
-    token_type: "batch",
-    token_ttl: OPERATOR_TOKEN_SECONDS,
-    token_max_ttl: OPERATOR_TOKEN_SECONDS,
-  });
-}
-
 async function allowControlPlane(root: VaultClient): Promise<{ roleId: Secret; secretId: Secret }> {
   await writePolicy(root, CONTROL_PLANE);
+  // A secret id is random and long: guessing is hopeless, and locking out would be anyone's who knows the role.
+  await root.write("sys/auth/approle/tune", { user_lockout_config: { lockout_disable: true } });
   const role = `auth/approle/role/${CONTROL_PLANE}`;
   await root.write(role, {
     bind_secret_id: true,

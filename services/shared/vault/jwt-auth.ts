@@ -20,9 +20,7 @@ export interface JwtRole {
   singleValued?: string;
   policy: string;
   ttlSeconds: number;
-  /** Requests the token is good for. */
-  uses?: number;
-  /** Whether the token may make others. Without this and without uses it is a batch token: nothing is stored. */
+  /** Whether the token may make others. One that may not is a batch token: nothing is stored. */
   makesTokens?: boolean;
 }
 
@@ -39,7 +37,7 @@ export const jwtConfig = ({ issuer, algorithms, keys }: JwtMount) => ({
  * expired JWT is expired, and one without `exp` is refused.
  */
 export const jwtRole = (role: JwtRole) => {
-  const isBatch = role.uses === undefined && !role.makesTokens;
+  const isBatch = !role.makesTokens;
   return {
     role_type: "jwt",
     user_claim: "sub",
@@ -61,7 +59,7 @@ export const jwtRole = (role: JwtRole) => {
     token_max_ttl: role.ttlSeconds,
     token_period: 0,
     token_type: isBatch ? "batch" : "service",
-    token_num_uses: role.uses ?? 0,
+    token_num_uses: 0,
     token_explicit_max_ttl: isBatch ? 0 : role.ttlSeconds,
   };
 };

@@ -6,10 +6,6 @@ export interface Login {
   leaseSeconds: number;
 }
 
-/** Logs in with a user's password. Throws `VaultError` 400 where it is wrong. */
-export const loginWithPassword = (endpoint: VaultEndpoint, user: string, password: Secret) =>
-  login(endpoint, `auth/userpass/login/${user}`, { password: password.reveal() });
-
 /** Logs in at a method's path; the answer's token carries no more than the method's role gives. */
 export async function login(endpoint: VaultEndpoint, path: string, credentials: object): Promise<Login> {
   const body = await vaultClient(endpoint).write(path, credentials);

@@ -8,7 +8,9 @@ import {
   type FileAudit,
   fileAudit,
 } from "./audit.ts";
+import { type CertMount, certConfig, certRole, configureCertMounts } from "./cert-auth.ts";
 import { ifFound, type VaultClient } from "./client.ts";
+import { CLIENT_MOUNTS, type ClientMount } from "./client-authority.ts";
 import { compareClientCounts, enableClientCounts } from "./client-counts.ts";
 import { compareFields, compareNames } from "./differences.ts";
 import { compareKeys, KEY_MISSING, KEY_TO_REMOVE } from "./issuer-keys.ts";
@@ -16,7 +18,8 @@ import { configureJwtMounts, type JwtMount, type JwtRole, jwtConfig, jwtRole } f
 import { whenUpgraded } from "./kv.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_ROLE, MACHINE_ROLE_PATH, machineRole } from "./machine-tokens.ts";
 import { authMethods, enableSecretsEngines, type Mount, secretsEngines } from "./mounts.ts";
-import { PLATFORM_JWT_SECONDS, PLATFORM_MOUNTS, type PlatformMount, platformIssuer } from "./platform-jwt.ts";
+import { OBSERVE, OBSERVE_ISSUER, PLATFORM_JWT_SECONDS } from "./platform-jwt.ts";
+import type { PlatformTrust } from "./platform-trust.ts";
 import { ORG_POLICIES, policyText, writePolicy } from "./policies.ts";
 
 export interface OrgVaultSettings {
@@ -28,14 +31,18 @@ export interface OrgVaultSettings {
   issuerKeys: string[];
   /** Whether its admins may make tokens for machines that have no JWT. */
   machineTokens: boolean;
-  /** The platform's public keys of each mount, PEM. */
-  platformKeys: Record<PlatformMount, string[]>;
+  /** What it knows the platform by. */
+  trust: PlatformTrust;
   /** Where the two audit devices write, as the Vault sees it: paths, or `stdout`. */
   auditFiles: readonly [string, string];
 }
 
 const TENANT_TOKEN_SECONDS = 60;
-/** More than one run of {@link configureOrgVault} and of {@link compareOrgVault} makes. */
+const CLIENT_TOKEN_SECONDS = 60;
+/**
+ * More than one run of {@link configureOrgVault} and of {@link compareOrgVault} makes. It makes the token one
+ * that Vault stores: a batch token cannot be counted, and its requests have no accessor in the audit log.
+ */
 const MAINTAIN_USES = 200;
 const REQUEST_ID_HEADER = "x-request-id";
 /** The request's id, and what Vault records of itself. */
@@ -50,15 +57,16 @@ const BUILT_IN_POLICIES = ["default", "root"];
  * device, and how a mount was tuned, it leaves to a decision; {@link compareOrgVault} names them.
  */
 export async function configureOrgVault(client: VaultClient, settings: OrgVaultSettings): Promise<void> {
-  const mounts = jwtMounts(settings);
+  const { jwt, cert } = authMounts(settings);
   await enableAudit(client, devices(settings));
   await auditHeader(client, REQUEST_ID_HEADER);
   await enableSecretsEngines(client, SECRETS);
   await Promise.all(ORG_POLICIES.map((name) => writePolicy(client, name)));
-  await configureJwtMounts(client, mounts);
+  await configureJwtMounts(client, jwt);
+  await configureCertMounts(client, cert);
   if (settings.machineTokens) await client.write(MACHINE_ROLE_PATH, machineRole);
   await enableClientCounts(client);
-  for (const path of await strangers(client, mounts, settings)) await client.delete(path);
+  for (const path of await strangers(client, settings)) await client.delete(path);
   for (const header of await auditedHeaders(client)) {
     if (!AUDITED_HEADERS.includes(header)) await dropAuditedHeader(client, header);
   }
@@ -75,23 +83,31 @@ export async function compareOrgVault(
   settings: OrgVaultSettings,
   { sudo }: { sudo: boolean },
 ): Promise<string[]> {
-  const mounts = jwtMounts(settings);
+  const { jwt, cert } = authMounts(settings);
   const [engines, methods] = await Promise.all([secretsEngines(client), authMethods(client)]);
   const differences = [
     ...compareNames("secrets engine", [...Object.keys(SECRETS), ...BUILT_IN_ENGINES], [...engines.keys()]),
-    ...compareNames("auth method", [...Object.keys(mounts), "token"], [...methods.keys()]),
+    ...compareNames("auth method", [...Object.keys(jwt), ...Object.keys(cert), "token"], [...methods.keys()]),
     ...Object.entries(SECRETS).flatMap(([path, engine]) => compareMount(path, engine, engines.get(path))),
-    ...Object.keys(mounts).flatMap((path) => compareMount(path, { type: "jwt" }, methods.get(path))),
+    ...Object.keys(jwt).flatMap((path) => compareMount(path, { type: "jwt" }, methods.get(path))),
+    ...Object.keys(cert).flatMap((path) => compareMount(path, { type: "cert" }, methods.get(path))),
     ...(await comparePolicies(client)),
     ...(await compareClientCounts(client)),
-    ...(await strangers(client, mounts, settings)).map((path) => `${path} should not be there`),
+    ...(await strangers(client, settings)).map((path) => `${path} should not be there`),
   ];
-  for (const [path, mount] of Object.entries(mounts)) {
-    if (!methods.has(path)) continue;
+  for (const [path, mount] of Object.entries(jwt)) {
+    if (methods.get(path)?.type !== "jwt") continue;
     differences.push(...(await compareJwtConfig(client, path, mount)));
     for (const [name, role] of Object.entries(mount.roles)) {
       differences.push(...(await compareSettings(client, `auth/${path}/role/${name}`, jwtRole(role))));
     }
+  }
+  for (const [path, mount] of Object.entries(cert)) {
+    if (methods.get(path)?.type !== "cert") continue;
+    differences.push(
+      ...(await compareSettings(client, `auth/${path}/config`, certConfig)),
+      ...(await compareSettings(client, `auth/${path}/certs/${path}`, certRole(path, mount))),
+    );
   }
   if (settings.machineTokens)
     differences.push(...(await compareSettings(client, MACHINE_ROLE_PATH, machineRole)));
@@ -99,15 +115,11 @@ export async function compareOrgVault(
   return differences;
 }
 
-/** The four ways in, one party each. */
-function jwtMounts({
-  org,
-  claim,
-  issuer,
-  issuerKeys,
-  machineTokens,
-  platformKeys,
-}: OrgVaultSettings): Record<string, JwtMount> {
+/** The ways in, one party each. */
+function authMounts({ org, claim, issuer, issuerKeys, machineTokens, trust }: OrgVaultSettings): {
+  jwt: Record<string, JwtMount>;
+  cert: Record<string, CertMount>;
+} {
   const level = (policy: string, group: Record<string, string>): JwtRole => ({
     audience: issuer.audience,
     claims: { [issuer.orgClaim]: claim, ...group },
@@ -127,21 +139,25 @@ function jwtMounts({
     const admins = level(MACHINE_ISSUER_ROLE, { [issuer.groupsClaim]: "admin" });
     tenant.roles[MACHINE_ISSUER_ROLE] = { ...admins, makesTokens: true };
   }
-  const platform = (mount: PlatformMount): JwtMount => ({
-    issuer: platformIssuer(mount),
+  const observe: JwtMount = {
+    issuer: OBSERVE_ISSUER,
     algorithms: ["ES256"],
-    keys: platformKeys[mount],
+    keys: trust.observeKeys,
     roles: {
-      [mount]: {
-        audience: org,
-        claims: {},
-        policy: mount,
-        ttlSeconds: PLATFORM_JWT_SECONDS,
-        ...(mount === "platform-maintain" ? { uses: MAINTAIN_USES } : {}),
-      },
+      [OBSERVE]: { audience: org, claims: {}, policy: OBSERVE, ttlSeconds: PLATFORM_JWT_SECONDS },
     },
+  };
+  const byCertificate = (mount: ClientMount): CertMount => ({
+    authority: trust.authorities[mount],
+    commonName: org,
+    policy: mount,
+    ttlSeconds: CLIENT_TOKEN_SECONDS,
+    ...(mount === "platform-maintain" ? { uses: MAINTAIN_USES } : {}),
   });
-  return { jwt: tenant, ...Object.fromEntries(PLATFORM_MOUNTS.map((mount) => [mount, platform(mount)])) };
+  return {
+    jwt: { jwt: tenant, [OBSERVE]: observe },
+    cert: Object.fromEntries(CLIENT_MOUNTS.map((mount) => [mount, byCertificate(mount)])),
+  };
 }
 
 /**
@@ -154,18 +170,16 @@ const devices = ({ auditFiles: [first, second] }: OrgVaultSettings): Record<stri
 });
 
 /** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */
-async function strangers(
-  client: VaultClient,
-  mounts: Record<string, JwtMount>,
-  { machineTokens }: OrgVaultSettings,
-): Promise<string[]> {
+async function strangers(client: VaultClient, settings: OrgVaultSettings): Promise<string[]> {
+  const { jwt, cert } = authMounts(settings);
   const expected: [folder: string, names: readonly string[]][] = [
     ["sys/policies/acl", [...ORG_POLICIES, ...BUILT_IN_POLICIES]],
-    ...Object.entries(mounts).map(([path, { roles }]): [string, string[]] => [
+    ...Object.entries(jwt).map(([path, { roles }]): [string, string[]] => [
       `auth/${path}/role`,
       Object.keys(roles),
     ]),
-    ["auth/token/roles", machineTokens ? [MACHINE_ROLE] : []],
+    ...Object.keys(cert).map((path): [string, string[]] => [`auth/${path}/certs`, [path]]),
+    ["auth/token/roles", settings.machineTokens ? [MACHINE_ROLE] : []],
     ["identity/group/id", []],
   ];
   const found = expected.map(async ([folder, names]) => {

@@ -73,8 +73,8 @@ interface IssuedCertificate {
   revocation_time?: number;
 }
 
-/** PEM of the authority that signs the organizations' certificates. An open path: needs no token. */
-export async function caCertificate(client: VaultClient): Promise<string> {
-  const body = await client.read("pki/cert/ca");
+/** PEM of the authority of a PKI mount; by default the organizations'. An open path: needs no token. */
+export async function caCertificate(client: VaultClient, mount = "pki"): Promise<string> {
+  const body = await client.read(`${mount}/cert/ca`);
   return (body.data as { certificate: string }).certificate;
 }

@@ -3,37 +3,34 @@ import { Secret } from "../secret.ts";
 import type { VaultClient, VaultEndpoint } from "./client.ts";
 import { type Login, login } from "./login.ts";
 import { signCompactJws } from "./transit.ts";
+/** The control plane's JWT mount at every org Vault, named like its role, its policy and its transit key. */
+export const OBSERVE = "platform-observe";
 
-/** The platform's own JWT mounts at every org Vault; each is named like its role, its policy and its transit key. */
-export const PLATFORM_MOUNTS = ["platform-observe", "platform-maintain", "platform-backup"] as const;
-export type PlatformMount = (typeof PLATFORM_MOUNTS)[number];
+/** `iss` of the JWTs that the mount accepts. */
+export const OBSERVE_ISSUER = `https://platform.strongroom.internal/${OBSERVE}`;
 
-/** `iss` of the JWTs that a platform mount accepts. */
-export const platformIssuer = (mount: PlatformMount): string =>
-  `https://platform.strongroom.internal/${mount}`;
-
-/** How long a platform JWT, and the token it is changed for, is good. */
+/** How long such a JWT, and the token it is changed for, is good. */
 export const PLATFORM_JWT_SECONDS = 60;
 
 /**
- * A JWT that opens one mount of one organization's Vault for a minute, signed by the internal Vault's
- * transit key of the mount's name. `subject` is who acts, for the audit log: `control-plane`, or an operator.
+ * A JWT that opens `platform-observe` of one organization's Vault for a minute, signed by the internal Vault's
+ * transit key of that name. It goes to the address in the registry, so it must open no more than
+ * configuration. `subject` is who acts, for the audit log.
  */
 export async function signPlatformJwt(
   client: VaultClient,
-  mount: PlatformMount,
   { org, subject, now }: { org: string; subject: string; now: Date },
 ): Promise<Secret> {
   const iat = Math.floor(now.getTime() / 1000);
   const claims = {
-    iss: platformIssuer(mount),
+    iss: OBSERVE_ISSUER,
     sub: subject,
     aud: org,
     iat,
     exp: iat + PLATFORM_JWT_SECONDS,
     jti: randomUUID(),
   };
-  return new Secret(await signCompactJws(client, mount, { typ: "JWT" }, claims));
+  return new Secret(await signCompactJws(client, OBSERVE, { typ: "JWT" }, claims));
 }
 
 /** Changes a JWT for a token at a JWT mount's role. Throws `VaultError` 400 or 403 where Vault refuses it. */

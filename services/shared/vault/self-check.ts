@@ -1,4 +1,4 @@
-import { generateKeyPairSync, randomBytes, sign } from "node:crypto";
+import { generateKeyPairSync, sign } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -9,17 +9,20 @@ import { newOrgId, orgServerName } from "../org.ts";
 import { Secret } from "../secret.ts";
 import { appRoleLogin } from "./approle.ts";
 import { type VaultClient, type VaultEndpoint, VaultUnreachableError, vaultClient } from "./client.ts";
+import { loginWithCertificate, makeClientCertificate } from "./client-certificate.ts";
 import { health } from "./health.ts";
 import { initialize, initializeShamir, sealStatus, unseal } from "./init.ts";
 import { bootstrapInternalVault } from "./internal-vault.ts";
 import { kv2 } from "./kv.ts";
+import { loginAsOperator } from "./operator.ts";
 import { compareOrgVault, configureOrgVault, type OrgVaultSettings } from "./org-vault.ts";
 import { issueOrgCertificate } from "./pki.ts";
-import { loginWithJwt, PLATFORM_MOUNTS, type PlatformMount, signPlatformJwt } from "./platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "./platform-jwt.ts";
+import { readPlatformTrust } from "./platform-trust.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 import { internalServerConfig, orgServerConfig } from "./server-config.ts";
 import { mintUnsealToken, revokeSelf } from "./tokens.ts";
-import { createUnsealKey, publicKeys, signCompactJws } from "./transit.ts";
+import { createUnsealKey, signCompactJws } from "./transit.ts";
 
 /** A Vault binary does not do what the platform asks of it. The message says at what, and Vault's own reason. */
 export class SelfCheckError extends Error {
@@ -76,11 +79,12 @@ async function check(run: Run): Promise<void> {
   await unseal(open, unsealKey);
   await run.active(open);
   run.step = "configuring the internal Vault";
+  const operatorKey = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const identity = await bootstrapInternalVault(
     vaultClient(internal, () => rootToken),
     {
       certificateMaxTtlSeconds: 3600,
-      operatorPassword: new Secret(randomBytes(24).toString("hex")),
+      operatorKey: operatorKey.publicKey.export({ type: "spki", format: "pem" }).toString(),
       auditFile: join(internalDir, "audit.log"),
     },
   );
@@ -131,9 +135,7 @@ async function check(run: Run): Promise<void> {
     },
     issuerKeys: [publicKey.export({ type: "spki", format: "pem" }) as string],
     machineTokens: true,
-    platformKeys: Object.fromEntries(
-      await Promise.all(PLATFORM_MOUNTS.map(async (mount) => [mount, await publicKeys(controlPlane, mount)])),
-    ) as Record<PlatformMount, string[]>,
+    trust: await readPlatformTrust(controlPlane),
     auditFiles: [join(orgDir, "audit-1.log"), join(orgDir, "audit-2.log")],
   };
   await configureOrgVault(root, settings);
@@ -143,8 +145,14 @@ async function check(run: Run): Promise<void> {
 
   run.step = "the control plane's login at an organization's Vault";
   const observe = { org, subject: "control-plane", now: new Date() };
-  const observer = await signPlatformJwt(controlPlane, "platform-observe", observe);
-  await loginWithJwt(endpoint, "platform-observe", "platform-observe", observer);
+  const observer = await signPlatformJwt(controlPlane, observe);
+  await loginWithJwt(endpoint, OBSERVE, OBSERVE, observer);
+
+  run.step = "an operator's login, and a client certificate at an organization's Vault";
+  const key = new Secret(operatorKey.privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+  const operator = await loginAsOperator(internal, { key, clusterId: identity.clusterId });
+  const client = await makeClientCertificate(operator, "platform-maintain", org);
+  await loginWithCertificate(endpoint, "platform-maintain", client);
 
   run.step = "a member's login, and a secret written and read";
   const iat = Math.floor(Date.now() / 1000);

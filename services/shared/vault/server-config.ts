@@ -42,7 +42,6 @@ export function orgServerConfig({
         tls_cert_file: "{dir}/tls/certificate.pem",
         tls_key_file: "{dir}/tls/key.pem",
         tls_min_version: "tls13",
-        tls_disable_client_certs: true,
       },
     },
     seal: {

@@ -71,6 +71,6 @@ test("the internal Vault audits to its output, its root token ends, and the cont
     const value = await readFile(join(state, "control-plane", name), "utf8");
     expect(put).toContainEqual([`/strongroom/platform/control-plane/${name}`, value, "SecureString"]);
   }
-  const audited = /"path":"auth\/userpass\/users\/operator".*"type":"response"/;
+  const audited = /"path":"auth\/operators\/role\/operator".*"type":"response"/;
   await vi.waitFor(() => expect(audited.test(printed())).toBe(true));
 });

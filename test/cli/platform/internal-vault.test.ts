@@ -52,7 +52,7 @@ test("a new one is bootstrapped, and its root token is nowhere", async () => {
   expect(await health(vaultClient({ address: vault.address }))).toBe("active");
   await (await controlPlane()).write("registry/data/names/acme", { data: { a: 1 } });
   expect(await readdir(state.at("internal-vault"))).not.toContain("root-token");
-  for (const name of ["internal-vault/unseal-key", "control-plane/secret-id", "operator-password"]) {
+  for (const name of ["internal-vault/unseal-key", "control-plane/secret-id", "operator-key.pem"]) {
     expect((await stat(state.at(name))).mode & 0o777, name).toBe(0o600);
   }
   expect(await text("gateway", "directory-key.pem")).toContain("BEGIN PUBLIC KEY");

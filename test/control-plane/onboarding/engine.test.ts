@@ -324,6 +324,59 @@ test("a job that someone else runs meanwhile is left to them", async () => {
   );
 });
 
+describe("a guard that cannot tell for now", () => {
+  const passing = () => new VaultUnreachableError("read", "ECONNREFUSED");
+
+  /** A guard that fails for so many calls from the moment that `when` holds. */
+  function failing({ workflow }: ReturnType<typeof world>, calls: number, when: (job: JobRecord) => boolean) {
+    let left = calls;
+    workflow.guard = async (job) => {
+      if (left > 0 && when(job) && left--) throw passing();
+    };
+    return () => left;
+  }
+
+  test.each<[string, (job: JobRecord) => boolean]>([
+    ["on the way forward", (job) => job.steps[0]?.state === "done"],
+    ["on the way back", (job) => job.state === "undoing"],
+  ])("%s is asked again, three times in all", async (_, when) => {
+    const scene = world();
+    const left = failing(scene, 2, when);
+    const id = await scene.addJob();
+    const running = scene.engine(async (seam) => {
+      if (seam === "three:after") throw new StrongroomError("step_timeout", "It took too long.");
+    });
+    running.start(id);
+    const job = await scene.ended(id);
+    expect(left()).toBe(0);
+    expect(job).toMatchObject({ state: "failed", error: { code: "step_timeout" } });
+    expect([...scene.things]).toEqual([]); // undone, whatever the guard said in between
+  });
+
+  test.each<[string, (job: JobRecord) => boolean, JobRecord["state"]]>([
+    ["on the way forward", (job) => job.steps[0]?.state === "done", "running"],
+    ["on the way back", (job) => job.state === "undoing", "undoing"],
+  ])("%s leaves the job where it is, to be taken up again, and ends it by no means", async (_, when, state) => {
+    const scene = world();
+    const left = failing(scene, 3, when);
+    const id = await scene.addJob();
+    const running = scene.engine(async (seam) => {
+      if (state === "undoing" && seam === "three:after") throw new StrongroomError("step_timeout", "Late.");
+    });
+    running.start(id);
+    await expect.poll(left).toBe(0);
+    await sleep(20);
+    const job = await readJob(scene.registry, id);
+    expect(job).toMatchObject({ state });
+    expect(job.endedAt).toBeUndefined();
+    expect(running.isHeld(id)).toBe(true);
+    running.retry();
+    const ended = await scene.ended(id);
+    expect(ended.state).toBe(state === "running" ? "succeeded" : "failed");
+    expect([...scene.things]).toEqual(state === "running" ? NAMES : []);
+  });
+});
+
 describe("quarantine", () => {
   const quarantined = () => Promise.reject(new StrongroomError("quarantined", "Look at it."));
 
@@ -409,11 +462,38 @@ test("stopping: the step under way is finished, no other is begun", async () => 
   const running = engine();
   running.start(id);
   await begun;
-  const stopped = running.stop(5_000);
+  let isStopped = false;
+  const stopped = running.stop(5_000).then(() => {
+    isStopped = true;
+  });
+  await sleep(20);
+  expect(isStopped).toBe(false); // it waits for the step
   finish();
   await stopped;
+  running.start(await addJob());
+  running.retry();
+  await sleep(20);
   expect(log).toEqual([]);
   expect(states(await readJob(registry, id))).toEqual(["running", "pending", "pending"]);
+});
+
+test("stopping: a step that does not end is waited for so long, and no longer", async () => {
+  const { engine, addJob, steps } = world();
+  const begun = new Promise<void>((resolve) => {
+    for (const step of steps) {
+      step.do = () => {
+        resolve();
+        return new Promise(() => {});
+      };
+    }
+  });
+  const running = engine();
+  running.start(await addJob());
+  await begun;
+  const from = performance.now();
+  await running.stop(50);
+  expect(performance.now() - from).toBeGreaterThan(45);
+  expect(performance.now() - from).toBeLessThan(5_000);
 });
 
 test("watchers see each recorded change, until they stop watching", async () => {

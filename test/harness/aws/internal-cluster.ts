@@ -1,17 +1,23 @@
-import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freeAddress } from "../../../services/agent/ecs/address.ts";
-import { Secret } from "../../../services/shared/secret.ts";
+import type { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import { type VaultEndpoint, vaultClient } from "../../../services/shared/vault/client.ts";
 import { health, type VaultHealth } from "../../../services/shared/vault/health.ts";
 import { initialize } from "../../../services/shared/vault/init.ts";
 import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
-import { type InternalVault, pgpKeys, startVaultServer, type VaultServer, whenActive } from "../vault.ts";
+import {
+  type InternalVault,
+  newOperatorKey,
+  pgpKeys,
+  startVaultServer,
+  type VaultServer,
+  whenActive,
+} from "../vault.ts";
 import { awsEnvironment, makeKey, makeTable, REGION } from "./cell.ts";
 import { emulated } from "./emulated.ts";
 
@@ -76,7 +82,7 @@ export async function startInternalCluster(binary: string, emulator: string): Pr
     const rootClient = vaultClient(endpoint, () => root as Secret);
     const identity = await bootstrapInternalVault(rootClient, {
       certificateMaxTtlSeconds: 24 * 3600,
-      operatorPassword: new Secret(randomBytes(16).toString("hex")),
+      operatorKey: newOperatorKey().publicKey,
       auditFile: undefined,
     });
     const controlPlane = vaultClient(endpoint, appRoleLogin(endpoint, identity).token);

@@ -138,3 +138,35 @@ test("it asks again every second", async () => {
   await server.publish({ ...base, version: 6 });
   await vi.waitFor(() => expect(directory.current?.version).toBe(6), 5_000);
 });
+
+test("asked for by callers, it is the one published after they asked; together they ask once", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  await server.publish({ ...base, version: 6 });
+  const before = server.answers.length;
+  expect(await Promise.all([directory.confirm(), directory.confirm(), directory.confirm()])).toEqual([
+    true,
+    true,
+    true,
+  ]);
+  expect(directory.current?.version).toBe(6);
+  expect(server.answers.length - before).toBe(1);
+  const begun = performance.now();
+  for (let n = 0; n < 3; n++) await directory.confirm();
+  expect(performance.now() - begun).toBeGreaterThan(125); // twenty a second at most
+});
+
+test("it is not confirmed while the control plane does not answer, nor while the newest one is refused", async () => {
+  await server.publish(base);
+  const directory = source();
+  await directory.refresh();
+  const stranger = { ...acme, id: newOrgId() };
+  await server.publish({ ...base, version: 6, orgs: [stranger] });
+  expect(await directory.confirm()).toBe(false);
+  expect(await directory.confirm()).toBe(false);
+  await server.publish({ ...base, version: 7 });
+  expect(await directory.confirm()).toBe(true);
+  await server.close();
+  expect(await directory.confirm()).toBe(false);
+});

@@ -28,7 +28,7 @@ const observe = async () =>
   login(
     "platform-observe",
     "platform-observe",
-    await signPlatformJwt(internal.controlPlane, "platform-observe", {
+    await signPlatformJwt(internal.controlPlane, {
       org: acme.org,
       subject: "control-plane",
       now: new Date(),

@@ -1,14 +1,20 @@
+import { randomUUID } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import type { VaultClient } from "../../../services/shared/vault/client.ts";
-import { bootstrapInternalVault, OPERATOR } from "../../../services/shared/vault/internal-vault.ts";
-import { loginWithPassword } from "../../../services/shared/vault/login.ts";
+import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
+import { loginAsOperator } from "../../../services/shared/vault/operator.ts";
 import { policyText } from "../../../services/shared/vault/policies.ts";
 import { publicKeys } from "../../../services/shared/vault/transit.ts";
-import { type InternalVault, startEmptyVault, startInternalVault } from "../../harness/vault.ts";
+import {
+  type InternalVault,
+  newOperatorKey,
+  startEmptyVault,
+  startInternalVault,
+} from "../../harness/vault.ts";
 
 let vault: InternalVault;
 beforeAll(async () => {
@@ -16,9 +22,10 @@ beforeAll(async () => {
 });
 afterAll(() => vault?.stop());
 
+const newKey = newOperatorKey();
 const settings = ({ dir }: { dir: string }) => ({
   certificateMaxTtlSeconds: 3600,
-  operatorPassword: new Secret("a new password"),
+  operatorKey: newKey.publicKey,
   auditFile: join(dir, "audit.log"),
 });
 
@@ -61,7 +68,57 @@ test("the directory's key and the authority are the ones it gives", async () => 
   expect(vault.clusterId).toMatch(/^[0-9a-f-]{36}$/);
 });
 
-test("bootstrapped again, it keeps its keys, ends older logins, and takes the new password", async () => {
+describe("logins that fail, however many", () => {
+  const TRIES = Array.from({ length: 12 });
+
+  test("lock no operator out", async () => {
+    const { clusterId } = vault;
+    for (const _ of TRIES) {
+      const stranger = loginAsOperator(vault.endpoint, { key: newOperatorKey().key, clusterId });
+      await expect(stranger).rejects.toMatchObject({ status: 400 });
+    }
+    await vault.operator();
+  });
+
+  test("do not lock the control plane out, though its role id is known", async () => {
+    for (const n of TRIES.keys()) {
+      const guess = { roleId: vault.roleId, secretId: new Secret(`guess-${n}`) };
+      await expect(appRoleLogin(vault.endpoint, guess).token()).rejects.toMatchObject({ status: 400 });
+    }
+    await appRoleLogin(vault.endpoint, vault).token();
+  });
+
+  test("are all there is to try: nobody signs in by a password", async () => {
+    const { data } = await vault.root.read("sys/auth");
+    expect(Object.keys(data as object).sort()).toEqual(["approle/", "operators/", "token/"]);
+  });
+});
+
+describe("the operator's JWT", () => {
+  const at = (claims: { clusterId?: string; now?: Date }) =>
+    loginAsOperator(
+      vault.endpoint,
+      { key: vault.operatorKey, clusterId: vault.clusterId, ...claims },
+      claims.now,
+    );
+
+  test("is good at this internal Vault, for half a minute", async () => {
+    await at({});
+    await expect(at({ clusterId: randomUUID() })).rejects.toMatchObject({ status: 400 });
+    await expect(at({ now: new Date(Date.now() - 32_000) })).rejects.toMatchObject({ status: 400 });
+    await expect(at({ now: new Date(Date.now() + 10_000) })).rejects.toMatchObject({ status: 400 });
+  });
+
+  test("is changed for five minutes of one policy, and nothing that could be renewed", async () => {
+    const operator = await at({});
+    await expect(operator.read("sys/mounts")).rejects.toMatchObject({ status: 403 });
+    await expect(operator.write("auth/token/renew-self")).rejects.toMatchObject({ status: 403 });
+    const { data } = await vault.root.read("auth/operators/role/operator");
+    expect(data).toMatchObject({ token_type: "batch", token_ttl: 300, token_policies: ["operator"] });
+  });
+});
+
+test("bootstrapped again, it keeps its keys, ends older logins, and takes the new key alone", async () => {
   const again = await bootstrapInternalVault(vault.root, settings(vault));
   expect(again).toMatchObject({
     directoryKey: vault.directoryKey,
@@ -72,8 +129,8 @@ test("bootstrapped again, it keeps its keys, ends older logins, and takes the ne
   await expect(appRoleLogin(vault.endpoint, vault).token()).rejects.toMatchObject({ status: 400 });
   await appRoleLogin(vault.endpoint, again).token();
 
-  const { token } = await loginWithPassword(vault.endpoint, OPERATOR, new Secret("a new password"));
-  expect(`${token}`).toBe("[secret]");
+  const { clusterId } = again;
+  await loginAsOperator(vault.endpoint, { key: newKey.key, clusterId });
   await expect(vault.operator()).rejects.toMatchObject({ status: 400 });
 });
 

@@ -8,11 +8,7 @@ import { Secret } from "../../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../../services/shared/vault/client.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../../services/shared/vault/org-vault.ts";
-import {
-  loginWithJwt,
-  type PlatformMount,
-  signPlatformJwt,
-} from "../../../services/shared/vault/platform-jwt.ts";
+import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../../services/shared/vault/platform-jwt.ts";
 import { startIssuer, type TestIssuer } from "../../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";
 
@@ -50,12 +46,12 @@ async function configureWithCuts({ root, settings }: OrgVault): Promise<number> 
 
 const compare = () => compareOrgVault(acme.root, acme.settings, { sudo: true });
 
-async function platformLogin(signer: VaultClient, mount: PlatformMount): Promise<VaultClient> {
-  const jwt = await signPlatformJwt(signer, mount, { org: acme.org, subject: "anyone", now: new Date() });
-  const { token } = await loginWithJwt(acme.endpoint, mount, mount, jwt);
+async function observe(): Promise<VaultClient> {
+  const claims = { org: acme.org, subject: "anyone", now: new Date() };
+  const jwt = await signPlatformJwt(internal.controlPlane, claims);
+  const { token } = await loginWithJwt(acme.endpoint, OBSERVE, OBSERVE, jwt);
   return vaultClient(acme.endpoint, () => token);
 }
-const observe = () => platformLogin(internal.controlPlane, "platform-observe");
 
 test("a configuration cut off at any write is finished by the next, and comparing finds nothing", async () => {
   expect(configureCuts).toBeGreaterThan(15);
@@ -89,7 +85,7 @@ describe("drift", () => {
       "a key too many",
       async (root) => {
         const { data } = await root.read("auth/jwt/config");
-        const keys = [...acme.settings.issuerKeys, ...acme.settings.platformKeys["platform-observe"]];
+        const keys = [...acme.settings.issuerKeys, ...acme.settings.trust.observeKeys];
         await root.write("auth/jwt/config", { ...(data as object), jwt_validation_pubkeys: keys });
       },
       "auth/jwt/config: a key is taken that its issuer no longer shows",
@@ -125,6 +121,39 @@ describe("drift", () => {
       "a mount that is gone",
       (root) => root.delete("sys/auth/platform-backup"),
       "auth method platform-backup is missing",
+    ],
+    [
+      "another authority behind a mount",
+      async (root) => {
+        const path = "auth/platform-maintain/certs/platform-maintain";
+        const { data } = await root.read(path);
+        const { authorities } = acme.settings.trust;
+        await root.write(path, { ...(data as object), certificate: authorities["platform-backup"] });
+      },
+      "auth/platform-maintain/certs/platform-maintain: certificate is not as it should be",
+    ],
+    [
+      "a mount that takes certificates of every name",
+      async (root) => {
+        const path = "auth/platform-backup/certs/platform-backup";
+        const { data } = await root.read(path);
+        await root.write(path, { ...(data as object), allowed_common_names: ["*"] });
+      },
+      "auth/platform-backup/certs/platform-backup: allowed_common_names is not as it should be",
+    ],
+    [
+      "an authority too many",
+      (root) =>
+        root.write("auth/platform-maintain/certs/backdoor", {
+          certificate: acme.settings.trust.authorities["platform-backup"],
+          token_policies: ["admin"],
+        }),
+      "auth/platform-maintain/certs/backdoor should not be there",
+    ],
+    [
+      "a mount of certificates that is set otherwise",
+      (root) => root.write("auth/platform-maintain/config", { disable_binding: true }),
+      "auth/platform-maintain/config: disable_binding is not as it should be",
     ],
     [
       "a token role",
@@ -190,7 +219,7 @@ describe("drift", () => {
   test("platform-maintain repairs a mount and a device that are gone as root does", async () => {
     await acme.root.delete("sys/auth/platform-backup");
     await acme.root.delete("sys/audit/audit-2");
-    const maintain = await platformLogin(await internal.operator(), "platform-maintain");
+    const maintain = await internal.maintain(acme);
     expect(await compareOrgVault(maintain, acme.settings, { sudo: true })).toHaveLength(2);
     await configureOrgVault(maintain, acme.settings);
     expect(await compareOrgVault(maintain, acme.settings, { sudo: true })).toEqual([]);

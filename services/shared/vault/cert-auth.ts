@@ -1,0 +1,62 @@
+import type { VaultClient } from "./client.ts";
+import { enableAuthMethods } from "./mounts.ts";
+
+/** A way in by TLS client certificates: one authority, one role, which is named like the mount. */
+export interface CertMount {
+  /** PEM. */
+  authority: string;
+  /** What a certificate's common name must be; Vault takes `*` in it for a wildcard. */
+  commonName: string;
+  policy: string;
+  ttlSeconds: number;
+  /** Requests the token is good for. Without it, it is a batch token: nothing is stored. */
+  uses?: number;
+}
+
+/** What a certificate mount is told at `config`. */
+export const certConfig = {
+  disable_binding: false,
+  enable_identity_alias_metadata: false,
+};
+
+/** What a role is told; all of it, since a write leaves what it does not name. */
+export const certRole = (name: string, mount: CertMount) => ({
+  certificate: mount.authority.trim(),
+  display_name: name,
+  allowed_common_names: [mount.commonName],
+  allowed_names: [],
+  allowed_dns_sans: [],
+  allowed_email_sans: [],
+  allowed_uri_sans: [],
+  allowed_organizational_units: [],
+  required_extensions: [],
+  allowed_metadata_extensions: [],
+  ocsp_enabled: false,
+  ocsp_ca_certificates: "",
+  ocsp_servers_override: [],
+  ocsp_fail_open: false,
+  ocsp_query_all_servers: false,
+  ocsp_max_retries: 4,
+  token_policies: [mount.policy],
+  token_no_default_policy: true,
+  token_bound_cidrs: [],
+  token_ttl: mount.ttlSeconds,
+  token_max_ttl: mount.ttlSeconds,
+  token_period: 0,
+  token_type: mount.uses === undefined ? "batch" : "service",
+  token_num_uses: mount.uses ?? 0,
+  token_explicit_max_ttl: mount.uses === undefined ? 0 : mount.ttlSeconds,
+});
+
+/** Enables and configures the mounts, by path, with their role. */
+export async function configureCertMounts(
+  client: VaultClient,
+  mounts: Record<string, CertMount>,
+): Promise<void> {
+  await enableAuthMethods(client, Object.fromEntries(Object.keys(mounts).map((path) => [path, "cert"])));
+  const configured = Object.entries(mounts).map(async ([path, mount]) => {
+    await client.write(`auth/${path}/config`, certConfig);
+    await client.write(`auth/${path}/certs/${path}`, certRole(path, mount));
+  });
+  await Promise.all(configured);
+}
