@@ -7,7 +7,7 @@ import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
 import type { Job, JobEvent } from "../shared/registry/records.ts";
 import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
-import type { NewRevocation, Revocation } from "../shared/revocations/revocations.ts";
+import type { MadeRevocation, NewRevocation } from "../shared/revocations/revocations.ts";
 import type { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 import { serverSentEvents } from "./server-sent-events.ts";
@@ -122,8 +122,8 @@ export class ControlPlane {
     return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
   }
 
-  /** Ends tokens of an organization before their time, and gives the revocation as it stands. */
-  async revoke(id: string, revocation: NewRevocation): Promise<Revocation> {
+  /** Ends tokens of an organization before their time, and returns the revocation as it stands. */
+  async revoke(id: string, revocation: NewRevocation): Promise<MadeRevocation> {
     return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);
   }
 
@@ -156,17 +156,28 @@ export class ControlPlane {
         "Is the platform running? Look at: strongroom doctor",
       );
     }
-    if (!response.ok) throw await problem(response);
+    if (!response.ok) throw await problem(response, this.#address);
     return response;
   }
 }
 
 /** The error that a problem document (RFC 9457) names, with the parts of the request that were wrong. */
-async function problem(response: Response): Promise<Error> {
+async function problem(response: Response, address: string): Promise<Error> {
   const { code, detail, errors = [] } = (await response.json().catch(() => ({}))) as Partial<Problem>;
+  if (!code && isVaults(errors)) {
+    return new Failure(
+      "config",
+      `${address} is a gateway or a Vault, not a control plane`,
+      "Set STRONGROOM_URL to the control plane's address; `strongroom status` shows it where the platform runs",
+    );
+  }
   if (!code || !ERROR_CODES.includes(code)) {
     return new Failure("failure", `The control plane answered ${response.status}`);
   }
   const parts = errors.map(({ pointer, message }) => `${pointer.replace(/^\/(body\/)?/, "")} ${message}`);
   return new StrongroomError(code, parts.length > 0 ? parts.join("; ") : (detail ?? code));
 }
+
+/** Whether it is an error as Vault's API has it: a list of texts. */
+const isVaults = (errors: unknown): boolean =>
+  Array.isArray(errors) && errors.length > 0 && errors.every((each) => typeof each === "string");

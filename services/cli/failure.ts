@@ -29,6 +29,9 @@ export class Failure extends Error {
   }
 }
 
+/** What the API says of a token of which it can say no more. */
+const NEEDS_TOKEN = "This needs a valid token.";
+
 const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
   invalid_request: "usage",
   recovery_key_unusable: "usage",
@@ -53,7 +56,9 @@ export function asFailure(error: unknown): Failure {
   return new Failure("failure", error instanceof Error ? error.message : String(error));
 }
 
-function hintFor({ code, retry }: StrongroomError): string | undefined {
+function hintFor({ code, message, retry }: StrongroomError): string | undefined {
+  if (code === "unauthenticated" && message !== NEEDS_TOKEN)
+    return "Put an operator's token in the file that STRONGROOM_TOKEN_FILE names";
   if (code === "unauthenticated")
     return "Operators' tokens live for minutes: is the one in STRONGROOM_TOKEN_FILE still good?";
   return retry ? "The same command may work in a moment." : undefined;

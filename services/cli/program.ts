@@ -167,6 +167,7 @@ function program(run: Run, out: Output): Command {
       ]),
     )
     .argument("[accessor]", "of the one to end")
+    .option("--made-by <sub>", "with revoke: all that this subject made")
     .action(run(async () => (await import("./commands/machine-tokens.ts")).manageMachineTokens));
 
   strongroom

@@ -35,7 +35,7 @@ export async function createApp({ platform, engine, operators, isReady }: AppOpt
   app.removeContentTypeParser("text/plain");
   app.setErrorHandler(sendProblem);
   refuseUnrouted(app);
-  authorizeOperators(app, operators, platform.log);
+  authorizeOperators(app, operators, platform.issuers, platform.log);
   recordOnTrail(app, platform.trail);
   app.addHook("onResponse", async (request, reply) => {
     request.log.info(

@@ -1,5 +1,5 @@
 import { connect } from "node:net";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test } from "vitest";
 import { followTrail, TRAIL_BEGIN, type TrailEntry } from "../../services/shared/audit/trail.ts";
 import type { Problem } from "../../services/shared/http/problem.ts";
 import { newOrgId } from "../../services/shared/org.ts";
@@ -145,6 +145,27 @@ describe("tokens", () => {
     ["with permissions that are no list", () => stage.issuer.token(operator({ permissions: "orgs:read" }))],
   ])("%s: 401", async (_, token) => {
     await expectProblem(await stage.request("GET", "/v1/orgs", { token: token() }), 401, "unauthenticated");
+  });
+
+  test.each<[string, () => string, string]>([
+    ["a member's", () => stage.issuer.token({ org_id: "org_secret" }), "organization's member"],
+    ["a machine's", () => `${newOrgId()}.hvs.${"A".repeat(90)}`, "organization's machine"],
+  ])("whose token it is, is said, and nothing that it holds: %s", async (_, token, kind) => {
+    const response = await stage.request("GET", "/v1/orgs", { token: token() });
+    const problem = await expectProblem(response, 401, "unauthenticated");
+    expect(problem.detail).toContain(kind);
+    expect(problem.detail).toContain("operators' tokens");
+    expect(JSON.stringify(problem)).not.toMatch(/org_secret|hvs/);
+  });
+
+  test.each<[string, () => string]>([
+    ["another audience", () => stage.issuer.token({ aud: "https://elsewhere.test/" })],
+    ["another issuer", () => stage.issuer.token({ iss: "https://elsewhere.test/" })],
+    ["no token", () => "a.b.c"],
+  ])("nothing is said of one with %s", async (_, token) => {
+    const response = await stage.request("GET", "/v1/orgs", { token: token() });
+    const problem = await expectProblem(response, 401, "unauthenticated");
+    expect(problem.detail).toBe("This needs a valid token.");
   });
 
   test("the issuer's keys cannot be had: 503, and not for keys that are known", async () => {
@@ -352,6 +373,31 @@ test("one log line a request, by whom and with what result, never with the token
   });
   expect(stage.log("control-plane")).not.toContain(token.split(".")[2]);
   expect(stage.log("control-plane")).not.toContain("limit=7");
+});
+
+test("a revocation says which command ends the machine tokens that live on, if there can be any", async () => {
+  const org = newOrgId();
+  await stage.registry.orgs.create(org, {
+    ...{ id: org, name: "machines", claim: "org_machines", issuer: stage.issuer.issuer, state: "deleted" },
+    ...{ job: "jaaaaaaaaaaaaaaa", attempt: 1, restart: 0, reload: 0, createdAt: "now" },
+    ...{ retiredTokenAccessors: [], retiredCertificateSerials: [] },
+  });
+  onTestFinished(() => stage.registry.orgs.remove(org));
+  const revoke = (body: object) => stage.json("POST", `/v1/orgs/${org}/revocations`, { body });
+  expect(await revoke({ subject: "ada" })).not.toHaveProperty("machineTokens");
+  await stage.registry.orgs.update(org, (current) => ({ ...current, machineTokens: true }));
+  const list = `strongroom org machine-tokens ${org} list`;
+  const end = (quoted: string) => `strongroom org machine-tokens ${org} revoke --made-by ${quoted}`;
+  for (const [body, command] of [
+    [{ tokenId: "t" }, list],
+    [{ token: "a".repeat(43) }, list],
+    [{ subject: "ada@acme.test" }, end("ada@acme.test")],
+    [{ subject: "auth0|ada" }, end("'auth0|ada'")],
+    [{ subject: "$(reboot)'; x" }, end("'$(reboot)'\\''; x'")],
+    [{ subject: "--json" }, end("'--json'")],
+  ] as const) {
+    expect(await revoke(body)).toMatchObject({ ...body, machineTokens: { command } });
+  }
 });
 
 describe("the trail", () => {

@@ -1,11 +1,24 @@
+import { Value } from "typebox/value";
+import { StrongroomError } from "../../shared/errors.ts";
 import { duration } from "../../shared/progress.ts";
+import { JobId } from "../../shared/registry/records.ts";
+import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import type { Session } from "../session.ts";
 
+const WHERE_JOBS_ARE = "The last job of an organization: strongroom org show ORG";
+
 /** `strongroom job <job>`: its steps so far and from now on, until its end. */
 export async function job(session: Session, [id = ""]: string[]): Promise<undefined> {
+  if (!Value.Check(JobId, id)) {
+    const form = "one is a j and 15 letters or digits, like jabcdefghijklmno";
+    throw new Failure("usage", `${JSON.stringify(id)} is no job's id: ${form}`, WHERE_JOBS_ARE);
+  }
   const controlPlane = await session.controlPlane();
-  const found = await controlPlane.job(id);
+  const found = await controlPlane.job(id).catch((error: unknown) => {
+    if (!(error instanceof StrongroomError) || error.code !== "not_found") throw error;
+    throw new Failure("notFound", error.message, WHERE_JOBS_ARE);
+  });
   const ended = await followJob(controlPlane, found, found.org, session.out);
   session.out.note(`Done in ${duration(jobDuration(ended))}`);
   session.out.data(ended, () => ended.state);

@@ -1,4 +1,9 @@
-import { type MachineToken, machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
+import {
+  type MachineToken,
+  machineTokens,
+  revokeMachineToken,
+  revokeMadeBy,
+} from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
@@ -12,9 +17,11 @@ import type { Session } from "../session.ts";
 export async function manageMachineTokens(
   session: Session,
   [nameOrId = "", what = "", accessor]: string[],
+  { madeBy }: { madeBy?: string },
 ): Promise<undefined> {
-  if ((what === "revoke") !== (accessor !== undefined)) {
-    throw new Failure("usage", "An accessor goes with revoke, and with nothing else");
+  const named = [accessor, madeBy].filter((each) => each !== undefined).length;
+  if (named !== (what === "revoke" ? 1 : 0)) {
+    throw new Failure("usage", "An accessor or --made-by goes with revoke, and with nothing else");
   }
   const { out } = session;
   const platform = await session.local("org machine-tokens");
@@ -30,6 +37,9 @@ export async function manageMachineTokens(
       throw new Failure("notFound", `${org.name} has no live machine token ${accessor}`, hint);
     }
     out.data({ revoked: accessor }, () => `revoked  ${accessor}`);
+  } else if (madeBy !== undefined) {
+    const ended = await revokeMadeBy(login, madeBy);
+    out.data({ ended }, () => `ended    ${ended} machine tokens that ${JSON.stringify(madeBy)} made`);
   } else if (what === "list") {
     const tokens = await machineTokens(login);
     out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));

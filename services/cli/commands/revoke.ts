@@ -1,29 +1,68 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { OrgView } from "../../shared/registry/views.ts";
 import type { NewRevocation } from "../../shared/revocations/revocations.ts";
+import { revokeMadeBy } from "../../shared/vault/machine-tokens.ts";
 import { Failure } from "../failure.ts";
+import { maintainLogin, signIn } from "../platform/maintain.ts";
 import type { Session } from "../session.ts";
 
-/** `strongroom org revoke <org>`: ends tokens of an organization before their time. */
+/** By then every gateway refuses what was revoked. */
+const IN_FORCE_MS = 5_000;
+
+/**
+ * `strongroom org revoke <org>`: ends tokens of an organization before their time. Machine tokens that a subject
+ * made end with the subject's own if the platform runs on this machine; else a note says what ends them.
+ */
 export async function revokeTokens(
   session: Session,
   [nameOrId = ""]: string[],
   options: { subject?: string; tokenId?: string; tokenFile?: string },
 ): Promise<undefined> {
-  const { subject, tokenId, tokenFile } = options;
-  if ([subject, tokenId, tokenFile].filter((each) => each !== undefined).length !== 1) {
-    throw new Failure("usage", "Name one: --subject SUB, --token-id JTI or --token-file PATH");
-  }
+  const revocation = await asked(options);
+  const { out, environment } = session;
   const controlPlane = await session.controlPlane();
   const org = await controlPlane.findOrg(nameOrId);
-  const revocation: NewRevocation = {
-    ...(subject !== undefined && { subject }),
-    ...(tokenId !== undefined && { tokenId }),
-    ...(tokenFile !== undefined && { token: await digestOf(tokenFile) }),
-  };
-  const { ends, ...what } = await controlPlane.revoke(org.id, revocation);
+  const { ends, machineTokens, ...what } = await controlPlane.revoke(org.id, revocation);
   const until = new Date(ends * 1000).toISOString();
-  session.out.data({ ...what, ends }, () => `revoked  ${Object.values(what)[0]}  on the list until ${until}`);
+  const revoked = `revoked  ${Object.values(what)[0]}  on the list until ${until}`;
+  if (!machineTokens) return void out.data({ ...what, ends }, () => revoked);
+  if (!("subject" in revocation) || environment.STRONGROOM_URL) {
+    out.note(machineTokens.detail);
+    out.note(`  ${machineTokens.command}`);
+    return void out.data({ ...what, ends, machineTokens }, () => revoked);
+  }
+  const ended = await endMachineTokens(session, org, revocation.subject);
+  out.data({ ...what, ends, machineTokensEnded: ended }, () => [
+    revoked,
+    `ended    ${ended} machine tokens that ${JSON.stringify(revocation.subject)} made`,
+  ]);
+}
+
+/** Ends a subject's machine tokens, those too that it makes until every gateway refuses it. */
+async function endMachineTokens(session: Session, org: OrgView, subject: string): Promise<number> {
+  const platform = await session.local("org revoke");
+  const signer = await signIn(platform);
+  const login = () => maintainLogin(platform, signer, org);
+  const atOnce = await revokeMadeBy(login, subject);
+  session.out.note("Waiting until every gateway refuses the subject");
+  await sleep(IN_FORCE_MS);
+  return atOnce + (await revokeMadeBy(login, subject));
+}
+
+async function asked(options: {
+  subject?: string;
+  tokenId?: string;
+  tokenFile?: string;
+}): Promise<NewRevocation> {
+  const { subject, tokenId, tokenFile } = options;
+  if ([subject, tokenId, tokenFile].filter((each) => each !== undefined).length === 1) {
+    if (subject !== undefined) return { subject };
+    if (tokenId !== undefined) return { tokenId };
+    if (tokenFile !== undefined) return { token: await digestOf(tokenFile) };
+  }
+  throw new Failure("usage", "Name one: --subject SUB, --token-id JTI or --token-file PATH");
 }
 
 /** The digest by which a JWT is revoked however its signature is spelled. */

@@ -2,10 +2,10 @@ import { Readable } from "node:stream";
 import { Type } from "typebox";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
-import { Job, JobId, type JobRecord } from "../../shared/registry/records.ts";
+import { Job, JobEvent, JobId, type JobRecord } from "../../shared/registry/records.ts";
 import { followJob } from "../follow-job.ts";
 import type { Engine } from "../onboarding/engine.ts";
-import { problems } from "../openapi.ts";
+import { eventStream, problems } from "../openapi.ts";
 import type { Platform } from "../platform.ts";
 
 const Params = Type.Object({ id: JobId }, { additionalProperties: false });
@@ -45,7 +45,7 @@ export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): 
       config: { access: { permission: "orgs:read" } },
       schema: {
         summary: "Follow a job to its end",
-        description: "Server-sent events, one for each change; `id` is its number",
+        description: "One event for each change of it, to its end; comments in quiet times",
         params: Params,
         headers: Type.Object({
           "last-event-id": Type.Optional(
@@ -56,10 +56,7 @@ export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): 
           ),
         }),
         response: {
-          200: {
-            description: "Events",
-            content: { "text/event-stream": { schema: Type.Unsafe<Readable>(Type.String()) } },
-          },
+          200: eventStream(JobEvent),
           ...problems(400, 401, 403, 404, 503),
         },
       },

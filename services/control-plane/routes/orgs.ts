@@ -125,7 +125,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
       schema: {
         summary: "Take an organization out of service",
         params: Params,
-        response: { 202: { ...Job, ...Accepted }, ...problems(400, 401, 403, 404, 409, 503) },
+        response: { 202: { ...Job, ...Accepted }, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
       },
     },
     async (request, reply) => {

@@ -1,10 +1,15 @@
 import type { FastifyReply } from "fastify";
-import { type Static, Type } from "typebox";
+import { Type } from "typebox";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId } from "../../shared/org.ts";
 import type { OrgRecord } from "../../shared/registry/records.ts";
-import { NewRevocation, Revocation, TokenDigest } from "../../shared/revocations/revocations.ts";
+import {
+  MadeRevocation,
+  NewRevocation,
+  Revocation,
+  TokenDigest,
+} from "../../shared/revocations/revocations.ts";
 import { problems } from "../openapi.ts";
 import { orgRecord, type Platform } from "../platform.ts";
 import { sendSigned, signedDocument } from "./signed-document.ts";
@@ -69,14 +74,14 @@ export function revocationRoutes(app: Server, platform: Platform): void {
         description: "On return it is in force here; gateways learn of it within a second or two",
         params: Params,
         body: NewRevocation,
-        response: { 201: Revocation, ...problems(400, 401, 403, 404, 413, 415, 429, 503) },
+        response: { 201: MadeRevocation, ...problems(400, 401, 403, 404, 413, 415, 429, 503) },
       },
     },
     async (request, reply) => {
-      const owner = ownerOf(await orgRecord(platform, request.params.id));
+      const org = await orgRecord(platform, request.params.id);
       const revocation = complete(request.body, Math.floor(now().getTime() / 1000), revocations.latestEnd());
-      await revocations.add(owner, revocation, "operator");
-      return reply.code(201).send(revocation);
+      await revocations.add(ownerOf(org), revocation, "operator");
+      return reply.code(201).send({ ...revocation, ...(org.machineTokens && livesOn(org.id, revocation)) });
     },
   );
 
@@ -102,18 +107,35 @@ export function revocationRoutes(app: Server, platform: Platform): void {
 
 const ownerOf = ({ issuer, claim }: OrgRecord) => ({ issuer: issuer.issuer, claim });
 
+/**
+ * What a revocation does not end: Vault's own tokens that its holder made for machines. Whoever ends them needs a
+ * login at the organization's Vault that the control plane does not have.
+ */
+function livesOn(org: string, revocation: Revocation): Pick<MadeRevocation, "machineTokens"> {
+  const command = `strongroom org machine-tokens ${org}`;
+  const machineTokens =
+    "subject" in revocation
+      ? {
+          detail:
+            "Machine tokens that this subject made live on, for a day at most, until the command is run.",
+          command: `${command} revoke --made-by ${shellQuoted(revocation.subject)}`,
+        }
+      : {
+          detail:
+            "Machine tokens made with this token live on, for a day at most. The command lists them, and who made them.",
+          command: `${command} list`,
+        };
+  return { machineTokens };
+}
+
+const shellQuoted = (text: string) =>
+  /^[\w@.:/-]+$/.test(text) && !text.startsWith("-") ? text : `'${text.replaceAll("'", "'\\''")}'`;
+
 /** The revocation that a body asks for. `now` and `ends` are in seconds. Throws `invalid_request`. */
-function complete(body: Static<typeof NewRevocation>, now: number, ends: number): Revocation {
-  const { token, tokenId, subject, issuedUntil } = body;
-  if ([token, tokenId, subject].filter((each) => each !== undefined).length !== 1) {
-    throw new StrongroomError("invalid_request", "Name one of token, tokenId and subject.");
-  }
-  if (subject === undefined && issuedUntil !== undefined) {
-    throw new StrongroomError("invalid_request", "issuedUntil goes with subject.");
-  }
-  if (token !== undefined) return { token, ends };
-  if (tokenId !== undefined) return { tokenId, ends };
-  const until = issuedUntil ?? now;
-  if (until > now) throw new StrongroomError("invalid_request", "issuedUntil may not lie in the future.");
-  return { subject: subject ?? "", issuedUntil: until, ends };
+function complete(body: NewRevocation, now: number, ends: number): Revocation {
+  if (!("subject" in body)) return { ...body, ends };
+  const { subject, issuedUntil = now } = body;
+  if (issuedUntil > now)
+    throw new StrongroomError("invalid_request", "issuedUntil may not lie in the future.");
+  return { subject, issuedUntil, ends };
 }

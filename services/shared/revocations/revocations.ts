@@ -1,4 +1,4 @@
-import { type Static, Type } from "typebox";
+import { type Static, type TProperties, Type } from "typebox";
 import { Issuer, OrgClaim } from "../org.ts";
 
 const Seconds = Type.Integer({ minimum: 0, maximum: 2 ** 40, description: "Seconds since 1970" });
@@ -22,33 +22,56 @@ export interface TokenOwner {
  * Tokens of one organization that are no longer good: one by its digest, one by its `jti`, or a subject's that
  * were issued (`iat`) up to and with a time. From `ends` on none of them would be good anyway.
  */
-export const Revocation = Type.Union([
-  Type.Object({ token: TokenDigest, ...Ends }, { additionalProperties: false }),
-  Type.Object({ tokenId: Claim, ...Ends }, { additionalProperties: false }),
-  Type.Object({ subject: Claim, issuedUntil: Seconds, ...Ends }, { additionalProperties: false }),
-]);
+export const Revocation = revocationWith({});
 export type Revocation = Static<typeof Revocation>;
 
+function revocationWith<More extends TProperties>(more: More) {
+  return Type.Union([
+    Type.Object({ token: TokenDigest, ...Ends, ...more }, { additionalProperties: false }),
+    Type.Object({ tokenId: Claim, ...Ends, ...more }, { additionalProperties: false }),
+    Type.Object({ subject: Claim, issuedUntil: Seconds, ...Ends, ...more }, { additionalProperties: false }),
+  ]);
+}
+
+/** A revocation as it stands, and what lives on in spite of it. */
+export const MadeRevocation = revocationWith({
+  machineTokens: Type.Optional(
+    Type.Object(
+      {
+        detail: Type.String({ description: "What lives on" }),
+        command: Type.String({ description: "What shows or ends it, with an operator's sign-in" }),
+      },
+      { description: "If the organization has machine tokens", additionalProperties: false },
+    ),
+  ),
+});
+export type MadeRevocation = Static<typeof MadeRevocation>;
+
 /** What an operator revokes, the body of `POST /v1/orgs/:id/revocations`: one of the three. */
-export const NewRevocation = Type.Object(
-  {
-    token: Type.Optional(
-      Type.String({
+export const NewRevocation = Type.Union([
+  Type.Object(
+    {
+      token: Type.String({
         ...TokenDigest,
         description: "A token, by the SHA-256 of its signing input (base64url)",
       }),
-    ),
-    tokenId: Type.Optional(Type.String({ ...Claim, description: "A token, by its `jti`" })),
-    subject: Type.Optional(Type.String({ ...Claim, description: "All tokens of a subject (`sub`)" })),
-    issuedUntil: Type.Optional(
-      Type.Integer({
-        ...Seconds,
-        description: "With `subject`: those with an `iat` up to this; now by default",
-      }),
-    ),
-  },
-  { additionalProperties: false },
-);
+    },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    { tokenId: Type.String({ ...Claim, description: "A token, by its `jti`" }) },
+    { additionalProperties: false },
+  ),
+  Type.Object(
+    {
+      subject: Type.String({ ...Claim, description: "All tokens of a subject (`sub`)" }),
+      issuedUntil: Type.Optional(
+        Type.Integer({ ...Seconds, description: "Those with an `iat` up to this; now by default" }),
+      ),
+    },
+    { additionalProperties: false },
+  ),
+]);
 export type NewRevocation = Static<typeof NewRevocation>;
 
 /** The setting of this kind that gateways and the control plane have alike. */

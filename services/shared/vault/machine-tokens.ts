@@ -70,6 +70,13 @@ export async function revokeMachineToken(client: VaultClient, accessor: string):
   return true;
 }
 
+/** Ends the live machine tokens that a subject made, and returns how many. `login` as in {@link machineTokens}. */
+export async function revokeMadeBy(login: () => Promise<VaultClient>, subject: string): Promise<number> {
+  const made = (await machineTokens(login)).filter(({ createdBy }) => createdBy === subject);
+  for (const { accessor } of made) await revokeMachineToken(await login(), accessor);
+  return made.length;
+}
+
 interface Looked {
   path: string;
   policies: string[];
