@@ -1,6 +1,6 @@
-import { once } from "node:events";
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { EventEmitter, once } from "node:events";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { boundConnections } from "../../services/gateway/connections.ts";
 
 let sockets: Socket[];
@@ -57,4 +57,38 @@ test("behind a proxy all callers have one address", async () => {
   await open(2_010, "127.0.0.1");
   await expect.poll(held).toBe(2_010);
   close();
+});
+
+describe("of one address", () => {
+  function accepting() {
+    const server = new EventEmitter();
+    boundConnections(server as Server, { byAddress: true });
+    return (remoteAddress: string) => {
+      const socket = Object.assign(new EventEmitter(), { remoteAddress, destroy: vi.fn() });
+      server.emit("connection", socket);
+      return { isRefused: () => socket.destroy.mock.calls.length > 0, close: () => socket.emit("close") };
+    };
+  }
+
+  test("2,000 are open at once, an IPv6 network being one; each that closes makes room for one", () => {
+    const accept = accepting();
+    const open = Array.from({ length: 2_000 }, (_, i) => accept(`2001:db8:1:2::${i.toString(16)}`));
+    expect(open.some((each) => each.isRefused())).toBe(false);
+    expect(accept("2001:db8:1:2::ffff").isRefused()).toBe(true);
+    for (const each of open.slice(0, 2)) each.close();
+    const next = Array.from({ length: 3 }, () => accept("2001:db8:1:2::1"));
+    expect(next.map((each) => each.isRefused())).toEqual([false, false, true]);
+    expect(accept("2001:db8:1:3::1").isRefused()).toBe(false);
+  });
+
+  test("the last that closes has the address forgotten", () => {
+    const accept = accepting();
+    const forgotten = vi.spyOn(Map.prototype, "delete");
+    onTestFinished(() => forgotten.mockRestore());
+    const [first, second] = [accept("192.0.2.1"), accept("192.0.2.1")];
+    first.close();
+    expect(forgotten).not.toHaveBeenCalledWith("192.0.2.1");
+    second.close();
+    expect(forgotten).toHaveBeenCalledWith("192.0.2.1");
+  });
 });

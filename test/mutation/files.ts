@@ -70,7 +70,16 @@ export const FILES: Record<string, SecurityFile> = {
   },
   "services/shared/identity/refused.ts": by("test/shared/identity/identity.test.ts"),
   "services/shared/directory/verify.ts": by("test/shared/directory/verify.test.ts"),
-  "services/shared/directory/load.ts": by("test/shared/directory/load.test.ts"),
+  "services/shared/directory/load.ts": {
+    tests: ["test/shared/directory/load.test.ts"],
+    equivalent: [
+      {
+        code: "!(error instanceof DirectoryRefused)",
+        by: "false",
+        reason: "verifyDirectory throws nothing else.",
+      },
+    ],
+  },
   "services/shared/revocations/verify.ts": by("test/shared/revocations/verify.test.ts"),
   "services/shared/revocations/load.ts": by("test/shared/revocations/load.test.ts"),
   "services/gateway/circuit.ts": {
@@ -79,7 +88,10 @@ export const FILES: Record<string, SecurityFile> = {
   },
   "services/gateway/resolve-org.ts": by("test/gateway/resolve-org.test.ts"),
   "services/gateway/check-headers.ts": by("test/gateway/check-headers.test.ts"),
-  "services/gateway/connections.ts": by("test/gateway/connections.test.ts"),
+  "services/gateway/connections.ts": {
+    tests: ["test/gateway/connections.test.ts"],
+    equivalent: [{ code: "1) - 1;", reason: "What closes was counted when it opened." }],
+  },
   "services/gateway/upstreams.ts": {
     tests: ["test/gateway/upstreams.test.ts"],
     equivalent: [{ code: "directory !== this.#directory)", by: "true", reason: ONLY_SLOWER }],

@@ -119,6 +119,7 @@ test("one that is refused leaves the one in use and the copy as they are, is log
   await server.publish({ ...base, version: 4 });
   await directory.refresh();
   expect(directory.refusal).toBe("older");
+  expect(troubles().map((line) => line.reason)).toEqual(["pair_moved", "older"]);
   await server.publish({ ...base, version: 8 });
   await directory.refresh();
   expect(directory).toMatchObject({ refusal: undefined, current: { version: 8 } });
