@@ -25,8 +25,8 @@ export class TooManyRequests extends StrongroomError {
 const HELD_MS = 500;
 /** No more than this many at once; beyond it they are told at once. */
 const MAX_HELD = 10_000;
-/** Who has to wait longer has not only failed, but sent what costs far more than a request. */
-const BARRED_MS = 10_000;
+/** Who owes more units has not only failed, but sent what costs far more than a request. */
+const BARRED_UNITS = 200;
 const MAX_ADDRESSES = 100_000;
 const MAX_ORGS = 10_000;
 
@@ -51,7 +51,7 @@ export class Limits {
 
   /** Whether an address is so deep in debt that not even its connections are taken. */
   isBarred(address: string | undefined, now: number): boolean {
-    return this.addressWait(address, now) > BARRED_MS;
+    return (this.#addresses?.debt(network(address), now) ?? 0) > BARRED_UNITS;
   }
 
   /** Counts a request that came to nothing, by its units (cost.ts). */

@@ -45,9 +45,9 @@ test("so does an address", () => {
   expect(limits.addressWait("10.0.0.2", 0)).toBe(0);
 });
 
-test("an address that is more than ten seconds in debt is barred", () => {
+test("an address that owes more than two hundred units is barred", () => {
   const limits = new Limits({ address: { perSecond: 1, burst: 10 } });
-  limits.countAddress("10.0.0.1", 0, 19);
+  limits.countAddress("10.0.0.1", 0, 209);
   expect(limits.isBarred("10.0.0.1", 0)).toBe(false);
   limits.countAddress("10.0.0.1", 0);
   expect(limits.isBarred("10.0.0.1", 0)).toBe(true);
