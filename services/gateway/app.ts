@@ -15,7 +15,7 @@ import { canonicalPath } from "./canonical-path.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
-import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
+import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import { serveKnownReads } from "./known-reads.ts";
 import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
@@ -38,7 +38,7 @@ import {
 import { revokeSelf } from "./revoke.ts";
 import { findRoute, type Route, type Verb } from "./routes.ts";
 import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
-import { announcedBytes, drain, hasBody, Uploads } from "./uploads.ts";
+import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -79,9 +79,9 @@ export function buildGateway(options: GatewayOptions): Server {
   const countGarbage = (address: string | undefined): boolean => {
     if (options.behindProxy) return true;
     const now = performance.now();
-    const mayHave = limits.addressWait(address, now) === 0;
+    if (limits.addressWait(address, now) > 0) return false;
     limits.countAddress(address, now);
-    return mayHave;
+    return true;
   };
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
@@ -97,7 +97,10 @@ export function buildGateway(options: GatewayOptions): Server {
     return503OnClosing: false,
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
-  boundConnections(app.server, { byAddress: Boolean(options.limits?.address) && !options.behindProxy });
+  boundConnections(app.server, {
+    byAddress: Boolean(options.limits?.address) && !options.behindProxy,
+    isBarred: (address) => limits.isBarred(address, performance.now()),
+  });
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const machines = new MachineCallers();
@@ -131,11 +134,18 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) countAddress(request);
-    if (!request.raw.complete) drain(request.raw);
+    if (!request.raw.complete) {
+      drain(request.raw);
+      boundPieces(request.raw, () => chargeForPieces(request));
+    }
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;
   });
+  const chargeForPieces = ({ trace, ip }: FastifyRequest) => {
+    if (trace.org) limits.chargeOrg(trace.org, UNITS_OF_PIECES);
+    else limits.countAddress(ip, performance.now(), UNITS_OF_PIECES);
+  };
   const countAddress = ({ raw, body, ip }: FastifyRequest) => {
     const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
     limits.countAddress(ip, performance.now(), unitsOfHead(raw) + read);
@@ -201,6 +211,7 @@ export function buildGateway(options: GatewayOptions): Server {
   });
 
   app.addHook("preParsing", (request, reply, payload, done) => {
+    boundPieces(request.raw, () => chargeForPieces(request));
     const isLogin = !request.pass && request.headers["transfer-encoding"] !== undefined;
     done(null, isLogin ? boundedLogin(payload as Readable, reply) : payload);
   });

@@ -25,6 +25,8 @@ export class TooManyRequests extends StrongroomError {
 const HELD_MS = 500;
 /** No more than this many at once; beyond it they are told at once. */
 const MAX_HELD = 10_000;
+/** Who owes more units has not only failed, but sent what costs far more than a request. */
+const BARRED_UNITS = 200;
 const MAX_ADDRESSES = 100_000;
 const MAX_ORGS = 10_000;
 
@@ -45,6 +47,11 @@ export class Limits {
   /** Milliseconds until an address may ask for a verification again; 0 where it may now. */
   addressWait(address: string | undefined, now: number): number {
     return this.#addresses?.wait(network(address), now) ?? 0;
+  }
+
+  /** Whether an address is so deep in debt that not even its connections are taken. */
+  isBarred(address: string | undefined, now: number): boolean {
+    return (this.#addresses?.debt(network(address), now) ?? 0) > BARRED_UNITS;
   }
 
   /** Counts a request that came to nothing, by its units (cost.ts). */
