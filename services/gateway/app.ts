@@ -10,7 +10,7 @@ import type { Secret } from "../shared/secret.ts";
 import { createAdmission } from "./admit.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
-import { Bodies } from "./bodies.ts";
+import { Bodies, bodyOf } from "./bodies.ts";
 import { canonicalPath } from "./canonical-path.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
@@ -18,7 +18,7 @@ import { boundConnections } from "./connections.ts";
 import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import { serveKnownReads } from "./known-reads.ts";
-import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
+import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
@@ -36,7 +36,7 @@ import {
   sendSealStatus,
 } from "./respond.ts";
 import { revokeSelf } from "./revoke.ts";
-import { findRoute, type Route, type Verb } from "./routes.ts";
+import { findRoute, type Route } from "./routes.ts";
 import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
 import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
@@ -296,18 +296,3 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setNotFoundHandler(serve);
   return app;
 }
-
-/** The body that a verb takes. Where it needs none, clients send an empty one or `null`, and mean none. */
-function bodyOf(body: unknown, verb: Verb): Buffer | undefined {
-  if (!verb.body || !Buffer.isBuffer(body)) return undefined;
-  const isNone =
-    verb.body === "json" &&
-    !verb.objects &&
-    body.length < 32 &&
-    /^\s*(?:null)?\s*$/.test(body.toString("latin1"));
-  return isNone ? undefined : body;
-}
-
-/** Whether a request failed by what it was, not by what goes on here. */
-const isCallersFault = (error: unknown): boolean =>
-  error instanceof StrongroomError && error.status < 500 && !(error instanceof TooManyRequests);

@@ -21,6 +21,10 @@ export class TooManyRequests extends StrongroomError {
   }
 }
 
+/** Whether a request failed by what it was, not by what goes on here. */
+export const isCallersFault = (error: unknown): boolean =>
+  error instanceof StrongroomError && error.status < 500 && !(error instanceof TooManyRequests);
+
 /** A refusal is held back for about so long: who asks in a loop does not keep the gateway busy with refusing. */
 const HELD_MS = 500;
 /** No more than this many at once; beyond it they are told at once. */
