@@ -385,7 +385,6 @@ describe("acme's Vault, asked directly", () => {
       ["write", "sys/wrapping/wrap", { a: 1 }],
       ["read", "sys/policies/acl/admin"],
       ["write", "sys/mounts/mine", { type: "kv" }],
-      ["write", "secret/config", { max_versions: 1 }],
       ["read", "identity/entity/id?list=true"],
     ];
     for (const attempt of attempts) expect(await answer(client, attempt), words(attempt)).toBe(403);

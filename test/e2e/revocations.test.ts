@@ -130,8 +130,8 @@ test("what was revoked stays so though its organization is deleted and made anew
   expect(again.id).not.toBe(first.id);
   for (const gateway of both()) await expect.poll(() => status(gateway, good), { timeout: 10_000 }).toBe(404);
   for (const gateway of both()) {
-    expect(await status(gateway, held)).toBe(401);
-    expect(await status(gateway, named)).toBe(401);
+    expect(await status(gateway, held)).toBe(403);
+    expect(await status(gateway, named)).toBe(403);
   }
 });
 
