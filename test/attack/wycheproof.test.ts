@@ -63,7 +63,7 @@ test("Wycheproof's JWS vectors", { timeout: 120_000 }, async (context) => {
     const attack = async (name: string, jws: unknown) => {
       const { status, reached } = await ask(jws);
       corpus.count(name, { accepted: status < 400, forwarded: reached });
-      expect.soft(status, name).toBe(403);
+      expect.soft(status, name).toBe(jws === "" ? 401 : 403); // none is no bad one
     };
     try {
       for (const vector of group.tests) {
