@@ -66,6 +66,11 @@ path "trail/metadata/+" {
   capabilities = ["list"]
 }
 
+# Write down who owns an organization, once, and read it. No update, no delete: changing it is an operator's.
+path "owners/data/+" {
+  capabilities = ["create", "read"]
+}
+
 # Keep an organization's root token while its deploy lasts. No update: one that is kept is never overwritten.
 path "root-tokens/+" {
   capabilities = ["create", "read", "delete"]

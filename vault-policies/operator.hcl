@@ -1,7 +1,12 @@
 # An operator signed in at the internal Vault: may approve maintenance of an organization's Vault by having a
-# client certificate of two minutes signed for it, and do nothing else. (Given a request and a name, the role
-# decides all else.)
+# client certificate of two minutes signed for it, and say who owns it. Nothing else. (Given a request and a name,
+# the role decides all else.)
 path "pki-platform-maintain/sign/org-client" {
   capabilities       = ["update"]
   allowed_parameters = { "csr" = [], "common_name" = [] }
+}
+
+# Read who owns an organization before changing its Vault, and give it to another owner.
+path "owners/data/+" {
+  capabilities = ["create", "read", "update"]
 }

@@ -9,7 +9,11 @@ import {
 import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
 
-/** A bucket that is private, versioned, reached by TLS 1.2 at least, and never removed with its stack. */
+/**
+ * A bucket that is private, versioned, reached by TLS 1.2 at least, and never removed with its stack. Nor when
+ * the stack's creation fails: its name is AWS's to choose, so it is in nobody's way, and S3 would refuse, since
+ * a load balancer leaves a file there at once.
+ */
 export function privateBucket(scope: Construct, id: string, props: BucketProps): Bucket {
   return new Bucket(scope, id, {
     blockPublicAccess: BlockPublicAccess.BLOCK_ALL,

@@ -1,10 +1,13 @@
 import type { Cell as CellSettings } from "../../services/shared/aws/cell.ts";
 import { ORG_CLUSTER } from "./cell.ts";
 import type { Parts } from "./services.ts";
-import type { Settings } from "./settings.ts";
+import { digestOf, type Settings } from "./settings.ts";
 
 /** What the control plane is told of its cell, in the form that it reads. */
-export function cellSettings({ cell, network }: Parts, { vaultTag, orgs }: Settings): Partial<CellSettings> {
+export function cellSettings(
+  { cell, network }: Parts,
+  { vaultImage, gateways, orgs }: Settings,
+): Partial<CellSettings> {
   return {
     region: cell.region,
     account: cell.account,
@@ -18,7 +21,9 @@ export function cellSettings({ cell, network }: Parts, { vaultTag, orgs }: Setti
     permissionsBoundaryArn: cell.permissionsBoundary.managedPolicyArn,
     parameterKeyArn: cell.parameterKey.keyArn,
     tableKeyArn: cell.tableKey.keyArn,
-    image: network.vaultImages.repositoryUriForTag(vaultTag),
+    image: network.vaultImages.repositoryUriForDigest(digestOf(vaultImage)),
+    // Three nodes of the internal Vault, the control plane, the gateways, an operator's task.
+    platformCpu: 3 * 512 + 512 + gateways * 1024 + 256,
     ...orgs,
   };
 }

@@ -4,7 +4,7 @@ import { Cluster, ContainerInsights } from "aws-cdk-lib/aws-ecs";
 import { Schedule } from "aws-cdk-lib/aws-events";
 import { ManagedPolicy, type PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import type { Key } from "aws-cdk-lib/aws-kms";
-import { PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
+import type { PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
 import type { Construct } from "constructs";
 import { ORG_ROLE_PATH } from "../../services/shared/aws/names.ts";
 import { acknowledge, pattern } from "./acknowledge.ts";
@@ -13,6 +13,7 @@ import { customerKey, decryptOnlyBy } from "./keys.ts";
 import { cellDomain } from "./names.ts";
 import type { Network } from "./network.ts";
 import { allow, executionPolicy, ORG_SHAPE, orgArns, orgBoundary, taskPolicy } from "./org-policies.ts";
+import { privateNamespace } from "./private-namespace.ts";
 import type { Settings } from "./settings.ts";
 
 /** The cluster of organizations' Vaults, and of nothing else. */
@@ -44,10 +45,7 @@ export class Cell extends Stack {
       containerInsightsV2: ContainerInsights.ENABLED,
       enableFargateCapacityProviders: true,
     });
-    this.namespace = new PrivateDnsNamespace(this, "Namespace", {
-      vpc: network.vpc,
-      name: cellDomain(settings),
-    });
+    this.namespace = privateNamespace(this, "Namespace", network, cellDomain(settings));
     this.parameterKey = customerKey(this, "ParameterKey", "Strongroom: organizations' parameters");
     decryptOnlyBy(this.parameterKey, `${ORG_ROLE_PATH}*`);
     this.tableKey = customerKey(this, "TableKey", "Strongroom: organizations' tables");
@@ -108,7 +106,7 @@ export class Cell extends Stack {
     const vault = new BackupVault(this, "Backups", {
       encryptionKey: customerKey(this, "BackupKey", "Strongroom: copies of organizations' tables"),
       blockRecoveryPointDeletion: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const role = new Role(this, "BackupRole", {
       roleName: "strongroom-backup",

@@ -17,6 +17,7 @@ import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import { StringParameter } from "aws-cdk-lib/aws-ssm";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
+import { digestOf } from "./settings.ts";
 
 /** IAM path of the platform's own roles; none of them is an organization's. */
 export const PLATFORM_ROLE_PATH = "/strongroom/platform/";
@@ -37,7 +38,8 @@ export interface TaskOptions {
   cpu: number;
   memory: number;
   repository: IRepository;
-  tag: string;
+  /** Tag and digest of the image in it. */
+  image: string;
   user: string;
   /** Settings, as they are. No secret. */
   environment: Record<string, string>;
@@ -66,11 +68,11 @@ export class Task extends Construct {
 
   constructor(scope: Construct, id: string, options: TaskOptions) {
     super(scope, id);
-    const { name, environment, files, secretFiles, repository, tag } = options;
+    const { name, environment, files, secretFiles, repository, image } = options;
     this.log = new LogGroup(this, "Log", {
       logGroupName: `/strongroom/platform/${name}`,
       retention: RetentionDays.ONE_YEAR,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     this.role = taskRole(this, "Role", `strongroom-${name}`);
     this.executionRole = taskRole(this, "ExecutionRole", `strongroom-${name}-execution`);
@@ -104,7 +106,7 @@ export class Task extends Construct {
     if (!options.isEntered) linux.dropCapabilities(Capability.ALL);
     this.definition.addContainer("container", {
       containerName: name,
-      image: ContainerImage.fromEcrRepository(repository, tag),
+      image: ContainerImage.fromEcrRepository(repository, digestOf(image)),
       user: options.user,
       environment: { ...environment, ...named(files) },
       secrets: named(secrets),

@@ -57,7 +57,8 @@ export function controlPlanePolicy(cell: Cell): PolicyStatement[] {
     ),
     allow("TagServices", ["ecs:TagResource"], [ecsService]),
     allow("Tasks", ["ecs:DescribeTasks"], [arn("ecs", `task/${ORG_CLUSTER}/*`)], inCluster),
-    allow("ListTasks", ["ecs:ListTasks"], ["*"], inCluster),
+    allow("ListTasks", ["ecs:ListTasks", "ecs:ListServices"], ["*"], inCluster),
+    allow("Quotas", ["servicequotas:GetServiceQuota"], ["*"]),
     allow(
       "Definitions",
       ["ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions", "ecs:DeregisterTaskDefinition"],

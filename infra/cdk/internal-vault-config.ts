@@ -1,6 +1,7 @@
 import type { Table } from "aws-cdk-lib/aws-dynamodb";
 import type { Key } from "aws-cdk-lib/aws-kms";
 import type { Bucket } from "aws-cdk-lib/aws-s3";
+import { INTERNAL_REQUESTS } from "../../services/shared/vault/server-config.ts";
 import { fileInMemory } from "./container.ts";
 import { CLUSTER_PORT, VAULT_PORT } from "./ports.ts";
 
@@ -36,6 +37,7 @@ export function internalVaultConfig({ region, bucket, lock, sealKey, storageKey 
         tls_key_file: fileInMemory("key.pem"),
         tls_min_version: "tls13",
         tls_disable_client_certs: true,
+        ...INTERNAL_REQUESTS,
       },
     },
   };

@@ -4,16 +4,18 @@ import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Key } from "aws-cdk-lib/aws-kms";
 import { type Bucket, BucketEncryption } from "aws-cdk-lib/aws-s3";
-import { DnsRecordType, PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
+import { DnsRecordType } from "aws-cdk-lib/aws-servicediscovery";
 import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
 import { accessLogBucket, privateBucket } from "./buckets.ts";
 import { fileInMemory, PLATFORM_ROLE_PATH, Task, VAULT_USER } from "./container.ts";
+import { VAULT_ANSWERS } from "./health-checks.ts";
 import { internalVaultConfig } from "./internal-vault-config.ts";
 import { customerKey, decryptOnlyBy } from "./keys.ts";
 import type { Network } from "./network.ts";
 import { OperatorTask } from "./operator-task.ts";
 import { VAULT_PORT } from "./ports.ts";
+import { privateNamespace } from "./private-namespace.ts";
 import type { Settings } from "./settings.ts";
 
 const NAME = "internal-vault";
@@ -40,7 +42,7 @@ export class InternalVault extends Stack {
     decryptOnlyBy(sealKey, `${PLATFORM_ROLE_PATH}strongroom-${NAME}`);
     const storageKey = customerKey(this, "StorageKey", "Strongroom: the internal Vault's bucket and lock");
     const bucket = this.#bucket(storageKey);
-    const lock = this.#lockTable(storageKey);
+    const lock = this.#lockTable(storageKey, settings);
 
     const parameter = (name: string) => `${settings.parameterPrefix}/platform/internal-vault/${name}`;
     this.task = new Task(this, "Task", {
@@ -48,7 +50,7 @@ export class InternalVault extends Stack {
       cpu: 512,
       memory: 1024,
       repository: network.vaultImages,
-      tag: settings.vaultTag,
+      image: settings.vaultImage,
       user: VAULT_USER,
       environment: {
         SKIP_SETCAP: "1",
@@ -66,8 +68,7 @@ export class InternalVault extends Stack {
       },
       command: ["vault", "server", `-config=${fileInMemory("vault.json")}`],
       port: VAULT_PORT,
-      // A node that answers is well: one that is not initialized or cannot unseal gains nothing by a restart.
-      healthCheck: ["CMD-SHELL", "vault status >/dev/null 2>&1; [ $? -ne 1 ]"],
+      healthCheck: VAULT_ANSWERS,
     });
     this.#allow({ bucket, lock, sealKey, storageKey });
 
@@ -76,10 +77,7 @@ export class InternalVault extends Stack {
       clusterName: "strongroom-internal",
       containerInsightsV2: ContainerInsights.ENABLED,
     });
-    const namespace = new PrivateDnsNamespace(this, "Namespace", {
-      vpc: network.vpc,
-      name: settings.internalDomain,
-    });
+    const namespace = privateNamespace(this, "Namespace", network, settings.internalDomain);
     // ECS spreads a service's tasks over the zones, and rebalancing keeps them spread: one each. A change
     // starts a fourth node before it stops one.
     this.service = new FargateService(this, "Nodes", {
@@ -119,7 +117,7 @@ export class InternalVault extends Stack {
     });
   }
 
-  #lockTable(encryptionKey: Key): Table {
+  #lockTable(encryptionKey: Key, { isProtected }: Settings): Table {
     return new Table(this, "Lock", {
       partitionKey: { name: "Path", type: AttributeType.STRING },
       sortKey: { name: "Key", type: AttributeType.STRING },
@@ -127,8 +125,8 @@ export class InternalVault extends Stack {
       encryption: TableEncryption.CUSTOMER_MANAGED,
       encryptionKey,
       pointInTimeRecoverySpecification: { pointInTimeRecoveryEnabled: true },
-      deletionProtection: true,
-      removalPolicy: RemovalPolicy.RETAIN,
+      deletionProtection: isProtected,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
   }
 

@@ -3,9 +3,9 @@ import { AnyPrincipal, Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 
-/** A customer key that rotates every year and is never removed with its stack. */
+/** A customer key that rotates every year and is never removed with its stack, once that has been created. */
 export function customerKey(scope: Construct, id: string, description: string, alias?: string): Key {
-  const removalPolicy = RemovalPolicy.RETAIN;
+  const removalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE;
   return new Key(scope, id, { description, alias, enableKeyRotation: true, removalPolicy });
 }
 

@@ -48,7 +48,7 @@ export class Network extends Stack {
           destination: FlowLogDestination.toCloudWatchLogs(
             new LogGroup(this, "FlowLog", {
               retention: RetentionDays.THREE_MONTHS,
-              removalPolicy: RemovalPolicy.RETAIN,
+              removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
             }),
           ),
         },
@@ -100,7 +100,7 @@ export class Network extends Stack {
       repositoryName,
       imageScanOnPush: true,
       imageTagMutability: TagMutability.IMMUTABLE,
-      removalPolicy: RemovalPolicy.RETAIN,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     repository.addLifecycleRule({ maxImageCount: KEEP_IMAGES });
     return repository;

@@ -27,6 +27,8 @@ export const ALARMING_LINES = {
   /** Somebody, or a newer platform, wants it otherwise than it is; repairing it takes an approval. */
   OrganizationDrifted: "its Vault is not as it should be",
   PassFailed: "a pass over the organizations failed",
+  /** It lives and takes its time: nothing is kept in order meanwhile, and new gateways may wait for it. */
+  NotReady: "the start is not over yet",
 } as const;
 
 /** Alarms, all to one topic: subscribe to it. */

@@ -31,7 +31,7 @@ export class OperatorTask extends Construct {
       cpu: 256,
       memory: 512,
       repository: network.serviceImages,
-      tag: settings.servicesTag,
+      image: settings.servicesImage,
       user: SERVICES_USER,
       environment: {
         VAULT_ADDR: internalVault,

@@ -26,6 +26,8 @@ export interface PublicEntranceOptions {
   certificate: ICertificate;
   /** How many requests one address may send in five minutes. */
   requestsPerAddress: number;
+  /** Whether AWS refuses to delete the load balancer. */
+  isProtected: boolean;
 }
 
 /**
@@ -48,7 +50,7 @@ export class PublicEntrance extends Construct {
       vpcSubnets: { subnetType: SubnetType.PUBLIC },
       internetFacing: true,
       securityGroup,
-      deletionProtection: true,
+      deletionProtection: options.isProtected,
       dropInvalidHeaderFields: true,
       desyncMitigationMode: DesyncMitigationMode.STRICTEST,
       // The gateway takes the last address of X-Forwarded-For: the one that is added here.

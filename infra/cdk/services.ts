@@ -7,6 +7,7 @@ import type { Cell } from "./cell.ts";
 import { cellSettings } from "./cell-settings.ts";
 import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
 import { acknowledgeControlPlane, controlPlanePolicy } from "./control-plane-policy.ts";
+import { answers } from "./health-checks.ts";
 import type { InternalVault } from "./internal-vault.ts";
 import { CONTROL_PLANE, controlPlaneAddress } from "./names.ts";
 import type { Network } from "./network.ts";
@@ -44,15 +45,19 @@ export class Services extends Stack {
     });
     const ca = this.#published("ca");
     this.controlPlane = this.#controlPlaneTask(ca);
-    this.#runControlPlane();
+    const controlPlane = this.#runControlPlane();
     this.gateway = this.#gatewayTask(ca);
     this.entrance = new PublicEntrance(this, "Entrance", {
       vpc: parts.network.vpc,
       securityGroup: parts.network.groups.loadBalancer,
       certificate: Certificate.fromCertificateArn(this, "Certificate", settings.certificateArn),
       requestsPerAddress: settings.requestsPerAddress,
+      isProtected: settings.isProtected,
     });
-    this.entrance.forwardTo(this.#runGateway());
+    const gateway = this.#runGateway();
+    // A gateway is ready only once it has a directory, and the circuit breaker waits for no other service.
+    gateway.node.addDependency(controlPlane);
+    this.entrance.forwardTo(gateway);
   }
 
   #published(name: string): string {
@@ -61,14 +66,14 @@ export class Services extends Stack {
 
   #controlPlaneTask(ca: string): Task {
     const { internalVault, cell, network } = this.#parts;
-    const { parameterPrefix, operatorAudience, servicesTag } = this.#settings;
+    const { parameterPrefix, operatorAudience, servicesImage } = this.#settings;
     const login = `${parameterPrefix}/platform/${CONTROL_PLANE}`;
     const task = new Task(this, "ControlPlaneTask", {
       name: CONTROL_PLANE,
       cpu: 512,
       memory: 1024,
       repository: network.serviceImages,
-      tag: servicesTag,
+      image: servicesImage,
       user: SERVICES_USER,
       environment: {
         STRONGROOM_LISTEN: `0.0.0.0:${CONTROL_PLANE_PORT}`,
@@ -99,7 +104,7 @@ export class Services extends Stack {
       },
       command: ["node", "services/control-plane/main.ts"],
       port: CONTROL_PLANE_PORT,
-      healthCheck: answers(`http://127.0.0.1:${CONTROL_PLANE_PORT}/v1/ready`),
+      healthCheck: answers(`http://127.0.0.1:${CONTROL_PLANE_PORT}/v1/health`),
     });
     for (const statement of controlPlanePolicy(cell)) task.role.addToPolicy(statement);
     acknowledgeControlPlane(task.role, cell);
@@ -137,7 +142,7 @@ export class Services extends Stack {
       cpu: 1024,
       memory: 2048,
       repository: network.serviceImages,
-      tag: this.#settings.servicesTag,
+      image: this.#settings.servicesImage,
       user: SERVICES_USER,
       environment: {
         STRONGROOM_LISTEN: `0.0.0.0:${VAULT_PORT}`,
@@ -169,17 +174,11 @@ export class Services extends Stack {
       availabilityZoneRebalancing: AvailabilityZoneRebalancing.ENABLED,
       circuitBreaker: { rollback: true },
       assignPublicIp: false,
-      healthCheckGracePeriod: Duration.seconds(60),
+      // ECS replaces what the load balancer finds unhealthy, too, and a new gateway has to wait while the control
+      // plane is away: replacing it would only make it wait again.
+      healthCheckGracePeriod: Duration.minutes(15),
       vpcSubnets: { subnets: network.serviceSubnets },
       securityGroups: [network.groups.gateway],
     });
   }
 }
-
-/** A health check by the services' own Node; their image has no other client. */
-const answers = (url: string): string[] => [
-  "CMD",
-  "node",
-  "--eval",
-  `fetch('${url}').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))`,
-];

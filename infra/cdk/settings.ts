@@ -3,7 +3,8 @@ import { Value } from "typebox/value";
 import { Cell } from "../../services/shared/aws/cell.ts";
 
 const { spot, architecture, cpu, memory, logRetentionDays } = Cell.properties;
-const Tag = (description: string) => Type.String({ pattern: "^[A-Za-z0-9_.-]{1,128}$", description });
+const Image = (description: string) =>
+  Type.String({ pattern: "^[A-Za-z0-9_.-]{1,128}@sha256:[0-9a-f]{64}$", description });
 
 /** What differs from one installation to the next: the context `strongroom` of cdk.json. No secret. */
 export const Settings = Type.Object(
@@ -36,8 +37,14 @@ export const Settings = Type.Object(
         description: "KMS keys that organizations' parameters were encrypted by before, while some still are",
       },
     ),
-    vaultTag: Tag("Tag of Vault's image in the repository strongroom/vault"),
-    servicesTag: Tag("Tag of the services' image in the repository strongroom/services"),
+    vaultImage: Image("Tag and digest of Vault's image in the repository strongroom/vault, 1.21.2@sha256:…"),
+    servicesImage: Image("Tag and digest of the services' image in the repository strongroom/services"),
+    isProtected: Type.Boolean({
+      default: true,
+      description:
+        "Whether AWS refuses to delete stacks, load balancer and lock. False until all stacks have been created " +
+        "once: a creation that fails is rolled back, and could not be",
+    }),
     gateways: Type.Integer({ minimum: 2, maximum: 30, default: 3 }),
     requestsPerAddress: Type.Integer({
       minimum: 100,
@@ -53,6 +60,9 @@ export const Settings = Type.Object(
   { additionalProperties: false },
 );
 export type Settings = Static<typeof Settings>;
+
+/** The digest of an image's setting: what is run is exactly that, whatever becomes of the tag, which is for people. */
+export const digestOf = (image: string): string => image.slice(image.indexOf("@") + 1);
 
 /** The settings in a context, defaults filled in. Throws with a line for each problem. */
 export function readSettings(context: unknown): Settings {

@@ -8,9 +8,9 @@ import type { Settings } from "./settings.ts";
 
 /** All of the platform on AWS, as five stacks, in the order in which they are deployed. */
 export function strongroom(app: App, settings: Settings) {
-  // The account is whichever is deployed to. None of the stacks is taken down by a slip of the hand.
+  // The account is whichever is deployed to. Once created, none of the stacks is taken down by a slip of the hand.
   const region = settings.zones[0]?.slice(0, -1);
-  const props = { env: { region }, terminationProtection: true };
+  const props = { env: { region }, terminationProtection: settings.isProtected };
   const network = new Network(app, "StrongroomNetwork", settings, props);
   const internalVault = new InternalVault(app, "StrongroomInternalVault", network, settings, props);
   const cell = new Cell(app, "StrongroomCell", network, settings, props);

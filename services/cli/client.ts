@@ -122,6 +122,11 @@ export class ControlPlane {
     return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
   }
 
+  /** Has the platform name the owner that the operator has written down. */
+  async followOwner(id: string): Promise<OrgView> {
+    return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/owner`);
+  }
+
   /** Ends tokens of an organization before their time, and returns the revocation as it stands. */
   async revoke(id: string, revocation: NewRevocation): Promise<MadeRevocation> {
     return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);

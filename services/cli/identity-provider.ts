@@ -9,6 +9,7 @@ export const OPERATOR_PERMISSIONS = [
   "orgs:delete",
   "orgs:revoke",
   "orgs:machine-tokens",
+  "orgs:reassign",
   "audit:read",
 ];
 

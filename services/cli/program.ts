@@ -146,6 +146,16 @@ function program(run: Run, out: Output): Command {
     .action(run(async () => (await import("./commands/repair.ts")).repairOrg));
 
   org
+    .command("reassign")
+    .description(
+      "give an organization to another claim, or take up its issuer's settings and keys as they are now",
+    )
+    .argument("<org>", "name or id")
+    .option("--claim <claim>", "the identity provider's id of its new owner; the one it has by default")
+    .option("--confirm <claim>", "the new claim once more, in place of typing it")
+    .action(run(async () => (await import("./commands/reassign.ts")).reassignOrg));
+
+  org
     .command("revoke")
     .description("end tokens of an organization before their time; in force within seconds")
     .argument("<org>", "name or id")

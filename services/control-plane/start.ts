@@ -34,6 +34,9 @@ import { createUpkeep, type Upkeep } from "./upkeep.ts";
 
 const READY_CHECK_TIMEOUT_MS = 2_000;
 const RETRY_MS = 1_000;
+/** How long a start may take before it is told, again and again, that it is not over. */
+const START_MS = 20 * 60_000;
+const TELL_EVERY_MS = 60_000;
 const STOP_WITHIN_MS = 4_000;
 
 /**
@@ -74,8 +77,10 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
     },
   });
   app.addHook("onListen", async () => {
+    const telling = tellOfLongStart(log, stopping.signal);
     void begin(engine, upkeep, platform, stopping.signal).then(() => {
       hasBegun = true;
+      clearInterval(telling);
     });
   });
   app.addHook("onClose", async () => {
@@ -83,6 +88,15 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
     await Promise.all([upkeep.stop(), engine.stop(STOP_WITHIN_MS)]);
   });
   return app;
+}
+
+/** An operator hears of a start that takes long: nothing replaces a control plane that lives. */
+function tellOfLongStart(log: Logger, signal: AbortSignal): NodeJS.Timeout {
+  const begun = performance.now();
+  return setInterval(() => {
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    if (seconds * 1000 >= START_MS && !signal.aborted) log.warn({ seconds }, "the start is not over yet");
+  }, TELL_EVERY_MS).unref();
 }
 
 /** Takes up unfinished jobs, and looks once at everything, before anything is said to be ready. */

@@ -49,6 +49,7 @@ export class Trail {
   readonly #kv: ReturnType<typeof kv2>;
   readonly #options: TrailOptions;
   readonly #follower = new TrailFollower(TRAIL_BEGIN);
+  #isFollowed = false;
   #following: Promise<void> | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
@@ -101,8 +102,9 @@ export class Trail {
   }
 
   async #append(event: TrailEvent): Promise<void> {
-    await this.#follow();
     const follower = this.#follower;
+    // Once its end is known, only what stands in the way has to be looked at.
+    if (!this.#isFollowed) await this.#follow();
     for (let tries = 1; ; tries++) {
       const slot = follower.next;
       const entry = chained(event, follower.head, slot);
@@ -139,7 +141,10 @@ export class Trail {
           this.#options.log.error({ slot: slotKey(slot) }, "the trail holds what is not on its chain");
         }
       }
-      if (found.length < READ_TOGETHER) return;
+      if (found.length < READ_TOGETHER) {
+        this.#isFollowed = true;
+        return;
+      }
       if (performance.now() > deadline) {
         const detail = "The end of the trail is not reached yet. Try again: the next call goes on from here.";
         throw new StrongroomError("internal_vault_unavailable", detail);
@@ -149,10 +154,17 @@ export class Trail {
 
   /** What is in slots from one on, up to the first that is empty. */
   async #slots(from: number, count: number): Promise<unknown[]> {
-    const slots = Array.from({ length: count }, (_, index) => this.#slot(from + index));
-    const found = await Promise.all(slots);
-    const end = found.indexOf(undefined);
-    return end === -1 ? found : found.slice(0, end);
+    const found: unknown[] = [];
+    // Usually there is nothing, or one.
+    for (let size = 2; found.length < count; size = Math.min(size * 2, READ_TOGETHER)) {
+      const together = Math.min(size, count - found.length);
+      const start = from + found.length;
+      const read = await Promise.all(Array.from({ length: together }, (_, i) => this.#slot(start + i)));
+      const end = read.indexOf(undefined);
+      found.push(...(end === -1 ? read : read.slice(0, end)));
+      if (end !== -1) break;
+    }
+    return found;
   }
 
   /** What a slot holds: undefined if it is empty, null if that cannot be read as a record. */

@@ -29,7 +29,8 @@ export interface Upkeep {
   stop(): Promise<void>;
 }
 
-const AT_ONCE = 4;
+/** As many as ECS describes in one call. */
+const AT_ONCE = 10;
 const PRUNE_EVERY_MS = 24 * 3600 * 1000;
 
 export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {

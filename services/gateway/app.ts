@@ -10,15 +10,15 @@ import type { Secret } from "../shared/secret.ts";
 import { createAdmission } from "./admit.ts";
 import { registerAuthentication } from "./authenticate.ts";
 import { authorizePath } from "./authorize-path.ts";
-import { Bodies } from "./bodies.ts";
+import { Bodies, bodyOf } from "./bodies.ts";
 import { canonicalPath } from "./canonical-path.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
-import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
+import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import { serveKnownReads } from "./known-reads.ts";
-import { type LimitRates, Limits, TooManyRequests } from "./limits.ts";
+import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "./limits.ts";
 import { Logins } from "./login.ts";
 import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
@@ -36,9 +36,9 @@ import {
   sendSealStatus,
 } from "./respond.ts";
 import { revokeSelf } from "./revoke.ts";
-import { findRoute, type Route, type Verb } from "./routes.ts";
+import { findRoute, type Route } from "./routes.ts";
 import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
-import { announcedBytes, drain, hasBody, Uploads } from "./uploads.ts";
+import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -79,9 +79,9 @@ export function buildGateway(options: GatewayOptions): Server {
   const countGarbage = (address: string | undefined): boolean => {
     if (options.behindProxy) return true;
     const now = performance.now();
-    const mayHave = limits.addressWait(address, now) === 0;
+    if (limits.addressWait(address, now) > 0) return false;
     limits.countAddress(address, now);
-    return mayHave;
+    return true;
   };
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
@@ -97,7 +97,10 @@ export function buildGateway(options: GatewayOptions): Server {
     return503OnClosing: false,
     trustProxy: options.behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
-  boundConnections(app.server, { byAddress: Boolean(options.limits?.address) && !options.behindProxy });
+  boundConnections(app.server, {
+    byAddress: Boolean(options.limits?.address) && !options.behindProxy,
+    isBarred: (address) => limits.isBarred(address, performance.now()),
+  });
   const upstreams = new Upstreams(ca, options.upstreamTimes);
   const logins = new Logins({ maxKept: maxLogins, now });
   const machines = new MachineCallers();
@@ -131,11 +134,18 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) countAddress(request);
-    if (!request.raw.complete) drain(request.raw);
+    if (!request.raw.complete) {
+      drain(request.raw);
+      boundPieces(request.raw, () => chargeForPieces(request));
+    }
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;
   });
+  const chargeForPieces = ({ trace, ip }: FastifyRequest) => {
+    if (trace.org) limits.chargeOrg(trace.org, UNITS_OF_PIECES);
+    else limits.countAddress(ip, performance.now(), UNITS_OF_PIECES);
+  };
   const countAddress = ({ raw, body, ip }: FastifyRequest) => {
     const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
     limits.countAddress(ip, performance.now(), unitsOfHead(raw) + read);
@@ -201,6 +211,7 @@ export function buildGateway(options: GatewayOptions): Server {
   });
 
   app.addHook("preParsing", (request, reply, payload, done) => {
+    boundPieces(request.raw, () => chargeForPieces(request));
     const isLogin = !request.pass && request.headers["transfer-encoding"] !== undefined;
     done(null, isLogin ? boundedLogin(payload as Readable, reply) : payload);
   });
@@ -285,18 +296,3 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setNotFoundHandler(serve);
   return app;
 }
-
-/** The body that a verb takes. Where it needs none, clients send an empty one or `null`, and mean none. */
-function bodyOf(body: unknown, verb: Verb): Buffer | undefined {
-  if (!verb.body || !Buffer.isBuffer(body)) return undefined;
-  const isNone =
-    verb.body === "json" &&
-    !verb.objects &&
-    body.length < 32 &&
-    /^\s*(?:null)?\s*$/.test(body.toString("latin1"));
-  return isNone ? undefined : body;
-}
-
-/** Whether a request failed by what it was, not by what goes on here. */
-const isCallersFault = (error: unknown): boolean =>
-  error instanceof StrongroomError && error.status < 500 && !(error instanceof TooManyRequests);

@@ -111,3 +111,14 @@ export class Bodies {
     if (this.#checks.length > 0) setImmediate(this.#checkOneSlice);
   };
 }
+
+/** The body that a verb takes. Where it needs none, clients send an empty one or `null`, and mean none. */
+export function bodyOf(body: unknown, verb: Verb): Buffer | undefined {
+  if (!verb.body || !Buffer.isBuffer(body)) return undefined;
+  const isNone =
+    verb.body === "json" &&
+    !verb.objects &&
+    body.length < 32 &&
+    /^\s*(?:null)?\s*$/.test(body.toString("latin1"));
+  return isNone ? undefined : body;
+}

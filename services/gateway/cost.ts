@@ -9,6 +9,9 @@ const ANSWER_BYTES = 16 * 1024;
 /** Lines of a head, of which clients send about ten. */
 const HEAD_LINES = 32;
 
+/** What a read of 64 KiB costs that holds nothing but chunks of a byte: some ten thousand of them. */
+export const UNITS_OF_PIECES = 64;
+
 /** Extra units of a body by its length. */
 export const unitsOfBody = (bytes: number): number => Math.floor(bytes / BODY_BYTES);
 

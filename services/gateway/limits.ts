@@ -21,10 +21,16 @@ export class TooManyRequests extends StrongroomError {
   }
 }
 
+/** Whether a request failed by what it was, not by what goes on here. */
+export const isCallersFault = (error: unknown): boolean =>
+  error instanceof StrongroomError && error.status < 500 && !(error instanceof TooManyRequests);
+
 /** A refusal is held back for about so long: who asks in a loop does not keep the gateway busy with refusing. */
 const HELD_MS = 500;
 /** No more than this many at once; beyond it they are told at once. */
 const MAX_HELD = 10_000;
+/** Who owes more units has not only failed, but sent what costs far more than a request. */
+const BARRED_UNITS = 200;
 const MAX_ADDRESSES = 100_000;
 const MAX_ORGS = 10_000;
 
@@ -45,6 +51,11 @@ export class Limits {
   /** Milliseconds until an address may ask for a verification again; 0 where it may now. */
   addressWait(address: string | undefined, now: number): number {
     return this.#addresses?.wait(network(address), now) ?? 0;
+  }
+
+  /** Whether an address is so deep in debt that not even its connections are taken. */
+  isBarred(address: string | undefined, now: number): boolean {
+    return (this.#addresses?.debt(network(address), now) ?? 0) > BARRED_UNITS;
   }
 
   /** Counts a request that came to nothing, by its units (cost.ts). */

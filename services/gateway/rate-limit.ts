@@ -28,6 +28,11 @@ export class RateLimit {
     return Math.max(0, dueAt + this.#intervalMs - this.#burstMs - now);
   }
 
+  /** The units that have to be paid off until one more is within the limit. */
+  debt(key: string, now: number): number {
+    return this.wait(key, now) / this.#intervalMs;
+  }
+
   /** Counts so many, also where they are more than there is room for: all of it has to be paid off then. */
   count(key: string, now: number, units = 1): void {
     const dueAt = Math.max(this.#dueAt.get(key) ?? now, now) + units * this.#intervalMs;

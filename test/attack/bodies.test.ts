@@ -36,7 +36,7 @@ describe("bodies to which Vault itself answers 500 are 400 here", () => {
     ["two values", '{"data":{"a":1}}x'],
     ["a member twice", '{"data":{"a":1},"data":{"a":2}}'],
     ["too deep", nested(2_000)],
-    ["too wide", `{"data":{${Array.from({ length: 20_000 }, (_, i) => `"${i}":1`).join()}}}`],
+    ["too wide", `{"data":{${Array.from({ length: 4_001 }, (_, i) => `"${i}":1`).join()}}}`],
     ["too long a list", `{"data":{"a":[${"1,".repeat(20_000)}1]}}`],
     ["too large a number", '{"data":{"a":1},"options":{"cas":1e400}}'],
     ["half of a surrogate pair", '{"data":{"a":"\\ud800"}}'],
@@ -71,6 +71,33 @@ async function fetchVault(method: string, path: string, body: string): Promise<n
     await agent.close();
   }
 }
+
+describe("what the gateway takes, its Vault takes from whoever reaches it, and not much more", () => {
+  const members = (count: number, value: unknown) =>
+    JSON.stringify({ data: Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, value])) });
+
+  test.each<[string, string]>([
+    ["as many names as go", members(3_999, "v")],
+    ["each with an object", members(3_999, {})],
+    ["lists in a list", `{"data":{"a":[${"[],".repeat(3_997)}[]]}}`],
+    ["as deep as goes", nested(99)],
+    ["as long a name as goes", `{"data":{"${"x".repeat(4_096)}":1}}`],
+    ["nearly 1 MiB in one value", JSON.stringify({ data: { a: "x".repeat(1_000_000) } })],
+  ])("taken: %s", async (_name, body) => {
+    expect((await post(body)).status).toBe(200);
+  });
+
+  test.each<[string, string, number]>([
+    ["a few more names", members(4_001, "v"), 500],
+    ["a longer list", `{"data":{"a":[${"1,".repeat(4_000)}1]}}`, 500],
+    ["more in all", members(200, Object.fromEntries(Array.from({ length: 30 }, (_, i) => [i, 1]))), 500],
+    ["deeper", nested(100), 500],
+    ["longer than 1 MiB", JSON.stringify({ data: { a: "x".repeat(1024 * 1024) } }), 413],
+  ])("refused by both: %s", async (_name, body, status) => {
+    expect((await post(body)).status).toBe(status === 413 ? 413 : 400);
+    expect(await fetchVault("POST", "data/x", body)).toBe(status);
+  });
+});
 
 describe("size", () => {
   test("a body above 1 MiB is 413, announced or not, and what was announced is not waited for", async () => {

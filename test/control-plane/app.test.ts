@@ -83,6 +83,7 @@ describe("every operation of the API", () => {
       "POST /v1/orgs/{id}/revocations orgs:revoke",
       "POST /v1/revocations open",
       "PUT /v1/orgs/{id}/machine-tokens orgs:machine-tokens",
+      "PUT /v1/orgs/{id}/owner orgs:reassign",
     ]);
   });
 

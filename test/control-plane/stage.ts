@@ -34,6 +34,7 @@ export const ALL_PERMISSIONS = [
   "orgs:delete",
   "orgs:revoke",
   "orgs:machine-tokens",
+  "orgs:reassign",
   "audit:read",
 ];
 

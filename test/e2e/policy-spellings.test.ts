@@ -37,7 +37,7 @@ interface Spelling {
 }
 
 /** Engines that take a path apart; to others a dot at the end is a name. */
-const KV = /^(registry|trail|root-tokens|secret)\//;
+const KV = /^(registry|trail|owners|root-tokens|secret)\//;
 
 /** Spellings that can come to mean the path once empty segments are dropped and dots are followed. */
 function spellings(path: string): Spelling[] {
@@ -163,6 +163,7 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
   const org = acme.org;
   await kv2(root, "registry").write(`orgs/${org}`, { canary: 1 });
   await kv2(root, "trail").write("000000000/001", { canary: 1 });
+  await kv2(root, "owners").write(org, { canary: 1 });
   const { data } = await controlPlane.read("auth/token/lookup-self");
   const made = await root.write("auth/token/create", { policies: ["operator"], no_default_policy: true });
   const tokens = {
@@ -186,7 +187,8 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
     ...(await listed(root)).filter((path) => path !== "trail/data/any"),
     ...kinds.flatMap((kind) => records.map((record) => `registry/${kind}/${record}`)),
     ...kinds.map((kind) => `trail/${kind}/000000000/001`),
-    ...["registry", "trail"].map((mount) => `${mount}/config`),
+    ...kinds.map((kind) => `owners/${kind}/${org}`),
+    ...["registry", "trail", "owners"].map((mount) => `${mount}/config`),
     ...["directory", "platform-observe", "platform-other", unsealKeyName(org)].flatMap((key) => [
       ...["", "/config", "/rotate", "/trim", "/import"].map((what) => `transit/keys/${key}${what}`),
       ...["sign", "decrypt", "encrypt", "rewrap", "hmac", "backup"].map((what) => `transit/${what}/${key}`),
@@ -207,6 +209,7 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
   }
   expect(await kv2(root, "registry").read(`orgs/${org}`)).toMatchObject({ version: 1 });
   expect(await kv2(root, "trail").read("000000000/001")).toMatchObject({ version: 1 });
+  expect(await kv2(root, "owners").read(org)).toMatchObject({ version: 1 });
 });
 
 test("an organization's Vault: in no spelling may one do what its policy denies", async () => {

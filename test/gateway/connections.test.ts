@@ -11,9 +11,9 @@ afterEach(() => {
   for (const socket of sockets) socket.destroy();
 });
 
-async function serverWith(byAddress: boolean) {
+async function serverWith(byAddress: boolean, isBarred?: (address: string | undefined) => boolean) {
   const server = createServer((socket) => socket.on("error", () => {}));
-  boundConnections(server, { byAddress });
+  boundConnections(server, { byAddress, ...(isBarred && { isBarred }) });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   let closed = 0;
@@ -41,6 +41,16 @@ test("an address has its share, another has its own, and what is closed makes ro
   await expect.poll(held).toBe(2_002);
   await open(3, "127.0.0.1");
   await expect.poll(held).toBe(2_005);
+  close();
+});
+
+test("of an address that is barred none is taken", async () => {
+  const barred = new Set(["127.0.0.3"]);
+  const { open, held, closed, close } = await serverWith(true, (address = "") => barred.has(address));
+  await open(2, "127.0.0.3");
+  await open(1, "127.0.0.4");
+  await expect.poll(closed).toBe(2);
+  expect(await held()).toBe(1);
   close();
 });
 

@@ -45,6 +45,16 @@ test("so does an address", () => {
   expect(limits.addressWait("10.0.0.2", 0)).toBe(0);
 });
 
+test("an address that owes more than two hundred units is barred", () => {
+  const limits = new Limits({ address: { perSecond: 1, burst: 10 } });
+  limits.countAddress("10.0.0.1", 0, 209);
+  expect(limits.isBarred("10.0.0.1", 0)).toBe(false);
+  limits.countAddress("10.0.0.1", 0);
+  expect(limits.isBarred("10.0.0.1", 0)).toBe(true);
+  expect(limits.isBarred("10.0.0.1", 1_000)).toBe(false);
+  expect(limits.isBarred("10.0.0.2", 0)).toBe(false);
+});
+
 test("a hundred thousand addresses are known, and ten thousand organizations", () => {
   const limits = new Limits({ address: { perSecond: 1, burst: 1 }, org: { perSecond: 1, burst: 1 } });
   const address = (i: number) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;

@@ -7,7 +7,7 @@ export interface Flood {
   port: number;
   connections: number;
   /** The next request's bytes; undefined when there are no more. Each must have its answer before the next. */
-  next: () => string | undefined;
+  next: () => string | Buffer | undefined;
   /** Told of each answer: its status, and the milliseconds that it took. */
   answered?: (status: number, ms: number, head: string) => void;
 }

@@ -27,10 +27,12 @@ export interface GatewayProcessOptions {
   orgs: OrgEntry[];
   /** Settings beside those that it needs. */
   settings?: Record<string, string>;
+  /** Another gateway's `main.ts`, to compare with. */
+  main?: string;
 }
 
 export async function startGatewayProcess(options: GatewayProcessOptions): Promise<GatewayProcess> {
-  const { issuers, ca, orgs, settings = {} } = options;
+  const { issuers, ca, orgs, settings = {}, main = MAIN } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   const at = (name: string) => join(dir, name);
   const key = newDirectoryKey();
@@ -42,7 +44,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
   });
   await writeFile(at("directory-key.pem"), key.publicPem);
   await writeFile(at("ca.pem"), ca);
-  const child = spawn(process.execPath, ["--single-threaded-gc", MAIN], {
+  const child = spawn(process.execPath, ["--single-threaded-gc", main], {
     env: {
       PATH: "/usr/bin:/bin",
       STRONGROOM_LISTEN: "127.0.0.1:0",

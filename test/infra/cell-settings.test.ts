@@ -24,4 +24,15 @@ test("the cell that the control plane is told of is one that it takes, and the o
     tableKeyArn: of("AWS::KMS::Key", "TableKey").arn,
     launchType: "FARGATE",
   });
+
+  // What the account's quota of vCPU has to leave room for beside organizations.
+  const [tasks, services] = ["TaskDefinition", "Service"].map((kind) =>
+    deployment.resources(`AWS::ECS::${kind}`),
+  );
+  const cpu = (tasks ?? []).map(({ properties: { Family, Cpu } }) => {
+    const name = Family.replace("strongroom-", "");
+    const service = services?.find(({ properties }) => properties.ServiceName === name);
+    return Number(Cpu) * (service?.properties.DesiredCount ?? 1);
+  });
+  expect(parseCell(text, "STRONGROOM_CELL").platformCpu).toBe(cpu.reduce((sum, each) => sum + each, 0));
 });

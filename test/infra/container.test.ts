@@ -29,6 +29,7 @@ describe("every container", () => {
   )("%s: not root, few rights, bounded, logged", (name, container) => {
     expect(container.User).toMatch(/^[1-9][0-9]*:[1-9][0-9]*$/);
     expect(container.Privileged ?? false).toBe(false);
+    expect(container.Image).toMatch(/\/strongroom\/(vault|services)@sha256:[0-9a-f]{64}$/);
     expect(container.LogConfiguration.Options["awslogs-group"]).toBe(`/strongroom/platform/${name}`);
     expect(container.StopTimeout).toBeLessThanOrEqual(120);
     // ECS Exec writes to the root file system of the one task that people enter.

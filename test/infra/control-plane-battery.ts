@@ -83,6 +83,8 @@ export const NEEDED: Request[] = [
   { action: "ecs:TagResource", resource: ecs(`service/strongroom-orgs/${service}`) },
   { action: "ecs:DescribeTasks", resource: ecs("task/strongroom-orgs/0123456789abcdef"), context: cluster },
   { action: "ecs:ListTasks", resource: "*", context: cluster },
+  { action: "ecs:ListServices", resource: "*", context: cluster },
+  { action: "servicequotas:GetServiceQuota", resource: "*" },
   {
     action: "servicediscovery:CreateService",
     resource: deployment.resource("StrongroomCell", "AWS::ServiceDiscovery::PrivateDnsNamespace").arn,

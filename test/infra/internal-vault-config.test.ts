@@ -4,18 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { CreateTableCommand, DynamoDBClient } from "@aws-sdk/client-dynamodb";
-import { CreateBucketCommand, PutBucketVersioningCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import type { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { initialize } from "../../services/shared/vault/init.ts";
-import { awsEnvironment, clientOf, makeKey, REGION } from "../harness/aws/cell.ts";
+import { awsEnvironment } from "../harness/aws/cell.ts";
 import { describeOnAws } from "../harness/aws/describe.ts";
 import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { freeListen, pgpKeys, startVaultServer, type VaultServer } from "../harness/vault.ts";
 import type {} from "../harness/vault-binary.ts";
+import { makeInternalVaultStorage } from "./internal-vault-storage.ts";
 import { synthesize } from "./synthesized.ts";
 
 const RECOVERY = fileURLToPath(new URL("../../infra/recovery/main.ts", import.meta.url));
@@ -23,41 +22,10 @@ const INIT_MS = 60_000;
 /** The lock of a node that stopped ends after 15 s. */
 const LEADS_WITHIN_MS = 60_000;
 
-/** The template's own configuration, and what it names, made in an emulator. */
-async function makeStorage(emulator: string) {
-  const { deployment } = synthesize();
-  const of = (type: string, id: string) =>
-    deployment.resource("StrongroomInternalVault", type, id).properties;
-  const [container] = of("AWS::ECS::TaskDefinition", "TaskDefinition").ContainerDefinitions;
-  const config = JSON.parse(
-    container.Environment.find(({ Name }: { Name: string }) => Name === "FILE_VAULT_JSON").Value,
-  );
-  const { storage, ha_storage, seal } = config;
-  const { KeySchema, AttributeDefinitions, BillingMode } = of("AWS::DynamoDB::Table", "Lock");
-  const { bucket: Bucket } = storage.s3;
-  const s3 = new S3Client({ ...clientOf(emulator), forcePathStyle: true });
-  const LocationConstraint = REGION;
-  await s3.send(new CreateBucketCommand({ Bucket, CreateBucketConfiguration: { LocationConstraint } }));
-  const VersioningConfiguration = of("AWS::S3::Bucket", "Storage").VersioningConfiguration;
-  await s3.send(new PutBucketVersioningCommand({ Bucket, VersioningConfiguration }));
-  const TableName = ha_storage.dynamodb.table;
-  await new DynamoDBClient(clientOf(emulator)).send(
-    new CreateTableCommand({ TableName, KeySchema, AttributeDefinitions, BillingMode }),
-  );
-  const here = { endpoint: emulator, s3_force_path_style: "true", disable_ssl: "true" };
-  const [sealKey, storageKey] = [await makeKey(emulator), await makeKey(emulator)];
-  return {
-    ...config,
-    storage: { s3: { ...storage.s3, ...here, kms_key_id: storageKey } },
-    ha_storage: { dynamodb: { ...ha_storage.dynamodb, endpoint: emulator } },
-    seal: { awskms: { ...seal.awskms, kms_key_id: sealKey, endpoint: emulator } },
-  };
-}
-
 describeOnAws("the internal Vault on its bucket", () => {
   let moto: MotoServer;
   let folder: string;
-  let config: Awaited<ReturnType<typeof makeStorage>>;
+  let config: Awaited<ReturnType<typeof makeInternalVaultStorage>>;
   let nodes: { address: string; server: VaultServer; client: VaultClient }[] = [];
   let root: Secret;
 
@@ -88,7 +56,7 @@ describeOnAws("the internal Vault on its bucket", () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "strongroom-internal-vault-"));
     moto = await startMoto(inject("moto"));
-    config = await makeStorage(moto.endpoint);
+    config = await makeInternalVaultStorage(moto.endpoint, synthesize().deployment);
     await startNode();
     const first = vaultClient({ address: nodes[0]?.address ?? "" }, undefined, INIT_MS);
     root = (await initialize(first, { pgpKeys: await pgpKeys(3), threshold: 2 })).rootToken;

@@ -48,7 +48,17 @@ describe("the gateway", () => {
         DeploymentCircuitBreaker: { Enable: true, Rollback: true },
       },
       AvailabilityZoneRebalancing: "ENABLED",
+      // ECS leaves one alone that only waits for a directory.
+      HealthCheckGracePeriodSeconds: 900,
     });
+  });
+
+  test("is created once the control plane runs, whose directory it needs", () => {
+    const [gateway, controlPlane] = ["gateway", "control-plane"].map((name) =>
+      deployment.resources("AWS::ECS::Service").find(({ properties }) => properties.ServiceName === name),
+    );
+    const { DependsOn = [] } = deployment.templates[gateway?.stack ?? ""]?.Resources[gateway?.id ?? ""] ?? {};
+    expect(DependsOn).toContain(controlPlane?.id);
   });
 
   test("is all that the entrance leads to: TLS 1.2 at least, HSTS, a limit, and no port 80", () => {

@@ -7,8 +7,15 @@ describe("the context strongroom", () => {
     expect(readSettings(givenSettings())).toMatchObject({
       parameterPrefix: "/strongroom",
       gateways: 3,
+      // Until all stacks have been created once; who does not say so is protected.
+      isProtected: false,
       orgs: {},
     });
+  });
+
+  test("protects what is there, unless told otherwise", () => {
+    const { isProtected: _, ...others } = givenSettings();
+    expect(readSettings(others).isProtected).toBe(true);
   });
 
   test.each([
@@ -18,6 +25,9 @@ describe("the context strongroom", () => {
     ["a Region for a zone", { zones: ["eu-central-1", "eu-central-2", "eu-central-3"] }, "/zones/0"],
     ["no certificate", { certificateArn: "vault.example.com" }, "/certificateArn"],
     ["an unknown name", { vaultVersion: "1.21.1" }, "vaultVersion"],
+    ["Vault's image without a digest", { vaultImage: "1.21.1" }, "/vaultImage"],
+    ["the services' image without a digest", { servicesImage: "0.1.0" }, "/servicesImage"],
+    ["half a digest", { servicesImage: "0.1.0@sha256:abc" }, "/servicesImage"],
     ["one gateway", { gateways: 1 }, "/gateways"],
     ["an unknown architecture", { orgs: { architecture: "MIPS" } }, "/orgs/architecture"],
   ])("with %s is refused, and the reason names it", (_, change, reason) => {

@@ -2,6 +2,7 @@ import { RemovalPolicy } from "aws-cdk-lib";
 import { Bucket } from "aws-cdk-lib/aws-s3";
 import { AwsSolutionsChecks } from "cdk-nag";
 import { describe, expect, test } from "vitest";
+import { obstacles } from "./failed-creation.ts";
 import type { Statement } from "./iam.ts";
 import { synthesize } from "./synthesized.ts";
 
@@ -36,17 +37,52 @@ describe("all stacks", () => {
   test("keep what cannot be made again, when a stack is removed and when a resource is replaced", () => {
     const state = deployment.resources().filter(({ type }) => HOLDS_STATE.includes(type));
     expect(new Set(state.map(({ type }) => type)).size).toBe(HOLDS_STATE.length);
-    for (const { id, deletionPolicy, updateReplacePolicy } of state) {
+    for (const { id, type, deletionPolicy, updateReplacePolicy } of state) {
       expect({ id, deletionPolicy, updateReplacePolicy }).toEqual({
         id,
-        deletionPolicy: "Retain",
+        // Buckets, which have no names of ours, also where the creation fails: S3 deletes none with a file in it.
+        deletionPolicy: type === "AWS::S3::Bucket" ? "Retain" : "RetainExceptOnCreate",
         updateReplacePolicy: "Retain",
       });
     }
   });
 
-  test("are not taken down by a slip of the hand", () => {
-    for (const stack of Object.values(stacks)) expect(stack.terminationProtection).toBe(true);
+  test("are not taken down by a slip of the hand, once they have been created", () => {
+    const created = synthesize({ isProtected: true });
+    for (const stack of Object.values(created.stacks)) expect(stack.terminationProtection).toBe(true);
+    const [loadBalancer] = created.deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
+    expect(loadBalancer?.properties.LoadBalancerAttributes).toContainEqual({
+      Key: "deletion_protection.enabled",
+      Value: "true",
+    });
+    const [lock] = created.deployment.resources("AWS::DynamoDB::Table");
+    expect(lock?.properties.DeletionProtectionEnabled).toBe(true);
+  });
+
+  test("whose creation fails can be created again: nothing that is left stands in the way", () => {
+    expect([...obstacles(deployment, Object.values(stacks))]).toEqual([]);
+  });
+
+  test("protected before they are created they could not: that is found", () => {
+    const early = synthesize({ isProtected: true });
+    const found = [...obstacles(early.deployment, Object.values(early.stacks))];
+    expect(found.filter((line) => line.endsWith("cannot be deleted"))).toHaveLength(5);
+    expect(found.filter((line) => line.endsWith("the roll-back fails"))).toHaveLength(2);
+    const [log] = early.deployment
+      .resources("AWS::Logs::LogGroup")
+      .filter(({ properties }) => properties.LogGroupName);
+    const { templates } = early.deployment;
+    const raw = templates[log?.stack ?? ""]?.Resources[log?.id ?? ""];
+    if (raw) raw.DeletionPolicy = "Retain";
+    expect([...obstacles(early.deployment, [])].join()).toContain("exists already");
+  });
+
+  test("have names that a resolver soon asks for again: a service waits seconds for one that starts, not minutes", () => {
+    const namespaces = deployment.resources("AWS::ServiceDiscovery::PrivateDnsNamespace");
+    expect(namespaces).toHaveLength(2);
+    for (const { properties } of namespaces) {
+      expect(properties.Properties).toEqual({ DnsProperties: { SOA: { TTL: 5 } } });
+    }
   });
 });
 
@@ -91,7 +127,6 @@ describe("at rest", () => {
     const table = deployment.resource("StrongroomInternalVault", "AWS::DynamoDB::Table").properties;
     expect(table.SSESpecification).toEqual({ SSEEnabled: true, SSEType: "KMS", KMSMasterKeyId: key });
     expect(table.PointInTimeRecoverySpecification).toEqual({ PointInTimeRecoveryEnabled: true });
-    expect(table.DeletionProtectionEnabled).toBe(true);
   });
 
   test("every key rotates", () => {

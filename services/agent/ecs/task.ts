@@ -29,6 +29,11 @@ export interface TaskSurroundings {
   giveAddressBack(address: string): void;
   /** The value of a secret's `valueFrom`; rejects with the words that ECS has for it. */
   secret(valueFrom: string): Promise<string>;
+  /** The container in terms of this machine, where its definition speaks of files and networks of its own. */
+  localize?(
+    definition: ContainerDefinition,
+    place: { address: string; folder: string },
+  ): Promise<ContainerDefinition>;
   /** Rejects, in ECS's words, where an image cannot be had. */
   pullImage(image: string): Promise<void>;
   /** Called when the task can be reached, and when it no longer can. */
@@ -111,6 +116,11 @@ export class Task {
     this.#container?.kill();
   }
 
+  /** Runs its health check once, now: the exit code; undefined while it has no container. */
+  async checkHealth(): Promise<number | undefined> {
+    return this.#container?.checkHealth();
+  }
+
   async #live(): Promise<void> {
     // Whoever made it has to know it first.
     await Promise.resolve();
@@ -143,9 +153,11 @@ export class Task {
   }
 
   async #prepare(): Promise<Container> {
-    const [definition, another] = this.definition.containers;
-    if (!definition || another) throw new Error("only tasks of one container are run here");
+    const [given, another] = this.definition.containers;
+    if (!given || another) throw new Error("only tasks of one container are run here");
     this.address = await this.#around.takeAddress();
+    const place = { address: this.address, folder: this.folder };
+    const definition = (await this.#around.localize?.(given, place)) ?? given;
     this.#change("PENDING");
     const environment: Record<string, string> = { ...this.#around.environment };
     for (const { name = "", value = "" } of definition.environment ?? []) environment[name] = value;

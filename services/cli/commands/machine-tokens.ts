@@ -8,6 +8,7 @@ import { configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
+import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
 /**
@@ -44,8 +45,11 @@ export async function manageMachineTokens(
     const tokens = await machineTokens(login);
     out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));
   } else {
+    await refuseStrangers(signer, org, await orgVaultSettings(platform, org));
     const changed = await controlPlane.setMachineTokens(org.id, what === "on");
-    await configureOrgVault(await login(), await orgVaultSettings(platform, changed));
+    const settings = await orgVaultSettings(platform, changed);
+    await refuseStrangers(signer, org, settings);
+    await configureOrgVault(await login(), settings);
     const ended = what === "on" ? [] : await machineTokens(login);
     for (const each of ended) await revokeMachineToken(await login(), each.accessor);
     out.data({ machineTokens: what === "on", ended: ended.length }, () =>

@@ -1,9 +1,13 @@
 import { compareOrgVault, configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
+import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
-/** `strongroom org repair <org>`: writes an organization's policies, logins and audit devices anew. */
+/**
+ * `strongroom org repair <org>`: writes an organization's policies, logins and audit devices anew. It lets in whom
+ * the owner's record names, and refuses if the registry names somebody else.
+ */
 export async function repairOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
   const { out } = session;
   const platform = await session.local("org repair");
@@ -12,7 +16,9 @@ export async function repairOrg(session: Session, [nameOrId = ""]: string[]): Pr
     throw new Failure("conflict", `${org.name} is ${org.state}; only a ready organization can be repaired`);
   }
   const settings = await orgVaultSettings(platform, org);
-  const client = await maintainLogin(platform, await signIn(platform), org);
+  const signer = await signIn(platform);
+  await refuseStrangers(signer, org, settings);
+  const client = await maintainLogin(platform, signer, org);
   const before = await compareOrgVault(client, settings, { sudo: true });
   if (before.length > 0) await configureOrgVault(client, settings);
   const left = before.length > 0 ? await compareOrgVault(client, settings, { sudo: true }) : [];

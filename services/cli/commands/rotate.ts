@@ -4,6 +4,7 @@ import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
 import { maintainLogin, signIn } from "../platform/maintain.ts";
+import { admitKeys } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
 /**
@@ -34,6 +35,7 @@ export async function rotateIssuer(
   const changes: { org: OrgView; change?: KeyChange; error?: string }[] = [];
   for (const org of orgs) {
     try {
+      await admitKeys(signer, org, issuer.issuer, keys, { finish });
       const client = await maintainLogin(platform, signer, org);
       changes.push({ org, change: await changeIssuerKeys(client, issuer, keys, { finish }) });
     } catch (error) {

@@ -1,9 +1,12 @@
 import { StrongroomError } from "../../shared/errors.ts";
+import { ownerOf, ownerRecords } from "../../shared/registry/owners.ts";
 import type { JobRecord, OrgRecord, Reservation } from "../../shared/registry/records.ts";
 import { type Collection, claimKey } from "../../shared/registry/registry.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
 import type { Platform } from "../platform.ts";
 import type { Step } from "./workflow.ts";
+
+const CLAIM_TAKEN = "The claim belongs to another organization of this issuer.";
 
 /** What a job that creates an organization was asked for. */
 export function requestOf(job: JobRecord): NonNullable<JobRecord["request"]> {
@@ -12,8 +15,10 @@ export function requestOf(job: JobRecord): NonNullable<JobRecord["request"]> {
 }
 
 /**
- * Takes the name and the claim, each by an index record that only one job can make, and makes the
- * organization's record. Fails with `conflict` where another live organization has either.
+ * Takes the name and the claim, each by an index record that only one job can make, writes down who owns the
+ * organization, which nobody but an operator can change from then on, and makes the organization's record. Fails
+ * with `conflict` if another live organization has either, with `issuer_keys_unreachable` if its keys are not to
+ * be had.
  */
 export const reserve = (platform: Platform): Step => ({
   name: "reserve",
@@ -22,8 +27,9 @@ export const reserve = (platform: Platform): Step => ({
     const { name, claim, issuer } = requestOf(job);
     const { names, claims, orgs } = platform.registry;
     await take(names, name, job, `The name ${name} is taken by another organization.`);
-    const taken = "The claim belongs to another organization of this issuer.";
-    await take(claims, claimKey(issuer.issuer, claim), job, taken);
+    await take(claims, claimKey(issuer.issuer, claim), job, CLAIM_TAKEN);
+    const issuerKeys = await platform.issuerKeys(issuer);
+    await ownerRecords(platform.vault).create(job.org, ownerOf({ issuer, claim, issuerKeys }));
     const record: OrgRecord = {
       id: job.org,
       name,
@@ -50,15 +56,27 @@ export const reserve = (platform: Platform): Step => ({
   },
 });
 
-/** Frees the organization's name and claim, if they are its own. */
+/** Frees the organization's name and claims, those that are its own. */
 export async function release(
   { registry: { names, claims } }: Platform,
   org: string,
-  { name, claim, issuer }: Pick<OrgRecord, "name" | "claim" | "issuer">,
+  { name, claim, issuer, formerClaims = [] }: Pick<OrgRecord, "name" | "claim" | "issuer" | "formerClaims">,
 ): Promise<void> {
-  const key = claimKey(issuer.issuer, claim);
-  if ((await claims.read(key))?.value.org === org) await claims.remove(key);
+  for (const key of [claimKey(issuer.issuer, claim), ...formerClaims]) {
+    if ((await claims.read(key))?.value.org === org) await claims.remove(key);
+  }
   if ((await names.read(name))?.value.org === org) await names.remove(name);
+}
+
+/** Takes a claim for an organization that may have had it before. Throws `conflict` if another has it. */
+export async function takeClaim(
+  claims: Collection<Reservation>,
+  key: string,
+  reservation: Reservation,
+): Promise<void> {
+  await unlessThere(claims.create(key, reservation));
+  if ((await claims.read(key))?.value.org !== reservation.org)
+    throw new StrongroomError("conflict", CLAIM_TAKEN);
 }
 
 async function take(

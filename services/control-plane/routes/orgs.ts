@@ -7,6 +7,7 @@ import { CreateOrg, OrgPage, OrgView, orgView } from "../../shared/registry/view
 import type { Engine } from "../onboarding/engine.ts";
 import { problems } from "../openapi.ts";
 import { orgRecord, type Platform } from "../platform.ts";
+import { followOwner } from "../reassign.ts";
 import { requestCreation, requestDeletion } from "../requests.ts";
 import { asJob } from "./jobs.ts";
 
@@ -115,6 +116,24 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
       if (state !== "ready") throw new StrongroomError("conflict", `The organization is ${state}.`);
       await platform.directory.publish();
       return view(id);
+    },
+  );
+
+  app.put(
+    "/v1/orgs/:id/owner",
+    {
+      config: { access: { permission: "orgs:reassign" } },
+      schema: {
+        summary: "Have registry and directory name the owner that an operator has written down",
+        description:
+          "Who that is stands in a record that only an operator's login at the internal Vault changes",
+        params: Params,
+        response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 503) },
+      },
+    },
+    async (request) => {
+      await followOwner(platform, request.params.id);
+      return view(request.params.id);
     },
   );
 

@@ -7,6 +7,7 @@ import { dynamodbStorage, type ServerPlace } from "../../shared/vault/server-con
 import type { Aws } from "./ecs/clients.ts";
 import { ensureLogGroup } from "./ecs/log-group.ts";
 import { deleteRoles, ensureRoles, orgRoles } from "./ecs/roles.ts";
+import { ensureRoom } from "./ecs/room.ts";
 import {
   changedCapacity,
   createService,
@@ -44,6 +45,8 @@ export class EcsRuntime implements Runtime {
   /** Replacements under way, and why the last one of an organization failed. */
   readonly #replacing = new Map<string, Promise<void>>();
   readonly #failures = new Map<string, string>();
+  /** The one definition that each organization still needs, where there are older ones. */
+  readonly #outdated = new Map<string, string>();
 
   constructor(aws: Aws, now: () => Date = () => new Date()) {
     this.#aws = aws;
@@ -76,6 +79,7 @@ export class EcsRuntime implements Runtime {
     const definition = taskDefinition(aws.cell, orgRoles(aws.cell, org), spec);
     const service = await describeService(aws, org);
     if (service?.desiredCount === 1 && (await this.#runs(service, definition))) return;
+    if (!service) await ensureRoom(aws);
     await ensureRoles(aws, org);
     await ensureTable(aws, org, attempt);
     if (!service) {
@@ -94,7 +98,8 @@ export class EcsRuntime implements Runtime {
     const replacing = this.#replace(org, taskArn)
       .then(() => this.#failures.delete(org))
       .catch((error: Error) => this.#failures.set(org, error.message))
-      .then(() => void this.#replacing.delete(org));
+      .then(() => void this.#replacing.delete(org))
+      .then(() => this.#tidy());
     this.#replacing.set(org, replacing);
   }
 
@@ -104,7 +109,19 @@ export class EcsRuntime implements Runtime {
     await whenStopped(aws, org);
     // A deployment of its own, which the circuit breaker judges: the one of no tasks is over already.
     await updateService(aws, org, { desiredCount: 1, forceNewDeployment: true });
-    await deleteDefinitions(aws, org, taskDefinition);
+    this.#outdated.set(org, taskDefinition);
+  }
+
+  /**
+   * Deletes definitions that are no longer used, once nothing is being replaced: deregistering counts against
+   * the one call a second that registering has. What fails is tried again with the next replacement.
+   */
+  async #tidy(): Promise<void> {
+    for (const [org, taskDefinition] of this.#outdated) {
+      if (this.#replacing.size > 0) return;
+      this.#outdated.delete(org);
+      await deleteDefinitions(this.#aws, org, taskDefinition).catch(() => {});
+    }
   }
 
   /** Leaves the tables and the log group, which are kept; a table is protected against deletion. */

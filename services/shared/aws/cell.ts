@@ -37,6 +37,12 @@ export const Cell = Type.Object(
     architecture: Type.Enum(["ARM64", "X86_64"], { default: "ARM64" }),
     cpu: Type.Integer({ minimum: 256, maximum: 4096, default: 256, description: "1024 is one vCPU" }),
     memory: Type.Integer({ minimum: 512, maximum: 30_720, default: 512, description: "MiB" }),
+    platformCpu: Type.Integer({
+      minimum: 0,
+      maximum: 102_400,
+      default: 5376,
+      description: "What the platform's own tasks take of the account's vCPU; 1024 is one",
+    }),
     logRetentionDays: Type.Enum([1, 7, 30, 90, 180, 365, 731, 1827, 3653], { default: 365 }),
   },
   { additionalProperties: false },

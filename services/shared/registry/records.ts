@@ -20,6 +20,8 @@ export const OrgRecord = Type.Object(
     name: OrgName,
     claim: OrgClaim,
     issuer: Issuer,
+    /** Keys, in the index of claims, of those it had before an operator gave it another. */
+    formerClaims: Type.Optional(Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }))),
     state: OrgState,
     /** The last job that worked on it. */
     job: JobId,

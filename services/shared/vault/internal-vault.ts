@@ -1,5 +1,6 @@
 import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../audit/trail.ts";
 import { ORG_DOMAIN } from "../org.ts";
+import { OWNERS_MOUNT } from "../registry/owners.ts";
 import { Secret } from "../secret.ts";
 import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
@@ -66,6 +67,7 @@ export async function bootstrapInternalVault(
   if (!clusterId) throw new Error("the internal Vault does not show its cluster id");
   await allowOperator(root, settings.operatorKey, clusterId);
   await enableTrail(root);
+  await enableOwners(root);
   const login = await allowControlPlane(root);
   await limitRecovery(root);
   await whenUpgraded(root, "registry");
@@ -81,6 +83,12 @@ async function enableTrail(root: VaultClient): Promise<void> {
   await enableSecretsEngines(root, { [TRAIL_MOUNT]: { type: "kv", options: { version: "2" } } });
   await auditHeader(root, TRAIL_HEAD_HEADER);
   await whenUpgraded(root, TRAIL_MOUNT);
+}
+
+/** Who owns which organization, apart from what the control plane may change. */
+async function enableOwners(root: VaultClient): Promise<void> {
+  await enableSecretsEngines(root, { [OWNERS_MOUNT]: { type: "kv", options: { version: "2" } } });
+  await whenUpgraded(root, OWNERS_MOUNT);
 }
 
 const AUTHORITY_TTL = "87600h";

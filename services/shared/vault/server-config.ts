@@ -7,6 +7,23 @@ const COMMON = {
   log_level: "info",
 };
 
+/**
+ * What an organization's Vault reads of a request at most: what the gateway lets through (check-body.ts), for
+ * whoever else reaches it. It hashes each name and value for its audit devices, also of a request that it denies.
+ */
+const ORG_REQUESTS = {
+  max_request_size: 1024 * 1024,
+  max_json_depth: 100,
+  max_json_string_value_length: 1024 * 1024,
+  max_json_object_entry_count: 4_000,
+  max_json_array_element_count: 4_000,
+  // A name, a colon, two braces and a comma are five.
+  max_json_token: 20_100,
+};
+
+/** What the internal Vault reads of a request: an entry of 1 MiB in base64, with what belongs to it, and spare. */
+export const INTERNAL_REQUESTS = { max_request_size: 4 * 1024 * 1024 };
+
 /** What of a server's settings depends on where it runs. */
 export interface ServerPlace {
   /** `host:port` of the API, as the server itself knows it; the cluster's port is the next one. */
@@ -42,6 +59,7 @@ export function orgServerConfig({
         tls_cert_file: "{dir}/tls/certificate.pem",
         tls_key_file: "{dir}/tls/key.pem",
         tls_min_version: "tls13",
+        ...ORG_REQUESTS,
       },
     },
     seal: {
@@ -69,7 +87,7 @@ export function internalServerConfig({
     disable_mlock: true,
     storage: raftStorage(`${dir}/raft`, "internal"),
     ...addresses("http", listen),
-    listener: { tcp: { address: listen, tls_disable: true } },
+    listener: { tcp: { address: listen, tls_disable: true, ...INTERNAL_REQUESTS } },
   };
 }
 

@@ -2,13 +2,13 @@ import { cpus } from "node:os";
 import { measureDirectory } from "./directory.ts";
 import { measurePublishing } from "./publishing.ts";
 import { exceeded, holds } from "./quotas.ts";
-import { look, onboarding, simulate } from "./simulate.ts";
+import { newImage, onboarding, pass, simulate, start } from "./simulate.ts";
 
 const SIZES = [100, 1_000, 10_000, 100_000];
 const AT_ONCE = [1, 10, 100, 750];
 const CELL = 750;
 const PUBLISHED = [100, CELL, 2_000];
-const IN_CELL = [100, 300, CELL];
+const IN_CELL = [100, CELL, 3_000];
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10;
 const median = (values: number[]) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
@@ -17,9 +17,12 @@ const rates = AT_ONCE.map((orgs) => {
   const ends = simulate(Array.from({ length: orgs }, () => onboarding));
   return { orgs, firstSeconds: seconds(Math.min(...ends)), lastSeconds: seconds(Math.max(...ends)) };
 });
-const passes = IN_CELL.map((orgs) => ({
+const last = (processes: Parameters<typeof simulate>[0]) => seconds(Math.max(...simulate(processes)));
+const controlPlane = IN_CELL.map((orgs) => ({
   orgs,
-  seconds: seconds(Math.max(...simulate(Array.from({ length: orgs }, () => look)))),
+  passSeconds: last(pass(orgs)),
+  startSeconds: last(start(orgs)),
+  newImageSeconds: last(newImage(orgs)),
 }));
 
 const published = await measurePublishing(PUBLISHED);
@@ -52,7 +55,7 @@ process.stdout.write(
       holds: holds(),
       exceeded: SIZES.map((orgs) => ({ orgs, cells: Math.ceil(orgs / CELL), inOneCell: exceeded(orgs) })),
       onboarding: rates,
-      passes,
+      controlPlane,
       publishing,
       directories,
     },

@@ -79,7 +79,42 @@ export function* onboarding(now: () => number): Generator<Next> {
   yield* calls("dynamodb-read-tags", 1);
 }
 
-/** One look at a steady organization, as every pass over all of them takes. */
-export function* look(): Generator<Next> {
-  yield* calls("ecs-read", 1);
+/** What the control plane looks after side by side, and describes in one call. */
+export const TOGETHER = 10;
+
+/** A pass over steady organizations: ten are described in a call. */
+export const pass = (orgs: number) =>
+  Array.from(
+    { length: Math.ceil(orgs / TOGETHER) },
+    () =>
+      function* (): Generator<Next> {
+        yield* calls("ecs-read", 1);
+      },
+  );
+
+/** The first look after a start, until it is ready: each is described twice, and its definition once. */
+export const start = (orgs: number) =>
+  workers(orgs, function* (isTenth) {
+    yield* calls("ecs-read", isTenth ? 3 : 1);
+  });
+
+/** The same with a new image of Vault: each is registered anew and told to end before all were looked at. */
+export const newImage = (orgs: number) =>
+  workers(orgs, function* (isTenth) {
+    yield* calls("ecs-read", isTenth ? 4 : 2);
+    yield* calls("iam", 6);
+    yield* calls("dynamodb-read-tags", 1);
+    yield* calls("ecs-task-definition", 1);
+    yield* calls("ecs-service", 1);
+  });
+
+/** Organizations by so many workers; `isTenth` of the calls that are made for ten. */
+function workers(orgs: number, each: (isTenth: boolean) => Generator<Next>) {
+  return Array.from(
+    { length: TOGETHER },
+    (_, worker) =>
+      function* (): Generator<Next> {
+        for (let n = worker; n < orgs; n += TOGETHER) yield* each(n % TOGETHER === 0);
+      },
+  );
 }

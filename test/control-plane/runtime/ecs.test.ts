@@ -1,5 +1,5 @@
 import { DescribeContinuousBackupsCommand, DescribeTableCommand } from "@aws-sdk/client-dynamodb";
-import { DescribeServicesCommand } from "@aws-sdk/client-ecs";
+import { DescribeServicesCommand, ListServicesCommand } from "@aws-sdk/client-ecs";
 import {
   CreateRoleCommand,
   GetRoleCommand,
@@ -252,6 +252,31 @@ describeOnAws("the runtime on the AWS APIs", () => {
     expect(services).toMatchObject([{ desiredCount: 1, taskDefinition: expect.stringMatching(/:1$/) }]);
   });
 
+  test("definitions are tidied up beside what matters: refused, it is done after the next replacement", async () => {
+    const spec = specOf(newOrgId());
+    await runtime.publish(spec);
+    wire.fail("ECS DeregisterTaskDefinition", { code: "AccessDeniedException" });
+    await runtime.publish({ ...spec, restart: 1 });
+    await eventually("it was refused", async () => wire.calls.some(({ refused }) => refused) || undefined);
+    expect((await runtime.observe(spec.org))?.lastError).toBeUndefined();
+    expect(await inventory.of(spec.org)).toMatchObject({ definitions: 2 });
+    await runtime.publish({ ...spec, restart: 2 });
+    await eventually("all are gone but one", async () => {
+      const { definitions } = await inventory.of(spec.org);
+      return definitions === 1 || undefined;
+    });
+  });
+
+  test("looks at many at once are asked of ECS ten at a time", async () => {
+    const orgs = Array.from({ length: 24 }, () => newOrgId());
+    await runtime.publish(specOf(orgs[0] as string));
+    wire.calls.length = 0;
+    const seen = await Promise.all(orgs.map((org) => runtime.observe(org)));
+    expect(seen.map((status) => status?.org)).toEqual([orgs[0], ...Array(23).fill(undefined)]);
+    const asked = sent("DescribeServices").map(({ services }) => (services as string[]).length);
+    expect(asked).toEqual([10, 10, 4]);
+  });
+
   test("removed, it leaves what retention asks for: its table and its log", async () => {
     const org = newOrgId();
     await runtime.publish(specOf(org));
@@ -283,6 +308,31 @@ describeOnAws("the runtime on the AWS APIs", () => {
     expect(sent("CreateService").filter(({ serviceName }) => serviceName)).toHaveLength(100);
     expect(wire.calls.filter(({ refused }) => refused).map(({ operation }) => operation)).toEqual([]);
   }, 90_000);
+
+  test("where Fargate's quota of vCPU has no room for one more, that is said before anything is made", async () => {
+    const { serviceArns = [] } = await inventory.ecs.send(
+      new ListServicesCommand({ cluster: cell.cluster, maxResults: 100 }),
+    );
+    // AWS's default, were there no others: the platform's 5.25 and three organizations.
+    const full = { ...cell, platformCpu: 5376 - 256 * serviceArns.length };
+    const small = new EcsRuntime(awsClients(full, new RateLimits(scaled(100))));
+    wire.vcpu = 6;
+    const admitted = [newOrgId(), newOrgId(), newOrgId()];
+    for (const org of admitted) await small.publish(specOf(org));
+    wire.calls.length = 0;
+    const org = newOrgId();
+    expect((await failure(small.publish(specOf(org)))).message).toMatch(
+      /^Fargate has no room for another organization: with it, 6.25 vCPU .* quota is 6\. Ask for more: aws service-quotas .*L-3032A538/,
+    );
+    expect(operations()).not.toContain("CreateRole");
+    expect(await inventory.of(org)).toMatchObject({ roles: [], tables: [], services: 0, names: 0 });
+    // Those that are there are changed all the same.
+    await small.publish(specOf(admitted[0] as string, { restart: 1 }));
+    for (const { code } of [{ code: "NoSuchResourceException" }, { code: "AccessDeniedException" }]) {
+      wire.fail("Service Quotas GetServiceQuota", { code });
+      await small.publish(specOf(newOrgId()));
+    }
+  });
 
   test("throttled all the same, by others' calls, it tries again", async () => {
     const org = newOrgId();

@@ -2,27 +2,29 @@ import dns from "node:dns";
 import { emulated } from "./emulated.ts";
 
 /**
- * The private DNS of a Cloud Map namespace, which the emulator does not serve: names below it are looked up
- * by DiscoverInstances, all others as ever. This is the network's edge; the services know nothing of it.
+ * The private DNS of Cloud Map namespaces (names with commas between), which the emulator does not serve: names
+ * just below one are looked up by DiscoverInstances, all others as ever. This is the network's edge; the services know nothing of it.
  * A process gets it by `NODE_OPTIONS=--import=…` with both variables set, a test by calling it.
  */
-export function resolveBy(endpoint: string, namespace: string): () => void {
+export function resolveBy(endpoint: string, namespaces: string): () => void {
+  const ours = namespaces.split(",");
   const original = dns.lookup;
   const known = new Map<string, { at: number; addresses: Promise<string[]> }>();
 
-  const discover = (name: string): Promise<string[]> => {
-    const last = known.get(name);
+  const discover = (hostname: string, namespace: string): Promise<string[]> => {
+    const last = known.get(hostname);
     // A resolver of a real network keeps them for 5 s.
     if (last && performance.now() - last.at < 250) return last.addresses;
-    const addresses = instances(endpoint, namespace, name);
-    known.set(name, { at: performance.now(), addresses });
+    const addresses = instances(endpoint, namespace, hostname.slice(0, -namespace.length - 1));
+    known.set(hostname, { at: performance.now(), addresses });
     return addresses;
   };
 
   const lookup = (hostname: string, options: unknown, callback?: unknown) => {
     const done = (callback ?? options) as (error: Error | null, address?: unknown, family?: number) => void;
-    if (!hostname.endsWith(`.${namespace}`)) return original(hostname, options as never, callback as never);
-    discover(hostname.slice(0, -namespace.length - 1)).then(
+    const namespace = ours.find((each) => hostname.replace(/^[^.]+\./, "") === each);
+    if (!namespace) return original(hostname, options as never, callback as never);
+    discover(hostname, namespace).then(
       (addresses) => {
         const [first] = addresses;
         if (!first) return done(notFound(hostname));

@@ -27,6 +27,8 @@ export interface Wire {
   fail(operation: string, fault: Fault, times?: number): void;
   /** Ends every fault. */
   heal(): void;
+  /** The account's quota of vCPU that Fargate runs at once; more than any test needs unless set. */
+  vcpu: number;
   /** Refuses what goes beyond these rates from now on, as AWS does. */
   throttle(rates: Partial<Record<RateName, Rate>>): void;
   close(): Promise<void>;
@@ -38,6 +40,7 @@ const CLIENTS: Record<string, string> = {
   DynamoDB_20120810: "DynamoDB",
   Route53AutoNaming_v20170314: "ServiceDiscovery",
   Logs_20140328: "CloudWatch Logs",
+  ServiceQuotasV20190624: "Service Quotas",
 };
 
 export async function startWire(upstreams: { ecs: string; others: string }): Promise<Wire> {
@@ -58,6 +61,13 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
     const { operation } = call;
     const fault = faults.find((each) => each.operation === `${call.client} ${operation}` && each.left-- > 0);
     if (fault && fault.fault !== "lose") return refuse(response, call, fault.fault);
+    if (call.client === "Service Quotas" && operation === "GetServiceQuota") {
+      call.status = 200;
+      const { QuotaCode, ServiceCode } = call.input;
+      response.writeHead(200, { "content-type": "application/x-amz-json-1.1" });
+      response.end(JSON.stringify({ Quota: { QuotaCode, ServiceCode, Value: wire.vcpu } }));
+      return;
+    }
     const known = operation === "CreateService" && names.get(String(call.input.Name));
     if (call.client === "ServiceDiscovery" && known) {
       return refuse(response, call, { code: "ServiceAlreadyExists" }, { ServiceId: known });
@@ -91,13 +101,15 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
     answer(request, response).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
+  const wire: Wire = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     calls,
+    vcpu: MUCH_VCPU,
     fail: (operation, fault, times = 1) => void faults.push({ operation, fault, left: times }),
     heal() {
       faults.length = 0;
       grants = {};
+      wire.vcpu = MUCH_VCPU;
     },
     throttle(rates) {
       grants = Object.fromEntries(Object.entries(rates).map(([name, rate]) => [name, granting(rate)]));
@@ -107,7 +119,10 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  return wire;
 }
+
+const MUCH_VCPU = 4_000;
 
 /** A token bucket as AWS has it: what it refuses takes no token. */
 function granting({ burst, perSecond }: Rate): () => boolean {

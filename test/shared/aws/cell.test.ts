@@ -9,6 +9,7 @@ describe("parseCell", () => {
     expect(parse({})).toEqual({
       ...CELL,
       launchType: "FARGATE",
+      platformCpu: 5376,
       spot: false,
       architecture: "ARM64",
       cpu: 256,

@@ -25,6 +25,12 @@ test("an organization's Vault speaks TLS only, is sealed by its own key, and hol
     listener: { tcp: { address: "127.0.0.1:8300", tls_cert_file: "{dir}/tls/certificate.pem" } },
     seal: { transit: { address: "http://127.0.0.1:8100", key_name: "org-oaaaaaaaaaaaaaaa" } },
   });
+  expect(config.listener).toMatchObject({
+    tcp: {
+      ...{ max_request_size: 1_048_576, max_json_depth: 100, max_json_string_value_length: 1_048_576 },
+      ...{ max_json_object_entry_count: 4_000, max_json_array_element_count: 4_000, max_json_token: 20_100 },
+    },
+  });
   expect(JSON.stringify(config)).not.toMatch(/"token"|tls_disable"/);
 });
 
@@ -53,6 +59,6 @@ test("the internal Vault keeps everything in its own folder", () => {
   expect(internalServerConfig({ dir: "/state/internal-vault", listen: "127.0.0.1:8100" })).toMatchObject({
     api_addr: "http://127.0.0.1:8100",
     storage: { raft: { path: "/state/internal-vault/raft" } },
-    listener: { tcp: { address: "127.0.0.1:8100", tls_disable: true } },
+    listener: { tcp: { address: "127.0.0.1:8100", tls_disable: true, max_request_size: 4_194_304 } },
   });
 });

@@ -32,7 +32,7 @@ test("each advisory is named once, and the files its reason points to exist", as
 });
 
 test.each([
-  ["cdk.json", /"vaultTag": "(.*)"/],
+  ["cdk.json", /"vaultImage": "([^@"]+)@/],
   ["docker-compose.yml", /image: hashicorp\/vault:(\S+)/],
   ["infra/Dockerfile", /VAULT_IMAGE=hashicorp\/vault:(\S+)/],
   ["docs/aws.md", /strongroom\/vault:(\S+)" hashicorp/],

@@ -5,8 +5,8 @@ import {
   DeleteServiceCommand,
   DeleteTaskDefinitionsCommand,
   DeregisterTaskDefinitionCommand,
-  DescribeServicesCommand,
   DescribeTaskDefinitionCommand,
+  ListServicesCommand,
   ListTaskDefinitionsCommand,
   RegisterTaskDefinitionCommand,
   type RegisterTaskDefinitionCommandInput,
@@ -28,13 +28,30 @@ const DELETED_TOGETHER = 10;
 const MAX_PAGES = 100;
 
 /** An organization's service as ECS has it, unless it has none or none any more. */
-export async function describeService({ ecs, cell }: Aws, org: string): Promise<Service | undefined> {
-  const { service } = orgNames(org);
-  const { services = [] } = await call(
-    `ECS DescribeServices ${service}`,
-    ecs.send(new DescribeServicesCommand({ cluster: cell.cluster, services: [service] })),
-  );
-  return services.find(({ status }) => status !== "INACTIVE");
+export function describeService({ services }: Aws, org: string): Promise<Service | undefined> {
+  return services.read(orgNames(org).service);
+}
+
+/** How many services the cell has; each runs one task. */
+export async function countServices({ ecs, cell }: Aws): Promise<number> {
+  let count = 0;
+  let nextToken: string | undefined;
+  for (let page = 0; page < MAX_PAGES; page++) {
+    const answer = await call(
+      "ECS ListServices",
+      ecs.send(
+        new ListServicesCommand({
+          cluster: cell.cluster,
+          maxResults: 100,
+          ...(nextToken && { nextToken }),
+        }),
+      ),
+    );
+    count += answer.serviceArns?.length ?? 0;
+    nextToken = answer.nextToken;
+    if (!nextToken) break;
+  }
+  return count;
 }
 
 /** A definition's ARN and tags; undefined where there is none of that name. */

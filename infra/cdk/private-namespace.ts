@@ -1,0 +1,23 @@
+import { type CfnPrivateDnsNamespace, PrivateDnsNamespace } from "aws-cdk-lib/aws-servicediscovery";
+import type { Construct } from "constructs";
+import type { Network } from "./network.ts";
+
+/**
+ * How long, s, a resolver may remember that a name is not there: a service that asks for another one before it
+ * has started finds it soon after. AWS's own is 15 minutes and more.
+ */
+const NEGATIVE_TTL_SECONDS = 5;
+
+/** A private DNS namespace of the VPC. */
+export function privateNamespace(
+  scope: Construct,
+  id: string,
+  { vpc }: Network,
+  name: string,
+): PrivateDnsNamespace {
+  const namespace = new PrivateDnsNamespace(scope, id, { vpc, name });
+  (namespace.node.defaultChild as CfnPrivateDnsNamespace).properties = {
+    dnsProperties: { soa: { ttl: NEGATIVE_TTL_SECONDS } },
+  };
+  return namespace;
+}

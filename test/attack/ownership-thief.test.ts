@@ -1,0 +1,115 @@
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { OrgRecord } from "../../services/shared/registry/records.ts";
+import type { OrgView } from "../../services/shared/registry/views.ts";
+import { Secret } from "../../services/shared/secret.ts";
+import { appRoleLogin } from "../../services/shared/vault/approle.ts";
+import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
+import { kv2 } from "../../services/shared/vault/kv.ts";
+import { LAUNCHER, type Platform, startPlatform } from "../harness/platform.ts";
+
+/**
+ * A thief of the control plane's login writes another claim into an organization's record. The platform itself
+ * then reports drift and names the repair; an operator who runs it must not let the stranger in.
+ */
+
+let platform: Platform;
+let acme: OrgView;
+let thief: VaultClient;
+beforeAll(async () => {
+  platform = await startPlatform();
+  acme = await platform.createOrg("acme", "org_acme");
+  const file = async (name: string) =>
+    new Secret((await readFile(join(platform.state, "control-plane", name), "utf8")).trim());
+  const endpoint = { address: platform.internalVault };
+  const login = appRoleLogin(endpoint, { roleId: await file("role-id"), secretId: await file("secret-id") });
+  thief = vaultClient(endpoint, login.token);
+});
+afterAll(() => platform?.stop());
+
+const strongroom = (...args: string[]) =>
+  promisify(execFile)(process.execPath, [LAUNCHER, ...args, "--state", platform.state], { encoding: "utf8" });
+
+async function read(claim: string): Promise<number> {
+  const token = await platform.token({ org: claim });
+  const headers = { "X-Vault-Token": token };
+  return (await fetch(`${platform.gateway}/v1/secret/data/app/db`, { headers })).status;
+}
+
+test("the thief's script: a claim changed in the registry is repaired into no Vault", async () => {
+  expect(await read("org_acme")).toBe(404);
+  const registry = kv2(thief, "registry");
+  const found = await registry.read(`orgs/${acme.id}`);
+  const record = found?.data as unknown as OrgRecord;
+  await registry.write(`orgs/${acme.id}`, { ...record, claim: "org_eve" }, found?.version);
+  // Anything that publishes the directory; here, what an operator might do anyway.
+  await platform.client.setMachineTokens(acme.id, false);
+
+  for (const args of [
+    ["org", "repair", "acme"],
+    ["org", "machine-tokens", "acme", "on"],
+  ]) {
+    const refused = strongroom(...args);
+    await expect(refused).rejects.toMatchObject({ code: 4 });
+    await expect(refused).rejects.toThrow(/the claim is org_eve, the owner's is org_acme/);
+  }
+  await expect.poll(() => read("org_eve")).not.toBe(404);
+  for (let tries = 0; tries < 5; tries++) expect(await read("org_eve")).not.toBe(200);
+  expect(await read("org_eve")).toBe(403);
+});
+
+test("an operator who means it types the new claim, and all follows: owner, registry, directory, Vault", async () => {
+  await expect(strongroom("org", "reassign", "acme", "--claim", "org_ajax")).rejects.toMatchObject({
+    code: 2,
+  });
+  const other = strongroom("org", "reassign", "acme", "--claim", "org_ajax", "--confirm", "org_acme");
+  await expect(other).rejects.toThrow(/Nothing was changed/);
+  expect(await platform.client.org(acme.id)).toMatchObject({ claim: "org_eve" });
+
+  // Without another claim: the registry, which the thief has changed, follows the owner's record again.
+  expect((await strongroom("org", "reassign", "acme")).stdout).toContain("acme belongs to org_acme");
+  await expect.poll(() => read("org_acme")).toBe(404);
+  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+
+  const { stdout, stderr } = await strongroom(
+    "org",
+    "reassign",
+    "acme",
+    "--claim",
+    "org_ajax",
+    "--confirm",
+    "org_ajax",
+  );
+  expect(stderr).toMatch(/claim +org_acme +org_ajax/);
+  expect(stdout).toContain("acme belongs to org_ajax");
+  await expect.poll(() => read("org_ajax")).toBe(404);
+  expect(await read("org_acme")).toBe(403);
+  // Gateways remember whose the old claim was: nobody else gets it while the organization lives.
+  await expect(platform.createOrg("another", "org_acme")).rejects.toMatchObject({ code: "conflict" });
+  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+});
+
+test("its login changes, removes and hides no owner's record", async () => {
+  const path = `owners/data/${acme.id}`;
+  const { data: before } = (await thief.read(path)) as { data: { data: { claim: string } } };
+  expect(before.data.claim).toBe("org_ajax");
+  const data = { ...before.data, claim: "org_eve" };
+  for (const attempt of [
+    () => thief.write(path, { data }),
+    () => thief.write(path, { data, options: { cas: 0 } }),
+    () => thief.write(path, { data, options: { cas: 1 } }),
+    () => thief.delete(path),
+    () => thief.delete(`owners/metadata/${acme.id}`),
+    () => thief.write(`owners/metadata/${acme.id}`, { max_versions: 1 }),
+    () => thief.write(`owners/delete/${acme.id}`, { versions: [1] }),
+    () => thief.write(`owners/undelete/${acme.id}`, { versions: [1] }),
+    () => thief.write(`owners/destroy/${acme.id}`, { versions: [1] }),
+    () => thief.write("owners/config", { max_versions: 1 }),
+  ]) {
+    await expect(attempt()).rejects.toMatchObject({ status: 403 });
+  }
+  expect(await thief.read(path)).toMatchObject({ data: { metadata: { version: 2 } } });
+});

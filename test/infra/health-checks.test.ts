@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import type { Task } from "../../services/agent/ecs/task.ts";
+import type { Secret } from "../../services/shared/secret.ts";
+import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
+import { initialize, sealStatus } from "../../services/shared/vault/init.ts";
+import { bootstrapInternalVault } from "../../services/shared/vault/internal-vault.ts";
+import { eventually } from "../control-plane/stage.ts";
+import { describeOnAws } from "../harness/aws/describe.ts";
+import { newOperatorKey, pgpKeys, startEmptyVault, whenActive } from "../harness/vault.ts";
+import { type PlatformTask, PlatformTasks } from "./platform-tasks.ts";
+
+const INIT_MS = 60_000;
+/** ECS counts no failure in the first minute; what is well by then is never replaced while it starts. */
+const WELL_WITHIN_MS = 60_000;
+
+const ISSUERS = [
+  {
+    issuer: "https://login.example.com/",
+    audience: "https://vault.example.com",
+    jwksUri: "https://login.example.com/keys.json",
+    algorithms: ["RS256"],
+    orgClaim: "org_id",
+    groupsClaim: "groups",
+  },
+];
+
+describeOnAws("the platform's own tasks, as the template has them", () => {
+  let tasks: PlatformTasks;
+  let ca: string;
+  let signer: { root: VaultClient; stop(): Promise<void> };
+  const started = new Map<PlatformTask, Task>();
+
+  /** A certificate for the internal Vault's name, by an authority that does nothing else. */
+  async function issue(ttl: string): Promise<void> {
+    const { data } = (await signer.root.write("pki/issue/internal-vault", {
+      common_name: tasks.hostOf("internal-vault"),
+      ttl,
+    })) as { data: { certificate: string; private_key: string; issuing_ca: string } };
+    ca = data.issuing_ca;
+    await tasks.publish("internal-vault/ca", ca);
+    await tasks.publish("internal-vault/tls-certificate", data.certificate, "SecureString");
+    await tasks.publish("internal-vault/tls-key", data.private_key, "SecureString");
+  }
+
+  async function run(name: PlatformTask): Promise<Task> {
+    const task = tasks.start(name);
+    started.set(name, task);
+    await eventually(`${name} runs`, async () => {
+      if (task.lastStatus === "STOPPED") expect.fail(`${name}: ${task.stoppedReason}`);
+      return task.lastStatus === "RUNNING" || undefined;
+    });
+    return task;
+  }
+
+  const isWell = async (task: Task) => {
+    const begun = performance.now();
+    while (
+      task.health !== "HEALTHY" &&
+      task.lastStatus !== "STOPPED" &&
+      performance.now() - begun < WELL_WITHIN_MS
+    ) {
+      await new Promise((done) => setTimeout(done, 250));
+    }
+    return { health: task.health, status: task.lastStatus, why: task.stoppedReason && tasks.log };
+  };
+  const WELL = { health: "HEALTHY", status: "RUNNING", why: undefined };
+  const at = (name: PlatformTask, port: number, path: string) =>
+    fetch(`http://${started.get(name)?.address}:${port}${path}`).then(
+      ({ status }) => status,
+      () => 0,
+    );
+  const internal = (token?: Secret, timeoutMs?: number) =>
+    vaultClient(
+      {
+        address: `https://${started.get("internal-vault")?.address}:8200`,
+        ca,
+        serverName: tasks.hostOf("internal-vault"),
+      },
+      token && (() => token),
+      timeoutMs,
+    );
+
+  beforeAll(async () => {
+    const vaultBinary = inject("vaultBinary");
+    tasks = await PlatformTasks.open({ emulator: inject("moto"), vaultBinary });
+    signer = await startEmptyVault(vaultBinary);
+    await signer.root.write("sys/mounts/pki", { type: "pki" });
+    await signer.root.write("pki/root/generate/internal", { common_name: "internal", key_type: "ec" });
+    await signer.root.write("pki/roles/internal-vault", {
+      allowed_domains: tasks.hostOf("internal-vault"),
+      allow_bare_domains: true,
+      key_type: "ec",
+    });
+    await issue("1h");
+  }, 120_000);
+  afterAll(async () => {
+    await tasks?.close();
+    await signer?.stop();
+  }, 60_000);
+
+  test("a node of the internal Vault is well over TLS before it is initialized, and stays so", async () => {
+    const task = await run("internal-vault");
+    expect(await isWell(task)).toEqual(WELL);
+    expect(await sealStatus(internal())).toMatchObject({ sealed: true });
+  });
+
+  test("it is initialized and bootstrapped over TLS, and reached by its name from the operator's task", async () => {
+    const { rootToken } = await initialize(internal(undefined, INIT_MS), {
+      pgpKeys: await pgpKeys(3),
+      threshold: 2,
+    });
+    await whenActive(internal());
+    const { roleId, secretId, ...identity } = await bootstrapInternalVault(internal(rootToken, INIT_MS), {
+      certificateMaxTtlSeconds: 24 * 3600,
+      operatorKey: newOperatorKey().publicKey,
+      auditFile: "stdout",
+    });
+    await tasks.publish("control-plane/role-id", roleId.reveal(), "SecureString");
+    await tasks.publish("control-plane/secret-id", secretId.reveal(), "SecureString");
+    await tasks.publish("ca", identity.ca);
+    await tasks.publish("directory-key", identity.directoryKey);
+    const [recoveryKey = ""] = await pgpKeys(1);
+    await tasks.publish("recovery-key", recoveryKey);
+    await tasks.publish("issuers", JSON.stringify(ISSUERS));
+
+    const operator = await run("operator");
+    const ask =
+      "fetch(process.env.VAULT_ADDR + '/v1/sys/seal-status').then((r) => r.json()).then((s) => console.log(s.sealed))";
+    expect(await tasks.exec(operator, "node", "--eval", ask)).toEqual({ status: 0, output: "false\n" });
+  });
+
+  test("a gateway that is there before the control plane lives, and is not ready", async () => {
+    const gateway = await run("gateway");
+    expect(await isWell(gateway)).toEqual(WELL);
+    expect(await at("gateway", 8200, "/v1/sys/health")).toBe(503);
+  });
+
+  test("the control plane is well and ready, and the gateway ready then", async () => {
+    const controlPlane = await run("control-plane");
+    expect(await isWell(controlPlane)).toEqual(WELL);
+    await eventually(
+      "it is ready",
+      async () => (await at("control-plane", 8280, "/v1/ready")) === 200 || undefined,
+    );
+    await eventually(
+      "the gateway is ready",
+      async () => (await at("gateway", 8200, "/v1/sys/health")) === 200 || undefined,
+    );
+  });
+
+  test("a node whose certificate has ended is not killed: that would help nobody", async () => {
+    await issue("15s");
+    const task = await run("internal-vault");
+    expect(await isWell(task)).toEqual(WELL);
+    await eventually("it has ended", async () => {
+      const code = await sealStatus(internal()).then(
+        () => "",
+        (error: { code: string }) => error.code,
+      );
+      return code === "CERT_HAS_EXPIRED" || undefined;
+    });
+    expect(await task.checkHealth()).toBe(0);
+  });
+
+  test("a control plane whose internal Vault is gone lives on, and is not ready", async () => {
+    for (const task of tasks.all("internal-vault")) {
+      task.kill("UserInitiated", "by the test");
+      await task.ended;
+    }
+    await eventually(
+      "it says so",
+      async () => (await at("control-plane", 8280, "/v1/ready")) === 503 || undefined,
+    );
+    expect(await started.get("control-plane")?.checkHealth()).toBe(0);
+  });
+});
