@@ -63,9 +63,12 @@ export class DirectorySource extends PolledDocument {
     try {
       const held = await verifyDirectory(jws, this.#key, this.#held);
       const moved = movedPairs(held, this.#held);
-      this.refusal = undefined;
-      if (held.directory.version === this.#held?.directory.version) return undefined;
+      if (held.directory.version === this.#held?.directory.version) {
+        this.refusal = undefined;
+        return undefined;
+      }
       return () => {
+        this.refusal = undefined;
         this.#held = held;
         this.current = loaded(held.directory, this.current);
         if (moved.length > 0)
