@@ -138,14 +138,14 @@ path "identity/entity/id/+" {
   capabilities = ["delete"]
 }
 
-# Issue organizations' server certificates, with exactly one name each, find and revoke them. (Any certificate
+# Sign organizations' server certificates, with exactly one name each, find and revoke them. (Any certificate
 # by its serial is an open path.)
 path "pki/certs" {
   capabilities = ["list"]
 }
-path "pki/issue/org-vault" {
+path "pki/sign/org-vault" {
   capabilities       = ["update"]
-  allowed_parameters = { "common_name" = [], "ttl" = [] }
+  allowed_parameters = { "csr" = [], "common_name" = [], "ttl" = [] }
 }
 path "pki/revoke" {
   capabilities       = ["update"]

@@ -85,12 +85,15 @@ export function directoryContent(
   const issuers = [...configured];
   const orgs: Directory["orgs"] = [];
   const deleted = new Set(previous?.deleted);
-  for (const { id, issuer, claim, listen, state, machineTokens } of records) {
+  const known = new Map(previous?.orgs.map(({ id, serverKey }) => [id, serverKey]));
+  for (const record of records) {
+    const { id, issuer, claim, listen, state, machineTokens } = record;
     if (state === "deleting" || state === "deleted") deleted.add(id);
     if (state !== "ready" || listen === undefined) continue;
     const address = `https://${listen}`;
     const machines = machineTokens ? { machineTokens } : {};
-    orgs.push({ id, issuer: issuer.issuer, claim, address, ...machines });
+    const serverKey = serverKeyOf(record, known.get(id));
+    orgs.push({ id, issuer: issuer.issuer, claim, address, ...(serverKey && { serverKey }), ...machines });
     if (!issuers.some((each) => each.issuer === issuer.issuer)) issuers.push(issuer);
   }
   for (const entry of previous?.orgs ?? []) {
@@ -101,6 +104,18 @@ export function directoryContent(
   }
   orgs.sort((a, b) => (a.id < b.id ? -1 : 1));
   return { issuers, orgs, deleted: [...deleted].sort() };
+}
+
+/**
+ * The key that gateways are to expect of an organization's Vault. One that was onboarded before keys were kept gets
+ * its key while it runs: that is published when its Vault has loaded it.
+ */
+function serverKeyOf(
+  { serverKey, retiredCertificateSerials }: OrgRecord,
+  known: string | undefined,
+): string | undefined {
+  const isLoaded = known !== undefined || retiredCertificateSerials.length === 0;
+  return isLoaded ? serverKey?.digest : undefined;
 }
 
 const contentOf = ({ issuers, orgs, deleted }: Directory): Content => ({ issuers, orgs, deleted });

@@ -1,12 +1,17 @@
+import { X509Certificate } from "node:crypto";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { Pool } from "undici";
 import type { DirectoryOrg, LoadedDirectory } from "../shared/directory/load.ts";
 import { orgServerName } from "../shared/org.ts";
+import { keyDigest } from "../shared/server-key.ts";
 import { Circuit } from "./circuit.ts";
 
 /** An organization's Vault, and the connections to it. */
 export interface Upstream {
   id: string;
   address: string;
+  /** Digest of the key that it has to show; undefined if the directory names none. */
+  serverKey: string | undefined;
   pool: Pool;
   /** Requests sent and not answered yet. */
   pending: number;
@@ -30,7 +35,8 @@ const KEEP_ALIVE_MS = 60_000;
 
 /**
  * The Vaults in the directory. A connection is only made to one that shows a certificate by our authority
- * for the organization's own id, each time anew: whatever else answers at the address gets not a byte.
+ * for the organization's own id, of the key that the directory names, each time anew: whatever else answers at
+ * the address gets not a byte.
  */
 export class Upstreams {
   readonly #ca: string;
@@ -45,12 +51,13 @@ export class Upstreams {
   }
 
   /** The Vault of an organization in the directory. Those that have left it are let go of. */
-  of({ id, address }: DirectoryOrg, directory: LoadedDirectory): Upstream {
+  of({ id, address, serverKey }: DirectoryOrg, directory: LoadedDirectory): Upstream {
     if (directory !== this.#directory) this.#dropThoseNotIn(directory);
     let upstream = this.#upstreams.get(id);
     if (!upstream) {
-      const pool = this.#connect(id, address);
-      upstream = { id, address, pool, pending: 0, circuit: new Circuit(), times: this.#times };
+      const pool = this.#connect(id, address, serverKey);
+      const circuit = new Circuit();
+      upstream = { id, address, serverKey, pool, pending: 0, circuit, times: this.#times };
       this.#upstreams.set(id, upstream);
     }
     return upstream;
@@ -72,15 +79,16 @@ export class Upstreams {
 
   #dropThoseNotIn(directory: LoadedDirectory): void {
     this.#directory = directory;
-    const addresses = new Map(directory.orgs.map((org) => [org.id, org.address]));
-    for (const { id, address, pool } of this.#upstreams.values()) {
-      if (addresses.get(id) === address) continue;
+    const orgs = new Map(directory.orgs.map((org) => [org.id, org]));
+    for (const { id, address, serverKey, pool } of this.#upstreams.values()) {
+      const org = orgs.get(id);
+      if (org?.address === address && org.serverKey === serverKey) continue;
       this.#upstreams.delete(id);
       void pool.close();
     }
   }
 
-  #connect(id: string, address: string): Pool {
+  #connect(id: string, address: string, serverKey: string | undefined): Pool {
     const { connectMs, silenceMs } = this.#times;
     return new Pool(address, {
       connections: CONNECTIONS,
@@ -96,7 +104,20 @@ export class Upstreams {
         rejectUnauthorized: true,
         timeout: connectMs,
         maxCachedSessions: 0, // a resumed session would not show the certificate again
+        ...(serverKey && { checkServerIdentity: identityOf(serverKey) }),
       },
     });
   }
+}
+
+/** Node's own check of the name, then of the key. TLS has shown by then that the server has that key. */
+function identityOf(serverKey: string): typeof checkServerIdentity {
+  return (name: string, peer: PeerCertificate) => {
+    const wrong = checkServerIdentity(name, peer);
+    if (wrong) return wrong;
+    if (keyDigest(new X509Certificate(peer.raw).publicKey) === serverKey) return undefined;
+    return Object.assign(new Error("its certificate is not of the key that the directory names"), {
+      code: "SERVER_KEY_UNKNOWN",
+    });
+  };
 }

@@ -110,6 +110,32 @@ describe("an address that is not the organization's Vault gets no token", () => 
     expect(acme.requests).toEqual([]);
   });
 
+  test("a certificate by our authority for acme's name, of another key than the directory names", async () => {
+    const thief = await startRecorder(internal, acme.org);
+    onTestFinished(() => thief.close());
+    const entry = { id: acme.org, claim: "org_acme", serverKey: acme.serverKey };
+    await gateway.publish([{ ...entry, address: acme.address }]);
+    expect((await gateway.call("GET", PATH, { token })).status).toBe(200);
+    await gateway.publish([{ ...entry, address: thief.address }]);
+    for (let i = 0; i < 3; i++) expectUnavailable(await gateway.call("GET", PATH, { token }));
+    expect(thief.connections).toBe(3);
+    expect(thief.requests).toEqual([]);
+    expect(gateway.log().at(-1)).toMatchObject({
+      reason: "org_vault_unavailable",
+      cause: "SERVER_KEY_UNKNOWN",
+    });
+    await gateway.publish([{ ...entry, address: acme.address }]);
+    expect((await gateway.call("GET", PATH, { token })).status).toBe(200);
+  });
+
+  test("the right key behind another organization's name", async () => {
+    const entry = { id: acme.org, claim: "org_acme", serverKey: globex.serverKey };
+    await gateway.publish([{ ...entry, address: globex.address }]);
+    expectUnavailable(await gateway.call("GET", PATH, { token }));
+    expect(globex.requests).toEqual([]);
+    expect(gateway.log().at(-1)).toMatchObject({ cause: "ERR_TLS_CERT_ALTNAME_INVALID" });
+  });
+
   test("something that speaks plain HTTP", async () => {
     const plain = await listener((socket) => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"));
     await gateway.publish([{ id: acme.org, claim: "org_acme", address: plain.address }]);

@@ -17,7 +17,7 @@ import {
   type VaultError,
   vaultClient,
 } from "../../services/shared/vault/client.ts";
-import { issueOrgCertificate, type OrgCertificate } from "../../services/shared/vault/pki.ts";
+import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { type Platform, startPlatform } from "../harness/platform.ts";
 
 /**
@@ -29,7 +29,7 @@ let folder: string;
 let platform: Platform;
 let acme: OrgView;
 let login: VaultClient;
-let certificate: OrgCertificate;
+let certificate: Awaited<ReturnType<typeof issueOrgCertificate>>;
 /** Where acme's Vault really is. */
 let real: VaultEndpoint;
 

@@ -86,6 +86,19 @@ describe("what the directory holds", () => {
     expect(directoryContent([], [issuer], before)).toEqual(before);
   });
 
+  test("the key of its Vault, once its Vault has loaded it, and from then on through each renewal", () => {
+    const digest = "A".repeat(43);
+    const org = { ...record(), serverKey: { request: "pem", digest } };
+    const renewing = { ...org, retiredCertificateSerials: ["11:22"] };
+    const keys = (of: OrgRecord, before?: ReturnType<typeof directoryContent>) =>
+      directoryContent([of], [issuer], before).orgs.map(({ serverKey }) => serverKey);
+    const keyed = directoryContent([org], [issuer], undefined);
+    expect(keys(org)).toEqual([digest]);
+    expect(keys(renewing)).toEqual([undefined]);
+    expect(keys(renewing, keyed)).toEqual([digest]);
+    expect(keys({ ...org, state: "quarantined" }, keyed)).toEqual([digest]);
+  });
+
   test("an address that changes, changes", () => {
     const org = record();
     const before = directoryContent([org], [issuer], undefined);

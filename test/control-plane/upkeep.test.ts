@@ -1,11 +1,13 @@
+import { X509Certificate } from "node:crypto";
 import { createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect } from "node:tls";
+import { connect, type PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { newJob } from "../../services/control-plane/onboarding/progress.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { newJobId, type OrgRecord } from "../../services/shared/registry/records.ts";
 import type { OrgView } from "../../services/shared/registry/views.ts";
+import { keyDigest } from "../../services/shared/server-key.ts";
 import { newPair } from "../harness/tokens.ts";
 import { eventually, Stage } from "./stage.ts";
 
@@ -101,10 +103,36 @@ test("a certificate is replaced after two thirds of its life, without a restart"
     );
   });
   expect(await stage.certificates(acme.id)).toEqual([after.certificateSerial]);
-  const served = await servedSerial(acme.listen ?? "");
-  expect(served).toBe(after.certificateSerial?.replaceAll(":", "").toUpperCase());
+  const served = await servedBy(acme.listen ?? "");
+  expect(served.serial).toBe(after.certificateSerial?.replaceAll(":", "").toUpperCase());
+  expect(after.serverKey).toEqual(before.serverKey);
+  expect(served.key).toBe(before.serverKey?.digest);
+  expect(await publishedKey()).toBe(before.serverKey?.digest);
   expect((await stage.org(acme.id)).instance?.pid).toBe(pid);
   expect(await stage.readSecret(acme)).toBe("kept");
+});
+
+test("one of before keys were kept gets its key at its next certificate, published once its Vault has it", {
+  timeout: TIMEOUT_MS,
+}, async () => {
+  const { serverKey: before, certificateSerial } = await stage.record(acme.id);
+  expect(await publishedKey()).toBe(before?.digest);
+  // Without its end the certificate is due.
+  await edit(({ serverKey: _, certificateNotAfter: __, ...record }) => record);
+  const after = await whenRecord("it has a key, in force", (record) => {
+    return (
+      record.serverKey !== undefined &&
+      record.certificateSerial !== certificateSerial &&
+      record.retiredCertificateSerials.length === 0
+    );
+  });
+  expect(after.serverKey?.digest).not.toBe(before?.digest);
+  await eventually("it is published and shown", async () => {
+    const { key } = await servedBy(acme.listen ?? "");
+    const digest = after.serverKey?.digest;
+    return (key === digest && (await publishedKey()) === digest) || undefined;
+  });
+  expect(await whenReadable()).toBe("kept");
 });
 
 test("other settings: the Vault is restarted with them", { timeout: TIMEOUT_MS }, async () => {
@@ -277,16 +305,17 @@ test("a ready organization rolled back to initializing: quarantined, its secret 
   expect(await stage.vaults(org.id)).toEqual([]);
 });
 
-async function servedSerial(listen: string): Promise<string> {
+const publishedKey = async () => (await stage.directory()).orgs.find(({ id }) => id === acme.id)?.serverKey;
+
+/** Serial number and digest of the key of the certificate that is shown there. */
+async function servedBy(listen: string): Promise<{ serial: string; key: string }> {
   const [host, port] = listen.split(":");
   const socket = connect({ host, port: Number(port), rejectUnauthorized: false });
-  const serial = await new Promise<string>((resolve, reject) => {
-    socket
-      .once("secureConnect", () => resolve(socket.getPeerCertificate().serialNumber))
-      .once("error", reject);
+  const { serialNumber: serial, raw } = await new Promise<PeerCertificate>((resolve, reject) => {
+    socket.once("secureConnect", () => resolve(socket.getPeerCertificate())).once("error", reject);
   });
   socket.destroy();
-  return serial;
+  return { serial, key: keyDigest(new X509Certificate(raw).publicKey) };
 }
 
 async function occupy(port: number): Promise<Server> {

@@ -25,7 +25,7 @@ import {
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../services/shared/vault/org-vault.ts";
-import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
+import { issueOrgCertificate, newServerKey } from "../../services/shared/vault/pki.ts";
 import {
   loginWithJwt,
   OBSERVE,
@@ -133,8 +133,15 @@ async function answer(client: VaultClient, [method, path, body]: Attempt): Promi
 const named = (attempts: Attempt[]): [words: string, attempt: Attempt][] =>
   attempts.map((attempt) => [words(attempt), attempt]);
 
+/** Soundly signed by its key, so that what refuses it is the policy. */
+const csr = newServerKey().serverKey.request;
+
 const words = ([method, path, body]: Attempt): string =>
-  [method, path, ...(body ? [JSON.stringify(body)] : [])].join(" ");
+  [
+    method,
+    path,
+    ...(body ? [JSON.stringify(body, (key, value) => (key === "csr" ? "a request" : value))] : []),
+  ].join(" ");
 
 describe("two keys × two JWT mounts × every role", () => {
   const mounts = ["jwt", OBSERVE] as const;
@@ -543,6 +550,7 @@ describe("platform-maintain, once root is dead", () => {
       ["write", "auth/operators/role/operator", { token_policies: ["root"] }],
       ["read", "sys/mounts"],
       ["write", "pki/issue/org-vault", { common_name: "x.org.strongroom.internal" }],
+      ["write", "pki/sign/org-vault", { csr, common_name: "x.org.strongroom.internal" }],
     ];
     for (const attempt of attempts) expect(await answer(operator, attempt), words(attempt)).toBe(403);
     await makeClientCertificate(operator, "platform-maintain", acme.org);
@@ -690,14 +698,15 @@ describe("the control plane's login at the internal Vault", () => {
     // Certificates beside the organizations' own.
     [
       "write",
-      "pki/issue/org-vault",
-      { common_name: "a.org.strongroom.internal", alt_names: "b.example.com" },
+      "pki/sign/org-vault",
+      { csr, common_name: "a.org.strongroom.internal", alt_names: "b.example.com" },
     ],
-    ["write", "pki/issue/org-vault", { common_name: "a.org.strongroom.internal", ip_sans: "127.0.0.1" }],
+    ["write", "pki/sign/org-vault", { csr, common_name: "a.org.strongroom.internal", ip_sans: "127.0.0.1" }],
+    ["write", "pki/issue/org-vault", { common_name: "a.org.strongroom.internal" }],
     ["write", "pki/issue/other", { common_name: "example.com" }],
     ["write", "pki/issuer/default/issue/org-vault", { common_name: "a.org.strongroom.internal" }],
     ["write", "pki/sign-verbatim", { csr: "x" }],
-    ["write", "pki/sign/org-vault", { csr: "x" }],
+    ["write", "pki/sign/other", { csr, common_name: "example.com" }],
     ["write", "pki/root/sign-intermediate", { csr: "x" }],
     ["write", "pki/root/generate/exported", { common_name: "mine" }],
     ["write", "pki/intermediate/generate/exported", { common_name: "mine" }],

@@ -106,6 +106,7 @@ describe("an organization that was onboarded", () => {
       issuer: stage.issuer.issuer.issuer,
       claim: "org_acme",
       address: `https://${acme.listen}`,
+      serverKey: (await stage.record(acme.id)).serverKey?.digest,
     });
     expect(issuers).toEqual([stage.issuer.issuer]);
     const etag = `"${version}"`;

@@ -196,6 +196,7 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
     ]),
     `root-tokens/${org}`,
     "pki/issue/org-vault",
+    "pki/sign/org-vault",
     "pki/roles/org-vault",
     "auth/token/roles/unseal",
     "auth/token/create/unseal",

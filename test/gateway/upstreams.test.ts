@@ -72,6 +72,16 @@ test("one that has left the directory, or moved, is let go of; others stay", () 
   expect([second, other].map(({ pool }) => pool.closed)).toEqual([true, false]);
 });
 
+test("one that the directory names another key for is let go of, with its connections", () => {
+  const first = upstreams.of(acme, both);
+  const keyed = { ...acme, serverKey: "A".repeat(43) };
+  const second = upstreams.of(keyed, directoryOf(keyed, globex));
+  expect(second).not.toBe(first);
+  expect([first.pool.closed, second.serverKey]).toEqual([true, keyed.serverKey]);
+  expect(upstreams.of(keyed, directoryOf(keyed))).toBe(second);
+  expect(made.at(-1)?.options.connect).toMatchObject({ checkServerIdentity: expect.any(Function) });
+});
+
 test("open circuits and waiting requests are counted", () => {
   const [first, second] = [upstreams.of(acme, both), upstreams.of(globex, both)] as [Upstream, Upstream];
   expect(upstreams.counts()).toEqual({ openCircuits: 0, pending: 0 });

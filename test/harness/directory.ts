@@ -44,7 +44,9 @@ export interface DirectoryServer {
   close(): Promise<void>;
 }
 
-export async function startDirectoryServer(key: DirectoryKey): Promise<DirectoryServer> {
+export async function startDirectoryServer(
+  key: Pick<DirectoryKey, "sign" | "signRevocations">,
+): Promise<DirectoryServer> {
   const served = { "/v1/directory": { jws: "", etag: "" }, "/v1/revocations": { jws: "", etag: "" } };
   let published = 0;
   const server = createServer(async (request, response) => {

@@ -12,7 +12,12 @@ import type { Directory } from "../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../services/shared/directory/load.ts";
 import { RevocationSource } from "../../services/shared/revocations/load.ts";
 import type { RevocationList } from "../../services/shared/revocations/revocations.ts";
-import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "./directory.ts";
+import {
+  type DirectoryKey,
+  type DirectoryServer,
+  newDirectoryKey,
+  startDirectoryServer,
+} from "./directory.ts";
 import type { TestIssuer } from "./tokens.ts";
 
 export interface Answer {
@@ -46,6 +51,7 @@ export interface OrgEntry {
   id: string;
   claim: string;
   address: string;
+  serverKey?: string;
   issuer?: string;
   machineTokens?: true;
 }
@@ -69,6 +75,8 @@ export interface TestGatewayOptions {
   limits?: LimitRates;
   behindProxy?: boolean;
   metrics?: Metrics;
+  /** What signs the directory; a key made for it unless given. */
+  directoryKey?: Pick<DirectoryKey, "publicKey" | "sign" | "signRevocations">;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
@@ -82,9 +90,9 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
     limits = {},
     behindProxy = false,
     metrics,
+    directoryKey: key = newDirectoryKey(),
   } = options;
   const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
-  const key = newDirectoryKey();
   const directoryServer = await startDirectoryServer(key);
   const lines: Record<string, unknown>[] = [];
   const destination = {

@@ -1,9 +1,11 @@
+import { X509Certificate } from "node:crypto";
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createPlainServer } from "node:http";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { newOrgId } from "../../services/shared/org.ts";
+import { keyDigest } from "../../services/shared/server-key.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import type { InternalVault } from "./vault.ts";
 
@@ -22,6 +24,8 @@ export interface Recorded {
 export interface Recorder {
   org: string;
   address: string;
+  /** Digest of its key, as a directory names it; of the one without TLS, of no key. */
+  serverKey: string;
   requests: Recorded[];
   /** TCP connections made to it, whether or not their handshake went well. */
   connections: number;
@@ -39,14 +43,19 @@ export interface Recorder {
 export async function startRecorder(internal: InternalVault, org: string = newOrgId()): Promise<Recorder> {
   const { certificate, key } = await issueOrgCertificate(internal.controlPlane, org, 3600);
   const tls = createServer({ cert: certificate, key: key.reveal() });
-  return await record(tls, "https", org);
+  return await record(tls, "https", org, keyDigest(new X509Certificate(certificate).publicKey));
 }
 
 /** The same without TLS, for what is asked of it whatever the connection: it needs no Vault for a certificate. */
 export const startPlainRecorder = (org: string = newOrgId()): Promise<Recorder> =>
-  record(createPlainServer(), "http", org);
+  record(createPlainServer(), "http", org, "");
 
-async function record(server: Server, scheme: "http" | "https", org: string): Promise<Recorder> {
+async function record(
+  server: Server,
+  scheme: "http" | "https",
+  org: string,
+  serverKey: string,
+): Promise<Recorder> {
   const sockets = new Set<Duplex>();
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
@@ -75,6 +84,7 @@ async function record(server: Server, scheme: "http" | "https", org: string): Pr
   const self: Recorder = {
     org,
     address: `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    serverKey,
     requests: [],
     connections: 0,
     answer: undefined,

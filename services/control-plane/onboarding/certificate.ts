@@ -1,7 +1,12 @@
 import { orgParameters } from "../../shared/parameters/store.ts";
 import type { OrgRecord } from "../../shared/registry/records.ts";
 import { Secret } from "../../shared/secret.ts";
-import { issueOrgCertificate, orgCertificateSerials, revokeCertificate } from "../../shared/vault/pki.ts";
+import {
+  newServerKey,
+  orgCertificateSerials,
+  revokeCertificate,
+  signOrgCertificate,
+} from "../../shared/vault/pki.ts";
 import { orgRecord, type Platform } from "../platform.ts";
 import type { Step } from "./workflow.ts";
 
@@ -17,17 +22,21 @@ export const issueCertificate = (platform: Platform): Step => ({
 });
 
 /**
- * Issues a certificate and puts it in place of the one before, which is retired: revoke it only once the
- * instance has loaded the new one.
+ * Has a certificate signed and puts it in place of the one before, which is retired: revoke it only once the
+ * instance has loaded the new one. It is of the key that the Vault keeps for life, which is made here if it has none
+ * yet and leaves this process for the parameter store alone: a renewal knows the request that the key has signed.
  */
 export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
   const { vault, registry, parameters, parameterPrefix, certificateSeconds, seam } = platform;
   await retireLostCertificates(platform, org);
   await registry.orgs.update(org, (record) => ({ ...record, certificateIssuing: true }));
-  const { certificate, key, serial, notBefore, notAfter } = await issueOrgCertificate(
+  const kept = (await orgRecord(platform, org)).serverKey;
+  const { serverKey, key } = kept ? { serverKey: kept } : newServerKey();
+  const { certificate, serial, notBefore, notAfter } = await signOrgCertificate(
     vault,
     org,
     certificateSeconds,
+    serverKey.request,
   );
   await seam("issue-certificate:issued");
   await registry.orgs.update(
@@ -40,11 +49,12 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
   );
   await seam("issue-certificate:recorded");
   const names = orgParameters(parameterPrefix, org);
-  await parameters.put(names.key, key);
+  if (key) await parameters.put(names.key, key);
   await parameters.put(names.certificate, new Secret(certificate));
   await seam("issue-certificate:stored");
   return registry.orgs.update(org, ({ pendingCertificateSerial: _, certificateSerial: old, ...record }) => ({
     ...record,
+    serverKey,
     certificateSerial: serial,
     certificateNotBefore: notBefore.toISOString(),
     certificateNotAfter: notAfter.toISOString(),
@@ -54,8 +64,7 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
 }
 
 /**
- * Finds a certificate that was issued in the instant of a crash and recorded nowhere, if there may be one. Its
- * private key went with the process.
+ * Finds a certificate that was issued in the instant of a crash and recorded nowhere, if there may be one.
  */
 async function retireLostCertificates(platform: Platform, org: string): Promise<void> {
   const { vault, registry } = platform;
@@ -100,7 +109,7 @@ export async function endCertificates(platform: Platform, org: string): Promise<
   }
   await registry.orgs.update(
     org,
-    ({ certificateSerial: _, pendingCertificateSerial: __, ...record }): OrgRecord => ({
+    ({ certificateSerial: _, pendingCertificateSerial: __, serverKey: ___, ...record }): OrgRecord => ({
       ...record,
       retiredCertificateSerials: [],
     }),

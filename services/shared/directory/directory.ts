@@ -1,5 +1,6 @@
 import { type Static, Type } from "typebox";
 import { Issuer, OrgClaim, OrgId } from "../org.ts";
+import { KeyDigest } from "../server-key.ts";
 
 /**
  * Which organization a verified pair (issuer, claim) belongs to and where its Vault listens. Published as
@@ -19,6 +20,8 @@ export const Directory = Type.Object(
           issuer: Type.String(),
           claim: OrgClaim,
           address: Type.String({ pattern: "^https://" }),
+          /** The key that its Vault's certificate has to be of. Once it is there, it never changes. */
+          serverKey: Type.Optional(KeyDigest),
           /** Whether Vault's own tokens are taken for it, from machines that have no JWT. */
           machineTokens: Type.Optional(Type.Literal(true)),
         },

@@ -8,6 +8,7 @@ import {
   type DirectoryRefusal,
   DirectoryRefused,
   type HeldDirectory,
+  movedPairs,
   pairName,
   verifyDirectory,
 } from "./verify.ts";
@@ -61,11 +62,17 @@ export class DirectorySource extends PolledDocument {
   async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
     try {
       const held = await verifyDirectory(jws, this.#key, this.#held);
-      this.refusal = undefined;
-      if (held.directory.version === this.#held?.directory.version) return undefined;
+      const moved = movedPairs(held, this.#held);
+      if (held.directory.version === this.#held?.directory.version) {
+        this.refusal = undefined;
+        return undefined;
+      }
       return () => {
+        this.refusal = undefined;
         this.#held = held;
         this.current = loaded(held.directory, this.current);
+        if (moved.length > 0)
+          this.#logger.warn({ moved }, "people of a deleted organization belong to another from now on");
         this.#logger.info({ version: held.directory.version }, `the directory in use is ${which}`);
       };
     } catch (error) {

@@ -14,7 +14,9 @@ export type DirectoryRefusal =
   | "pair_repeated"
   | "org_repeated"
   | "org_deleted"
-  | "pair_moved";
+  | "pair_moved"
+  | "key_changed"
+  | "org_claim_changed";
 
 /** A directory that is not to be used; `detail` names what was wrong with it. */
 export class DirectoryRefused extends Error {
@@ -33,10 +35,15 @@ const KIND = {
   refuse: (reason: "signature" | "form", detail: string) => new DirectoryRefused(reason, detail),
 };
 
-/** The directory in use, and every pair that was ever seen with the id it belonged to last. */
+/** The directory in use, and what directories before it have said. */
 export interface HeldDirectory {
   directory: Directory;
+  /** Every pair that was ever seen, with the id it belonged to last. */
   pairs: ReadonlyMap<string, string>;
+  /** Every id that was ever seen with a server key, with that key. */
+  serverKeys: ReadonlyMap<string, string>;
+  /** Every issuer that was ever seen, with the claim that holds its organizations' ids. */
+  orgClaims: ReadonlyMap<string, string>;
 }
 
 /** What names a pair in {@link HeldDirectory}. A claim holds no line break, so it is unambiguous. */
@@ -44,8 +51,9 @@ export const pairName = (issuer: string, claim: string): string => `${issuer}\n$
 
 /**
  * Verifies a published directory with the one public key configured, and holds it against the one in use:
- * an older one, another one of the same version, and one that gives a known pair to another id are
- * refused, the last unless it lists the old id as deleted. Throws {@link DirectoryRefused}.
+ * an older one, another one of the same version, one that gives a known pair to another id unless it lists the
+ * old id as deleted, and one that gives a known id another server key are refused; so is one that has an issuer's
+ * tokens read by another claim, by which they would belong to other pairs. Throws {@link DirectoryRefused}.
  */
 export async function verifyDirectory(
   jws: string,
@@ -56,8 +64,25 @@ export async function verifyDirectory(
   checkSound(directory);
   if (held) checkFollows(directory, held);
   const pairs = new Map(held?.pairs);
-  for (const { issuer, claim, id } of directory.orgs) pairs.set(pairName(issuer, claim), id);
-  return { directory, pairs };
+  const serverKeys = new Map(held?.serverKeys);
+  for (const { issuer, claim, id, serverKey } of directory.orgs) {
+    pairs.set(pairName(issuer, claim), id);
+    if (serverKey) serverKeys.set(id, serverKey);
+  }
+  const orgClaims = new Map(held?.orgClaims);
+  for (const { issuer, orgClaim } of directory.issuers) orgClaims.set(issuer, orgClaim);
+  return { directory, pairs, serverKeys, orgClaims };
+}
+
+/** Pairs that a directory gives to another id than had them: the way of whoever cannot change a living one's key. */
+export function movedPairs(
+  { directory }: HeldDirectory,
+  before: HeldDirectory | undefined,
+): { from: string; to: string }[] {
+  return directory.orgs.flatMap(({ issuer, claim, id }) => {
+    const from = before?.pairs.get(pairName(issuer, claim));
+    return from === undefined || from === id ? [] : [{ from, to: id }];
+  });
 }
 
 function checkSound(directory: Directory): void {
@@ -90,8 +115,18 @@ function checkFollows(directory: Directory, held: HeldDirectory): void {
   if (directory.version === version && !isDeepStrictEqual(directory, held.directory)) {
     throw new DirectoryRefused("same_version_differs", `version ${version}`);
   }
+  for (const { issuer, orgClaim } of directory.issuers) {
+    const before = held.orgClaims.get(issuer) ?? orgClaim;
+    if (before !== orgClaim) {
+      throw new DirectoryRefused("org_claim_changed", `from ${before} to ${orgClaim}, of ${issuer}`);
+    }
+  }
   const deleted = new Set(directory.deleted);
-  for (const { issuer, claim, id } of directory.orgs) {
+  for (const { issuer, claim, id, serverKey } of directory.orgs) {
+    const keyBefore = held.serverKeys.get(id);
+    if (keyBefore !== undefined && keyBefore !== serverKey) {
+      throw new DirectoryRefused("key_changed", `the Vault of ${id} would have another key than it had`);
+    }
     const before = held.pairs.get(pairName(issuer, claim));
     if (before !== undefined && before !== id && !deleted.has(before)) {
       throw new DirectoryRefused("pair_moved", `${claim} of ${issuer} went from ${before} to ${id}`);

@@ -2,6 +2,7 @@ import { type Static, Type } from "typebox";
 import { ERROR_CODES } from "../errors.ts";
 import { Issuer, newOrgId, OrgClaim, OrgId, OrgName } from "../org.ts";
 import { Revocation } from "../revocations/revocations.ts";
+import { KeyDigest } from "../server-key.ts";
 
 const Time = Type.String({ description: "RFC 3339, UTC" });
 
@@ -42,6 +43,13 @@ export const OrgRecord = Type.Object(
     pendingCertificateSerial: Type.Optional(Type.String()),
     certificateNotBefore: Type.Optional(Time),
     certificateNotAfter: Type.Optional(Time),
+    /**
+     * Public side of the key that its Vault keeps for life: request (PEM) and digest. Absent until its next
+     * certificate if it was onboarded before keys were kept.
+     */
+    serverKey: Type.Optional(
+      Type.Object({ request: Type.String(), digest: KeyDigest }, { additionalProperties: false }),
+    ),
     /** Older certificates still to be revoked, once the instance has loaded the new one. */
     retiredCertificateSerials: Type.Array(Type.String()),
     /** Counters published in the instance spec. */

@@ -1,12 +1,8 @@
-import { generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { CertificationRequest, CertificationRequestInfo } from "@peculiar/asn1-csr";
-import { AsnConvert } from "@peculiar/asn1-schema";
-import { AlgorithmIdentifier, Name, SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
+import { generateKeyPairSync } from "node:crypto";
 import { Secret } from "../secret.ts";
+import { certificateRequest } from "./certificate-request.ts";
 import { type ClientCertificate, type VaultClient, type VaultEndpoint, vaultClient } from "./client.ts";
 import { CLIENT_ROLE, type ClientMount, clientAuthority } from "./client-authority.ts";
-
-const ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2";
 
 /**
  * A certificate that opens one mount of one organization's Vault for two minutes, signed at the internal Vault
@@ -44,21 +40,4 @@ export async function loginWithCertificate(
   const body = await vault.write(`auth/${mount}/login`, { name: mount });
   token = new Secret((body.auth as { client_token: string }).client_token);
   return vault;
-}
-
-/** A PKCS#10 request (RFC 2986) as PEM, without a subject: who it is for is said beside it. */
-function certificateRequest(publicKey: KeyObject, privateKey: KeyObject): string {
-  const certificationRequestInfo = new CertificationRequestInfo({
-    subject: new Name(),
-    subjectPKInfo: AsnConvert.parse(publicKey.export({ type: "spki", format: "der" }), SubjectPublicKeyInfo),
-  });
-  const signed = sign("sha256", Buffer.from(AsnConvert.serialize(certificationRequestInfo)), privateKey);
-  const request = new CertificationRequest({
-    certificationRequestInfo,
-    signatureAlgorithm: new AlgorithmIdentifier({ algorithm: ECDSA_WITH_SHA256 }),
-    signature: Uint8Array.from(signed).buffer,
-  });
-  const text = Buffer.from(AsnConvert.serialize(request)).toString("base64");
-  const lines = text.match(/.{1,64}/g) ?? [];
-  return ["-----BEGIN CERTIFICATE REQUEST-----", ...lines, "-----END CERTIFICATE REQUEST-----"].join("\n");
 }

@@ -112,6 +112,9 @@ async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promis
     allow_wildcard_certificates: false,
     allow_localhost: false,
     allow_ip_sans: false,
+    // The name stands beside the request, where the audit log shows it.
+    use_csr_common_name: false,
+    use_csr_sans: false,
     server_flag: true,
     client_flag: false,
     key_type: "ec",

@@ -1,40 +1,67 @@
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { orgServerName } from "../org.ts";
 import { Secret } from "../secret.ts";
+import { keyDigest } from "../server-key.ts";
+import { certificateRequest } from "./certificate-request.ts";
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
 /** The PKI role that organizations' server certificates are issued by. */
 export const ORG_CERTIFICATE_ROLE = "org-vault";
 
+/** The public side of the key pair that an organization's Vault keeps for its life. */
+export interface ServerKey {
+  /** PEM of the PKCS#10 request that each of its certificates is signed from. */
+  request: string;
+  /** As {@link keyDigest} makes it. */
+  digest: string;
+}
+
+/** Makes the key pair of an organization's Vault. `key` is PEM of the private key. */
+export function newServerKey(): { serverKey: ServerKey; key: Secret } {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  const key = new Secret(privateKey.export({ type: "pkcs8", format: "pem" }).toString());
+  const request = certificateRequest(publicKey, privateKey);
+  return { serverKey: { request, digest: keyDigest(publicKey) }, key };
+}
+
 export interface OrgCertificate {
   /** PEM of the server's certificate; the one that signed it is the authority clients are given. */
   certificate: string;
-  /** PEM of its private key. */
-  key: Secret;
   serial: string;
   notBefore: Date;
   notAfter: Date;
 }
 
-/** Issues the certificate by which an organization's Vault proves whose it is. */
-export async function issueOrgCertificate(
+/** Has the certificate signed by which an organization's Vault proves whose it is. `request` is PEM. */
+export async function signOrgCertificate(
   client: VaultClient,
   org: string,
   ttlSeconds: number,
+  request: string,
 ): Promise<OrgCertificate> {
-  const body = await client.write(`pki/issue/${ORG_CERTIFICATE_ROLE}`, {
+  const body = await client.write(`pki/sign/${ORG_CERTIFICATE_ROLE}`, {
+    csr: request,
     common_name: orgServerName(org),
     ttl: `${ttlSeconds}s`,
   });
-  const data = body.data as { certificate: string; private_key: string; serial_number: string };
+  const data = body.data as { certificate: string; serial_number: string };
   const { validFromDate, validToDate } = new X509Certificate(data.certificate);
   return {
     certificate: data.certificate,
-    key: new Secret(data.private_key),
     serial: data.serial_number,
     notBefore: validFromDate,
     notAfter: validToDate,
   };
+}
+
+/** The same with a key of its own. `key` is PEM of the private key. */
+export async function issueOrgCertificate(
+  client: VaultClient,
+  org: string,
+  ttlSeconds: number,
+): Promise<OrgCertificate & { key: Secret }> {
+  const { serverKey, key } = newServerKey();
+  return { ...(await signOrgCertificate(client, org, ttlSeconds, serverKey.request)), key };
 }
 
 /** Revokes a certificate. One that is revoked, has ended, or is not known any more is no error. */

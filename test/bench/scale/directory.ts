@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,7 +100,9 @@ function checkVersion({ current }: DirectorySource, version: number, lines: stri
 function org(n: number): Directory["orgs"][number] {
   const id = newOrgId();
   const claim = `org_${n.toString(36).padStart(16, "0")}`;
-  return { id, issuer: ISSUER.issuer, claim, address: `https://${id}.vaults.strongroom.example.com:8200` };
+  const serverKey = createHash("sha256").update(id).digest("base64url");
+  const address = `https://${id}.vaults.strongroom.example.com:8200`;
+  return { id, issuer: ISSUER.issuer, claim, address, serverKey };
 }
 
 function heap(): number {

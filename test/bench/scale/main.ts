@@ -7,7 +7,7 @@ import { newImage, onboarding, pass, simulate, start } from "./simulate.ts";
 const SIZES = [100, 1_000, 10_000, 100_000];
 const AT_ONCE = [1, 10, 100, 750];
 const CELL = 750;
-const PUBLISHED = [100, CELL, 3_000];
+const PUBLISHED = [100, CELL, 2_000];
 const IN_CELL = [100, CELL, 3_000];
 
 const seconds = (ms: number) => Math.round(ms / 100) / 10;

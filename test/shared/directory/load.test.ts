@@ -63,6 +63,26 @@ test("what is published is taken, found by its pair, and kept on disk for its ow
   expect((await stat(copy)).mode & 0o777).toBe(0o600);
 });
 
+test("the copy keeps an organization's key over a restart; a pair that moves is said in the log", async () => {
+  const keyed = { ...acme, serverKey: "A".repeat(43) };
+  await server.publish({ ...base, orgs: [keyed] });
+  await source().refresh();
+
+  await server.publish({ ...base, version: 6, orgs: [{ ...acme, serverKey: "B".repeat(43) }] });
+  const next = source();
+  await next.loadCopy();
+  await next.refresh();
+  expect(next.refusal).toBe("key_changed");
+  expect(next.current?.byId(acme.id)).toEqual(keyed);
+  expect(troubles()).toMatchObject([{ level: 50, reason: "key_changed", inUse: 5 }]);
+
+  const again = { ...acme, id: newOrgId(), serverKey: "B".repeat(43) };
+  await server.publish({ ...base, version: 7, orgs: [again], deleted: [acme.id] });
+  await next.refresh();
+  expect(next.current?.version).toBe(7);
+  expect(troubles().at(-1)).toMatchObject({ level: 40, moved: [{ from: acme.id, to: again.id }] });
+});
+
 test("with the control plane down, the copy serves", async () => {
   await server.publish(base);
   await source().refresh();

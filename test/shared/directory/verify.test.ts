@@ -3,6 +3,7 @@ import type { Directory } from "../../../services/shared/directory/directory.ts"
 import {
   DirectoryRefused,
   type HeldDirectory,
+  movedPairs,
   pairName,
   verifyDirectory,
 } from "../../../services/shared/directory/verify.ts";
@@ -10,7 +11,7 @@ import { newOrgId } from "../../../services/shared/org.ts";
 import { newDirectoryKey } from "../../harness/directory.ts";
 import { tamper } from "../../harness/tokens.ts";
 
-const key = newDirectoryKey();
+const directoryKey = newDirectoryKey();
 const issuer = {
   issuer: "https://auth.strongroom.test/",
   audience: "api",
@@ -31,7 +32,7 @@ const base: Directory = {
 
 async function reason(directory: unknown, held?: HeldDirectory, header?: Record<string, unknown>) {
   try {
-    await verifyDirectory(await key.sign(directory, header), key.publicKey, held);
+    await verifyDirectory(await directoryKey.sign(directory, header), directoryKey.publicKey, held);
   } catch (error) {
     expect(error).toBeInstanceOf(DirectoryRefused);
     return (error as DirectoryRefused).reason;
@@ -40,7 +41,7 @@ async function reason(directory: unknown, held?: HeldDirectory, header?: Record<
 }
 
 const holding = async (directory: Directory, before?: HeldDirectory) =>
-  await verifyDirectory(await key.sign(directory), key.publicKey, before);
+  await verifyDirectory(await directoryKey.sign(directory), directoryKey.publicKey, before);
 
 test("a good directory is taken", async () => {
   const { directory, pairs } = await holding(base);
@@ -71,8 +72,8 @@ test.each<[string, Partial<Directory>, string]>([
     `the directory is refused (form): the address of ${acme.id} is not https://host:port`,
   ],
 ])("the refusal says why: %s", async (_, changes, message) => {
-  const jws = await key.sign({ ...base, ...changes });
-  const verdict = verifyDirectory(jws, key.publicKey, await holding(base));
+  const jws = await directoryKey.sign({ ...base, ...changes });
+  const verdict = verifyDirectory(jws, directoryKey.publicKey, await holding(base));
   await expect(verdict).rejects.toMatchObject({ name: "DirectoryRefused", message });
 });
 
@@ -86,7 +87,7 @@ test("a new organization is taken, and held from then on", async () => {
 
 describe("refused: what is not soundly signed", () => {
   test("another key, a changed text, no JWS at all", async () => {
-    const jws = await key.sign(base);
+    const jws = await directoryKey.sign(base);
     const other = newDirectoryKey();
     for (const bad of [
       await other.sign(base),
@@ -97,7 +98,9 @@ describe("refused: what is not soundly signed", () => {
       "{}",
       JSON.stringify(base),
     ]) {
-      await expect(verifyDirectory(bad, key.publicKey)).rejects.toMatchObject({ reason: "signature" });
+      await expect(verifyDirectory(bad, directoryKey.publicKey)).rejects.toMatchObject({
+        reason: "signature",
+      });
     }
   });
 
@@ -158,6 +161,64 @@ describe("held against the one in use", () => {
     const moved = { ...base, version: 7, orgs: [{ ...acme, id: newOrgId() }, globex] };
     expect(await reason(moved, without)).toBe("pair_moved");
     expect(await reason({ ...base, version: 7 }, without)).toBe("taken");
+  });
+
+  const key = (letter: string) => letter.repeat(43);
+  const keyed = { ...acme, serverKey: key("A") };
+
+  test("a living organization's Vault keeps its key: another, or none, is refused wherever it is", async () => {
+    const held = await holding({ ...base, orgs: [keyed, globex] });
+    const next = { ...base, version: 6 };
+    const moved = { ...keyed, address: "https://127.0.0.1:9" };
+    expect(await reason({ ...next, orgs: [moved, globex] }, held)).toBe("taken");
+    expect(await reason({ ...next, orgs: [{ ...moved, serverKey: key("B") }] }, held)).toBe("key_changed");
+    expect(await reason({ ...next, orgs: [acme, globex] }, held)).toBe("key_changed");
+    const renamed = { ...keyed, claim: "org_other", serverKey: key("B") };
+    expect(await reason({ ...next, orgs: [renamed] }, held)).toBe("key_changed");
+    const jws = await directoryKey.sign({ ...next, orgs: [{ ...keyed, serverKey: key("B") }] });
+    await expect(verifyDirectory(jws, directoryKey.publicKey, held)).rejects.toThrow(
+      `the directory is refused (key_changed): the Vault of ${acme.id} would have another key than it had`,
+    );
+  });
+
+  test("a key that was left out for a while, with its organization or as deleted, is known still", async () => {
+    const held = await holding({ ...base, orgs: [keyed, globex] });
+    const without = await holding({ ...base, version: 6, orgs: [globex], deleted: [acme.id] }, held);
+    const back = { ...base, version: 7, orgs: [{ ...keyed, serverKey: key("B") }, globex] };
+    expect(await reason(back, without)).toBe("key_changed");
+    expect(await reason({ ...base, version: 7, orgs: [keyed, globex] }, without)).toBe("taken");
+  });
+
+  test("one that had no key may get one, once; what follows a deleted one has its own", async () => {
+    const held = await holding({ ...base, version: 6, orgs: [keyed, globex] }, await holding(base));
+    expect([...held.serverKeys]).toEqual([[acme.id, key("A")]]);
+    const again = { ...acme, id: newOrgId(), serverKey: key("B") };
+    const next = { ...base, version: 7, orgs: [again, globex] };
+    expect(await reason(next, held)).toBe("pair_moved");
+    expect(await reason({ ...next, deleted: [acme.id] }, held)).toBe("taken");
+    expect(movedPairs(await holding({ ...next, deleted: [acme.id] }, held), held)).toEqual([
+      { from: acme.id, to: again.id },
+    ]);
+    expect(movedPairs(held, held)).toEqual([]);
+    expect(movedPairs(held, undefined)).toEqual([]);
+  });
+
+  test("an issuer's tokens are read by one claim for good: by another they would belong to others", async () => {
+    const held = await holding(base);
+    const issuers = [{ ...issuer, orgClaim: "azp" }];
+    const fresh = { ...acme, id: newOrgId(), claim: "client_1" };
+    const next = { ...base, version: 6, issuers, orgs: [...base.orgs, fresh] };
+    expect(await reason(next, held)).toBe("org_claim_changed");
+    const without = await holding({ ...base, version: 6, issuers: [], orgs: [] }, held);
+    expect(await reason({ ...next, version: 7 }, without)).toBe("org_claim_changed");
+    const added = { ...issuer, issuer: "https://other.test/", orgClaim: "azp" };
+    expect(await reason({ ...next, issuers: [issuer, added] }, held)).toBe("taken");
+    const other = { ...issuer, jwksUri: "http://127.0.0.1:2/jwks", groupsClaim: "roles" };
+    expect(await reason({ ...next, issuers: [other] }, held)).toBe("taken");
+  });
+
+  test.each(["A".repeat(42), "A".repeat(44), `${"A".repeat(42)}=`, ""])("%s is no key", async (serverKey) => {
+    expect(await reason({ ...base, orgs: [{ ...acme, serverKey }] })).toBe("form");
   });
 
   test("an address may change: its certificate has to prove it", async () => {

@@ -1,12 +1,15 @@
-import { X509Certificate } from "node:crypto";
+import { createPublicKey, X509Certificate } from "node:crypto";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { newOrgId, orgServerName } from "../../../services/shared/org.ts";
+import { keyDigest } from "../../../services/shared/server-key.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
 import {
   caCertificate,
   issueOrgCertificate,
+  newServerKey,
   orgCertificateSerials,
   revokeCertificate,
+  signOrgCertificate,
 } from "../../../services/shared/vault/pki.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 
@@ -37,6 +40,22 @@ test("a certificate carries the organization's name alone, for servers alone, si
   expect(notBefore.getTime()).toBeLessThanOrEqual(Date.now());
 });
 
+test("each certificate that is signed from one request is of the same key", async () => {
+  const { serverKey, key } = newServerKey();
+  const org = newOrgId();
+  const [first, second] = await Promise.all(
+    [1, 2].map(() => signOrgCertificate(vault.controlPlane, org, 3600, serverKey.request)),
+  );
+  expect(first?.serial).not.toBe(second?.serial);
+  for (const issued of [first, second]) {
+    const { publicKey, subjectAltName } = new X509Certificate(issued?.certificate ?? "");
+    expect(keyDigest(publicKey)).toBe(serverKey.digest);
+    expect(subjectAltName).toBe(`DNS:${orgServerName(org)}`);
+  }
+  expect(keyDigest(createPublicKey(key.reveal()))).toBe(serverKey.digest);
+  expect(serverKey.digest).toMatch(/^[A-Za-z0-9_-]{43}$/);
+});
+
 test("none outlives the setting, whatever it is asked for", async () => {
   const { notAfter } = await issueOrgCertificate(vault.controlPlane, newOrgId(), 365 * 24 * 3600);
   expect(notAfter.getTime() - Date.now()).toBeLessThanOrEqual(30 * DAY_MS);
@@ -58,7 +77,8 @@ test.each([
   "127.0.0.1",
   "localhost",
 ])("no certificate for %s", async (common_name) => {
-  await expect(vault.controlPlane.write("pki/issue/org-vault", { common_name })).rejects.toMatchObject({
+  const csr = newServerKey().serverKey.request;
+  await expect(vault.controlPlane.write("pki/sign/org-vault", { csr, common_name })).rejects.toMatchObject({
     status: 400,
   });
 });
