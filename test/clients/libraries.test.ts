@@ -5,6 +5,7 @@ import {
   BUILD_WITHIN_MS,
   cargoProject,
   goProject,
+  mavenProject,
   npmClient,
   pythonProject,
 } from "../harness/client-projects.ts";
@@ -139,5 +140,26 @@ test("vaultrs", { timeout: BUILD_WITHIN_MS }, async ({ skip }) => {
     lookup: ["writer"],
     renewable: false,
     revoked: { status: 403, errors: [expect.stringContaining("invalid token")] },
+  });
+});
+
+test("spring-vault-core", { timeout: BUILD_WITHIN_MS }, async ({ skip }) => {
+  const client = await mavenProject("spring-vault-core");
+  if (!client) return skip("there is no Java 17 with Maven");
+  expect(await seenBy(client)).toEqual({
+    echoed: true,
+    patched: true,
+    read: { user: "app", port: "1" },
+    odd: { n: "1" },
+    listed: ["db", "ordner ü/"],
+    below: ["it's a (b)!"],
+    deleted: true,
+    missing: true,
+    forbidden: DENIED,
+    sealed: false,
+    initialized: true,
+    lookup: ["writer"],
+    renewable: false,
+    revoked: DENIED,
   });
 });

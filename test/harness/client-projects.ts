@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { cacheFolder } from "../../services/shared/vault/cache.ts";
@@ -50,6 +50,22 @@ export async function cargoProject(project: string, binary: string): Promise<For
     await cp(join(crates, "debug", binary), join(target, "client"));
   });
   return { file: join(folder, "client"), args: [], env: {} };
+}
+
+/** A project on Maven's registry, by the versions of its pom.xml; undefined if there is no Java 17 with Maven. */
+export async function mavenProject(project: string): Promise<ForeignClient | undefined> {
+  if (!(await found("javac", ["--release", "17", "--version"])) || !(await found("mvn", ["--version"]))) {
+    return undefined;
+  }
+  const folder = await built(project, (target) =>
+    run(
+      "mvn",
+      ["--quiet", "--batch-mode", "compile", "dependency:copy-dependencies", "-DoutputDirectory=target/lib"],
+      { cwd: target, timeout: BUILD_WITHIN_MS },
+    ),
+  );
+  const classes = [join(folder, "target/classes"), join(folder, "target/lib/*")].join(delimiter);
+  return { file: "java", args: ["-Dfile.encoding=UTF-8", "-cp", classes, "Client"], env: {} };
 }
 
 /** A project on PyPI, by the hashes of its wheels; undefined without CPython 3.11, which they are for. */
