@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -162,4 +164,32 @@ test("spring-vault-core", { timeout: BUILD_WITHIN_MS }, async ({ skip }) => {
     renewable: false,
     revoked: DENIED,
   });
+});
+
+test("sops encrypts by a transit key, and another decrypts", { timeout: BUILD_WITHIN_MS }, async ({
+  skip,
+}) => {
+  const client = await goProject("sops", "github.com/getsops/sops/v3/cmd/sops");
+  if (!client) return skip("there is no Go");
+  const sops = async (jwt: string, ...args: string[]) => {
+    const env = { PATH: "/usr/bin:/bin", HOME: org.home, VAULT_TOKEN: jwt };
+    return (await run(client.file, args, { env, timeout: RUN_WITHIN_MS })).stdout;
+  };
+  // A key is made by an admin's first use of it.
+  await org.gateway.call("POST", "/v1/transit/encrypt/sops", {
+    token: org.token("admin"),
+    body: { plaintext: "eA==" },
+  });
+  const plain = join(org.home, "plain.json");
+  const sealed = join(org.home, "sealed.json");
+  await writeFile(plain, JSON.stringify({ password: "s3cret" }));
+  const key = `${org.gateway.url}/v1/transit/keys/sops`;
+  const encrypted = await sops(org.token("writer"), "encrypt", "--hc-vault-transit", key, plain);
+  expect(encrypted).not.toContain("s3cret");
+  await writeFile(sealed, encrypted);
+  expect(JSON.parse(await sops(org.token(), "decrypt", sealed))).toEqual({ password: "s3cret" });
+  await expect(sops(org.token(), "encrypt", "--hc-vault-transit", key, plain)).rejects.toThrow(
+    /permission denied/,
+  );
+  await expect(sops("x", "decrypt", sealed)).rejects.toThrow(/invalid token/);
 });
