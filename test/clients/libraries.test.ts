@@ -166,6 +166,25 @@ test("spring-vault-core", { timeout: BUILD_WITHIN_MS }, async ({ skip }) => {
   });
 });
 
+test("vault-java-driver", { timeout: BUILD_WITHIN_MS }, async ({ skip }) => {
+  const client = await mavenProject("vault-java-driver");
+  if (!client) return skip("there is no Java 17 with Maven");
+  expect(await seenBy(client)).toEqual({
+    echoed: true,
+    read: "app",
+    odd: 0,
+    listed: ["db", "folder/"],
+    below: ["db"],
+    destroyed: 403,
+    deleted: 404,
+    missing: 404,
+    forbidden: 403,
+    lookup: ["writer"],
+    renewable: false,
+    revoked: 403,
+  });
+});
+
 test("sops encrypts by a transit key, and another decrypts", { timeout: BUILD_WITHIN_MS }, async ({
   skip,
 }) => {
