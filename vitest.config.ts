@@ -31,7 +31,7 @@ export default defineConfig({
           testTimeout: 120_000,
         },
       },
-      ...["e2e", "attack", "chaos"].map((name) => ({
+      ...["e2e", "attack", "chaos", "clients"].map((name) => ({
         test: {
           name,
           include: [`test/${name}/**/*.test.ts`],

@@ -14,6 +14,7 @@ const NOT_OURS = [
   "cdk.out",
   "package-lock.json",
   "go.sum",
+  "Cargo.lock",
 ];
 
 function filesBelow(folder: string): SourceFile[] {

@@ -59,7 +59,7 @@ export async function goClient(): Promise<ForeignClient | undefined> {
 }
 
 /** What a program prints, where there is such a program and it does not fail. */
-async function found(file: string, args: string[]): Promise<string | undefined> {
+export async function found(file: string, args: string[]): Promise<string | undefined> {
   return run(file, args).then(
     ({ stdout }) => stdout.trim(),
     () => undefined,
@@ -67,7 +67,7 @@ async function found(file: string, args: string[]): Promise<string | undefined> 
 }
 
 /** A folder in the shared cache that `make` makes once for these sources; whoever makes it first wins. */
-async function cached(
+export async function cached(
   name: string,
   sources: string[],
   make: (target: string) => Promise<unknown>,
