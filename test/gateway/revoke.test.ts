@@ -164,5 +164,5 @@ test("where others could not be told, it says so, within five seconds", { timeou
   expect(performance.now() - began).toBeLessThan(10_000);
   expect(asked.redirected).toBe(0);
   // Here it is ended each time, whatever the others were told.
-  expect(added).toEqual(Array.from({ length: 6 }, () => ["o", "digest", 9]));
+  expect(added).toEqual(Array.from({ length: 6 }, () => [org, "digest", 9]));
 });
