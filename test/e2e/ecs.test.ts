@@ -200,6 +200,10 @@ describeOnAws("on AWS", () => {
     expect(Date.parse((await stage.record(brief.id)).certificateNotAfter ?? "")).toBeGreaterThan(briefUntil);
     await eventually("it is read", async () => ((await read(brief)) === "of brief" ? true : undefined));
     expect(serial).toBeDefined();
+    // Definitions of before are tidied up when nothing is being replaced any more.
+    await eventually("one definition is left", async () =>
+      (await aws.inventory.of(brief.id)).definitions === 1 ? true : undefined,
+    );
     expect(await aws.inventory.of(brief.id)).toMatchObject({ definitions: 1, services: 1 });
   }, 180_000);
 });
