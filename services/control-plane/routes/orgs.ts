@@ -128,7 +128,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
         description:
           "Who that is stands in a record that only an operator's login at the internal Vault changes",
         params: Params,
-        response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 503) },
+        response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
       },
     },
     async (request) => {
