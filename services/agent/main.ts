@@ -29,7 +29,7 @@ async function start(config: Config, logger: Logger): Promise<{ close(): Promise
   const ecs = ecsSettings(config);
   if (ecs) {
     // Loading the AWS SDK takes longer than all else at a service's start.
-    const { startEcs } = await import("./ecs/start.ts");
+    const { startEcs } = await import("../ecs-emulator/start.ts");
     return startEcs(ecs, { folder: instances, vaultBinary, logger });
   }
   const agent = new Agent({

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Value } from "typebox/value";
+import type { Job, JobEvent } from "../control-plane/registry/records.ts";
+import type { CreateOrg, OrgPage, OrgView } from "../shared/api/views.ts";
 import type { TrailEntry, TrailHead } from "../shared/audit/trail.ts";
 import { ERROR_CODES, StrongroomError } from "../shared/errors.ts";
+import type { MadeRevocation, NewRevocation } from "../shared/front/published/revocations.ts";
 import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
-import type { Job, JobEvent } from "../shared/registry/records.ts";
-import type { CreateOrg, OrgPage, OrgView } from "../shared/registry/views.ts";
-import type { MadeRevocation, NewRevocation } from "../shared/revocations/revocations.ts";
 import type { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 import { serverSentEvents } from "./server-sent-events.ts";

@@ -1,5 +1,5 @@
+import type { Job } from "../control-plane/registry/records.ts";
 import { duration } from "../shared/progress.ts";
-import type { Job } from "../shared/registry/records.ts";
 import type { ControlPlane } from "./client.ts";
 import { Failure } from "./failure.ts";
 import type { Output } from "./output.ts";

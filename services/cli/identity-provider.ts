@@ -1,4 +1,4 @@
-import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/identity/local-provider.ts";
+import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/local-provider.ts";
 import { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 

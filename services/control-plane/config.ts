@@ -3,10 +3,10 @@ import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { type Cell, parseCell } from "../shared/aws/cell.ts";
 import { ConfigError, SecretFile } from "../shared/config.ts";
+import { maxTokenLifetime } from "../shared/front/published/revocations.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
 import { parameterSettings } from "../shared/parameters/settings.ts";
-import { maxTokenLifetime } from "../shared/revocations/revocations.ts";
 import type { VaultEndpoint } from "../shared/vault/client.ts";
 
 const File = (description: string) =>

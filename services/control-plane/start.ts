@@ -5,12 +5,11 @@ import { readSecretFile } from "../shared/config.ts";
 import type { Server } from "../shared/http/server.ts";
 import { createLogger } from "../shared/log.ts";
 import { parameterStore } from "../shared/parameters/settings.ts";
-import { createRegistry } from "../shared/registry/registry.ts";
 import { appRoleLogin } from "../shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import { kv2 } from "../shared/vault/kv.ts";
 import { readPlatformTrust } from "../shared/vault/platform-trust.ts";
-import { createApp } from "./app.ts";
+import { createApp } from "./api/app.ts";
 import {
   type Config,
   internalVaultEndpoint,
@@ -18,19 +17,20 @@ import {
   readSettingFile,
   runtimeSettings,
 } from "./config.ts";
-import { createDirectory } from "./directory.ts";
-import { rememberedIssuerKeys } from "./issuer-keys.ts";
-import { createWorkflow } from "./onboarding/create.ts";
-import { deleteWorkflow } from "./onboarding/delete.ts";
-import { createEngine, type Engine } from "./onboarding/engine.ts";
-import type { Seam } from "./onboarding/workflow.ts";
-import { createOrgLocks } from "./org-locks.ts";
-import type { Platform } from "./platform.ts";
-import { platformRecoveryKeys } from "./recovery-keys.ts";
-import { RevocationPublisher } from "./revocations.ts";
+import type { Platform } from "./dependencies.ts";
+import { createEngine, type Engine } from "./jobs/engine.ts";
+import { createOrgLocks } from "./jobs/org-locks.ts";
+import type { Seam } from "./jobs/workflow.ts";
+import { createWorkflow } from "./orgs/create.ts";
+import { deleteWorkflow } from "./orgs/delete.ts";
+import { rememberedIssuerKeys } from "./orgs/issuer-keys.ts";
+import { platformRecoveryKeys } from "./orgs/recovery-keys.ts";
+import { createDirectory } from "./publish/directory.ts";
+import { RevocationPublisher } from "./publish/revocations.ts";
+import { createUpkeep, type Upkeep } from "./reconcile/loop.ts";
+import { createRegistry } from "./registry/registry.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
 import { onTrail, Trail } from "./trail.ts";
-import { createUpkeep, type Upkeep } from "./upkeep.ts";
 
 const READY_CHECK_TIMEOUT_MS = 2_000;
 const RETRY_MS = 1_000;

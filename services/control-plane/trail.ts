@@ -15,7 +15,7 @@ import {
 import { StrongroomError } from "../shared/errors.ts";
 import { type VaultClient, VaultError, VaultUnreachableError } from "../shared/vault/client.ts";
 import { CasConflictError, kv2 } from "../shared/vault/kv.ts";
-import type { Workflow } from "./onboarding/workflow.ts";
+import type { Workflow } from "./jobs/workflow.ts";
 
 const TRIES = 100;
 /** Slots that are read at a time while the chain is followed. */

@@ -1,31 +1,20 @@
 import type { Readable } from "node:stream";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Logger } from "pino";
-import type { DirectorySource } from "../shared/directory/load.ts";
 import { StrongroomError } from "../shared/errors.ts";
+import { createAdmission } from "../shared/front/admit.ts";
+import { registerAuthentication } from "../shared/front/authenticate.ts";
+import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "../shared/front/cost.ts";
+import { hasToken, requestToken } from "../shared/front/identity/token.ts";
+import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "../shared/front/limits.ts";
+import { MachineCallers } from "../shared/front/machine-callers.ts";
+import type { DirectorySource } from "../shared/front/published/directory-source.ts";
+import type { RevocationSource } from "../shared/front/published/revocation-source.ts";
+import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "../shared/front/uploads.ts";
 import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
-import { hasToken, requestToken } from "../shared/identity/token.ts";
-import type { RevocationSource } from "../shared/revocations/load.ts";
 import type { Secret } from "../shared/secret.ts";
-import { createAdmission } from "./admit.ts";
-import { registerAuthentication } from "./authenticate.ts";
-import { authorizePath } from "./authorize-path.ts";
-import { Bodies, bodyOf } from "./bodies.ts";
-import { canonicalPath } from "./canonical-path.ts";
-import { checkFraming } from "./check-framing.ts";
-import { connectionErrors } from "./connection-errors.ts";
-import { boundConnections } from "./connections.ts";
-import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
-import { forward } from "./forward.ts";
-import { serveKnownReads } from "./known-reads.ts";
-import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "./limits.ts";
-import { Logins } from "./login.ts";
-import { MachineCallers } from "./machine-callers.ts";
-import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
-import type { Metrics } from "./metrics.ts";
-import { sendMounts } from "./mounts.ts";
-import { Relay } from "./relay.ts";
-import { type Pass, registerRequestLog } from "./request-log.ts";
+import { answerMachineSelf, issueMachineToken, knowMachine } from "./answer/machine-tokens.ts";
+import { sendMounts } from "./answer/mounts.ts";
 import {
   sendDone,
   sendError,
@@ -34,12 +23,23 @@ import {
   sendLeader,
   sendLookupSelf,
   sendSealStatus,
-} from "./respond.ts";
-import { revokeSelf } from "./revoke.ts";
-import { findRoute, type Route } from "./routes.ts";
-import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
-import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "./uploads.ts";
-import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
+} from "./answer/respond.ts";
+import { revokeSelf } from "./answer/revoke.ts";
+import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./answer/session.ts";
+import { checkFraming } from "./http/check-framing.ts";
+import { connectionErrors } from "./http/connection-errors.ts";
+import { boundConnections } from "./http/connections.ts";
+import { serveKnownReads } from "./known-reads.ts";
+import type { Metrics } from "./record/metrics.ts";
+import { type Pass, registerRequestLog } from "./record/request-log.ts";
+import { authorizePath } from "./route/authorize-path.ts";
+import { Bodies, bodyOf } from "./route/bodies.ts";
+import { canonicalPath } from "./route/canonical-path.ts";
+import { findRoute, type Route } from "./route/routes.ts";
+import { forward } from "./upstream/forward.ts";
+import { Logins } from "./upstream/login.ts";
+import { Relay } from "./upstream/relay.ts";
+import { Upstreams, type UpstreamTimes } from "./upstream/upstreams.ts";
 
 export interface GatewayOptions {
   logger: Logger;

@@ -2,10 +2,10 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { ConfigError, readSecretFile, SecretFile } from "../shared/config.ts";
+import type { LimitRates } from "../shared/front/limits.ts";
+import { maxTokenLifetime } from "../shared/front/published/revocations.ts";
 import { LISTEN_PATTERN, LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import type { TlsIdentity } from "../shared/http/server.ts";
-import { maxTokenLifetime } from "../shared/revocations/revocations.ts";
-import type { LimitRates } from "./limits.ts";
 
 const File = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });

@@ -1,20 +1,20 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
+import type { Admission, Member } from "../shared/front/admit.ts";
+import { unitsOfAnswer, unitsOfHead } from "../shared/front/cost.ts";
+import type { Limits } from "../shared/front/limits.ts";
 import { HSTS, type Server } from "../shared/http/server.ts";
 import type { Secret } from "../shared/secret.ts";
-import type { Admission, Member } from "./admit.ts";
-import { authorizePath, type Target } from "./authorize-path.ts";
-import { canonicalPath } from "./canonical-path.ts";
-import { unitsOfAnswer, unitsOfHead } from "./cost.ts";
-import { forward } from "./forward.ts";
-import type { Limits } from "./limits.ts";
-import { isList } from "./list-verb.ts";
-import type { Logins } from "./login.ts";
-import { Relay } from "./relay.ts";
-import type { BeginTrace } from "./request-log.ts";
-import { endWithError } from "./respond.ts";
-import { findRoute } from "./routes.ts";
-import type { Upstream, Upstreams } from "./upstreams.ts";
+import { endWithError } from "./answer/respond.ts";
+import { isList } from "./http/list-verb.ts";
+import type { BeginTrace } from "./record/request-log.ts";
+import { authorizePath, type Target } from "./route/authorize-path.ts";
+import { canonicalPath } from "./route/canonical-path.ts";
+import { findRoute } from "./route/routes.ts";
+import { forward } from "./upstream/forward.ts";
+import type { Logins } from "./upstream/login.ts";
+import { Relay } from "./upstream/relay.ts";
+import type { Upstream, Upstreams } from "./upstream/upstreams.ts";
 
 export interface KnownReadsOptions {
   admission: Admission;

@@ -1,12 +1,12 @@
 import { readConfig } from "../shared/config.ts";
-import { DirectorySource } from "../shared/directory/load.ts";
+import { DirectorySource } from "../shared/front/published/directory-source.ts";
+import { RevocationSource } from "../shared/front/published/revocation-source.ts";
 import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
-import { RevocationSource } from "../shared/revocations/load.ts";
 import { buildGateway } from "./app.ts";
 import { Config, limitRates, readCertificate, readDirectoryKey, tlsIdentity } from "./config.ts";
-import { gatheredLines } from "./log-lines.ts";
-import { buildMetricsServer, Metrics } from "./metrics.ts";
+import { gatheredLines } from "./record/log-lines.ts";
+import { buildMetricsServer, Metrics } from "./record/metrics.ts";
 
 await run(async () => {
   const config = readConfig(process.env, Config);

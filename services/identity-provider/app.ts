@@ -4,7 +4,7 @@ import { OAuth2Issuer } from "oauth2-mock-server";
 import type { Logger } from "pino";
 import { Type } from "typebox";
 import { createServer, type Server } from "../shared/http/server.ts";
-import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/identity/local-provider.ts";
+import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/local-provider.ts";
 import { OrgClaim } from "../shared/org.ts";
 import type { SigningKey } from "./signing-key.ts";
 

@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
 import { SecretFile } from "../shared/config.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
-import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM } from "../shared/identity/local-provider.ts";
+import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM } from "../shared/local-provider.ts";
 
 export const Config = Type.Object({
   ...LISTEN_SETTINGS,

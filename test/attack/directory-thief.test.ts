@@ -1,8 +1,8 @@
 import { createPublicKey, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { DIRECTORY_TYP } from "../../services/shared/directory/directory.ts";
+import { DIRECTORY_TYP } from "../../services/shared/front/published/directory.ts";
+import { REVOCATIONS_TYP } from "../../services/shared/front/published/revocations.ts";
 import { newOrgId } from "../../services/shared/org.ts";
-import { REVOCATIONS_TYP } from "../../services/shared/revocations/revocations.ts";
 import { signCompactJws } from "../../services/shared/vault/transit.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";

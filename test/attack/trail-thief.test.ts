@@ -2,9 +2,9 @@ import { request } from "node:http";
 import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { recordsWith } from "../../services/cli/platform/trace.ts";
+import { TrailAnchors } from "../../services/cli/platform/trail-anchors.ts";
 import { Trail } from "../../services/control-plane/trail.ts";
 import { followTrail, TRAIL_BEGIN } from "../../services/shared/audit/trail.ts";
-import { TrailAnchors } from "../../services/shared/audit/trail-anchors.ts";
 import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
 /**

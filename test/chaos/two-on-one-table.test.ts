@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
+import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import {
   ifFound,

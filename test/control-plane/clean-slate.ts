@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { claimKey } from "../../services/shared/registry/registry.ts";
+import { claimKey } from "../../services/control-plane/registry/registry.ts";
 import type { Stage } from "./stage.ts";
 
 /** Nothing runs, opens or names the organization any more; its record, its key and its storage are marked. */

@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
-import type { JobRecord } from "../../services/shared/registry/records.ts";
-import { createRegistry, type RecordStore, type Registry } from "../../services/shared/registry/registry.ts";
+import type { JobRecord } from "../../services/control-plane/registry/records.ts";
+import {
+  createRegistry,
+  type RecordStore,
+  type Registry,
+} from "../../services/control-plane/registry/registry.ts";
 import { CasConflictError } from "../../services/shared/vault/kv.ts";
 
 export const silent = pino({ level: "silent" });

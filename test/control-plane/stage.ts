@@ -7,13 +7,13 @@ import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { compactVerify, importSPKI } from "jose";
 import { generateKey } from "openpgp";
-import { DIRECTORY_TYP, type Directory } from "../../services/shared/directory/directory.ts";
-import { GROUPS_CLAIM, OPERATOR_AUDIENCE } from "../../services/shared/identity/local-provider.ts";
+import type { Job, JobRecord, OrgRecord } from "../../services/control-plane/registry/records.ts";
+import { createRegistry, type Registry } from "../../services/control-plane/registry/registry.ts";
+import type { OrgView } from "../../services/shared/api/views.ts";
+import { DIRECTORY_TYP, type Directory } from "../../services/shared/front/published/directory.ts";
+import { GROUPS_CLAIM, OPERATOR_AUDIENCE } from "../../services/shared/local-provider.ts";
 import { orgServerName } from "../../services/shared/org.ts";
 import { localParameterStore } from "../../services/shared/parameters/local.ts";
-import type { Job, JobRecord, OrgRecord } from "../../services/shared/registry/records.ts";
-import { createRegistry, type Registry } from "../../services/shared/registry/registry.ts";
-import type { OrgView } from "../../services/shared/registry/views.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import {
   ifFound,

@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
+import { isAtLeast } from "../../services/cli/vault-binary/recipe.ts";
+import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS, newOrgId } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import {
@@ -32,7 +33,6 @@ import {
   OBSERVE_ISSUER,
   signPlatformJwt,
 } from "../../services/shared/vault/platform-jwt.ts";
-import { isAtLeast } from "../../services/shared/vault/recipe.ts";
 import { orgServerConfig } from "../../services/shared/vault/server-config.ts";
 import { isTokenAlive, mintUnsealToken, revokeSelf } from "../../services/shared/vault/tokens.ts";
 import { createUnsealKey, signCompactJws, unsealKeyName } from "../../services/shared/vault/transit.ts";

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { connect } from "node:tls";
 import { decrypt, generateKey, readMessage, readPrivateKey } from "openpgp";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type { Job, JobEvent } from "../../services/control-plane/registry/records.ts";
+import type { OrgPage, OrgView } from "../../services/shared/api/views.ts";
 import { orgServerName } from "../../services/shared/org.ts";
-import type { Job, JobEvent } from "../../services/shared/registry/records.ts";
-import type { OrgPage, OrgView } from "../../services/shared/registry/views.ts";
 import { VaultError } from "../../services/shared/vault/client.ts";
 import { Stage } from "../control-plane/stage.ts";
 

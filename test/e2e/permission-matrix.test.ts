@@ -1,7 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
+import { readRecipe } from "../../services/cli/vault-binary/recipe.ts";
+import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
@@ -9,7 +10,6 @@ import { CLIENT_MOUNTS } from "../../services/shared/vault/client-authority.ts";
 import { makeClientCertificate } from "../../services/shared/vault/client-certificate.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
-import { readRecipe } from "../../services/shared/vault/recipe.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
 

@@ -10,9 +10,9 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { maintainLogin, signIn } from "../../services/cli/platform/maintain.ts";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
+import type { OrgView } from "../../services/shared/api/views.ts";
 import { makeFolder } from "../../services/shared/files.ts";
 import { instanceFolder } from "../../services/shared/process/instance-folders.ts";
-import type { OrgView } from "../../services/shared/registry/views.ts";
 import {
   LAUNCHER,
   type Platform,

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { request as requestTls } from "node:https";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { GROUPS_CLAIM } from "../../services/shared/identity/local-provider.ts";
+import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import type { VaultClient, VaultEndpoint } from "../../services/shared/vault/client.ts";

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
-import type { Directory } from "../../services/shared/directory/directory.ts";
+import type { Directory } from "../../services/shared/front/published/directory.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";

@@ -3,7 +3,7 @@ import { cp, mkdir, readdir } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { cacheFolder } from "../../services/shared/vault/cache.ts";
+import { cacheFolder } from "../../services/cli/vault-binary/cache.ts";
 import { cached, type ForeignClient, found } from "./clients.ts";
 
 /** Clients that take minutes to fetch or compile: `npm run test:clients` alone runs them. */

@@ -4,7 +4,7 @@ import { access, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { cacheFolder } from "../../services/shared/vault/cache.ts";
+import { cacheFolder } from "../../services/cli/vault-binary/cache.ts";
 
 const run = promisify(execFile);
 const HERE = fileURLToPath(new URL("clients", import.meta.url));

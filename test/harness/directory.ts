@@ -2,8 +2,8 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { CompactSign } from "jose";
-import { DIRECTORY_TYP, type Directory } from "../../services/shared/directory/directory.ts";
-import { REVOCATIONS_TYP, type RevocationList } from "../../services/shared/revocations/revocations.ts";
+import { DIRECTORY_TYP, type Directory } from "../../services/shared/front/published/directory.ts";
+import { REVOCATIONS_TYP, type RevocationList } from "../../services/shared/front/published/revocations.ts";
 
 /** A key that signs directories, as the internal Vault's transit key does. */
 export interface DirectoryKey {

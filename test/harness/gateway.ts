@@ -5,13 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { buildGateway } from "../../services/gateway/app.ts";
-import type { LimitRates } from "../../services/gateway/limits.ts";
-import type { Metrics } from "../../services/gateway/metrics.ts";
-import type { UpstreamTimes } from "../../services/gateway/upstreams.ts";
-import type { Directory } from "../../services/shared/directory/directory.ts";
-import { DirectorySource } from "../../services/shared/directory/load.ts";
-import { RevocationSource } from "../../services/shared/revocations/load.ts";
-import type { RevocationList } from "../../services/shared/revocations/revocations.ts";
+import type { Metrics } from "../../services/gateway/record/metrics.ts";
+import type { UpstreamTimes } from "../../services/gateway/upstream/upstreams.ts";
+import type { LimitRates } from "../../services/shared/front/limits.ts";
+import type { Directory } from "../../services/shared/front/published/directory.ts";
+import { DirectorySource } from "../../services/shared/front/published/directory-source.ts";
+import { RevocationSource } from "../../services/shared/front/published/revocation-source.ts";
+import type { RevocationList } from "../../services/shared/front/published/revocations.ts";
 import {
   type DirectoryKey,
   type DirectoryServer,

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { pino } from "pino";
 import { buildIdentityProvider } from "../../services/identity-provider/app.ts";
 import type { SigningKey } from "../../services/identity-provider/signing-key.ts";
-import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM } from "../../services/shared/identity/local-provider.ts";
+import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM } from "../../services/shared/local-provider.ts";
 
 /** The local identity provider, in this process, with a key of its own. */
 export interface LocalIdentityProvider {

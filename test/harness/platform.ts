@@ -16,9 +16,9 @@ import {
 import { type PlatformFile, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
+import type { Job } from "../../services/control-plane/registry/records.ts";
+import type { OrgView } from "../../services/shared/api/views.ts";
 import { readProcessRecord } from "../../services/shared/process/identity.ts";
-import type { Job } from "../../services/shared/registry/records.ts";
-import type { OrgView } from "../../services/shared/registry/views.ts";
 
 export const LAUNCHER = fileURLToPath(new URL("../../services/cli/strongroom.mjs", import.meta.url));
 const READY_WITHIN_MS = 90_000;

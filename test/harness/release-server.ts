@@ -3,7 +3,7 @@ import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { deflateRawSync } from "node:zlib";
 import { createMessage, generateKey, type PrivateKey, sign } from "openpgp";
-import type { Release } from "../../services/shared/vault/release.ts";
+import type { Release } from "../../services/cli/vault-binary/release.ts";
 
 /** A publisher of releases: an HTTP server with a signing key of its own. */
 export interface ReleaseServer {

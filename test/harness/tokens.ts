@@ -6,7 +6,7 @@ import {
   LOCAL_ISSUER,
   ORG_CLAIM,
   TENANT_AUDIENCE,
-} from "../../services/shared/identity/local-provider.ts";
+} from "../../services/shared/local-provider.ts";
 import type { Issuer } from "../../services/shared/org.ts";
 
 export type Algorithm = "RS256" | "ES256" | "EdDSA";

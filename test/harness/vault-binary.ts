@@ -1,7 +1,7 @@
 import type {} from "vitest";
 import type { TestProject } from "vitest/node";
+import { findVault } from "../../services/cli/vault-binary/find.ts";
 import { createProgress } from "../../services/shared/progress.ts";
-import { findVault } from "../../services/shared/vault/binary.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

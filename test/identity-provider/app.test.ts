@@ -2,15 +2,15 @@ import { connect } from "node:net";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { registerIdentity } from "../../services/shared/front/identity/identity.ts";
 import { createServer } from "../../services/shared/http/server.ts";
-import { registerIdentity } from "../../services/shared/identity/identity.ts";
 import {
   GROUPS_CLAIM,
   LOCAL_ISSUER,
   OPERATOR_AUDIENCE,
   ORG_CLAIM,
   TENANT_AUDIENCE,
-} from "../../services/shared/identity/local-provider.ts";
+} from "../../services/shared/local-provider.ts";
 import { type LocalIdentityProvider, startIdentityProvider } from "../harness/identity-provider.ts";
 
 let provider: LocalIdentityProvider;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import type { Task } from "../../services/agent/ecs/task.ts";
+import type { Task } from "../../services/ecs-emulator/task.ts";
 import type { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { initialize, sealStatus } from "../../services/shared/vault/init.ts";

@@ -14,8 +14,8 @@ import {
   ServiceDiscoveryClient,
 } from "@aws-sdk/client-servicediscovery";
 import { GetParameterCommand, PutParameterCommand, SSMClient } from "@aws-sdk/client-ssm";
-import { freeAddress } from "../../services/agent/ecs/address.ts";
-import { Task } from "../../services/agent/ecs/task.ts";
+import { freeAddress } from "../../services/ecs-emulator/address.ts";
+import { Task } from "../../services/ecs-emulator/task.ts";
 import { createLogger } from "../../services/shared/log.ts";
 import { awsEnvironment, clientOf } from "../harness/aws/cell.ts";
 import type { Moto } from "../harness/aws/install-moto.ts";

@@ -25,20 +25,20 @@ export const FILES: Record<string, SecurityFile> = {
   "services/shared/secret.ts": by("test/shared/secret.test.ts"),
   "services/shared/audit/trail.ts": by("test/shared/audit/trail.test.ts"),
   "services/shared/http/read-bounded.ts": by("test/shared/http/read-bounded.test.ts"),
-  "services/shared/http/polled-document.ts": {
-    tests: ["test/shared/http/polled-document.test.ts"],
+  "services/shared/front/published/polled-document.ts": {
+    tests: ["test/shared/front/published/polled-document.test.ts"],
     equivalent: [{ code: "text === undefined || !use)", by: "false", reason: FOR_THE_COMPILER }],
   },
-  "services/shared/identity/token.ts": {
-    tests: ["test/shared/identity/token.test.ts"],
+  "services/shared/front/identity/token.ts": {
+    tests: ["test/shared/front/identity/token.test.ts"],
     equivalent: [
       { code: "i < headers.length;", by: "i <= headers.length", reason: FOR_THE_COMPILER },
       { code: "name.length !== ", by: "false", reason: "The names are compared below: this is faster." },
       { code: '"";', reason: "Names and values come in pairs: there is none to be missing." },
     ],
   },
-  "services/shared/identity/canonical-form.ts": {
-    tests: ["test/shared/identity/canonical-form.test.ts"],
+  "services/shared/front/identity/canonical-form.ts": {
+    tests: ["test/shared/front/identity/canonical-form.test.ts"],
     equivalent: [
       { code: "!header64 || !payload64 ||", by: "false", reason: "An empty part is no JSON either." },
       { code: "!header64 ||", by: "!header64 && !payload64", reason: "An empty part is no JSON either." },
@@ -49,9 +49,9 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "names?.add(name)", reason: FOR_THE_COMPILER },
     ],
   },
-  "services/shared/identity/claims.ts": by("test/shared/identity/claims.test.ts"),
-  "services/shared/identity/issuer-keys.ts": {
-    tests: ["test/shared/identity/issuer-keys.test.ts"],
+  "services/shared/front/identity/claims.ts": by("test/shared/front/identity/claims.test.ts"),
+  "services/shared/front/identity/issuer-keys.ts": {
+    tests: ["test/shared/front/identity/issuer-keys.test.ts"],
     equivalent: [
       { code: "uat !== undefined &&", by: "true", reason: FOR_THE_COMPILER },
       { code: "modulusLength !== undefined &&", by: "true", reason: FOR_THE_COMPILER },
@@ -59,8 +59,8 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "this.#pem.set(", reason: ONLY_SLOWER },
     ],
   },
-  "services/shared/identity/identity.ts": {
-    tests: ["test/shared/identity/identity.test.ts"],
+  "services/shared/front/identity/identity.ts": {
+    tests: ["test/shared/front/identity/identity.test.ts"],
     equivalent: [
       { code: "[];\n\n  /** The issuers,", reason: "It is compared with a list, and is none." },
       { code: "list === known)", by: "false", reason: ONLY_SLOWER },
@@ -68,10 +68,12 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER },
     ],
   },
-  "services/shared/identity/refused.ts": by("test/shared/identity/identity.test.ts"),
-  "services/shared/directory/verify.ts": by("test/shared/directory/verify.test.ts"),
-  "services/shared/directory/load.ts": {
-    tests: ["test/shared/directory/load.test.ts"],
+  "services/shared/front/identity/refused.ts": by("test/shared/front/identity/identity.test.ts"),
+  "services/shared/front/published/verify-directory.ts": by(
+    "test/shared/front/published/verify-directory.test.ts",
+  ),
+  "services/shared/front/published/directory-source.ts": {
+    tests: ["test/shared/front/published/directory-source.test.ts"],
     equivalent: [
       {
         code: "!(error instanceof DirectoryRefused)",
@@ -80,37 +82,41 @@ export const FILES: Record<string, SecurityFile> = {
       },
     ],
   },
-  "services/shared/revocations/verify.ts": by("test/shared/revocations/verify.test.ts"),
-  "services/shared/revocations/load.ts": by("test/shared/revocations/load.test.ts"),
-  "services/gateway/circuit.ts": {
-    tests: ["test/gateway/circuit.test.ts"],
+  "services/shared/front/published/verify-revocations.ts": by(
+    "test/shared/front/published/verify-revocations.test.ts",
+  ),
+  "services/shared/front/published/revocation-source.ts": by(
+    "test/shared/front/published/revocation-source.test.ts",
+  ),
+  "services/gateway/upstream/circuit.ts": {
+    tests: ["test/gateway/upstream/circuit.test.ts"],
     equivalent: [{ code: "0;\n\n  /** Whether a request", reason: "It is set before it is first read." }],
   },
-  "services/gateway/resolve-org.ts": by("test/gateway/resolve-org.test.ts"),
-  "services/gateway/check-headers.ts": by("test/gateway/check-headers.test.ts"),
-  "services/gateway/connections.ts": {
-    tests: ["test/gateway/connections.test.ts"],
+  "services/shared/front/resolve-org.ts": by("test/shared/front/resolve-org.test.ts"),
+  "services/shared/front/check-headers.ts": by("test/shared/front/check-headers.test.ts"),
+  "services/gateway/http/connections.ts": {
+    tests: ["test/gateway/http/connections.test.ts"],
     equivalent: [{ code: "1) - 1;", reason: "What closes was counted when it opened." }],
   },
-  "services/gateway/upstreams.ts": {
-    tests: ["test/gateway/upstreams.test.ts"],
+  "services/gateway/upstream/upstreams.ts": {
+    tests: ["test/gateway/upstream/upstreams.test.ts"],
     equivalent: [{ code: "directory !== this.#directory)", by: "true", reason: ONLY_SLOWER }],
   },
-  "services/gateway/login.ts": {
-    tests: ["test/gateway/login.test.ts"],
+  "services/gateway/upstream/login.ts": {
+    tests: ["test/gateway/upstream/login.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
-  "services/gateway/rate-limit.ts": {
-    tests: ["test/gateway/rate-limit.test.ts"],
+  "services/shared/front/rate-limit.ts": {
+    tests: ["test/shared/front/rate-limit.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
-  "services/gateway/limits.ts": by("test/gateway/limits.test.ts"),
-  "services/gateway/uploads.ts": by("test/gateway/uploads.test.ts"),
-  "services/gateway/machine-callers.ts": by("test/gateway/machine-callers.test.ts"),
-  "services/gateway/list-verb.ts": by("test/gateway/list-verb.test.ts"),
-  "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
-  "services/gateway/canonical-path.ts": by("test/gateway/canonical-path.test.ts"),
-  "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
-  "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
-  "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
+  "services/shared/front/limits.ts": by("test/shared/front/limits.test.ts"),
+  "services/shared/front/uploads.ts": by("test/shared/front/uploads.test.ts"),
+  "services/shared/front/machine-callers.ts": by("test/shared/front/machine-callers.test.ts"),
+  "services/gateway/http/list-verb.ts": by("test/gateway/http/list-verb.test.ts"),
+  "services/gateway/route/check-body.ts": by("test/gateway/route/check-body.test.ts"),
+  "services/gateway/route/canonical-path.ts": by("test/gateway/route/canonical-path.test.ts"),
+  "services/gateway/route/authorize-path.ts": by("test/gateway/route/authorize-path.test.ts"),
+  "services/gateway/route/routes.ts": by("test/gateway/route/authorize-path.test.ts"),
+  "services/control-plane/jobs/engine.ts": by("test/control-plane/jobs/engine.test.ts"),
 };

@@ -6,9 +6,9 @@ import {
   TrailFollower,
   type TrailHead,
 } from "../../shared/audit/trail.ts";
-import { TrailAnchors } from "../../shared/audit/trail-anchors.ts";
 import { Failure } from "../failure.ts";
 import { recordsWith } from "../platform/trace.ts";
+import { TrailAnchors } from "../platform/trail-anchors.ts";
 import type { Session } from "../session.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { readText, writeJson } from "../../shared/files.ts";
-import { LOCAL_ISSUER } from "../../shared/identity/local-provider.ts";
+import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
 import { Failure } from "../failure.ts";

@@ -1,14 +1,14 @@
 import { statfs } from "node:fs/promises";
-import type { OrgView } from "../../shared/registry/views.ts";
-import { findVault, VaultNotFoundError } from "../../shared/vault/binary.ts";
-import { vaultVersion } from "../../shared/vault/inspect-binary.ts";
-import { type Advisory, openAdvisories, RECOMMENDED } from "../../shared/vault/versions.ts";
+import type { OrgView } from "../../shared/api/views.ts";
 import { asFailure } from "../failure.ts";
 import { openFiles } from "../platform/open-files.ts";
 import { isFree } from "../platform/ports.ts";
 import { serviceHealth } from "../platform/service-health.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
+import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
+import { vaultVersion } from "../vault-binary/inspect.ts";
+import { type Advisory, openAdvisories, RECOMMENDED } from "../vault-binary/versions.ts";
 
 /** One thing looked at: how it is, and, unless it is well, what to do. */
 export interface Check {

@@ -1,7 +1,7 @@
 import { Value } from "typebox/value";
+import { JobId } from "../../control-plane/registry/records.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { duration } from "../../shared/progress.ts";
-import { JobId } from "../../shared/registry/records.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import type { Session } from "../session.ts";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
+import type { OrgView } from "../../shared/api/views.ts";
 import { duration } from "../../shared/progress.ts";
-import type { OrgView } from "../../shared/registry/views.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";

@@ -1,6 +1,6 @@
 import { createInterface } from "node:readline/promises";
-import { type Owner, ownerOf, ownerRecords } from "../../shared/registry/owners.ts";
-import type { OrgView } from "../../shared/registry/views.ts";
+import type { OrgView } from "../../shared/api/views.ts";
+import { type Owner, ownerOf, ownerRecords } from "../../shared/owners.ts";
 import { machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";

@@ -1,4 +1,4 @@
-import type { OrgView } from "../../shared/registry/views.ts";
+import type { OrgView } from "../../shared/api/views.ts";
 import { changeIssuerKeys, type KeyChange } from "../../shared/vault/issuer-keys.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";

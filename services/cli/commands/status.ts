@@ -1,10 +1,10 @@
-import type { OrgView } from "../../shared/registry/views.ts";
-import { vaultVersion } from "../../shared/vault/inspect-binary.ts";
-import { openAdvisories, RECOMMENDED } from "../../shared/vault/versions.ts";
+import type { OrgView } from "../../shared/api/views.ts";
 import { asFailure } from "../failure.ts";
 import { table } from "../output.ts";
 import { type ServiceHealth, serviceHealth } from "../platform/service-health.ts";
 import type { Session } from "../session.ts";
+import { vaultVersion } from "../vault-binary/inspect.ts";
+import { openAdvisories, RECOMMENDED } from "../vault-binary/versions.ts";
 import { orgTable } from "./org.ts";
 
 /** `strongroom status`: the services of this machine's platform, and every living organization. */

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
+import type { OrgView } from "../../shared/api/views.ts";
 import { orgServerName } from "../../shared/org.ts";
 import { duration } from "../../shared/progress.ts";
-import type { OrgView } from "../../shared/registry/views.ts";
 import type { Secret } from "../../shared/secret.ts";
 import { VaultError } from "../../shared/vault/client.ts";
 import { loginWithJwt } from "../../shared/vault/platform-jwt.ts";

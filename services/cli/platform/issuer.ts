@@ -1,10 +1,5 @@
 import { type CryptoKey, exportSPKI, importJWK, type JWK } from "jose";
-import {
-  GROUPS_CLAIM,
-  LOCAL_ISSUER,
-  ORG_CLAIM,
-  TENANT_AUDIENCE,
-} from "../../shared/identity/local-provider.ts";
+import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM, TENANT_AUDIENCE } from "../../shared/local-provider.ts";
 import type { Issuer } from "../../shared/org.ts";
 
 /** The local identity provider as organizations know it. */

@@ -1,9 +1,9 @@
 import { readFile } from "node:fs/promises";
+import type { OrgView } from "../../shared/api/views.ts";
 import { readSecretFile } from "../../shared/config.ts";
 import { readText } from "../../shared/files.ts";
 import { orgServerName } from "../../shared/org.ts";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
-import type { OrgView } from "../../shared/registry/views.ts";
 import { appRoleLogin } from "../../shared/vault/approle.ts";
 import { type VaultClient, vaultClient } from "../../shared/vault/client.ts";
 import { loginWithCertificate, makeClientCertificate } from "../../shared/vault/client-certificate.ts";

@@ -1,12 +1,12 @@
+import type { Versioned } from "../../control-plane/registry/registry.ts";
+import type { OrgView } from "../../shared/api/views.ts";
 import {
   type Admitted,
   keyDigests,
   type Owner,
   ownerDifferences,
   ownerRecords,
-} from "../../shared/registry/owners.ts";
-import type { Versioned } from "../../shared/registry/registry.ts";
-import type { OrgView } from "../../shared/registry/views.ts";
+} from "../../shared/owners.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
 import { Failure } from "../failure.ts";
 

@@ -1,12 +1,12 @@
 import { rm } from "node:fs/promises";
 import { writeJson } from "../../shared/files.ts";
-import { LOCAL_ISSUER } from "../../shared/identity/local-provider.ts";
-import { findVault, VaultNotFoundError } from "../../shared/vault/binary.ts";
+import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
 import { ControlPlane } from "../client.ts";
 import { compileCache } from "../compile-cache.ts";
 import { Failure } from "../failure.ts";
 import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
+import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { type AddressOptions, settleAddresses } from "./addresses.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";

@@ -1,5 +1,5 @@
 import { writeJson } from "../../shared/files.ts";
-import { OPERATOR_AUDIENCE } from "../../shared/identity/local-provider.ts";
+import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service.ts";
 import type { Addresses, Settled, StateFolder } from "./state-folder.ts";

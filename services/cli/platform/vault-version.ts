@@ -1,6 +1,6 @@
 import { readText, writeFileAtomic } from "../../shared/files.ts";
-import { isAtLeast } from "../../shared/vault/recipe.ts";
 import { Failure } from "../failure.ts";
+import { isAtLeast } from "../vault-binary/recipe.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /**

@@ -1,6 +1,6 @@
 import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../audit/trail.ts";
 import { ORG_DOMAIN } from "../org.ts";
-import { OWNERS_MOUNT } from "../registry/owners.ts";
+import { OWNERS_MOUNT } from "../owners.ts";
 import { Secret } from "../secret.ts";
 import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import type { Directory } from "../../../services/shared/directory/directory.ts";
-import { DirectorySource } from "../../../services/shared/directory/load.ts";
+import type { Directory } from "../../../services/shared/front/published/directory.ts";
+import { DirectorySource } from "../../../services/shared/front/published/directory-source.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { newDirectoryKey, startDirectoryServer } from "../../harness/directory.ts";
 

@@ -1,7 +1,7 @@
-import { DIRECTORY_TYP, type Directory } from "../../../services/shared/directory/directory.ts";
+import { findVault } from "../../../services/cli/vault-binary/find.ts";
+import { createRegistry, DIRECTORY_KEY } from "../../../services/control-plane/registry/registry.ts";
+import { DIRECTORY_TYP, type Directory } from "../../../services/shared/front/published/directory.ts";
 import { createProgress } from "../../../services/shared/progress.ts";
-import { createRegistry, DIRECTORY_KEY } from "../../../services/shared/registry/registry.ts";
-import { findVault } from "../../../services/shared/vault/binary.ts";
 import { VaultError } from "../../../services/shared/vault/client.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
 import { signCompactJws } from "../../../services/shared/vault/transit.ts";

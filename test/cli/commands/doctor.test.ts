@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { checkVersion } from "../../../services/cli/commands/doctor.ts";
-import { ADVISORIES, RECOMMENDED } from "../../../services/shared/vault/versions.ts";
+import { ADVISORIES, RECOMMENDED } from "../../../services/cli/vault-binary/versions.ts";
 
 test("a Vault with known advisories is a warning that names each, who can use it, and the way out", () => {
   const { result, detail, notes = [], hint, advisories } = checkVersion("1.21.2", []);

@@ -3,7 +3,7 @@ import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freeAddress } from "../../../services/agent/ecs/address.ts";
+import { freeAddress } from "../../../services/ecs-emulator/address.ts";
 import type { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import { type VaultEndpoint, vaultClient } from "../../../services/shared/vault/client.ts";

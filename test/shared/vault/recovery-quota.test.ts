@@ -1,7 +1,7 @@
 import { Agent } from "undici";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { isAtLeast } from "../../../services/cli/vault-binary/recipe.ts";
 import { sealStatus } from "../../../services/shared/vault/init.ts";
-import { isAtLeast } from "../../../services/shared/vault/recipe.ts";
 import { RECOVERY_REQUESTS } from "../../../services/shared/vault/recovery-quota.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 

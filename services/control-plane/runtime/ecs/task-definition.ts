@@ -2,7 +2,7 @@ import type { RegisterTaskDefinitionCommandInput, Secret, Tag } from "@aws-sdk/c
 import type { Cell } from "../../../shared/aws/cell.ts";
 import { ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
 import type { InstanceSpec } from "../../../shared/instance-spec.ts";
-import { sha256 } from "../../../shared/registry/registry.ts";
+import { sha256 } from "../../registry/registry.ts";
 import { partition } from "./clients.ts";
 import type { OrgRoles } from "./roles.ts";
 

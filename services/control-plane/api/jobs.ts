@@ -1,0 +1,77 @@
+import { Readable } from "node:stream";
+import { Type } from "typebox";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Server } from "../../shared/http/server.ts";
+import type { Platform } from "../dependencies.ts";
+import type { Engine } from "../jobs/engine.ts";
+import { followJob } from "../jobs/follow.ts";
+import { Job, JobEvent, JobId, type JobRecord } from "../registry/records.ts";
+import { eventStream, problems } from "./openapi.ts";
+
+const Params = Type.Object({ id: JobId }, { additionalProperties: false });
+
+/** A job as its callers see it. */
+export function asJob({ request: _, events: __, ...job }: JobRecord): Job {
+  return job;
+}
+
+/** Jobs: look at one, follow one. */
+export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): void {
+  const closing = new AbortController();
+  app.addHook("preClose", async () => closing.abort());
+
+  const jobRecord = async (id: string): Promise<JobRecord> => {
+    const found = await registry.jobs.read(id);
+    if (!found) throw new StrongroomError("not_found", "There is no such job.");
+    return found.value;
+  };
+
+  app.get(
+    "/v1/jobs/:id",
+    {
+      config: { access: { permission: "orgs:read" } },
+      schema: {
+        summary: "Look at a job",
+        params: Params,
+        response: { 200: Job, ...problems(400, 401, 403, 404, 503) },
+      },
+    },
+    async (request) => asJob(await jobRecord(request.params.id)),
+  );
+
+  app.get(
+    "/v1/jobs/:id/events",
+    {
+      config: { access: { permission: "orgs:read" } },
+      schema: {
+        summary: "Follow a job to its end",
+        description: "One event for each change of it, to its end; comments in quiet times",
+        params: Params,
+        headers: Type.Object({
+          "last-event-id": Type.Optional(
+            Type.String({
+              pattern: "^[0-9]{1,6}$",
+              description: "The number of the last event already seen",
+            }),
+          ),
+        }),
+        response: {
+          200: eventStream(JobEvent),
+          ...problems(400, 401, 403, 404, 503),
+        },
+      },
+    },
+    async (request, reply) => {
+      const job = await jobRecord(request.params.id);
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort());
+      const events = followJob(job, {
+        after: Number(request.headers["last-event-id"] ?? 0),
+        watch: engine.watch,
+        read: () => jobRecord(job.id),
+        signal: AbortSignal.any([gone.signal, closing.signal]),
+      });
+      return reply.type("text/event-stream").header("Cache-Control", "no-store").send(Readable.from(events));
+    },
+  );
+}

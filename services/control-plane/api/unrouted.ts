@@ -1,0 +1,38 @@
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Server } from "../../shared/http/server.ts";
+
+/**
+ * Refuses what no route serves, before anything else of the request is looked at: `method_not_allowed` with an
+ * `Allow` header if the path has other methods, else `not_found`. Fastify would parse its body first, and fail at
+ * a QUERY without a content type. Call it before the routes and before any other `onRequest` hook.
+ */
+export function refuseUnrouted(app: Server): void {
+  const table: { path: RegExp; methods: Set<string> }[] = [];
+  app.addHook("onRoute", ({ url, method }) => {
+    const path = new RegExp(`^${url.replace(/:[a-z]+/g, "[^/]+")}$`);
+    let row = table.find((each) => each.path.source === path.source);
+    if (!row) {
+      row = { path, methods: new Set() };
+      table.push(row);
+    }
+    for (const each of [method].flat()) row.methods.add(each);
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    if (!request.is404) return;
+    const path = decoded(request.url.split("?", 1)[0] ?? "");
+    const methods = table.find((each) => each.path.test(path))?.methods;
+    if (!methods) throw new StrongroomError("not_found", "There is no such path.");
+    const allow = [...methods].sort().join(", ");
+    reply.header("Allow", allow);
+    throw new StrongroomError("method_not_allowed", `This path takes ${allow}.`);
+  });
+}
+
+/** As Fastify's router reads it: what separates segments stays as it is. */
+function decoded(path: string): string {
+  try {
+    return decodeURI(path);
+  } catch {
+    return path;
+  }
+}

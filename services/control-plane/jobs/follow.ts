@@ -1,0 +1,60 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { JobRecord } from "../registry/records.ts";
+import { isEnded } from "./progress.ts";
+
+export interface FollowOptions {
+  /** The number of the last event already seen. */
+  after: number;
+  /** Calls back with the job each time it has changed here, until the function that it gives is called. */
+  watch(id: string, listener: (job: JobRecord) => void): () => void;
+  read(): Promise<JobRecord>;
+  /** Ends the stream. */
+  signal: AbortSignal;
+  heartbeatMs?: number;
+}
+
+/** Keeps a connection from being taken for a dead one. */
+const HEARTBEAT_MS = 15_000;
+
+/**
+ * A job's changes as server-sent events: those after the one given, then each as it comes, until the job has
+ * ended. In quiet times a comment, and a look at the registry, in case the job is being run elsewhere.
+ */
+export async function* followJob(job: JobRecord, options: FollowOptions): AsyncGenerator<string> {
+  const { watch, read, signal, heartbeatMs = HEARTBEAT_MS } = options;
+  let latest = job;
+  let last = options.after;
+  let wake = () => {};
+  const unwatch = watch(job.id, (changed) => {
+    latest = changed;
+    wake();
+  });
+  signal.addEventListener("abort", () => wake());
+  try {
+    // Changes between the caller's reading and the watching would be missed.
+    latest = await read();
+    while (!signal.aborted) {
+      for (const event of latest.events.filter(({ sequence }) => sequence > last)) {
+        yield `id: ${event.sequence}\nevent: ${event.step ? "step" : "job"}\ndata: ${JSON.stringify(event)}\n\n`;
+        last = event.sequence;
+      }
+      if (isEnded(latest)) return;
+      if (signal.aborted || latest.events.length > last) continue;
+      const changed = new Promise<true>((resolve) => {
+        wake = () => resolve(true);
+      });
+      const quiet = new AbortController();
+      const heard = await Promise.race([
+        changed,
+        sleep(heartbeatMs, false, { signal: quiet.signal, ref: false }).catch(() => false),
+      ]);
+      quiet.abort();
+      if (heard) continue;
+      yield ": still here\n\n";
+      const stored = await read();
+      if (stored.events.length > latest.events.length) latest = stored;
+    }
+  } finally {
+    unwatch();
+  }
+}

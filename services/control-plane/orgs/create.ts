@@ -1,0 +1,46 @@
+import type { Platform } from "../dependencies.ts";
+import type { Workflow } from "../jobs/workflow.ts";
+import { refuseReadyStorage } from "./quarantine.ts";
+import { issueCertificate } from "./steps/certificate.ts";
+import { configure } from "./steps/configure.ts";
+import { initializeVault } from "./steps/initialize.ts";
+import { startInstance } from "./steps/instance.ts";
+import { reserve } from "./steps/reserve.ts";
+import { revokeRoot } from "./steps/revoke-root.ts";
+import { createKey } from "./steps/unseal-key.ts";
+import { issueUnsealToken } from "./steps/unseal-token.ts";
+import { verify } from "./steps/verify.ts";
+
+/** Onboards an organization. */
+export function createWorkflow(platform: Platform): Workflow {
+  const { registry, runtime, directory, now } = platform;
+  return {
+    steps: [
+      reserve(platform),
+      createKey(platform),
+      issueUnsealToken(platform),
+      issueCertificate(platform),
+      startInstance(platform),
+      initializeVault(platform),
+      configure(platform),
+      verify(platform),
+      revokeRoot(platform),
+    ],
+
+    guard: ({ org }) => refuseReadyStorage(platform, org),
+
+    async succeed({ org }) {
+      const found = await registry.orgs.read(org);
+      if (!found) throw new Error(`${org}: the record is gone`);
+      // First the marker: no organization is ever ready whose storage does not say so.
+      await runtime.markReady(org, found.value.attempt);
+      await platform.seam("ready:marked");
+      await registry.orgs.update(org, (record) => ({
+        ...record,
+        state: "ready",
+        readyAt: record.readyAt ?? now().toISOString(),
+      }));
+      await directory.publish();
+    },
+  };
+}

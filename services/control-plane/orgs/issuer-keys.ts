@@ -1,0 +1,80 @@
+import { exportSPKI, importJWK, type JWK } from "jose";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Issuer } from "../../shared/org.ts";
+
+const FETCH_TIMEOUT_MS = 5_000;
+const MAX_BYTES = 256 * 1024;
+const MAX_KEYS = 20;
+const MIN_RSA_BITS = 2048;
+
+/** Every organization of an issuer is looked at within one pass: one fetch for all of them. */
+const REMEMBERED_MS = 5_000;
+
+/** {@link fetchIssuerKeys} for many who ask at about the same time. `now` is in milliseconds. */
+export function rememberedIssuerKeys(now: () => number = Date.now): typeof fetchIssuerKeys {
+  const fetched = new Map<string, { at: number; keys: Promise<string[]> }>();
+  return (issuer) => {
+    const name = `${issuer.algorithms.join()} ${issuer.jwksUri}`;
+    const known = fetched.get(name);
+    if (known && now() - known.at < REMEMBERED_MS) return known.keys;
+    const keys = fetchIssuerKeys(issuer);
+    fetched.set(name, { at: now(), keys });
+    return keys;
+  };
+}
+
+/** Which JWK makes signatures of an algorithm. */
+const FITS: Record<Issuer["algorithms"][number], (key: JWK) => boolean> = {
+  RS256: (key) => key.kty === "RSA",
+  ES256: (key) => key.kty === "EC" && key.crv === "P-256",
+  EdDSA: (key) => key.kty === "OKP" && key.crv === "Ed25519",
+};
+
+/**
+ * The public keys (PEM) that an issuer's JWKS address gives for its algorithms. Throws
+ * `issuer_keys_unreachable` where there are none to be had.
+ */
+export async function fetchIssuerKeys({ jwksUri, algorithms }: Issuer): Promise<string[]> {
+  const pems = new Set<string>();
+  for (const jwk of (await fetchKeySet(jwksUri)).slice(0, MAX_KEYS)) {
+    const alg = algorithms.find((each) => FITS[each](jwk) && (jwk.alg ?? each) === each);
+    if (!alg || (jwk.use ?? "sig") !== "sig") continue;
+    const { kty, crv, n, e, x, y } = jwk;
+    const key = await importJWK({ kty, crv, n, e, x, y } as JWK, alg).catch(() => undefined);
+    if (!key || key instanceof Uint8Array) continue;
+    const { modulusLength } = key.algorithm as { modulusLength?: number };
+    if (modulusLength === undefined || modulusLength >= MIN_RSA_BITS) pems.add(await exportSPKI(key));
+  }
+  if (pems.size === 0) throw unreachable("it has no key for its algorithms");
+  return [...pems].sort();
+}
+
+async function fetchKeySet(jwksUri: string): Promise<JWK[]> {
+  let text = "";
+  try {
+    const response = await fetch(jwksUri, {
+      redirect: "error",
+      signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+    });
+    if (!response.ok) throw unreachable(`it answers ${response.status}`);
+    const decoder = new TextDecoder();
+    for await (const chunk of response.body ?? []) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.length > MAX_BYTES) throw unreachable("its answer is too large");
+    }
+    const { keys } = JSON.parse(text) as { keys?: unknown };
+    return Array.isArray(keys) ? keys.filter((key) => typeof key === "object" && key !== null) : [];
+  } catch (error) {
+    if (error instanceof StrongroomError) throw error;
+    throw unreachable("it does not answer with a key set", error);
+  }
+}
+
+const unreachable = (why: string, cause?: unknown) =>
+  new StrongroomError(
+    "issuer_keys_unreachable",
+    `The issuer's keys cannot be had from its JWKS address: ${why}.`,
+    {
+      cause,
+    },
+  );

@@ -1,0 +1,27 @@
+import { StrongroomError } from "../../shared/errors.ts";
+import { ownerRecords } from "../../shared/owners.ts";
+import { orgRecord, type Platform } from "../dependencies.ts";
+import { claimKey } from "../registry/registry.ts";
+import { takeClaim } from "./steps/reserve.ts";
+
+/**
+ * Has the registry and the directory name the owner that the owner's record names, which an operator has changed.
+ * A claim that it had before stays its own until it is deleted: gateways remember whose it was. Throws `not_found`,
+ * and `conflict` if the organization is not ready, nothing says who owns it, or the claim is another's.
+ */
+export async function followOwner(platform: Platform, id: string): Promise<void> {
+  const { registry, directory, vault } = platform;
+  const { state, job } = await orgRecord(platform, id);
+  if (state !== "ready") throw new StrongroomError("conflict", `The organization is ${state}.`);
+  const owner = await ownerRecords(vault).read(id);
+  if (!owner) throw new StrongroomError("conflict", "Nothing says who owns the organization.");
+  const { claim, issuer } = owner.value;
+  const key = claimKey(issuer.issuer, claim);
+  await takeClaim(registry.claims, key, { org: id, job });
+  await registry.orgs.update(id, (record) => {
+    const former = new Set(record.formerClaims).add(claimKey(record.issuer.issuer, record.claim));
+    former.delete(key);
+    return { ...record, claim, issuer, ...(former.size > 0 && { formerClaims: [...former] }) };
+  });
+  await directory.publish();
+}

@@ -1,0 +1,117 @@
+import { orgParameters } from "../../../shared/parameters/store.ts";
+import { Secret } from "../../../shared/secret.ts";
+import {
+  newServerKey,
+  orgCertificateSerials,
+  revokeCertificate,
+  signOrgCertificate,
+} from "../../../shared/vault/pki.ts";
+import { orgRecord, type Platform } from "../../dependencies.ts";
+import type { Step } from "../../jobs/workflow.ts";
+import type { OrgRecord } from "../../registry/records.ts";
+
+/** The server certificate by which the organization's Vault proves whose it is, in the parameter store. */
+export const issueCertificate = (platform: Platform): Step => ({
+  name: "issue-certificate",
+  async do({ org }) {
+    const { certificateSerial, pendingCertificateSerial } = await orgRecord(platform, org);
+    if (pendingCertificateSerial || !certificateSerial) await replaceCertificate(platform, org);
+    await revokeRetiredCertificates(platform, org);
+  },
+  undo: ({ org }) => endCertificates(platform, org),
+});
+
+/**
+ * Has a certificate signed and puts it in place of the one before, which is retired: revoke it only once the
+ * instance has loaded the new one. It is of the key that the Vault keeps for life, which is made here if it has none
+ * yet and leaves this process for the parameter store alone: a renewal knows the request that the key has signed.
+ */
+export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
+  const { vault, registry, parameters, parameterPrefix, certificateSeconds, seam } = platform;
+  await retireLostCertificates(platform, org);
+  await registry.orgs.update(org, (record) => ({ ...record, certificateIssuing: true }));
+  const kept = (await orgRecord(platform, org)).serverKey;
+  const { serverKey, key } = kept ? { serverKey: kept } : newServerKey();
+  const { certificate, serial, notBefore, notAfter } = await signOrgCertificate(
+    vault,
+    org,
+    certificateSeconds,
+    serverKey.request,
+  );
+  await seam("issue-certificate:issued");
+  await registry.orgs.update(
+    org,
+    ({ pendingCertificateSerial: interrupted, certificateIssuing: _, ...record }) => ({
+      ...record,
+      pendingCertificateSerial: serial,
+      retiredCertificateSerials: [...record.retiredCertificateSerials, ...(interrupted ? [interrupted] : [])],
+    }),
+  );
+  await seam("issue-certificate:recorded");
+  const names = orgParameters(parameterPrefix, org);
+  if (key) await parameters.put(names.key, key);
+  await parameters.put(names.certificate, new Secret(certificate));
+  await seam("issue-certificate:stored");
+  return registry.orgs.update(org, ({ pendingCertificateSerial: _, certificateSerial: old, ...record }) => ({
+    ...record,
+    serverKey,
+    certificateSerial: serial,
+    certificateNotBefore: notBefore.toISOString(),
+    certificateNotAfter: notAfter.toISOString(),
+    retiredCertificateSerials: [...record.retiredCertificateSerials, ...(old ? [old] : [])],
+    reload: record.reload + (old ? 1 : 0),
+  }));
+}
+
+/**
+ * Finds a certificate that was issued in the instant of a crash and recorded nowhere, if there may be one.
+ */
+async function retireLostCertificates(platform: Platform, org: string): Promise<void> {
+  const { vault, registry } = platform;
+  const record = await orgRecord(platform, org);
+  if (!record.certificateIssuing) return;
+  const known = [
+    record.certificateSerial,
+    record.pendingCertificateSerial,
+    ...record.retiredCertificateSerials,
+  ];
+  const lost = (await orgCertificateSerials(vault, org)).filter((serial) => !known.includes(serial));
+  await registry.orgs.update(org, ({ certificateIssuing: _, ...current }) => ({
+    ...current,
+    retiredCertificateSerials: [...current.retiredCertificateSerials, ...lost],
+  }));
+}
+
+/** Revokes the certificates that were replaced. */
+export async function revokeRetiredCertificates({ vault, registry }: Platform, org: string): Promise<void> {
+  const { retiredCertificateSerials: retired } = (await registry.orgs.read(org))?.value ?? {};
+  if (!retired || retired.length === 0) return;
+  for (const serial of retired) await revokeCertificate(vault, serial);
+  await registry.orgs.update(org, (record) => ({
+    ...record,
+    retiredCertificateSerials: record.retiredCertificateSerials.filter((each) => !retired.includes(each)),
+  }));
+}
+
+/** Revokes every certificate the organization has, and deletes the parameters. */
+export async function endCertificates(platform: Platform, org: string): Promise<void> {
+  const { vault, registry, parameters, parameterPrefix } = platform;
+  const names = orgParameters(parameterPrefix, org);
+  await parameters.delete(names.key);
+  await parameters.delete(names.certificate);
+  await retireLostCertificates(platform, org);
+  const { certificateSerial, pendingCertificateSerial, retiredCertificateSerials } = await orgRecord(
+    platform,
+    org,
+  );
+  for (const serial of [certificateSerial, pendingCertificateSerial, ...retiredCertificateSerials]) {
+    if (serial) await revokeCertificate(vault, serial);
+  }
+  await registry.orgs.update(
+    org,
+    ({ certificateSerial: _, pendingCertificateSerial: __, serverKey: ___, ...record }): OrgRecord => ({
+      ...record,
+      retiredCertificateSerials: [],
+    }),
+  );
+}

@@ -1,0 +1,75 @@
+import { orgParameters } from "../../../shared/parameters/store.ts";
+import { endUnsealTokensOf, mintUnsealToken, revokeAccessor } from "../../../shared/vault/tokens.ts";
+import { orgRecord, type Platform } from "../../dependencies.ts";
+import type { Step } from "../../jobs/workflow.ts";
+import type { OrgRecord } from "../../registry/records.ts";
+
+/** The token by which the organization's Vault unseals itself, in the parameter store. */
+export const issueUnsealToken = (platform: Platform): Step => ({
+  name: "issue-unseal-token",
+  async do({ org }) {
+    const { unsealTokenAccessor, pendingTokenAccessor } = await orgRecord(platform, org);
+    if (pendingTokenAccessor || !unsealTokenAccessor) {
+      // Nothing runs by one yet, and one minted in the instant of a crash is recorded nowhere.
+      await endUnsealTokensOf(platform.vault, org);
+      await replaceUnsealToken(platform, org);
+    }
+    await revokeRetiredTokens(platform, org);
+  },
+  undo: ({ org }) => endUnsealTokens(platform, org),
+});
+
+/**
+ * Mints an unseal token and puts it in place of the one before, which is retired: revoke it only once the
+ * instance has unsealed itself with the new one. A token is recorded before it is handed on. (One minted in
+ * the instant of a crash, before even that, is held by nobody, and ends with its period or with the
+ * organization.)
+ */
+export async function replaceUnsealToken(platform: Platform, org: string): Promise<OrgRecord> {
+  const { vault, registry, parameters, parameterPrefix, seam } = platform;
+  const { token, accessor } = await mintUnsealToken(vault, org);
+  await seam("issue-unseal-token:minted");
+  await registry.orgs.update(org, ({ pendingTokenAccessor: interrupted, ...record }) => ({
+    ...record,
+    pendingTokenAccessor: accessor,
+    retiredTokenAccessors: [...record.retiredTokenAccessors, ...(interrupted ? [interrupted] : [])],
+  }));
+  await seam("issue-unseal-token:recorded");
+  await parameters.put(orgParameters(parameterPrefix, org).unsealToken, token);
+  await seam("issue-unseal-token:stored");
+  return registry.orgs.update(org, ({ pendingTokenAccessor: _, unsealTokenAccessor: old, ...record }) => ({
+    ...record,
+    unsealTokenAccessor: accessor,
+    retiredTokenAccessors: [...record.retiredTokenAccessors, ...(old ? [old] : [])],
+    restart: record.restart + (old ? 1 : 0),
+  }));
+}
+
+/** Ends the tokens that were replaced. */
+export async function revokeRetiredTokens({ vault, registry }: Platform, org: string): Promise<void> {
+  const { retiredTokenAccessors: retired } = (await registry.orgs.read(org))?.value ?? {};
+  if (!retired || retired.length === 0) return;
+  for (const accessor of retired) await revokeAccessor(vault, accessor);
+  await registry.orgs.update(org, (record) => ({
+    ...record,
+    retiredTokenAccessors: record.retiredTokenAccessors.filter((each) => !retired.includes(each)),
+  }));
+}
+
+/** Deletes the parameter and ends every unseal token the organization has, recorded or not. */
+export async function endUnsealTokens(platform: Platform, org: string): Promise<void> {
+  const { vault, registry, parameters, parameterPrefix } = platform;
+  await parameters.delete(orgParameters(parameterPrefix, org).unsealToken);
+  await endUnsealTokensOf(vault, org);
+  const { unsealTokenAccessor, pendingTokenAccessor, retiredTokenAccessors } = await orgRecord(platform, org);
+  for (const accessor of [unsealTokenAccessor, pendingTokenAccessor, ...retiredTokenAccessors]) {
+    if (accessor) await revokeAccessor(vault, accessor);
+  }
+  await registry.orgs.update(
+    org,
+    ({ unsealTokenAccessor: _, pendingTokenAccessor: __, ...record }): OrgRecord => ({
+      ...record,
+      retiredTokenAccessors: [],
+    }),
+  );
+}

@@ -1,0 +1,106 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { StrongroomError } from "../../shared/errors.ts";
+import { orgRecord, type Platform } from "../dependencies.ts";
+import type { Engine } from "../jobs/engine.ts";
+import type { OrgLocks } from "../jobs/org-locks.ts";
+import { isEnded } from "../jobs/progress.ts";
+import { refuseReadyStorage } from "../orgs/quarantine.ts";
+import type { OrgRecord } from "../registry/records.ts";
+import { createKeeper } from "./org.ts";
+import { pruneRegistry } from "./prune.ts";
+
+export interface UpkeepOptions {
+  locks: OrgLocks;
+  /** Between two passes: a good deal less than a quarter of an unseal token's period. */
+  intervalMs: number;
+  /** Between two comparisons of one organization's Vault with what it should be. */
+  driftIntervalMs: number;
+}
+
+/** Looks after all organizations, again and again. */
+export interface Upkeep {
+  /**
+   * The first look at everything, before any instance is started. What fails for one organization shows on
+   * its record and stops no other's.
+   */
+  first(): Promise<void>;
+  /** Looks again at intervals until stopped. */
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/** As many as ECS describes in one call. */
+const AT_ONCE = 10;
+const PRUNE_EVERY_MS = 24 * 3600 * 1000;
+
+export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
+  const { registry, directory, log } = platform;
+  const { locks, intervalMs, driftIntervalMs } = options;
+  const keeper = createKeeper(platform, driftIntervalMs);
+  const stopping = new AbortController();
+  let passing: Promise<void> = Promise.resolve();
+  let pruneAt = 0;
+
+  async function pass(isStart: boolean): Promise<void> {
+    engine.retry();
+    const work = (await registry.orgs.all()).values();
+    const worker = async () => {
+      for (const record of work) await lookAfter(record, isStart);
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+    await directory.publish();
+    if (!isStart) await prune();
+  }
+
+  async function prune(): Promise<void> {
+    if (platform.now().getTime() < pruneAt) return;
+    pruneAt = platform.now().getTime() + PRUNE_EVERY_MS;
+    const removed = await pruneRegistry(platform);
+    if (removed > 0) log.info({ removed }, "records that nobody needs any more were removed");
+  }
+
+  async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {
+    if (locks.isHeld(record.id)) return;
+    try {
+      if (record.state === "ready") await locks.run(record.id, () => keepIfReady(record.id, isStart));
+      if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
+    } catch (error) {
+      if (error instanceof StrongroomError && error.code === "quarantined") return;
+      log.error({ org: record.id, err: error }, "an organization could not be looked after");
+    }
+  }
+
+  /** What was read before the lock was had may be over. */
+  async function keepIfReady(id: string, isStart: boolean): Promise<void> {
+    const record = await orgRecord(platform, id);
+    if (record.state === "ready") await keeper.keep(record, isStart);
+  }
+
+  /** Nobody is onboarding it: was it ready once, and is its record an old one? */
+  async function doubt(record: OrgRecord): Promise<void> {
+    await refuseReadyStorage(platform, record.id);
+    const job = (await registry.jobs.read(record.job))?.value;
+    if (!job || isEnded(job))
+      await keeper.report(record, "Its onboarding has ended, but its record says it has not.");
+  }
+
+  async function forever(): Promise<void> {
+    const { signal } = stopping;
+    while (!signal.aborted) {
+      await sleep(intervalMs, undefined, { signal }).catch(() => {});
+      if (signal.aborted) return;
+      await pass(false).catch((err) => log.error({ err }, "a pass over the organizations failed"));
+    }
+  }
+
+  return {
+    first: () => pass(true),
+    start() {
+      passing = forever();
+    },
+    async stop() {
+      stopping.abort();
+      await passing;
+    },
+  };
+}

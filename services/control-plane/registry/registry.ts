@@ -1,0 +1,135 @@
+import { createHash } from "node:crypto";
+import type { Static, TSchema } from "typebox";
+import { Value } from "typebox/value";
+import { CasConflictError, type kv2 } from "../../shared/vault/kv.ts";
+import {
+  Idempotency,
+  JobRecord,
+  OrgRecord,
+  Publication,
+  Reservation,
+  RevocationIndex,
+  Revocations,
+} from "./records.ts";
+
+/** A value and the version of it that a check-and-set write has to name. */
+export interface Versioned<T> {
+  value: T;
+  version: number;
+}
+
+/** Where records lie: JSON objects by path, every write checked against the version it replaces. */
+export type RecordStore = Pick<ReturnType<typeof kv2>, "read" | "write" | "list" | "destroy">;
+
+/** Records of one kind, by key. Reading one that does not fit its schema throws. */
+export interface Collection<T> {
+  read(key: string): Promise<Versioned<T> | undefined>;
+  /** All keys; or those in a folder below, which has to end in a slash. */
+  keys(below?: string): Promise<string[]>;
+  /** Every record there is, by key. */
+  all(): Promise<Map<string, T>>;
+  /** Makes a record; {@link CasConflictError} where it exists. */
+  create(key: string, value: T): Promise<number>;
+  /** Replaces the version that is named; {@link CasConflictError} where there is another. */
+  replace(key: string, value: T, version: number): Promise<number>;
+  /** Changes a record that exists; `change` runs again on what is there when another writer came first. */
+  update(key: string, change: (current: T) => T): Promise<T>;
+  /** Removes a record with all its versions, so that it can be made anew. */
+  remove(key: string): Promise<void>;
+}
+
+/** All the records of the control plane. */
+export interface Registry {
+  orgs: Collection<OrgRecord>;
+  jobs: Collection<JobRecord>;
+  /** By organization name. */
+  names: Collection<Reservation>;
+  /** By {@link claimKey}. */
+  claims: Collection<Reservation>;
+  /** By {@link idempotencyKey}. */
+  idempotency: Collection<Idempotency>;
+  /** By {@link DIRECTORY_KEY}. */
+  directory: Collection<Publication>;
+  /** By {@link claimKey}: a token names no organization's id. */
+  revocations: Collection<Revocations>;
+  /** By {@link REVOCATION_INDEX_KEY}. */
+  revocationIndex: Collection<RevocationIndex>;
+}
+
+/** The one key of {@link Registry.directory}. */
+export const DIRECTORY_KEY = "directory";
+
+/** The one key of {@link Registry.revocationIndex}. */
+export const REVOCATION_INDEX_KEY = "revocation-index";
+
+/** A claim is unique for its issuer; hashed, since an issuer's name holds slashes. */
+export const claimKey = (issuer: string, claim: string) => sha256(`${issuer}\n${claim}`);
+
+/** An Idempotency-Key belongs to the operator who sent it. */
+export const idempotencyKey = (subject: string, key: string) => sha256(`${subject}\n${key}`);
+
+export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
+
+/** How often an update is tried against other writers. */
+const UPDATE_TRIES = 20;
+const READ_TOGETHER = 16;
+
+/** The registry kept in a store. */
+export function createRegistry(store: RecordStore): Registry {
+  return {
+    orgs: collection(store, "orgs/", OrgRecord),
+    jobs: collection(store, "jobs/", JobRecord),
+    names: collection(store, "names/", Reservation),
+    claims: collection(store, "claims/", Reservation),
+    idempotency: collection(store, "idempotency/", Idempotency),
+    directory: collection(store, "", Publication),
+    revocations: collection(store, "revocations/", Revocations),
+    revocationIndex: collection(store, "", RevocationIndex),
+  };
+}
+
+function collection<T extends TSchema>(store: RecordStore, folder: string, schema: T): Collection<Static<T>> {
+  const read = async (key: string) => {
+    const found = await store.read(folder + key);
+    if (!found) return undefined;
+    if (!Value.Check(schema, found.data)) {
+      throw new Error(`${folder}${key}: the record does not have the form it should`);
+    }
+    return { value: found.data, version: found.version } as Versioned<Static<T>>;
+  };
+  const write = (key: string, value: Static<T>, version: number) =>
+    store.write(folder + key, value as Record<string, unknown>, version);
+  const keys = (below = "") => store.list(folder + below);
+  return {
+    read,
+    keys,
+    async all() {
+      const found = new Map<string, Static<T>>();
+      const left = (await keys()).values();
+      const worker = async () => {
+        for (const key of left) {
+          const record = await read(key);
+          if (record) found.set(key, record.value);
+        }
+      };
+      await Promise.all(Array.from({ length: READ_TOGETHER }, worker));
+      return found;
+    },
+    create: (key, value) => write(key, value, 0),
+    replace: write,
+    async update(key, change) {
+      for (let tries = 1; ; tries++) {
+        const found = await read(key);
+        if (!found) throw new Error(`${folder}${key}: there is no such record`);
+        const value = change(found.value);
+        try {
+          await write(key, value, found.version);
+          return value;
+        } catch (error) {
+          if (!(error instanceof CasConflictError) || tries === UPDATE_TRIES) throw error;
+        }
+      }
+    },
+    remove: (key) => store.destroy(folder + key),
+  };
+}

@@ -1,0 +1,131 @@
+import type { FastifyReply } from "fastify";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Identity } from "../../shared/front/identity/identity.ts";
+import { type MachineCaller, type MachineCallers, presented } from "../../shared/front/machine-callers.ts";
+import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../../shared/vault/machine-tokens.ts";
+import type { Pass } from "../record/request-log.ts";
+import { exchange } from "../upstream/exchange.ts";
+import { levelOf, logIn } from "../upstream/login.ts";
+import type { Upstream } from "../upstream/upstreams.ts";
+import { sendDone, sendJson } from "./respond.ts";
+
+const NONE = Type.Union([
+  Type.Literal("0s"),
+  Type.Literal("0"),
+  Type.Literal(""),
+  Type.Literal(0),
+  Type.Null(),
+]);
+
+/** What may be asked for, and what clients send beside it as long as it means nothing. */
+const Wanted = Type.Object(
+  {
+    policies: Type.Tuple([Type.Enum(MACHINE_LEVELS)]),
+    ttl: Type.Optional(
+      Type.Union([
+        Type.Integer({ minimum: 0, maximum: 86_400 }),
+        Type.String({ pattern: "^(?=[0-9])([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s?)?$" }),
+      ]),
+    ),
+    display_name: Type.Optional(Type.String({ pattern: "^[A-Za-z0-9_.-]{0,64}$" })),
+    ...Object.fromEntries(
+      ["explicit_max_ttl", "period", "num_uses", "entity_alias", "meta"].map((name) => [
+        name,
+        Type.Optional(NONE),
+      ]),
+    ),
+    renewable: Type.Optional(Type.Literal(true)),
+    type: Type.Optional(Type.Enum(["service", "", "default"])),
+    no_parent: Type.Optional(Type.Boolean()),
+    no_default_policy: Type.Optional(Type.Boolean()),
+  },
+  { additionalProperties: false },
+);
+
+const DEFAULT_TTL = "1h";
+
+/**
+ * Makes a token for a machine at the organization's Vault, by a login of the admin's own JWT that is good for
+ * nothing else. Throws `forbidden` where the organization has no machine tokens or the caller is no admin,
+ * `invalid_request`, TooManyRequests, and as {@link exchange} does.
+ */
+export async function issueMachineToken(
+  reply: FastifyReply,
+  { org, upstream, identity }: Pass & { identity: Identity },
+  machines: MachineCallers,
+  body: Buffer | undefined,
+): Promise<FastifyReply> {
+  const { id: requestId } = reply.request;
+  if (!org.machineTokens) {
+    throw new StrongroomError("forbidden", "Machine tokens are not switched on for this organization.");
+  }
+  if (levelOf(identity) !== "admin")
+    throw new StrongroomError("forbidden", "Only an admin makes machine tokens.");
+  const { policies, ttl, display_name } = wanted(body);
+  const asked = {
+    policies: [...policies, MACHINE_ROLE],
+    ttl: !ttl || ttl === "0s" ? DEFAULT_TTL : ttl,
+    ...(display_name && { display_name }),
+    meta: { created_by: identity.subject },
+  };
+  machines.countMade(org.id);
+  const issuer = await logIn(upstream, MACHINE_ISSUER_ROLE, identity, requestId);
+  const made = await exchange(
+    upstream,
+    `/v1/auth/token/create/${MACHINE_ROLE}`,
+    JSON.stringify(asked),
+    requestId,
+    issuer,
+  );
+  return sendAs(reply, org.id, made);
+}
+
+/**
+ * Asks an organization's Vault whether it takes a machine's token, unless it has lately: before that is known,
+ * nobody's body is read on the organization's account. Throws `forbidden`, and as {@link exchange} does.
+ */
+export async function knowMachine(
+  machines: MachineCallers,
+  machine: MachineCaller,
+  upstream: Upstream,
+  requestId: string,
+): Promise<void> {
+  if (machines.isKnown(machine)) return;
+  const { status } = await exchange(upstream, "/v1/auth/token/lookup-self", "{}", requestId, machine.token);
+  machines.note(machine, status === 200);
+  if (status !== 200) throw new StrongroomError("forbidden", "permission denied", { cause: status });
+}
+
+/** A machine's request about its own token, answered by its Vault: `lookup-self`, `renew-self`, `revoke-self`. */
+export async function answerMachineSelf(
+  reply: FastifyReply,
+  { org, upstream, route, machine }: Pass & { machine: MachineCaller },
+  body: Buffer | undefined,
+): Promise<FastifyReply> {
+  const text = body?.toString("utf8") || "{}";
+  return sendAs(
+    reply,
+    org.id,
+    await exchange(upstream, `/v1/${route.name}`, text, reply.request.id, machine.token),
+  );
+}
+
+function wanted(body: Buffer | undefined): Static<typeof Wanted> {
+  const value = JSON.parse(body?.toString("utf8") || "{}") as unknown;
+  if (Value.Check(Wanted, value)) return value;
+  const [problem] = Value.Errors(Wanted, value);
+  const where = problem?.instancePath.slice(1) || "policies";
+  const detail = `A machine token takes policies (reader or writer alone), ttl and display_name: see ${where}.`;
+  throw new StrongroomError("invalid_request", detail);
+}
+
+/** Passes Vault's answer on, the token in it as its machine has to present it. */
+function sendAs(reply: FastifyReply, org: string, answer: { status: number; text: string }): FastifyReply {
+  if (answer.status === 204 || answer.text === "") return sendDone(reply);
+  const json = JSON.parse(answer.text) as { auth?: { client_token?: string }; data?: { id?: string } };
+  if (json.auth?.client_token) json.auth.client_token = presented(org, json.auth.client_token);
+  if (json.data?.id) json.data.id = presented(org, json.data.id);
+  return sendJson(reply, answer.status, json);
+}

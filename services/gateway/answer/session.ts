@@ -1,0 +1,110 @@
+import { type Readable, Transform } from "node:stream";
+import type { FastifyReply } from "fastify";
+import { Type } from "typebox";
+import { Value } from "typebox/value";
+import { StrongroomError } from "../../shared/errors.ts";
+import type { Identity } from "../../shared/front/identity/identity.ts";
+import { LEVELS } from "../../shared/org.ts";
+import { levelOf } from "../upstream/login.ts";
+import { sendJson } from "./respond.ts";
+
+/** A login's body is a JWT and little more; strangers may send it. */
+const MAX_LOGIN_BYTES = 16 * 1024;
+
+const Login = Type.Object({
+  jwt: Type.String({ minLength: 1 }),
+  role: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+});
+
+/** Refuses a login whose length is announced before its body is read. Throws `body_too_large`. */
+export function checkLoginLength(contentLength: string | undefined): void {
+  if (Number(contentLength ?? 0) > MAX_LOGIN_BYTES) throw tooLong();
+}
+
+/**
+ * The body of a login that comes in chunks, as it is read: it fails with `body_too_large` as soon as it is too
+ * long. The rest is not read, so the connection has to end with the answer.
+ */
+export function boundedLogin(body: Readable, reply: FastifyReply): Readable {
+  let size = 0;
+  const bounded = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      size += chunk.length;
+      if (size <= MAX_LOGIN_BYTES) return done(null, chunk);
+      reply.header("connection", "close");
+      done(tooLong());
+    },
+  });
+  // Not by a pipeline, which would end the connection before the answer.
+  body.once("error", (error) => bounded.destroy(error));
+  return body.pipe(bounded);
+}
+
+const tooLong = () => new StrongroomError("body_too_large", "The body of a login is at most 16 KiB.");
+
+/** The JWT in a login's body, and the role that is asked for. Throws `invalid_request`. */
+export function readLogin(body: unknown): { jwt: string; role: string | undefined } {
+  let login: unknown;
+  try {
+    login = JSON.parse(Buffer.isBuffer(body) ? body.toString("utf8") : "");
+  } catch {
+    // told below
+  }
+  if (!Value.Check(Login, login)) throw new StrongroomError("invalid_request", "A login needs a jwt.");
+  const { jwt, role } = login;
+  if (role && !(LEVELS as readonly string[]).includes(role)) {
+    throw new StrongroomError("invalid_request", `The role must be one of ${LEVELS.join(", ")}.`);
+  }
+  return { jwt, role: role || undefined };
+}
+
+/**
+ * Answers a login with the caller's own JWT as its token: it already is one here. A role below the JWT's level
+ * is answered with a warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
+ */
+export function sendLogin(
+  reply: FastifyReply,
+  identity: Identity,
+  role: string | undefined,
+  now: Date,
+): FastifyReply {
+  const level = levelOf(identity);
+  const asked = LEVELS.findIndex((each) => each === (role ?? level));
+  const held = LEVELS.indexOf(level);
+  if (asked > held) throw new StrongroomError("forbidden", `The JWT does not show the group ${role}.`);
+  const warning = asked < held && `The token acts at the level of its JWT, ${level}, and not as ${role}.`;
+  return sendAuth(reply, identity, now, warning || undefined);
+}
+
+/** Answers a renewal: the JWT as it is, with the seconds it has left. */
+export function sendRenewal(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
+  return sendAuth(reply, identity, now, "A JWT is not renewed: get a new one before this one ends.");
+}
+
+/** Vault's form of a token that was given; the token is the JWT that the caller has. */
+function sendAuth(reply: FastifyReply, identity: Identity, now: Date, warning?: string): FastifyReply {
+  const level = levelOf(identity);
+  return sendJson(reply, 200, {
+    request_id: reply.request.id,
+    lease_id: "",
+    renewable: false,
+    lease_duration: 0,
+    data: null,
+    wrap_info: null,
+    warnings: warning === undefined ? null : [warning],
+    auth: {
+      client_token: identity.token.reveal(),
+      accessor: "",
+      policies: [level],
+      token_policies: [level],
+      metadata: { org: identity.org ?? "", role: level },
+      lease_duration: Math.max(0, Math.floor(identity.expiresAt - now.getTime() / 1000)),
+      renewable: false,
+      entity_id: "",
+      token_type: "batch",
+      orphan: true,
+      mfa_requirement: null,
+      num_uses: 0,
+    },
+  });
+}

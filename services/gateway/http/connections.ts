@@ -1,0 +1,33 @@
+import type { Server } from "node:net";
+import { network } from "../../shared/front/limits.ts";
+
+const MAX_OF_ALL = 20_000;
+/** Far more than a busy client keeps, and far less than it takes to keep others out. */
+const MAX_OF_ADDRESS = 2_000;
+
+/**
+ * Bounds the connections open at once; one too many is closed without a word. `byAddress`: also those of one
+ * address (IPv6: one /64), where callers have addresses of their own, and none of one that `isBarred`.
+ */
+export function boundConnections(
+  server: Server,
+  { byAddress, isBarred }: { byAddress: boolean; isBarred?: (address: string | undefined) => boolean },
+): void {
+  server.maxConnections = MAX_OF_ALL;
+  if (!byAddress) return;
+  const open = new Map<string, number>();
+  server.on("connection", (socket) => {
+    const address = network(socket.remoteAddress);
+    const count = open.get(address) ?? 0;
+    if (count >= MAX_OF_ADDRESS || isBarred?.(socket.remoteAddress)) {
+      socket.destroy();
+      return;
+    }
+    open.set(address, count + 1);
+    socket.once("close", () => {
+      const left = (open.get(address) ?? 1) - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+  });
+}

@@ -1,0 +1,187 @@
+import { createHash, hash } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import fastifyJwt from "@fastify/jwt";
+import type { FastifyRequest } from "fastify";
+import type { Logger } from "pino";
+import { StrongroomError } from "../../errors.ts";
+import type { Server } from "../../http/server.ts";
+import type { Issuer } from "../../org.ts";
+import { Secret } from "../../secret.ts";
+import { takeApart } from "./canonical-form.ts";
+import { type Claims, checkClaims } from "./claims.ts";
+import { IssuerKeys } from "./issuer-keys.ts";
+import { TokenRefused } from "./refused.ts";
+import { requestToken } from "./token.ts";
+
+/** Who a verified token speaks for. */
+export interface Identity extends Claims {
+  issuer: Issuer;
+  /** A digest of issuer and subject, for logs. */
+  subjectHash: string;
+  /** SHA-256 of the signing input (base64url): one per JWT, though a JWT can have several valid signatures. */
+  key: string;
+  /** The JWT itself. */
+  token: Secret;
+}
+
+export interface IdentityOptions {
+  /** The issuers trusted now. Give the same array until one of them changes. */
+  issuers: () => readonly Issuer[];
+  logger: Logger;
+  /** The longest lifetime (`exp − iat`) a token may have, in seconds. */
+  maxLifetimeSeconds: number;
+  /** Milliseconds since 1970; the system's clock by default. */
+  now?: () => number;
+}
+
+/** Verifies the tokens of a service's requests. */
+export interface Authenticator {
+  /**
+   * Verifies the request's token, or the one given in place of it. Throws TokenRefused (401), or
+   * StrongroomError `issuer_keys_unreachable` (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
+   */
+  authenticate(request: FastifyRequest, token?: string): Promise<Identity>;
+  /** Who a request's token speaks for, where it was verified before and is still good: it needs no waiting. */
+  recall(request: IncomingMessage): Identity | undefined;
+  /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
+  prefetchKeys(): Promise<void>;
+}
+
+/** Verified tokens whose claims are kept, by the digest of the token; the token itself is not kept. */
+const MAX_REMEMBERED = 10_000;
+
+interface Remembered {
+  identity: Omit<Identity, "token">;
+  /** What it was verified by; when either has changed, it is verified anew. */
+  issuers: readonly Issuer[];
+  keySet: unknown;
+  keys: IssuerKeys;
+}
+
+/**
+ * Registers @fastify/jwt on a server, which verifies signatures, with its gaps closed: the canonical form is
+ * checked before it, issuer, `kid` and algorithm are held against our own list before any key is fetched,
+ * and the claims are checked after it. Call it before the routes, once a server.
+ */
+export function registerIdentity(app: Server, options: IdentityOptions): Authenticator {
+  const { logger, issuers: currentIssuers, maxLifetimeSeconds, now = Date.now } = options;
+  const keysOf = new Map<string, IssuerKeys>();
+  const remembered = new Map<string, Remembered>();
+  /** Tokens that came in another place than a header. */
+  const given = new WeakMap<FastifyRequest, string>();
+  let known: readonly Issuer[] = [];
+
+  /** The issuers, and with them the keys: those of an issuer that has gone are dropped. */
+  function issuers(): readonly Issuer[] {
+    const list = currentIssuers();
+    if (list === known) return known;
+    known = list;
+    const uris = new Set(list.map((issuer) => issuer.jwksUri));
+    for (const [uri, keys] of keysOf) {
+      if (uris.has(uri)) continue;
+      keys.close();
+      keysOf.delete(uri);
+    }
+    for (const uri of uris) if (!keysOf.has(uri)) keysOf.set(uri, new IssuerKeys(uri, { logger, now }));
+    return known;
+  }
+
+  /** The issuer of ours that a token names, if it allows the token's algorithm, with its keys. */
+  function trust(payload: Record<string, unknown>, header: { alg: string }) {
+    const issuer = issuers().find(({ issuer }) => issuer === payload.iss);
+    const keys = issuer && keysOf.get(issuer.jwksUri);
+    if (!keys) throw new TokenRefused("issuer_unknown");
+    if (!(issuer.algorithms as string[]).includes(header.alg))
+      throw new TokenRefused("algorithm_not_allowed");
+    return { issuer, keys };
+  }
+
+  app.register(fastifyJwt, {
+    // A string, not a buffer: the plugin keeps one verifier for each. Its types know no decoded header.
+    secret: (async (_request: FastifyRequest, token: unknown) => {
+      const { header, payload } = token as ReturnType<typeof takeApart>;
+      return await trust(payload, header).keys.find(header);
+    }) as () => Promise<string>,
+    decode: { complete: true },
+    verify: {
+      algorithms: ["RS256", "ES256", "EdDSA"],
+      // Claims, times among them, are checked in one place and by one clock: checkClaims.
+      ignoreExpiration: true,
+      ignoreNotBefore: true,
+      extractToken: (request) => given.get(request) ?? requestToken(request.raw),
+    },
+  });
+  app.addHook("onClose", async () => {
+    for (const keys of keysOf.values()) keys.close();
+  });
+
+  async function verify(request: FastifyRequest, token: string): Promise<Remembered> {
+    const { header, payload, signingInput } = takeApart(token);
+    const { issuer, keys } = trust(payload, header);
+    const list = issuers();
+    await keys.find(header);
+    const keySet = keys.current;
+    let verified: Record<string, unknown>;
+    try {
+      verified = await request.jwtVerify();
+    } catch (error) {
+      throw error instanceof StrongroomError ? error : new TokenRefused("signature", error);
+    }
+    const claims = checkClaims(verified, issuer, now() / 1000, maxLifetimeSeconds);
+    const identity = {
+      ...claims,
+      issuer,
+      subjectHash: hash("sha256", `${issuer.issuer}\n${claims.subject}`, "hex").slice(0, 16),
+      key: createHash("sha256").update(signingInput).digest("base64url"),
+    };
+    return { identity, issuers: list, keySet, keys };
+  }
+
+  /** What is remembered under a digest, if it was verified by the issuers and keys of now. */
+  function find(digest: string): Remembered | undefined {
+    const found = remembered.get(digest);
+    return found?.issuers === issuers() && found.keySet === found.keys.current ? found : undefined;
+  }
+
+  const isExpired = ({ identity }: Remembered): boolean => now() >= identity.expiresAt * 1000;
+  const speaksFor = ({ identity }: Remembered, token: string): Identity => ({
+    ...identity,
+    token: new Secret(token),
+  });
+
+  return {
+    recall(request) {
+      let token: string;
+      try {
+        token = requestToken(request);
+      } catch {
+        return undefined; // authenticate() says why
+      }
+      const found = find(hash("sha256", token, "base64url"));
+      return found && !isExpired(found) ? speaksFor(found, token) : undefined;
+    },
+
+    async authenticate(request, token = requestToken(request.raw)) {
+      const digest = hash("sha256", token, "base64url");
+      let found = find(digest);
+      if (!found) {
+        given.set(request, token);
+        found = await verify(request, token);
+        remembered.delete(digest);
+        const [oldest] = remembered.keys();
+        if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
+        remembered.set(digest, found);
+      } else if (isExpired(found)) {
+        remembered.delete(digest);
+        throw new TokenRefused("expired");
+      }
+      return speaksFor(found, token);
+    },
+
+    async prefetchKeys() {
+      issuers();
+      const empty = [...keysOf.values()].filter((keys) => keys.current === undefined);
+      await Promise.all(empty.map((keys) => keys.reload()));
+    },
+  };
+}

@@ -1,0 +1,122 @@
+import { EventEmitter } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { expect, test } from "vitest";
+import {
+  announcedBytes,
+  boundPieces,
+  drain,
+  hasBody,
+  Uploads,
+} from "../../../services/shared/front/uploads.ts";
+
+const ofLength = (length: number) =>
+  ({ headers: { "content-length": String(length) } }) as unknown as IncomingMessage;
+const chunked = { headers: { "transfer-encoding": "chunked" } } as unknown as IncomingMessage;
+const MIB = 1024 * 1024;
+
+/** Admits so many, and gives their answers. */
+function admit(uploads: Uploads, org: string, count: number, request: IncomingMessage): EventEmitter[] {
+  return Array.from({ length: count }, () => {
+    const response = new EventEmitter();
+    uploads.admit(org, request, response as unknown as ServerResponse);
+    return response;
+  });
+}
+
+test("what has ended counts no more, of an organization or of all, however much there has been", () => {
+  const uploads = new Uploads();
+  for (let round = 0; round < 20; round++) {
+    for (let i = 0; i < 8; i++) {
+      for (const response of admit(uploads, `org-${i}`, 32, chunked)) response.emit("close");
+    }
+  }
+  for (let i = 0; i < 8; i++) admit(uploads, `org-${i}`, 32, chunked);
+});
+
+test("32 MiB of an organization, and again as much as has ended", () => {
+  const uploads = new Uploads();
+  const [first, second] = [...admit(uploads, "a", 16, chunked), ...admit(uploads, "a", 16, ofLength(MIB))];
+  expect(() => admit(uploads, "a", 1, ofLength(1))).toThrow(/too many requests/i);
+  admit(uploads, "b", 1, chunked);
+  admit(uploads, "a", 100, ofLength(0));
+  first?.emit("close");
+  second?.emit("close");
+  admit(uploads, "a", 2, chunked);
+  expect(() => admit(uploads, "a", 1, chunked)).toThrow(/too many requests/i);
+});
+
+test("small bodies count little, and those beyond what is taken no more than that", () => {
+  const uploads = new Uploads();
+  admit(uploads, "a", 10_000, ofLength(10));
+  expect(() => admit(uploads, "a", 30_000, ofLength(10))).toThrow(/too many requests/i);
+  admit(uploads, "b", 32, ofLength(10 ** 12));
+});
+
+test("256 MiB of all", () => {
+  const uploads = new Uploads();
+  for (let i = 0; i < 7; i++) admit(uploads, `org-${i}`, 32, chunked);
+  admit(uploads, "org-7", 31, chunked);
+  admit(uploads, "another", 1, ofLength(MIB - 1024));
+  admit(uploads, "another", 1, ofLength(1));
+  expect(() => admit(uploads, "another", 1, ofLength(1))).toThrow(/too many requests/i);
+});
+
+test("32 MiB to the byte", () => {
+  const uploads = new Uploads();
+  admit(uploads, "a", 31, chunked);
+  admit(uploads, "a", 1, ofLength(MIB - 1025));
+  expect(() => admit(uploads, "a", 1, ofLength(1026))).toThrow(/too many requests/i);
+  admit(uploads, "a", 1, ofLength(1025));
+  expect(() => admit(uploads, "a", 1, ofLength(1))).toThrow(/too many requests/i);
+});
+
+test("of a body in chunks it is told at the end how much has come", () => {
+  const told: [string, number][] = [];
+  const uploads = new Uploads((org, bytes) => told.push([org, bytes]));
+  const socket = { bytesRead: 100 };
+  const [response] = admit(uploads, "a", 1, { ...chunked, socket } as unknown as IncomingMessage);
+  const [other] = admit(uploads, "a", 1, { ...ofLength(5), socket } as unknown as IncomingMessage);
+  socket.bytesRead = 5_100;
+  response?.emit("close");
+  other?.emit("close");
+  expect(told).toEqual([["a", 5_000]]);
+});
+
+test("whether a request has a body, and how long it says that it is", () => {
+  expect([chunked, ofLength(1), ofLength(0), { headers: {} } as IncomingMessage].map(hasBody)).toEqual([
+    ...[true, true, false, false],
+  ]);
+  expect([chunked, ofLength(5), ofLength(10 ** 12)].map(announcedBytes)).toEqual([0, 5, MIB]);
+});
+
+test.each([
+  [256, 1, 256],
+  [1_000, 256, 1_000],
+  [4_096, 256, 4_096],
+])("of %i pieces of %i bytes %i are taken", (count, bytes, taken) => {
+  let [cut, told] = [0, 0];
+  const socket = {
+    destroyed: false,
+    destroy() {
+      this.destroyed = true;
+      cut++;
+    },
+  };
+  const request = Object.assign(new EventEmitter(), { socket });
+  boundPieces(request as unknown as IncomingMessage, () => told++);
+  for (let i = 0; i < count; i++) request.emit("data", Buffer.alloc(bytes));
+  expect([taken, cut, told]).toEqual([count, 0, 0]);
+  // Of pieces of a byte no more than the free ones, and those that the bytes so far have paid for.
+  for (let i = 0; i < 300; i++) request.emit("data", Buffer.alloc(1));
+  expect([cut, told]).toEqual([1, 1]);
+});
+
+test("of a body that is not wanted 1 MiB is taken, and no more", () => {
+  let cut = 0;
+  const request = Object.assign(new EventEmitter(), { socket: { destroy: () => cut++ } });
+  drain(request as unknown as IncomingMessage);
+  request.emit("data", Buffer.alloc(MIB));
+  expect(cut).toBe(0);
+  request.emit("data", Buffer.alloc(1));
+  expect(cut).toBe(1);
+});
