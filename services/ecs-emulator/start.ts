@@ -1,7 +1,6 @@
 import { ECSClient } from "@aws-sdk/client-ecs";
 import { ServiceDiscoveryClient } from "@aws-sdk/client-servicediscovery";
 import { SSMClient } from "@aws-sdk/client-ssm";
-import type { EcsSettings } from "../agent/config.ts";
 import { clientSettings } from "../shared/aws/client-settings.ts";
 import { makeFolder } from "../shared/files.ts";
 import { EcsCluster, type EcsClusterOptions } from "./cluster.ts";
@@ -11,7 +10,17 @@ import { startEcsEndpoint } from "./endpoint.ts";
 const EMULATED = { accessKeyId: "emulated", secretAccessKey: "emulated" };
 const ATTEMPTS = 3;
 
-export interface EcsAgent {
+/** A cluster of an AWS emulator, and where to answer for it. */
+export interface EcsSettings {
+  cluster: string;
+  region: string;
+  /** URL of the emulator. */
+  emulator: string;
+  listen: { host: string; port: number };
+}
+
+/** A running cluster. */
+export interface RunningEcs {
   cluster: EcsCluster;
   /** Of the ECS API that knows tasks too. */
   url: string;
@@ -24,7 +33,7 @@ export async function startEcs(
   { cluster: name, region, emulator, listen }: EcsSettings,
   options: Pick<EcsClusterOptions, "folder" | "vaultBinary" | "logger"> &
     Partial<Omit<EcsClusterOptions, "cluster" | "environment">>,
-): Promise<EcsAgent> {
+): Promise<RunningEcs> {
   const settings = { endpoint: emulator, region, credentials: EMULATED, ...clientSettings(ATTEMPTS) };
   await makeFolder(options.folder);
   const cluster = new EcsCluster({

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ContainerDefinition, Tag } from "@aws-sdk/client-ecs";
 import type { Logger } from "pino";
-import { exitReason } from "../agent/reason.ts";
+import { exitReason } from "../shared/process/exit-reason.ts";
 import { readTail } from "../shared/process/log-files.ts";
 import { Container } from "./container.ts";
 

@@ -69,10 +69,10 @@ describe("the production image", () => {
     expect(read("docs/aws.md")).not.toContain("--target demo");
   });
 
-  test("has every service but the identity provider, which signs for anyone", () => {
+  test("has every service but the identity provider, which signs for anyone, and the emulator of ECS", () => {
     const services = readdirSync(join(TOP, "services")).map((name) => `services/${name}`);
     const paths = copied(DOCKERFILE, "production");
-    expect(services.filter((service) => !holds(paths, service))).toEqual([PROVIDER]);
+    expect(services.filter((service) => !holds(paths, service))).toEqual(["services/ecs-emulator", PROVIDER]);
     expect(holds(copied(DOCKERFILE, "demo"), PROVIDER)).toBe(true);
   });
 

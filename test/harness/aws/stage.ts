@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { Writable } from "node:stream";
 import { SSMClient } from "@aws-sdk/client-ssm";
 import type { EcsCluster } from "../../../services/ecs-emulator/cluster.ts";
-import { type EcsAgent, startEcs } from "../../../services/ecs-emulator/start.ts";
+import { type RunningEcs, startEcs } from "../../../services/ecs-emulator/start.ts";
 import type { Task } from "../../../services/ecs-emulator/task.ts";
 import type { Cell } from "../../../services/shared/aws/cell.ts";
 import { orgNames } from "../../../services/shared/aws/names.ts";
@@ -29,7 +29,7 @@ export interface AwsOptions {
 const BACKOFF = { firstMs: 500, mostMs: 2_000 };
 
 /**
- * AWS as far as this project needs it: an emulator for the APIs, the agent for what ECS runs, and a wire on
+ * AWS as far as this project needs it: an emulator for the APIs, services/ecs-emulator for what ECS runs, and a wire on
  * which calls can go wrong.
  */
 export class AwsStage {
@@ -37,18 +37,18 @@ export class AwsStage {
   readonly wire: Wire;
   readonly cell: Cell;
   readonly inventory: Inventory;
-  /** What the agent has logged. */
+  /** What the emulator has logged. */
   log = "";
-  readonly #agent: EcsAgent;
+  readonly #running: RunningEcs;
   readonly #folder: string;
   readonly #stopResolving: () => void;
 
-  private constructor(parts: Pick<AwsStage, "moto" | "wire" | "cell">, agent: EcsAgent, folder: string) {
+  private constructor(parts: Pick<AwsStage, "moto" | "wire" | "cell">, running: RunningEcs, folder: string) {
     this.moto = parts.moto;
     this.wire = parts.wire;
     this.cell = parts.cell;
     this.inventory = new Inventory(this.moto.endpoint, this.cell);
-    this.#agent = agent;
+    this.#running = running;
     this.#folder = folder;
     this.#stopResolving = resolveBy(this.moto.endpoint, NAMESPACE);
   }
@@ -72,7 +72,7 @@ export class AwsStage {
     });
     const upstreams = { ecs: moto.endpoint, others: moto.endpoint };
     const wire = await startWire(upstreams);
-    const agent = await startEcs(
+    const running = await startEcs(
       {
         cluster: cell.cluster,
         region: REGION,
@@ -82,7 +82,7 @@ export class AwsStage {
       {
         folder,
         vaultBinary,
-        logger: createLogger("agent", "info", destination),
+        logger: createLogger("ecs-emulator", "info", destination),
         // Over the wire too, where SSM can be made to fail.
         ssm: new SSMClient(clientOf(wire.url)),
         images: [IMAGE],
@@ -90,8 +90,8 @@ export class AwsStage {
         backoff,
       },
     );
-    upstreams.ecs = agent.url;
-    stage = new AwsStage({ moto, wire, cell }, agent, folder);
+    upstreams.ecs = running.url;
+    stage = new AwsStage({ moto, wire, cell }, running, folder);
     return stage;
   }
 
@@ -110,7 +110,7 @@ export class AwsStage {
 
   /** What runs here, for whoever wants to harm it. */
   get cluster(): EcsCluster {
-    return this.#agent.cluster;
+    return this.#running.cluster;
   }
 
   /** The tasks of an organization that have not ended. */
@@ -120,7 +120,7 @@ export class AwsStage {
 
   async close(): Promise<void> {
     this.#stopResolving();
-    await this.#agent.close();
+    await this.#running.close();
     await this.wire.close();
     await this.moto.stop();
     await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 });

@@ -18,41 +18,39 @@ import { Inventory } from "../harness/aws/inventory.ts";
 import { type MotoServer, startMoto } from "../harness/aws/moto.ts";
 import { freeListen } from "../harness/vault.ts";
 
-describeOnAws("the agent's process as ECS", () => {
+describeOnAws("the emulator's process", () => {
   let moto: MotoServer;
   let cell: Cell;
   let folder: string;
   let listen: string;
-  let agent: ChildProcess | undefined;
+  let emulator: ChildProcess | undefined;
   const before = { ...process.env };
 
   beforeAll(async () => {
     moto = await startMoto(inject("moto"));
     cell = await makeCell(moto.endpoint);
-    folder = await mkdtemp(join(tmpdir(), "strongroom-agent-ecs-"));
+    folder = await mkdtemp(join(tmpdir(), "strongroom-ecs-emulator-"));
     listen = await freeListen();
     // As anyone sets the SDK: one endpoint for all, and another for ECS.
     Object.assign(process.env, awsEnvironment(moto.endpoint), { AWS_ENDPOINT_URL_ECS: `http://${listen}` });
   });
   afterAll(async () => {
     process.env = before;
-    agent?.kill("SIGKILL");
+    emulator?.kill("SIGKILL");
     await moto?.stop();
     await rm(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  function startAgent(): ChildProcess {
-    return spawn(process.execPath, [resolve("services/agent/main.ts")], {
+  function startEmulator(): ChildProcess {
+    return spawn(process.execPath, [resolve("services/ecs-emulator/main.ts")], {
       env: {
         PATH: "/usr/bin:/bin",
-        STRONGROOM_SPECS: "ecs",
         STRONGROOM_ECS_CLUSTER: cell.cluster,
         STRONGROOM_ECS_REGION: REGION,
-        STRONGROOM_ECS_EMULATOR: moto.endpoint,
-        STRONGROOM_ECS_LISTEN: listen,
-        STRONGROOM_INSTANCES_DIR: folder,
+        STRONGROOM_AWS_EMULATOR: moto.endpoint,
+        STRONGROOM_LISTEN: listen,
+        STRONGROOM_TASKS_DIR: folder,
         STRONGROOM_VAULT_BIN: inject("vaultBinary"),
-        STRONGROOM_PARAMETERS: "ssm",
       },
       stdio: "ignore",
     });
@@ -62,8 +60,8 @@ describeOnAws("the agent's process as ECS", () => {
     readdirSync("/proc").filter((pid) => /^\d+$/.test(pid) && cwdOf(pid).startsWith(folder));
 
   test.each(["SIGTERM", "SIGKILL"] as const)("ended by %s it leaves no task behind", async (signal) => {
-    agent = startAgent();
-    const child = agent;
+    emulator = startEmulator();
+    const child = emulator;
     const runtime = new EcsRuntime(awsClients(cell, new RateLimits()));
     const org = newOrgId();
     const Name = `/strongroom/orgs/${org}/unseal-token`;
@@ -85,7 +83,7 @@ describeOnAws("the agent's process as ECS", () => {
       restart: 0,
       reload: 0,
     };
-    await eventually("the agent listens", async () => {
+    await eventually("the emulator listens", async () => {
       const answer = await fetch(`http://${listen}`, { method: "POST" }).catch(() => undefined);
       return answer && true;
     });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { exitReason, sealedReason } from "../../services/agent/reason.ts";
+import { exitReason, sealedReason } from "../../../services/shared/process/exit-reason.ts";
 
 const info = `{"@level":"info","@message":"proxy environment","@timestamp":"2026-01-01T00:00:00Z"}`;
 
