@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Value } from "typebox/value";
-import type { Job, JobEvent } from "../control-plane/registry/records.ts";
-import type { CreateOrg, OrgPage, OrgView } from "../shared/api/views.ts";
+import type { Job, JobEvent } from "../shared/api/jobs.ts";
+import type { CreateOrg, OrgPage, OrgView } from "../shared/api/orgs.ts";
 import type { TrailEntry, TrailHead } from "../shared/audit/trail.ts";
 import { ERROR_CODES, StrongroomError } from "../shared/errors.ts";
 import type { MadeRevocation, NewRevocation } from "../shared/front/published/revocations.ts";

@@ -1,4 +1,4 @@
-import type { Job } from "../control-plane/registry/records.ts";
+import type { Job } from "../shared/api/jobs.ts";
 import { duration } from "../shared/progress.ts";
 import type { ControlPlane } from "./client.ts";
 import { Failure } from "./failure.ts";

@@ -2,10 +2,9 @@ import { createHash, createPublicKey } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
-import type { Versioned } from "../control-plane/registry/registry.ts";
 import { Issuer, OrgClaim } from "./org.ts";
 import { type VaultClient, VaultError } from "./vault/client.ts";
-import { CasConflictError, kv2 } from "./vault/kv.ts";
+import { CasConflictError, kv2, type Versioned } from "./vault/kv.ts";
 
 /**
  * The mount of the internal Vault that says who owns an organization. The control plane's login makes a record

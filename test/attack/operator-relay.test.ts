@@ -7,7 +7,7 @@ import { PassThrough } from "node:stream";
 import { Agent, request as send } from "undici";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { runStrongroom } from "../../services/cli/program.ts";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { orgServerName } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";

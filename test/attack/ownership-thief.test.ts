@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { OrgRecord } from "../../services/control-plane/registry/records.ts";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findVault } from "../../services/cli/vault-binary/find.ts";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { createProgress } from "../../services/shared/progress.ts";
 import { Stage } from "../control-plane/stage.ts";
 import { installMoto, type Moto } from "../harness/aws/install-moto.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";
 import { describeOnAws } from "../harness/aws/describe.ts";
 import { AwsStage } from "../harness/aws/stage.ts";

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { appendFile, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { orgNames, orgTable } from "../../services/shared/aws/names.ts";
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 import { eventually, Stage } from "../control-plane/stage.ts";

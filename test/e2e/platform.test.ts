@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { maintainLogin, signIn } from "../../services/cli/platform/maintain.ts";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { makeFolder } from "../../services/shared/files.ts";
 import { instanceFolder } from "../../services/shared/process/instance-folders.ts";
 import {

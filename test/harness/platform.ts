@@ -16,8 +16,8 @@ import {
 import { type PlatformFile, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
-import type { Job } from "../../services/control-plane/registry/records.ts";
-import type { OrgView } from "../../services/shared/api/views.ts";
+import type { Job } from "../../services/shared/api/jobs.ts";
+import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { readProcessRecord } from "../../services/shared/process/identity.ts";
 
 export const LAUNCHER = fileURLToPath(new URL("../../services/cli/strongroom.mjs", import.meta.url));

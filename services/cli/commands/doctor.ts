@@ -1,5 +1,6 @@
 import { statfs } from "node:fs/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import { isLive } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { asFailure } from "../failure.ts";
 import { openFiles } from "../platform/open-files.ts";
 import { isFree } from "../platform/ports.ts";
@@ -153,7 +154,7 @@ async function checkPorts(): Promise<Check[]> {
 async function checkControlPlane(session: Session): Promise<Check[]> {
   try {
     const controlPlane = await session.controlPlane();
-    const orgs = (await controlPlane.orgs()).filter(({ state }) => !["deleted", "failed"].includes(state));
+    const orgs = (await controlPlane.orgs()).filter(isLive);
     return [checkClock(await controlPlane.clockSkewMs()), ...checkOrgs(orgs), checkCertificates(orgs)];
   } catch (error) {
     const { message, hint } = asFailure(error);

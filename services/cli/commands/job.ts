@@ -1,5 +1,5 @@
 import { Value } from "typebox/value";
-import { JobId } from "../../control-plane/registry/records.ts";
+import { JobId } from "../../shared/api/jobs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { duration } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";

@@ -1,3 +1,4 @@
+import { isServed } from "../../shared/api/org-states.ts";
 import {
   type MachineToken,
   machineTokens,
@@ -28,7 +29,7 @@ export async function manageMachineTokens(
   const platform = await session.local("org machine-tokens");
   const controlPlane = await session.controlPlane();
   const org = await controlPlane.findOrg(nameOrId);
-  if (org.state !== "ready") throw new Failure("conflict", `${org.name} is ${org.state}`);
+  if (!isServed(org)) throw new Failure("conflict", `${org.name} is ${org.state}`);
   const signer = await signIn(platform);
   const login = () => maintainLogin(platform, signer, org);
 

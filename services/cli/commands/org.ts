@@ -1,14 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import { isLive } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { duration } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { table } from "../output.ts";
 import type { Session } from "../session.ts";
-
-const GONE = ["deleted", "failed"];
 
 /** `strongroom org create <name>`: prints the job's id, or with `--wait` the new organization's. */
 export async function createOrg(
@@ -62,7 +61,7 @@ export async function listOrgs(
   options: { deleted?: boolean },
 ): Promise<undefined> {
   const all = await (await session.controlPlane()).orgs();
-  const orgs = options.deleted ? all : all.filter(({ state }) => !GONE.includes(state));
+  const orgs = options.deleted ? all : all.filter(isLive);
   if (orgs.length === 0)
     session.out.note("No organizations. Make one: strongroom org create NAME --claim ID --wait");
   session.out.data(orgs, () => (orgs.length === 0 ? [] : orgTable(orgs)));

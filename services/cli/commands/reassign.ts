@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import { isLive, isServed } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { type Owner, ownerOf, ownerRecords } from "../../shared/owners.ts";
 import { machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
@@ -25,7 +26,7 @@ export async function reassignOrg(
   const platform = await session.local("org reassign");
   const controlPlane = await session.controlPlane();
   const org = await controlPlane.findOrg(nameOrId);
-  if (org.state !== "ready") throw new Failure("conflict", `${org.name} is ${org.state}`);
+  if (!isServed(org)) throw new Failure("conflict", `${org.name} is ${org.state}`);
   const signer = await signIn(platform);
   const owners = ownerRecords(signer);
   const before = await owners.read(org.id);
@@ -70,10 +71,7 @@ const rowsOf = ({ claim, issuer, keys }: Owner): Record<string, string> => ({
 
 /** Whether an organization that lives, other than this one, has the claim. */
 const isTaken = (each: OrgView, org: OrgView, issuer: string, claim: string): boolean =>
-  each.id !== org.id &&
-  each.issuer === issuer &&
-  each.claim === claim &&
-  !["deleted", "failed"].includes(each.state);
+  each.id !== org.id && each.issuer === issuer && each.claim === claim && isLive(each);
 
 async function confirm(
   session: Session,

@@ -1,3 +1,4 @@
+import { isServed } from "../../shared/api/org-states.ts";
 import { compareOrgVault, configureOrgVault } from "../../shared/vault/org-vault.ts";
 import { Failure } from "../failure.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
@@ -12,7 +13,7 @@ export async function repairOrg(session: Session, [nameOrId = ""]: string[]): Pr
   const { out } = session;
   const platform = await session.local("org repair");
   const org = await (await session.controlPlane()).findOrg(nameOrId);
-  if (org.state !== "ready") {
+  if (!isServed(org)) {
     throw new Failure("conflict", `${org.name} is ${org.state}; only a ready organization can be repaired`);
   }
   const settings = await orgVaultSettings(platform, org);

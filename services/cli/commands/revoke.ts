@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import type { NewRevocation } from "../../shared/front/published/revocations.ts";
 import { revokeMadeBy } from "../../shared/vault/machine-tokens.ts";
 import { Failure } from "../failure.ts";

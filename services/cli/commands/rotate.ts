@@ -1,4 +1,5 @@
-import type { OrgView } from "../../shared/api/views.ts";
+import { isServed } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { changeIssuerKeys, type KeyChange } from "../../shared/vault/issuer-keys.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
@@ -22,9 +23,10 @@ export async function rotateIssuer(
   const controlPlane = await session.controlPlane();
   const orgs = names
     ? await Promise.all(names.map((name) => controlPlane.findOrg(name)))
-    : (await controlPlane.orgs()).filter((org) => org.state === "ready" && org.issuer === issuer.issuer);
-  for (const { name, state, issuer: its } of orgs) {
-    if (state !== "ready")
+    : (await controlPlane.orgs()).filter((org) => isServed(org) && org.issuer === issuer.issuer);
+  for (const org of orgs) {
+    const { name, state, issuer: its } = org;
+    if (!isServed(org))
       throw new Failure("conflict", `${name} is ${state}; only a ready organization can be changed`);
     if (its !== issuer.issuer)
       throw new Failure("failure", `${name}'s tokens come from ${its}, which is not known here`);

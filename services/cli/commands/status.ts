@@ -1,4 +1,5 @@
-import type { OrgView } from "../../shared/api/views.ts";
+import { isLive } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { asFailure } from "../failure.ts";
 import { table } from "../output.ts";
 import { type ServiceHealth, serviceHealth } from "../platform/service-health.ts";
@@ -45,7 +46,7 @@ async function vaultOf(binary: string) {
 async function organizations(session: Session) {
   try {
     const orgs: OrgView[] = await (await session.controlPlane()).orgs();
-    return { orgs: orgs.filter(({ state }) => state !== "deleted" && state !== "failed") };
+    return { orgs: orgs.filter(isLive) };
   } catch (error) {
     return { failure: asFailure(error) };
   }

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import { isServed } from "../../shared/api/org-states.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { orgServerName } from "../../shared/org.ts";
 import { duration } from "../../shared/progress.ts";
 import type { Secret } from "../../shared/secret.ts";
@@ -21,7 +22,7 @@ const PATH = "secret/data/app/db";
  */
 export async function demo({ out }: Session, platform: PlatformFile, signal: AbortSignal): Promise<void> {
   const controlPlane = new ControlPlane(platform.controlPlane, operatorTokens(platform.identityProvider));
-  const existing = (await controlPlane.orgs()).filter(({ state }) => state === "ready");
+  const existing = (await controlPlane.orgs()).filter(isServed);
   if (existing.length > 0) {
     out.note();
     out.note(

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import type { OrgView } from "../../shared/api/views.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import { readSecretFile } from "../../shared/config.ts";
 import { readText } from "../../shared/files.ts";
 import { orgServerName } from "../../shared/org.ts";

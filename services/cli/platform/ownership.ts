@@ -1,5 +1,4 @@
-import type { Versioned } from "../../control-plane/registry/registry.ts";
-import type { OrgView } from "../../shared/api/views.ts";
+import type { OrgView } from "../../shared/api/orgs.ts";
 import {
   type Admitted,
   keyDigests,
@@ -8,6 +7,7 @@ import {
   ownerRecords,
 } from "../../shared/owners.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
+import type { Versioned } from "../../shared/vault/kv.ts";
 import { Failure } from "../failure.ts";
 
 type Org = Pick<OrgView, "id" | "name">;

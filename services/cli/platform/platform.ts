@@ -1,4 +1,5 @@
 import { rm } from "node:fs/promises";
+import { isServed } from "../../shared/api/org-states.ts";
 import { writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
 import { ControlPlane } from "../client.ts";
@@ -142,7 +143,7 @@ export class Platform {
   async #organizations(file: PlatformFile): Promise<void> {
     const { progress, signal } = this.#options;
     const controlPlane = new ControlPlane(file.controlPlane, operatorTokens(file.identityProvider));
-    const orgs = (await controlPlane.orgs()).filter(({ state }) => state === "ready");
+    const orgs = (await controlPlane.orgs()).filter(isServed);
     if (orgs.length === 0) return;
     const step = progress.step("Starting organizations' Vaults");
     let serving = 0;

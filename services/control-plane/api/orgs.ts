@@ -1,5 +1,7 @@
 import { Type } from "typebox";
-import { CreateOrg, OrgPage, OrgView, orgView } from "../../shared/api/views.ts";
+import { Job } from "../../shared/api/jobs.ts";
+import { isServed } from "../../shared/api/org-states.ts";
+import { CreateOrg, OrgPage, OrgView } from "../../shared/api/orgs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId, OrgName } from "../../shared/org.ts";
@@ -7,9 +9,9 @@ import { orgRecord, type Platform } from "../dependencies.ts";
 import type { Engine } from "../jobs/engine.ts";
 import { followOwner } from "../orgs/reassign.ts";
 import { requestCreation, requestDeletion } from "../orgs/requests.ts";
-import { Job } from "../registry/records.ts";
 import { asJob } from "./jobs.ts";
 import { problems } from "./openapi.ts";
+import { orgView } from "./org-view.ts";
 
 const PAGE = 50;
 
@@ -110,10 +112,10 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     async (request) => {
       const { id } = await orgRecord(platform, request.params.id);
       const { enabled } = request.body;
-      const { state } = await registry.orgs.update(id, ({ machineTokens: _, ...record }) =>
-        record.state === "ready" && enabled ? { ...record, machineTokens: true } : record,
+      const changed = await registry.orgs.update(id, ({ machineTokens: _, ...record }) =>
+        isServed(record) && enabled ? { ...record, machineTokens: true } : record,
       );
-      if (state !== "ready") throw new StrongroomError("conflict", `The organization is ${state}.`);
+      if (!isServed(changed)) throw new StrongroomError("conflict", `The organization is ${changed.state}.`);
       await platform.directory.publish();
       return view(id);
     },

@@ -1,4 +1,5 @@
-import type { Job, JobEvent, JobRecord } from "../registry/records.ts";
+import type { Job, JobEvent } from "../../shared/api/jobs.ts";
+import type { JobRecord } from "../registry/records.ts";
 
 type StepState = Job["steps"][number]["state"];
 

@@ -1,3 +1,4 @@
+import { isServed } from "../../shared/api/org-states.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { ownerRecords } from "../../shared/owners.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
@@ -11,8 +12,9 @@ import { takeClaim } from "./steps/reserve.ts";
  */
 export async function followOwner(platform: Platform, id: string): Promise<void> {
   const { registry, directory, vault } = platform;
-  const { state, job } = await orgRecord(platform, id);
-  if (state !== "ready") throw new StrongroomError("conflict", `The organization is ${state}.`);
+  const record = await orgRecord(platform, id);
+  const { state, job } = record;
+  if (!isServed(record)) throw new StrongroomError("conflict", `The organization is ${state}.`);
   const owner = await ownerRecords(vault).read(id);
   if (!owner) throw new StrongroomError("conflict", "Nothing says who owns the organization.");
   const { claim, issuer } = owner.value;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { CreateOrg } from "../../shared/api/views.ts";
+import { ORG_STATES } from "../../shared/api/org-states.ts";
+import type { CreateOrg } from "../../shared/api/orgs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type Issuer, newOrgId } from "../../shared/org.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
@@ -134,11 +135,11 @@ export async function requestDeletion(platform: Platform, engine: Engine, org: s
 }
 
 function refuseDeletion({ state }: OrgRecord): void {
+  if (ORG_STATES[state].deletable) return;
   if (state === "deleted") throw new StrongroomError("not_found", "The organization was deleted.");
-  if (state === "failed") {
-    throw new StrongroomError("conflict", "Onboarding failed and was undone: there is nothing to delete.");
-  }
-  if (state === "initializing") {
-    throw new StrongroomError("conflict", "The organization is being onboarded. Wait for its job to end.");
-  }
+  const why =
+    state === "failed"
+      ? "Onboarding failed and was undone: there is nothing to delete."
+      : "The organization is being onboarded. Wait for its job to end.";
+  throw new StrongroomError("conflict", why);
 }

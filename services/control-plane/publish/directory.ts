@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { ORG_STATES } from "../../shared/api/org-states.ts";
 import { DIRECTORY_TYP, type Directory } from "../../shared/front/published/directory.ts";
 import type { Issuer } from "../../shared/org.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
@@ -87,9 +88,10 @@ export function directoryContent(
   const deleted = new Set(previous?.deleted);
   const known = new Map(previous?.orgs.map(({ id, serverKey }) => [id, serverKey]));
   for (const record of records) {
-    const { id, issuer, claim, listen, state, machineTokens } = record;
-    if (state === "deleting" || state === "deleted") deleted.add(id);
-    if (state !== "ready" || listen === undefined) continue;
+    const { id, issuer, claim, listen, machineTokens } = record;
+    const { served, withdrawn } = ORG_STATES[record.state];
+    if (withdrawn) deleted.add(id);
+    if (!served || listen === undefined) continue;
     const address = `https://${listen}`;
     const machines = machineTokens ? { machineTokens } : {};
     const serverKey = serverKeyOf(record, known.get(id));

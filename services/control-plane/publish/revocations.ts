@@ -7,10 +7,10 @@ import {
   type TokenOwner,
 } from "../../shared/front/published/revocations.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
-import { CasConflictError } from "../../shared/vault/kv.ts";
+import { CasConflictError, type Versioned } from "../../shared/vault/kv.ts";
 import { signCompactJws } from "../../shared/vault/transit.ts";
 import type { Publication, RevocationIndex, Revocations } from "../registry/records.ts";
-import { claimKey, REVOCATION_INDEX_KEY, type Registry, type Versioned } from "../registry/registry.ts";
+import { claimKey, REVOCATION_INDEX_KEY, type Registry } from "../registry/registry.ts";
 import { SIGNING_KEY } from "./directory.ts";
 
 /** Who adds a revocation: what gateways add leaves room for what operators add. */

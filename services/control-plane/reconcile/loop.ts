@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isServed } from "../../shared/api/org-states.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
 import type { Engine } from "../jobs/engine.ts";
@@ -62,7 +63,7 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {
     if (locks.isHeld(record.id)) return;
     try {
-      if (record.state === "ready") await locks.run(record.id, () => keepIfReady(record.id, isStart));
+      if (isServed(record)) await locks.run(record.id, () => keepIfReady(record.id, isStart));
       if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
     } catch (error) {
       if (error instanceof StrongroomError && error.code === "quarantined") return;
@@ -73,7 +74,7 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   /** What was read before the lock was had may be over. */
   async function keepIfReady(id: string, isStart: boolean): Promise<void> {
     const record = await orgRecord(platform, id);
-    if (record.state === "ready") await keeper.keep(record, isStart);
+    if (isServed(record)) await keeper.keep(record, isStart);
   }
 
   /** Nobody is onboarding it: was it ready once, and is its record an old one? */

@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
-import { repairCommand } from "../../shared/api/views.ts";
 import type { InstanceSpec, InstanceStatus } from "../../shared/instance-spec.ts";
 import { VaultUnreachableError } from "../../shared/vault/client.ts";
 import { clientsOf } from "../../shared/vault/client-counts.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
 import { compareOrgVault } from "../../shared/vault/org-vault.ts";
 import { lookupAccessor, renewAccessor } from "../../shared/vault/tokens.ts";
+import { repairCommand } from "../api/org-view.ts";
 import { instanceSpec, orgClient, orgEndpoint, orgVaultSettings, type Platform } from "../dependencies.ts";
 import { loginToObserve } from "../orgs/observe.ts";
 import { replaceCertificate, revokeRetiredCertificates } from "../orgs/steps/certificate.ts";

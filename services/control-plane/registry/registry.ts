@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
-import { CasConflictError, type kv2 } from "../../shared/vault/kv.ts";
+import { CasConflictError, type kv2, type Versioned } from "../../shared/vault/kv.ts";
 import {
   Idempotency,
   JobRecord,
@@ -11,12 +11,6 @@ import {
   RevocationIndex,
   Revocations,
 } from "./records.ts";
-
-/** A value and the version of it that a check-and-set write has to name. */
-export interface Versioned<T> {
-  value: T;
-  version: number;
-}
 
 /** Where records lie: JSON objects by path, every write checked against the version it replaces. */
 export type RecordStore = Pick<ReturnType<typeof kv2>, "read" | "write" | "list" | "destroy">;

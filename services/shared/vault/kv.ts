@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
+/** A value and the version of it that a check-and-set write has to name. */
+export interface Versioned<T> {
+  value: T;
+  version: number;
+}
+
 /** The record has another version than the one the write was for. */
 export class CasConflictError extends Error {
   override name = "CasConflictError";

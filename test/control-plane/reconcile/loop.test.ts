@@ -5,7 +5,7 @@ import { connect, type PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { newJob } from "../../../services/control-plane/jobs/progress.ts";
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
-import type { OrgView } from "../../../services/shared/api/views.ts";
+import type { OrgView } from "../../../services/shared/api/orgs.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { keyDigest } from "../../../services/shared/server-key.ts";
 import { newPair } from "../../harness/tokens.ts";

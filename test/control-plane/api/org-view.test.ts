@@ -1,7 +1,8 @@
 import { Value } from "typebox/value";
 import { expect, test } from "vitest";
+import { orgView, repairCommand } from "../../../services/control-plane/api/org-view.ts";
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
-import { OrgView, orgView, repairCommand } from "../../../services/shared/api/views.ts";
+import { OrgView } from "../../../services/shared/api/orgs.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { KEY_MISSING, KEY_TO_REMOVE } from "../../../services/shared/vault/issuer-keys.ts";
 
