@@ -227,7 +227,7 @@ describe("a Vault that is not there", () => {
     expect(sealed.headers["retry-after"]).toBe("1");
     // A Vault that is being sealed shows itself as a standby for a moment.
     await expect
-      .poll(() => gateway.call("GET", "/v1/sys/health", { token: writer }), { timeout: 10_000 })
+      .poll(() => gateway.call("GET", "/v1/sys/health", { token: writer }), { timeout: 30_000 })
       .toMatchObject({ status: 503, json: { sealed: true } });
     await acme.restart({ signal: "SIGKILL" });
     await expect

@@ -3,6 +3,7 @@ import { decodeJwt, decodeProtectedHeader } from "jose";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { registerIdentity } from "../../services/shared/front/identity/identity.ts";
+import { requestToken } from "../../services/shared/front/identity/token.ts";
 import { createServer } from "../../services/shared/http/server.ts";
 import {
   GROUPS_CLAIM,
@@ -58,7 +59,9 @@ test("its tokens are verified by the keys it serves, which hold nothing private"
   const app = createServer(logger);
   onTestFinished(() => app.close());
   const auth = registerIdentity(app, { issuers: () => list, logger, maxLifetimeSeconds: 3600 });
-  app.get("/", { config: { access: { open: "a test" } } }, (request) => auth.authenticate(request));
+  app.get("/", { config: { access: { open: "a test" } } }, (request) =>
+    auth.verify(requestToken(request.raw)),
+  );
   const token = await provider.token({ org_id: "org_acme", groups: "writer" });
   const answer = await app.inject({ url: "/", headers: { authorization: `Bearer ${token}` } });
   expect(answer.json()).toMatchObject({ subject: "local-user", org: "org_acme", groups: ["writer"] });

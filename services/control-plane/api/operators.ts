@@ -37,11 +37,12 @@ export function authorizeOperators(
     logger,
     maxLifetimeSeconds: MAX_TOKEN_LIFETIME_SECONDS,
   });
+  const authenticate = async (request: FastifyRequest) => authenticator.verify(requestToken(request.raw));
   app.decorateRequest("operator", undefined);
   app.addHook("onRequest", async (request) => {
     const { access } = request.routeOptions.config;
     if (!access || "open" in access) return;
-    const { subject, permissions } = await authenticator.authenticate(request).catch((error: unknown) => {
+    const { subject, permissions } = await authenticate(request).catch((error: unknown) => {
       const kind = error instanceof TokenRefused && kindOf(request, tenants);
       if (!kind) throw error;
       const detail = `This is ${kind}, which the gateway takes. The control plane takes operators' tokens.`;

@@ -1,11 +1,10 @@
-import type { FastifyReply } from "fastify";
 import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Secret } from "../../shared/secret.ts";
+import type { Dependencies } from "../dependencies.ts";
 import { exchange } from "../upstream/exchange.ts";
-import type { Upstream } from "../upstream/upstreams.ts";
-import { sendJson } from "./respond.ts";
+import { type Handler, vaultTokenOf } from "./handler.ts";
+import { sendJson } from "./send.ts";
 
 /** The mounts whose paths are served, for members. */
 const SERVED = ["secret/", "transit/"];
@@ -18,19 +17,21 @@ const Visible = Type.Object({
  * `sys/mounts`: of the mounts that are served, those where the caller's own policies allow something, as its Vault
  * tells by a path that needs no policy. Throws `forbidden`, and as {@link exchange} does.
  */
-export async function sendMounts(
-  reply: FastifyReply,
-  upstream: Upstream,
-  token: Secret,
-): Promise<FastifyReply> {
-  const { id } = reply.request;
-  const { status, text } = await exchange(upstream, "/v1/sys/internal/ui/mounts", undefined, id, token);
-  if (status !== 200) throw new StrongroomError("forbidden", "permission denied", { cause: status });
-  const visible = Object.entries(parseVisible(text));
-  const mounts = Object.fromEntries(visible.filter(([name]) => SERVED.includes(name)));
-  const envelope = { lease_id: "", renewable: false, lease_duration: 0, wrap_info: null, warnings: null };
-  return sendJson(reply, 200, { ...mounts, request_id: id, ...envelope, data: mounts, auth: null });
-}
+export const answerMounts =
+  ({ logins }: Dependencies): Handler =>
+  async ({ reply, passage }) => {
+    const {
+      upstream,
+      trace: { requestId: id },
+    } = passage;
+    const token = await vaultTokenOf(logins, passage);
+    const { status, text } = await exchange(upstream, "/v1/sys/internal/ui/mounts", undefined, id, token);
+    if (status !== 200) throw new StrongroomError("forbidden", "permission denied", { cause: status });
+    const visible = Object.entries(parseVisible(text));
+    const mounts = Object.fromEntries(visible.filter(([name]) => SERVED.includes(name)));
+    const envelope = { lease_id: "", renewable: false, lease_duration: 0, wrap_info: null, warnings: null };
+    return sendJson(reply, 200, { ...mounts, request_id: id, ...envelope, data: mounts, auth: null });
+  };
 
 function parseVisible(text: string): Record<string, unknown> {
   try {

@@ -1,44 +1,33 @@
 import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/identity.ts";
 import { TokenRefused } from "../../shared/front/identity/refused.ts";
-import type { MachineCaller } from "../../shared/front/machine-callers.ts";
-import type { DirectoryOrg } from "../../shared/front/published/directory-source.ts";
-import type { Server } from "../../shared/http/server.ts";
+import type { CallerTrace } from "../../shared/front/passage.ts";
 import { forFlatLines } from "../../shared/log.ts";
-import { isList } from "../http/list-verb.ts";
-import type { Target } from "../route/authorize-path.ts";
-import type { Upstream } from "../upstream/upstreams.ts";
 
 /** What is known of a request so far, for its one line in the log. */
-export interface Trace {
-  requestId: string;
-  method: string;
-  began: number;
+export interface Trace extends CallerTrace {
+  readonly requestId: string;
+  readonly method: string;
   route: string | undefined;
-  org: string | undefined;
-  /** A digest: the log names nobody. */
-  subject: string | undefined;
   /** When the work with the organization's Vault began, and when the head of its answer came. */
   sentAt: number | undefined;
   answeredAt: number | undefined;
   error: unknown;
 }
 
-/** What a request was granted before its body was read, to the holder of a JWT or to a machine. */
-export type Pass = Target & { org: DirectoryOrg; upstream: Upstream } & (
-    | { identity: Identity; machine?: never }
-    | { machine: MachineCaller; identity?: never }
-  );
-
-declare module "fastify" {
-  interface FastifyRequest {
-    trace: Trace;
-    /** None for a login, whose token is in its body. */
-    pass: Pass | undefined;
-  }
-}
+/** The trace of a request that has just come. */
+export const newTrace = (requestId: string, method: string): Trace => ({
+  requestId,
+  method,
+  began: performance.now(),
+  route: undefined,
+  org: undefined,
+  subject: undefined,
+  sentAt: undefined,
+  answeredAt: undefined,
+  error: undefined,
+});
 
 /** A request's one line in the log. */
 export interface RequestLine {
@@ -69,31 +58,17 @@ export interface RequestLogOptions {
   defer?: ((log: () => void) => void) | undefined;
 }
 
-/** Begins a request's trace, whose line is logged when its answer has ended, in whatever way. */
-export type BeginTrace = (requestId: string, method: string, response: ServerResponse) => Trace;
+/** Logs the line of a trace when the answer to its request has ended, in whatever way. */
+export type LogRequest = (trace: Trace, response: ServerResponse) => void;
 
 /**
- * Logs one line a request: nothing of its path but the route, of its caller but a digest, of its token
- * nothing. Gives what begins a trace, for requests that do not come by the server's hooks.
+ * A log of one line a request: nothing of its path but the route, of its caller but a digest, of its token
+ * nothing.
  */
-export function registerRequestLog(
-  app: Server,
-  { logger, observe, defer = (log) => log() }: RequestLogOptions,
-): BeginTrace {
+export function createRequestLog({ logger, observe, defer = (log) => log() }: RequestLogOptions): LogRequest {
   const lines = forFlatLines(logger);
-  const begin: BeginTrace = (requestId, method, response) => {
-    const trace: Trace = {
-      requestId,
-      method,
-      began: performance.now(),
-      route: undefined,
-      org: undefined,
-      subject: undefined,
-      sentAt: undefined,
-      answeredAt: undefined,
-      error: undefined,
-    };
-    // Fastify's onResponse does not come where a connection breaks.
+  return (trace, response) => {
+    // Fastify's onResponse does not come if a connection breaks.
     response.on("close", () => {
       const line = requestLine(trace, response);
       if (line.status === 500) logger.error({ ...line, err: trace.error }, "request");
@@ -103,15 +78,7 @@ export function registerRequestLog(
       }
       observe?.(line);
     });
-    return trace;
   };
-  app.decorateRequest("trace");
-  app.decorateRequest("pass");
-  app.addHook("onRequest", (request, reply, done) => {
-    request.trace = begin(request.id, isList(request.raw) ? "LIST" : request.method, reply.raw);
-    done();
-  });
-  return begin;
 }
 
 function requestLine(trace: Trace, response: ServerResponse): RequestLine {

@@ -26,20 +26,28 @@ export interface Route {
   /** Whether the path may end in a slash: always, or where it lists. */
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
-  /** Who answers: the organization's Vault, to the caller's own identity or to anyone; or the gateway. */
-  answer:
-    | "vault"
-    | "vault-open"
-    | "lookup-self"
-    | "renew-self"
-    | "revoke-self"
-    | "machine-token"
-    | "login"
-    | "mounts"
-    | "leader"
-    | "init";
+  answer: Answer;
   access: Access;
 }
+
+/** Who answers, and how: `answer/` has a handler for each. */
+export type Answer =
+  /** The organization's Vault, to the caller's own identity. */
+  | "vault"
+  /** The organization's Vault if a token says which, else the gateway about itself. */
+  | "health"
+  | "seal-status"
+  /** The gateway, from the caller's own token. */
+  | "login"
+  | "lookup-self"
+  | "renew-self"
+  | "revoke-self"
+  /** The gateway, with what it has asked the organization's Vault. */
+  | "machine-token"
+  | "mounts"
+  /** The gateway, about itself. */
+  | "leader"
+  | "init";
 
 const VERSION = { version: /^[0-9]{1,9}$/ };
 const JSON_BODY: Verb = { body: "json" };
@@ -239,7 +247,7 @@ export const ROUTES: readonly Route[] = [
     prefix: ["sys", "health"],
     below: "none",
     verbs: { GET: { query: HEALTH_QUERY }, HEAD: { query: HEALTH_QUERY } },
-    answer: "vault-open",
+    answer: "health",
     access: { open: "load balancers and clients ask it before they have a token, as at Vault" },
   },
   {
@@ -247,7 +255,7 @@ export const ROUTES: readonly Route[] = [
     prefix: ["sys", "seal-status"],
     below: "none",
     verbs: { GET: {} },
-    answer: "vault-open",
+    answer: "seal-status",
     access: { open: "clients ask it before they have a token, as at Vault" },
   },
   {

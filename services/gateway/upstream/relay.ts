@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Dispatcher } from "undici";
-import { HEADERS } from "../answer/respond.ts";
+import { HEADERS } from "../answer/send.ts";
 import type { Trace } from "../record/request-log.ts";
 import type { AnswerHandler } from "./forward.ts";
 import { isAnswer, serverError } from "./server-error.ts";

@@ -1,9 +1,7 @@
 import { createHash, hash } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import fastifyJwt from "@fastify/jwt";
-import type { FastifyRequest } from "fastify";
 import type { Logger } from "pino";
-import { StrongroomError } from "../../errors.ts";
 import type { Server } from "../../http/server.ts";
 import type { Issuer } from "../../org.ts";
 import { Secret } from "../../secret.ts";
@@ -37,11 +35,11 @@ export interface IdentityOptions {
 /** Verifies the tokens of a service's requests. */
 export interface Authenticator {
   /**
-   * Verifies the request's token, or the one given in place of it. Throws TokenRefused (401), or
-   * StrongroomError `issuer_keys_unreachable` (503) where the token's issuer is ours and its keys have never been fetched, or not for a day.
+   * Verifies a token. Throws TokenRefused (401), or StrongroomError `issuer_keys_unreachable` (503) if the token's
+   * issuer is ours and its keys have never been fetched, or not for a day.
    */
-  authenticate(request: FastifyRequest, token?: string): Promise<Identity>;
-  /** Who a request's token speaks for, where it was verified before and is still good: it needs no waiting. */
+  verify(token: string): Promise<Identity>;
+  /** Whom a request's token speaks for, if it was verified before and is still good: this waits for nothing. */
   recall(request: IncomingMessage): Identity | undefined;
   /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
   prefetchKeys(): Promise<void>;
@@ -67,8 +65,6 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
   const { logger, issuers: currentIssuers, maxLifetimeSeconds, now = Date.now } = options;
   const keysOf = new Map<string, IssuerKeys>();
   const remembered = new Map<string, Remembered>();
-  /** Tokens that came in another place than a header. */
-  const given = new WeakMap<FastifyRequest, string>();
   let known: readonly Issuer[] = [];
 
   /** The issuers, and with them the keys: those of an issuer that has gone are dropped. */
@@ -96,37 +92,19 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return { issuer, keys };
   }
 
-  app.register(fastifyJwt, {
-    // A string, not a buffer: the plugin keeps one verifier for each. Its types know no decoded header.
-    secret: (async (_request: FastifyRequest, token: unknown) => {
-      const { header, payload } = token as ReturnType<typeof takeApart>;
-      return await trust(payload, header).keys.find(header);
-    }) as () => Promise<string>,
-    decode: { complete: true },
-    verify: {
-      algorithms: ["RS256", "ES256", "EdDSA"],
-      // Claims, times among them, are checked in one place and by one clock: checkClaims.
-      ignoreExpiration: true,
-      ignoreNotBefore: true,
-      extractToken: (request) => given.get(request) ?? requestToken(request.raw),
-    },
-  });
+  app.register(fastifyJwt, { secret: refuseUnkeyed });
   app.addHook("onClose", async () => {
     for (const keys of keysOf.values()) keys.close();
   });
 
-  async function verify(request: FastifyRequest, token: string): Promise<Remembered> {
+  /** Form, issuer, key, signature, claims: each takes what the one before has found. */
+  async function verifyAnew(token: string): Promise<Remembered> {
     const { header, payload, signingInput } = takeApart(token);
     const { issuer, keys } = trust(payload, header);
     const list = issuers();
-    await keys.find(header);
+    const key = await keys.find(header);
     const keySet = keys.current;
-    let verified: Record<string, unknown>;
-    try {
-      verified = await request.jwtVerify();
-    } catch (error) {
-      throw error instanceof StrongroomError ? error : new TokenRefused("signature", error);
-    }
+    const verified = checkSignature(app, token, key);
     const claims = checkClaims(verified, issuer, now() / 1000, maxLifetimeSeconds);
     const identity = {
       ...claims,
@@ -155,18 +133,17 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       try {
         token = requestToken(request);
       } catch {
-        return undefined; // authenticate() says why
+        return undefined; // whoever needs a token asks for it again, and is told why there is none
       }
       const found = find(hash("sha256", token, "base64url"));
       return found && !isExpired(found) ? speaksFor(found, token) : undefined;
     },
 
-    async authenticate(request, token = requestToken(request.raw)) {
+    async verify(token) {
       const digest = hash("sha256", token, "base64url");
       let found = find(digest);
       if (!found) {
-        given.set(request, token);
-        found = await verify(request, token);
+        found = await verifyAnew(token);
         remembered.delete(digest);
         const [oldest] = remembered.keys();
         if (remembered.size >= MAX_REMEMBERED && oldest !== undefined) remembered.delete(oldest);
@@ -184,4 +161,22 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       await Promise.all(empty.map((keys) => keys.reload()));
     },
   };
+}
+
+/** The plugin's own key, for tokens that are verified without one: there is none. */
+const refuseUnkeyed = () => Promise.reject(new Error("a token is verified with its issuer's key"));
+
+/** The claims of a token whose signature is good by the key, PEM. Throws TokenRefused. */
+function checkSignature(app: Server, token: string, key: string): Record<string, unknown> {
+  try {
+    return app.jwt.verify(token, {
+      key,
+      algorithms: ["RS256", "ES256", "EdDSA"],
+      // Claims, times among them, are checked in one place and by one clock: checkClaims.
+      ignoreExpiration: true,
+      ignoreNotBefore: true,
+    });
+  } catch (error) {
+    throw new TokenRefused("signature", error);
+  }
 }

@@ -4,9 +4,13 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/identity.ts";
+import { found } from "../../shared/front/passage.ts";
 import { LEVELS } from "../../shared/org.ts";
+import type { Dependencies } from "../dependencies.ts";
+import type { Pipeline } from "../pipeline.ts";
 import { levelOf } from "../upstream/login.ts";
-import { sendJson } from "./respond.ts";
+import type { Handler } from "./handler.ts";
+import { sendAuth } from "./own-token.ts";
 
 /** A login's body is a JWT and little more; strangers may send it. */
 const MAX_LOGIN_BYTES = 16 * 1024;
@@ -43,7 +47,7 @@ export function boundedLogin(body: Readable, reply: FastifyReply): Readable {
 const tooLong = () => new StrongroomError("body_too_large", "The body of a login is at most 16 KiB.");
 
 /** The JWT in a login's body, and the role that is asked for. Throws `invalid_request`. */
-export function readLogin(body: unknown): { jwt: string; role: string | undefined } {
+function readLogin(body: unknown): { jwt: string; role: string | undefined } {
   let login: unknown;
   try {
     login = JSON.parse(Buffer.isBuffer(body) ? body.toString("utf8") : "");
@@ -58,11 +62,20 @@ export function readLogin(body: unknown): { jwt: string; role: string | undefine
   return { jwt, role: role || undefined };
 }
 
+/** `auth/jwt/login`: lets the caller in by the JWT in its body, and gives that JWT back as the token. */
+export const answerLogin =
+  ({ now }: Dependencies, pipeline: Pipeline): Handler =>
+  async ({ request, reply, passage }) => {
+    const { jwt, role } = readLogin(request.body);
+    await pipeline.admitLogin(passage, jwt);
+    return sendLogin(reply, found("caller", passage.identity), role, new Date(now()));
+  };
+
 /**
  * Answers a login with the caller's own JWT as its token: it already is one here. A role below the JWT's level
  * is answered with a warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
  */
-export function sendLogin(
+function sendLogin(
   reply: FastifyReply,
   identity: Identity,
   role: string | undefined,
@@ -74,37 +87,4 @@ export function sendLogin(
   if (asked > held) throw new StrongroomError("forbidden", `The JWT does not show the group ${role}.`);
   const warning = asked < held && `The token acts at the level of its JWT, ${level}, and not as ${role}.`;
   return sendAuth(reply, identity, now, warning || undefined);
-}
-
-/** Answers a renewal: the JWT as it is, with the seconds it has left. */
-export function sendRenewal(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
-  return sendAuth(reply, identity, now, "A JWT is not renewed: get a new one before this one ends.");
-}
-
-/** Vault's form of a token that was given; the token is the JWT that the caller has. */
-function sendAuth(reply: FastifyReply, identity: Identity, now: Date, warning?: string): FastifyReply {
-  const level = levelOf(identity);
-  return sendJson(reply, 200, {
-    request_id: reply.request.id,
-    lease_id: "",
-    renewable: false,
-    lease_duration: 0,
-    data: null,
-    wrap_info: null,
-    warnings: warning === undefined ? null : [warning],
-    auth: {
-      client_token: identity.token.reveal(),
-      accessor: "",
-      policies: [level],
-      token_policies: [level],
-      metadata: { org: identity.org ?? "", role: level },
-      lease_duration: Math.max(0, Math.floor(identity.expiresAt - now.getTime() / 1000)),
-      renewable: false,
-      entity_id: "",
-      token_type: "batch",
-      orphan: true,
-      mfa_requirement: null,
-      num_uses: 0,
-    },
-  });
 }

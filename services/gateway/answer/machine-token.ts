@@ -2,14 +2,15 @@ import type { FastifyReply } from "fastify";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/identity.ts";
 import { type MachineCaller, type MachineCallers, presented } from "../../shared/front/machine-callers.ts";
+import { found } from "../../shared/front/passage.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../../shared/vault/machine-tokens.ts";
-import type { Pass } from "../record/request-log.ts";
+import type { Dependencies } from "../dependencies.ts";
 import { exchange } from "../upstream/exchange.ts";
 import { levelOf, logIn } from "../upstream/login.ts";
 import type { Upstream } from "../upstream/upstreams.ts";
-import { sendDone, sendJson } from "./respond.ts";
+import type { Asked, Handler } from "./handler.ts";
+import { sendDone, sendJson } from "./send.ts";
 
 const NONE = Type.Union([
   Type.Literal("0s"),
@@ -47,40 +48,42 @@ const Wanted = Type.Object(
 const DEFAULT_TTL = "1h";
 
 /**
- * Makes a token for a machine at the organization's Vault, by a login of the admin's own JWT that is good for
- * nothing else. Throws `forbidden` where the organization has no machine tokens or the caller is no admin,
- * `invalid_request`, TooManyRequests, and as {@link exchange} does.
+ * `auth/token/create/machine`: makes a token for a machine at the organization's Vault, by a login of the admin's own
+ * JWT that is good for nothing else. Throws `forbidden` if the organization has no machine tokens or the caller is no
+ * admin, `invalid_request`, TooManyRequests, and as {@link exchange} does.
  */
-export async function issueMachineToken(
-  reply: FastifyReply,
-  { org, upstream, identity }: Pass & { identity: Identity },
-  machines: MachineCallers,
-  body: Buffer | undefined,
-): Promise<FastifyReply> {
-  const { id: requestId } = reply.request;
-  if (!org.machineTokens) {
-    throw new StrongroomError("forbidden", "Machine tokens are not switched on for this organization.");
-  }
-  if (levelOf(identity) !== "admin")
-    throw new StrongroomError("forbidden", "Only an admin makes machine tokens.");
-  const { policies, ttl, display_name } = wanted(body);
-  const asked = {
-    policies: [...policies, MACHINE_ROLE],
-    ttl: !ttl || ttl === "0s" ? DEFAULT_TTL : ttl,
-    ...(display_name && { display_name }),
-    meta: { created_by: identity.subject },
+export const answerMachineToken =
+  ({ machines }: Dependencies): Handler =>
+  async ({ reply, passage, body }) => {
+    const {
+      org,
+      upstream,
+      trace: { requestId },
+    } = passage;
+    const identity = found("caller", passage.identity);
+    if (!org.machineTokens) {
+      throw new StrongroomError("forbidden", "Machine tokens are not switched on for this organization.");
+    }
+    if (levelOf(identity) !== "admin")
+      throw new StrongroomError("forbidden", "Only an admin makes machine tokens.");
+    const { policies, ttl, display_name } = wanted(body);
+    const asked = {
+      policies: [...policies, MACHINE_ROLE],
+      ttl: !ttl || ttl === "0s" ? DEFAULT_TTL : ttl,
+      ...(display_name && { display_name }),
+      meta: { created_by: identity.subject },
+    };
+    machines.countMade(org.id);
+    const issuer = await logIn(upstream, MACHINE_ISSUER_ROLE, identity, requestId);
+    const made = await exchange(
+      upstream,
+      `/v1/auth/token/create/${MACHINE_ROLE}`,
+      JSON.stringify(asked),
+      requestId,
+      issuer,
+    );
+    return sendAs(reply, org.id, made);
   };
-  machines.countMade(org.id);
-  const issuer = await logIn(upstream, MACHINE_ISSUER_ROLE, identity, requestId);
-  const made = await exchange(
-    upstream,
-    `/v1/auth/token/create/${MACHINE_ROLE}`,
-    JSON.stringify(asked),
-    requestId,
-    issuer,
-  );
-  return sendAs(reply, org.id, made);
-}
 
 /**
  * Asks an organization's Vault whether it takes a machine's token, unless it has lately: before that is known,
@@ -99,16 +102,14 @@ export async function knowMachine(
 }
 
 /** A machine's request about its own token, answered by its Vault: `lookup-self`, `renew-self`, `revoke-self`. */
-export async function answerMachineSelf(
-  reply: FastifyReply,
-  { org, upstream, route, machine }: Pass & { machine: MachineCaller },
-  body: Buffer | undefined,
-): Promise<FastifyReply> {
+export async function askAboutMachine({ reply, passage, body }: Asked): Promise<FastifyReply> {
+  const { org, upstream, machine, target, trace } = passage;
   const text = body?.toString("utf8") || "{}";
+  const { token } = found("machine", machine);
   return sendAs(
     reply,
     org.id,
-    await exchange(upstream, `/v1/${route.name}`, text, reply.request.id, machine.token),
+    await exchange(upstream, `/v1/${target.route.name}`, text, trace.requestId, token),
   );
 }
 

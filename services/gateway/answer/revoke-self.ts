@@ -1,13 +1,30 @@
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/identity.ts";
+import { found } from "../../shared/front/passage.ts";
 import type { DirectoryOrg } from "../../shared/front/published/directory-source.ts";
 import type { RevocationSource } from "../../shared/front/published/revocation-source.ts";
+import type { Dependencies } from "../dependencies.ts";
+import type { Handler } from "./handler.ts";
+import { askAboutMachine } from "./machine-token.ts";
+import { sendDone } from "./send.ts";
 
 const ANSWER_WITHIN_MS = 5_000;
 
+/** `auth/token/revoke-self`: a machine's own at its Vault, a JWT here and at every other gateway. */
+export const answerRevokeSelf =
+  ({ logins, revocations, revocationsUrl }: Dependencies): Handler =>
+  async (asked) => {
+    const { reply, passage } = asked;
+    if (passage.machine) return askAboutMachine(asked);
+    const identity = found("caller", passage.identity);
+    logins.forget(passage.org.id, identity);
+    await revokeSelf(revocations, revocationsUrl, passage.org, identity);
+    return sendDone(reply);
+  };
+
 /**
  * Ends the caller's own token: here at once, and everywhere through the control plane, which is told a digest of
- * it and never the token. Throws `revocations_unavailable` or `too_many_requests` where others could not be told.
+ * it and never the token. Throws `revocations_unavailable` or `too_many_requests` if others could not be told.
  */
 export async function revokeSelf(
   revocations: RevocationSource,

@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from "vitest";
-import { revokeSelf as tellOthers } from "../../../services/gateway/answer/revoke.ts";
+import { revokeSelf as tellOthers } from "../../../services/gateway/answer/revoke-self.ts";
 import type { RevocationSource } from "../../../services/shared/front/published/revocation-source.ts";
 import { startGateway, type TestGateway } from "../../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../../harness/recorder.ts";

@@ -1,0 +1,227 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { StrongroomError } from "../shared/errors.ts";
+import { callerChecks, chargeOrg } from "../shared/front/admit.ts";
+import type { Authenticator } from "../shared/front/identity/identity.ts";
+import { hasToken, requestToken } from "../shared/front/identity/token.ts";
+import { type Check, found, Passage, pass, passAtOnce } from "../shared/front/passage.ts";
+import { hasBody } from "../shared/front/uploads.ts";
+import type { Secret } from "../shared/secret.ts";
+import { checkLoginLength } from "./answer/login.ts";
+import { knowMachine } from "./answer/machine-token.ts";
+import { chargeFailed } from "./charges.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { checkFraming } from "./http/check-framing.ts";
+import type { Trace } from "./record/request-log.ts";
+import { authorizePath, type Target } from "./route/authorize-path.ts";
+import { type CanonicalPath, canonicalPath } from "./route/canonical-path.ts";
+import { type Answer, findRoute, type Route } from "./route/routes.ts";
+import type { Logins } from "./upstream/login.ts";
+import type { Upstream } from "./upstream/upstreams.ts";
+
+/** A request to the gateway on its way through the checks. */
+export class GatewayPassage extends Passage {
+  declare readonly trace: Trace;
+  /** Path and query, as they came. */
+  readonly url: string;
+  readonly response: ServerResponse;
+  /** The one spelling of its path, and the route that has it; what no route has is refused once it is known by whom. */
+  path: CanonicalPath | undefined;
+  route: Route | undefined;
+  /** Whether it asks for what is anyone's; then nobody has asked who it is. */
+  isOpen = false;
+  /** The token of the organization's Vault that is kept for its JWT. */
+  vaultToken: Secret | undefined;
+  #target: Target | undefined;
+  #upstream: Upstream | undefined;
+
+  constructor(
+    request: { raw: IncomingMessage; url: string; address: string | undefined; response: ServerResponse },
+    trace: Trace,
+    { isPatient }: { isPatient: boolean },
+  ) {
+    super(request.raw, request.address, trace, { isPatient });
+    this.url = request.url;
+    this.response = request.response;
+  }
+
+  /** What it was granted: a route's verb, with path and query as they are forwarded. */
+  get target(): Target {
+    return found("target", this.#target);
+  }
+
+  set target(target: Target) {
+    this.#target = target;
+  }
+
+  /** The organization's Vault. */
+  get upstream(): Upstream {
+    return found("Vault", this.#upstream);
+  }
+
+  set upstream(upstream: Upstream) {
+    this.#upstream = upstream;
+  }
+}
+
+type GatewayCheck = Check<GatewayPassage>;
+
+/** Where a request is refused, or let through to its answer. */
+export interface Pipeline {
+  /** Lets a request in before its body is read. Throws what a check refuses it with. */
+  admit(passage: GatewayPassage): Promise<void>;
+  /** Lets a login in by the JWT in its body. Throws what a check refuses it with. */
+  admitLogin(passage: GatewayPassage, jwt: string): Promise<void>;
+  /** Whether a read passes at once: by a JWT that was verified before and is logged in at its Vault. */
+  admitKnownRead(passage: GatewayPassage): boolean;
+}
+
+/** The checks of every request, over what the gateway works with. */
+export function createPipeline(dependencies: Dependencies, authenticator: Authenticator): Pipeline {
+  const { logins } = dependencies;
+  const own = gatewayChecks(dependencies);
+  const caller = callerChecks({
+    ...dependencies,
+    authenticator,
+    onRevoked: ({ org, identity }) => identity && logins.forget(org.id, identity),
+  });
+
+  /** Who is it? A login begins here, once its body has been read. */
+  const whose: readonly GatewayCheck[] = [
+    caller.token, // its JWT is by an issuer of the directory
+    caller.organization, // the JWT's pair (issuer, claim) names an organization
+    caller.revocation, // the JWT was not revoked
+    caller.charge, // the organization has units left to pay with
+    caller.headers, // no header names another organization or namespace
+  ];
+  /** The order in which a request is checked, before its body is read. */
+  const order: readonly GatewayCheck[] = [
+    own.framing, // its body ends where everybody would have it end
+    caller.recall, // was its JWT verified before?
+    caller.address, // if not, its address owes nothing for failed requests
+    own.path, // its path has one meaning
+    own.openPath, // what is anyone's ends here
+    own.machine, // a machine's token names its organization, and its Vault judges it
+    ...whose,
+    own.target, // the route takes the verb and the query
+    own.room, // there is room for its body
+  ];
+  /** The same of one that gives up, and last whether its JWT is logged in, then what counts it. */
+  const counts = ({ counts }: GatewayCheck) => counts === true;
+  const atOnce = [
+    ...order.filter((check) => !counts(check)),
+    loggedIn(logins),
+    ...order.filter((check) => counts(check)),
+  ];
+
+  return {
+    admit: (passage) => pass(order, passage),
+    admitLogin(passage, jwt) {
+      passage.token = jwt;
+      return pass(whose, passage);
+    },
+    admitKnownRead: (passage) => passAtOnce(atOnce, passage),
+  };
+}
+
+/** The checks that are the gateway's own. */
+function gatewayChecks({ directory, limits, machines, uploads, unverified, upstreams }: Dependencies) {
+  const framing: GatewayCheck = {
+    run({ raw }) {
+      checkFraming(raw);
+      return undefined;
+    },
+  };
+
+  const path: GatewayCheck = {
+    run(passage) {
+      const path = canonicalPath(passage.url);
+      const route = findRoute(path.segments);
+      passage.path = path;
+      passage.route = route;
+      passage.trace.route = route?.name;
+      passage.mayBeRevoked = route?.answer === "revoke-self";
+      return undefined;
+    },
+  };
+
+  const openPath: GatewayCheck = {
+    run(passage) {
+      const { raw, response, route, address, trace } = passage;
+      if (!route || !("open" in route.access)) return undefined;
+      // With a token, the question is how the Vault of its organization is.
+      if (OF_A_VAULT.has(route.answer) && hasToken(raw)) return undefined;
+      if (!passage.isPatient) return "gives up";
+      passage.target = authorizePath(route, raw.method ?? "", found("path", passage.path));
+      passage.isOpen = true;
+      passage.identity = undefined; // a header's token does not count here: a login's is in its body
+      trace.subject = undefined;
+      if (route.answer === "login") {
+        checkLoginLength(raw.headers["content-length"]);
+        unverified.admit(address ?? "", raw, response);
+      } else limits.countAddress(address, trace.began);
+      return "admitted";
+    },
+  };
+
+  const machine: GatewayCheck = {
+    run(passage) {
+      const { current } = directory;
+      if (passage.identity || !current) return undefined;
+      const presented = requestToken(passage.raw);
+      if (!machines.isMachines(presented)) return undefined;
+      const machine = machines.admit(presented, passage.address ?? "", current);
+      passage.machine = machine;
+      passage.org = machine.org;
+      passage.directory = current;
+      passage.trace.subject = machine.subjectHash;
+      return undefined;
+    },
+  };
+
+  const target: GatewayCheck = {
+    run(passage) {
+      const { route, raw, org } = passage;
+      passage.target = authorizePath(route, raw.method ?? "", found("path", passage.path));
+      passage.upstream = upstreams.of(org, passage.directory);
+      if (passage.machine && passage.target.route.answer === "machine-token") {
+        throw new StrongroomError("forbidden", "permission denied");
+      }
+      return undefined;
+    },
+  };
+
+  const room: GatewayCheck = {
+    run(passage) {
+      if (passage.machine) return hasBody(passage.raw) ? roomForMachine(passage) : undefined;
+      uploads.admit(passage.org.id, passage.raw, passage.response);
+      return undefined;
+    },
+  };
+  /** Only a machine that its Vault knows has a body read, and the organization pays for it. */
+  async function roomForMachine(passage: GatewayPassage): Promise<undefined> {
+    const { raw, response, org, upstream, trace } = passage;
+    await knowMachine(machines, found("machine", passage.machine), upstream, trace.requestId).catch(
+      (error) => {
+        chargeFailed(limits, passage);
+        throw error;
+      },
+    );
+    chargeOrg(limits, passage);
+    uploads.admit(org.id, raw, response);
+    return undefined;
+  }
+
+  return { framing, path, openPath, machine, target, room };
+}
+
+/** A read that its Vault answers, by a JWT that is logged in there. */
+const loggedIn = (logins: Logins): GatewayCheck => ({
+  run(passage) {
+    if (passage.target.route.answer !== "vault") return "gives up";
+    passage.vaultToken = logins.kept(passage.upstream, found("caller", passage.identity));
+    return passage.vaultToken ? undefined : "gives up";
+  },
+});
+
+/** Answers that are about one organization's Vault if a token says which, and about the gateway if none does. */
+const OF_A_VAULT: ReadonlySet<Answer> = new Set<Answer>(["health", "seal-status"]);

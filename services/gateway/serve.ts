@@ -1,0 +1,62 @@
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Server } from "../shared/http/server.ts";
+import type { Handler } from "./answer/handler.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { isList } from "./http/list-verb.ts";
+import { GatewayPassage, type Pipeline } from "./pipeline.ts";
+import { type LogRequest, newTrace, type Trace } from "./record/request-log.ts";
+import { bodyOf } from "./route/bodies.ts";
+import type { Answer } from "./route/routes.ts";
+
+declare module "fastify" {
+  interface FastifyRequest {
+    trace: Trace;
+    passage: GatewayPassage;
+  }
+}
+
+export interface ServeOptions {
+  dependencies: Dependencies;
+  pipeline: Pipeline;
+  answers: Record<Answer, Handler>;
+  logRequest: LogRequest;
+}
+
+/** Serves requests: a trace, the checks, the body, the answer. */
+export function serveRequests(
+  app: Server,
+  { dependencies: { bodies }, pipeline, answers, logRequest }: ServeOptions,
+): void {
+  app.decorateRequest("trace");
+  app.decorateRequest("passage");
+  app.addHook("onRequest", (request, reply, done) => {
+    request.trace = newTrace(request.id, isList(request.raw) ? "LIST" : request.method);
+    logRequest(request.trace, reply.raw);
+    done();
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    const { raw, originalUrl: url, ip: address } = request;
+    const passage = new GatewayPassage({ raw, url, address, response: reply.raw }, request.trace, {
+      isPatient: true,
+    });
+    request.passage = passage;
+    await pipeline.admit(passage);
+    // What is anyone's is answered before a body is read; a login is in its body.
+    const { answer } = passage.target.route;
+    if (passage.isOpen && answer !== "login")
+      return answers[answer]({ request, reply, passage, body: undefined });
+    return undefined;
+  });
+
+  const serve = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
+    const { passage } = request;
+    const { route, verb } = passage.target;
+    const body = passage.isOpen ? undefined : bodyOf(request.body, verb);
+    const answer = async () => answers[route.answer]({ request, reply, passage, body });
+    if (!body) return answer();
+    const checked = { org: passage.org.id, bytes: body, contentType: request.headers["content-type"], verb };
+    return bodies.take({ ...checked, isGone: () => reply.raw.destroyed }, answer);
+  };
+  app.all("/", { config: { access: { open: "each path has its own access: route/routes.ts" } } }, serve);
+  app.setNotFoundHandler(serve);
+}
