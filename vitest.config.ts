@@ -15,7 +15,9 @@ export default defineConfig({
       {
         test: {
           name: "unit",
-          include: ["test/{shared,gateway,control-plane,agent,ecs-emulator,cli,identity-provider}/**/*.test.ts"],
+          include: [
+            "test/{shared,gateway,control-plane,agent,ecs-emulator,cli,identity-provider}/**/*.test.ts",
+          ],
           globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           testTimeout: 30_000,
           hookTimeout: 60_000,

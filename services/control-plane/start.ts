@@ -21,16 +21,15 @@ import type { Platform } from "./dependencies.ts";
 import { createEngine, type Engine } from "./jobs/engine.ts";
 import { createOrgLocks } from "./jobs/org-locks.ts";
 import type { Seam } from "./jobs/workflow.ts";
-import { createWorkflow } from "./orgs/create.ts";
-import { deleteWorkflow } from "./orgs/delete.ts";
 import { rememberedIssuerKeys } from "./orgs/issuer-keys.ts";
 import { platformRecoveryKeys } from "./orgs/recovery-keys.ts";
+import { workflows } from "./orgs/workflows.ts";
 import { createDirectory } from "./publish/directory.ts";
 import { RevocationPublisher } from "./publish/revocations.ts";
 import { createUpkeep, type Upkeep } from "./reconcile/loop.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
-import { onTrail, Trail } from "./trail.ts";
+import { Trail } from "./trail.ts";
 
 const READY_CHECK_TIMEOUT_MS = 2_000;
 const RETRY_MS = 1_000;
@@ -52,12 +51,8 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
   });
   const platform = await assemble(config, internalVault, vaultClient(internalVault, login.token), log, seam);
   const { registry, now } = platform;
-  const workflows = {
-    create: onTrail("create", createWorkflow(platform), platform.trail),
-    delete: onTrail("delete", deleteWorkflow(platform), platform.trail),
-  };
   const locks = createOrgLocks();
-  const engine = createEngine({ registry, workflows, locks, log, now, seam });
+  const engine = createEngine({ registry, workflows: workflows(platform), locks, log, now, seam });
   const upkeep = createUpkeep(platform, engine, {
     locks,
     intervalMs: config.STRONGROOM_UPKEEP_SECONDS * 1000,

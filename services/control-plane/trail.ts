@@ -15,7 +15,6 @@ import {
 import { StrongroomError } from "../shared/errors.ts";
 import { type VaultClient, VaultError, VaultUnreachableError } from "../shared/vault/client.ts";
 import { CasConflictError, kv2 } from "../shared/vault/kv.ts";
-import type { Workflow } from "./jobs/workflow.ts";
 
 const TRIES = 100;
 /** Slots that are read at a time while the chain is followed. */
@@ -181,20 +180,3 @@ export class Trail {
 
 const isTooLarge = (error: unknown): boolean =>
   error instanceof VaultUnreachableError && error.code === "UND_ERR_RES_EXCEEDED_MAX_SIZE";
-
-/** A workflow whose jobs' ends are on the trail. */
-export function onTrail(kind: string, workflow: Workflow, trail: Trail): Workflow {
-  const ended = (how: string, org: string, job: string) =>
-    trail.append({ actor: "control-plane", action: `${kind} ${how}`, org, job });
-  return {
-    ...workflow,
-    async succeed(job) {
-      await workflow.succeed(job);
-      await ended("succeeded", job.org, job.id);
-    },
-    async fail(job) {
-      await workflow.fail?.(job);
-      await ended("failed", job.org, job.id);
-    },
-  };
-}

@@ -37,7 +37,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
   app.post(
     "/v1/orgs",
     {
-      config: { access: { permission: "orgs:create" } },
+      config: { access: { permission: engine.workflows.create.permission } },
       schema: {
         summary: "Onboard an organization",
         headers: Type.Object({
@@ -142,7 +142,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
   app.delete(
     "/v1/orgs/:id",
     {
-      config: { access: { permission: "orgs:delete" } },
+      config: { access: { permission: engine.workflows.delete.permission } },
       schema: {
         summary: "Take an organization out of service",
         params: Params,

@@ -10,6 +10,7 @@ import type { JobRecord } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import type { OrgLocks } from "./org-locks.ts";
 import { isEnded, withState, withStep } from "./progress.ts";
+import { submitJobs, type Wanted } from "./submit.ts";
 import type { Seam, Step, Workflow } from "./workflow.ts";
 
 export interface EngineOptions {
@@ -23,8 +24,15 @@ export interface EngineOptions {
   waits?: number[];
 }
 
-/** Runs jobs. Each change of a job is recorded before the next thing is done, so that a crash loses none. */
+/** The one runner of jobs. Each change of a job is recorded before the next thing is done, so that a crash loses none. */
 export interface Engine {
+  /** Each kind's workflow. */
+  readonly workflows: EngineOptions["workflows"];
+  /**
+   * Records a job, runs its first step and starts it in the background. Throws what the first step refuses; then
+   * nothing has begun. With `once`, the same request returns the job it got before.
+   */
+  submit(kind: Job["kind"], wanted: Wanted): Promise<JobRecord>;
   /** Runs a job that is in the registry, in the background, until it has ended or cannot be recorded. */
   start(id: string): void;
   /** Starts each job of the registry that has not ended; once, when the service starts. */
@@ -188,6 +196,8 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   return {
+    workflows,
+    submit: submitJobs(options, start),
     start,
     async resume() {
       for (const job of (await registry.jobs.all()).values()) if (!isEnded(job)) start(job.id);

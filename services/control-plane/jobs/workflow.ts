@@ -1,3 +1,4 @@
+import type { Job } from "../../shared/api/jobs.ts";
 import type { JobRecord } from "../registry/records.ts";
 
 /**
@@ -11,8 +12,11 @@ export interface Step {
   undo?(job: JobRecord): Promise<void>;
 }
 
-/** What a kind of job does, in order. A step that fails has itself and all before it undone, in reverse. */
+/** What is done in one kind of job, in order. A step that fails has itself and all before it undone, in reverse. */
 export interface Workflow {
+  kind: Job["kind"];
+  /** What an operator's token needs for submitting one. */
+  permission: string;
   steps: Step[];
   /**
    * Called before each step, in either direction. An error with the code `quarantined`, from here or from a

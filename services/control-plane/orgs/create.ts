@@ -15,6 +15,8 @@ import { verify } from "./steps/verify.ts";
 export function createWorkflow(platform: Platform): Workflow {
   const { registry, runtime, directory, now } = platform;
   return {
+    kind: "create",
+    permission: "orgs:create",
     steps: [
       reserve(platform),
       createKey(platform),

@@ -1,4 +1,6 @@
+import { StrongroomError } from "../../shared/errors.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
+import { isEnded } from "../jobs/progress.ts";
 import type { Workflow } from "../jobs/workflow.ts";
 import type { OrgRecord } from "../registry/records.ts";
 import { endCertificates } from "./steps/certificate.ts";
@@ -12,11 +14,13 @@ import { endUnsealTokens } from "./steps/unseal-token.ts";
 export function deleteWorkflow(platform: Platform): Workflow {
   const { registry, runtime, directory, now } = platform;
   return {
+    kind: "delete",
+    permission: "orgs:delete",
     steps: [
       {
         name: "unpublish",
         async do({ id, org }) {
-          await registry.orgs.update(org, (record) => ({ ...record, state: "deleting", job: id }));
+          await takeOver(platform, org, id);
           await directory.publish();
         },
       },
@@ -54,4 +58,21 @@ export function deleteWorkflow(platform: Platform): Workflow {
       }));
     },
   };
+}
+
+/** Has an organization be deleted by this job. Throws `conflict` if another job that has not ended deletes it. */
+async function takeOver(platform: Platform, org: string, job: string): Promise<void> {
+  const { orgs, jobs } = platform.registry;
+  for (let taken = ""; taken !== job; ) {
+    const before = await orgRecord(platform, org);
+    if (before.job === job) return;
+    const other = before.state === "deleting" && (await jobs.read(before.job))?.value;
+    if (other && !isEnded(other)) {
+      throw new StrongroomError("conflict", "The organization is being deleted already.");
+    }
+    const record = await orgs.update(org, (current) =>
+      current.job === before.job ? { ...current, state: "deleting", job } : current,
+    );
+    taken = record.job;
+  }
 }

@@ -30,6 +30,8 @@ function world() {
     },
   }));
   const workflow: Workflow = {
+    kind: "create",
+    permission: "orgs:create",
     steps,
     async succeed() {
       log.push("succeed");

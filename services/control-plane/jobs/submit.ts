@@ -1,0 +1,58 @@
+import { StrongroomError } from "../../shared/errors.ts";
+import { type JobRecord, newJobId } from "../registry/records.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
+import { type Once, recall, remember } from "./idempotency.ts";
+import { newJob, withStep } from "./progress.ts";
+
+/** What a job is wanted for. */
+export interface Wanted {
+  org: string;
+  request?: JobRecord["request"];
+  /** Given by callers who may send the same request again. */
+  once?: Once | undefined;
+}
+
+/**
+ * Submits jobs: records one, runs its first step, and starts it. What that step refuses is thrown, and then nothing
+ * has begun; what merely fails in a step that has no undo is left to the engine, which tries again.
+ */
+export function submitJobs(
+  { registry, workflows, now, seam }: EngineOptions,
+  start: Engine["start"],
+): Engine["submit"] {
+  return async function submit(kind, wanted): Promise<JobRecord> {
+    const { org, request, once } = wanted;
+    const known = once && (await recall(registry, once));
+    if (known) return known;
+
+    const { steps } = workflows[kind];
+    const [first] = steps;
+    if (!first) throw new Error(`${kind}: the workflow has no step`);
+    const names = steps.map(({ name }) => name);
+    const fresh = newJob({ id: newJobId(), kind, org, ...(request && { request }) }, names, now());
+    const job = withStep(fresh, first.name, "running", now());
+    const version = await registry.jobs.create(job.id, job);
+    if (once && !(await remember(registry, once, job.id))) {
+      await registry.jobs.remove(job.id);
+      return submit(kind, wanted);
+    }
+    try {
+      await seam(`${first.name}:before`);
+      await first.do(job);
+      await seam(`${first.name}:after`);
+    } catch (error) {
+      if (!first.undo && !(error instanceof StrongroomError)) {
+        start(job.id);
+        return job;
+      }
+      await first.undo?.(job);
+      if (once) await registry.idempotency.remove(once.key);
+      await registry.jobs.remove(job.id);
+      throw error;
+    }
+    const begun = withStep(job, first.name, "done", now());
+    await registry.jobs.replace(job.id, begun, version);
+    start(job.id);
+    return begun;
+  };
+}
