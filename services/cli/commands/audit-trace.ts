@@ -1,10 +1,18 @@
 import { Value } from "typebox/value";
 import { OrgId } from "../../shared/org.ts";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { recordsWith, serviceLines, type TraceLine, vaultLines } from "../platform/trace.ts";
 import type { Session } from "../session.ts";
+
+export const traceCommand: CliCommand = {
+  declare(line) {
+    line.argument("<id>", "its X-Request-Id");
+  },
+  run: traceRequest,
+};
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -12,7 +20,7 @@ const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
  * `strongroom audit trace <id>`: what the gateway, the organization's Vault and the control plane each recorded
  * of one request, in order. It reads this machine's logs.
  */
-export async function traceRequest(session: Session, [id = ""]: string[]): Promise<undefined> {
+async function traceRequest(session: Session, [id = ""]: string[]): Promise<undefined> {
   if (!ID.test(id)) throw new Failure("usage", "A request's id is what X-Request-Id of its answer said");
   await session.local("audit trace");
   const { state } = session;

@@ -6,10 +6,18 @@ import {
   TrailFollower,
   type TrailHead,
 } from "../../shared/audit/trail.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { recordsWith } from "../platform/trace.ts";
 import { TrailAnchors } from "../platform/trail-anchors.ts";
 import type { Session } from "../session.ts";
+
+export const verifyCommand: CliCommand = {
+  declare(line) {
+    line.option("--head <head>", "what an earlier verification printed: the trail must still hold it");
+  },
+  run: verifyTrail,
+};
 
 /**
  * `strongroom audit verify`: reads the control plane's whole trail, follows its chain of hashes, and holds it

@@ -1,7 +1,18 @@
 import { readSecretFile } from "../../shared/config.ts";
 import { ssmParameterStore } from "../../shared/parameters/ssm.ts";
+import type { CliCommand } from "../command.ts";
 import type { Session } from "../session.ts";
 import { bringIntoForm } from "./bootstrap.ts";
+
+export const bootstrapAwsCommand: CliCommand = {
+  declare(line) {
+    line
+      .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
+      .requiredOption("--prefix <path>", "what the names of all parameters begin with")
+      .requiredOption("--parameter-key <id>", "the KMS key of the platform's own parameters");
+  },
+  run: bootstrapAws,
+};
 
 export interface BootstrapAwsOptions {
   internalVault: string;
@@ -14,7 +25,7 @@ export interface BootstrapAwsOptions {
  * `internal-vault/root-token` of the state folder. It audits to its output, which is collected there, and the
  * control plane's login goes to where its task takes it from: SecureStrings of the platform's own key.
  */
-export async function bootstrapAws(
+async function bootstrapAws(
   session: Session,
   _: string[],
   { internalVault, prefix, parameterKey }: BootstrapAwsOptions,

@@ -2,12 +2,25 @@ import { readText, writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { bootstrap } from "../platform/bootstrap.ts";
 import { ensureRecoveryKey } from "../platform/recovery-key.ts";
 import { writeSettingFiles } from "../platform/service-settings.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
+
+export const bootstrapCommand: CliCommand = {
+  declare(line) {
+    line
+      .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
+      .requiredOption("--identity-provider <url>", "where the local identity provider is, for all the others")
+      .requiredOption("--gateway <url>", "where the gateway will be")
+      .requiredOption("--control-plane <url>", "where the control plane will be")
+      .requiredOption("--vault-bin <path>", "the Vault program, for the command `vault`");
+  },
+  run: bootstrapPlatform,
+};
 
 const PERIOD_SECONDS = 768 * 3600;
 
@@ -25,7 +38,7 @@ export interface BootstrapOptions {
  * they will be, for the other commands. Running it again changes nothing; a Vault other than the first one is
  * refused, since it cannot unseal what is here.
  */
-export async function bootstrapPlatform(
+async function bootstrapPlatform(
   session: Session,
   _: string[],
   { internalVault, identityProvider, gateway, controlPlane, vaultBin }: BootstrapOptions,

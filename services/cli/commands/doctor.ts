@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { isLive } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
+import type { CliCommand } from "../command.ts";
 import { asFailure } from "../failure.ts";
 import { openFiles } from "../platform/open-files.ts";
 import { isFree } from "../platform/ports.ts";
@@ -10,6 +11,11 @@ import type { Session } from "../session.ts";
 import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { vaultVersion } from "../vault-binary/inspect.ts";
 import { type Advisory, openAdvisories, RECOMMENDED } from "../vault-binary/versions.ts";
+
+export const doctorCommand: CliCommand = {
+  declare() {},
+  run: doctor,
+};
 
 /** One thing looked at: how it is, and, unless it is well, what to do. */
 export interface Check {
@@ -30,7 +36,7 @@ const DAY_MS = 24 * 3600 * 1000;
 const CERTIFICATE_DAYS = 3;
 
 /** `strongroom doctor`: exit status 1 where a check fails. */
-export async function doctor(session: Session): Promise<number> {
+async function doctor(session: Session): Promise<number> {
   const remote = session.environment.STRONGROOM_URL !== undefined;
   const platform = remote ? undefined : await session.state.platform();
   const checks = [checkNode()];

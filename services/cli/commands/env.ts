@@ -1,8 +1,17 @@
+import type { CliCommand } from "../command.ts";
+import { group } from "../options.ts";
 import type { Session } from "../session.ts";
 import { orgToken } from "./token.ts";
 
+export const envCommand: CliCommand = {
+  declare(line) {
+    line.requiredOption("--org <org>", "name or id").addOption(group());
+  },
+  run: env,
+};
+
 /** `strongroom env --org <org>`: what a shell evaluates to talk to the gateway with Vault's own tools. */
-export async function env(
+async function env(
   session: Session,
   _: string[],
   options: { org: string; group?: string },

@@ -2,14 +2,22 @@ import { Value } from "typebox/value";
 import { JobId } from "../../shared/api/jobs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { duration } from "../../shared/progress.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import type { Session } from "../session.ts";
 
+export const jobCommand: CliCommand = {
+  declare(line) {
+    line.argument("<job>", "its id");
+  },
+  run: job,
+};
+
 const WHERE_JOBS_ARE = "The last job of an organization: strongroom org show ORG";
 
 /** `strongroom job <job>`: its steps so far and from now on, until its end. */
-export async function job(session: Session, [id = ""]: string[]): Promise<undefined> {
+async function job(session: Session, [id = ""]: string[]): Promise<undefined> {
   if (!Value.Check(JobId, id)) {
     const form = "one is a j and 15 letters or digits, like jabcdefghijklmno";
     throw new Failure("usage", `${JSON.stringify(id)} is no job's id: ${form}`, WHERE_JOBS_ARE);

@@ -1,16 +1,29 @@
 import { open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
+import { count } from "../options.ts";
 import { SERVICES } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
+
+export const logsCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("[org]", "name or id")
+      .option("--service <name>", "identity-provider, control-plane, agent, gateway or internal-vault")
+      .option("-f, --follow", "go on with what is written from now on")
+      .addOption(count("--lines <n>", "how many of the last lines", 50));
+  },
+  run: logs,
+};
 
 const NAMES = ["internal-vault", ...SERVICES] as const;
 const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_MS = 250;
 
 /** `strongroom logs <org>` or `--service <name>`: the last lines, and with `--follow` what comes after. */
-export async function logs(
+async function logs(
   session: Session,
   [org]: string[],
   options: { service?: string; follow?: boolean; lines: number },

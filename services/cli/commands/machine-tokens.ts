@@ -1,3 +1,4 @@
+import { Argument } from "commander";
 import { isServed } from "../../shared/api/org-states.ts";
 import {
   type MachineToken,
@@ -6,17 +7,36 @@ import {
   revokeMadeBy,
 } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
 import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
+export const machineTokensCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("<org>", "name or id")
+      .addArgument(
+        new Argument("<what>", "switch them on or off; list those there are; end one").choices([
+          "on",
+          "off",
+          "list",
+          "revoke",
+        ]),
+      )
+      .argument("[accessor]", "of the one to end")
+      .option("--made-by <sub>", "with revoke: all that this subject made");
+  },
+  run: manageMachineTokens,
+};
+
 /**
  * `strongroom org machine-tokens <org> on|off|list|revoke`: each but the record of it is done at the
  * organization's Vault, under a sign-in of the operator. Switching off ends every token there is.
  */
-export async function manageMachineTokens(
+async function manageMachineTokens(
   session: Session,
   [nameOrId = "", what = "", accessor]: string[],
   { madeBy }: { madeBy?: string },

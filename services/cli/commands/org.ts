@@ -3,14 +3,57 @@ import { createInterface } from "node:readline/promises";
 import { isLive } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
 import { duration } from "../../shared/progress.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { table } from "../output.ts";
 import type { Session } from "../session.ts";
 
+export const createCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("<name>", "3 to 40 lower-case letters, digits and hyphens")
+      .requiredOption(
+        "--claim <id>",
+        "the identity provider's id of the organization, as its tokens carry it",
+      )
+      .option("--issuer <url>", "the issuer of its tokens; the platform's first by default")
+      .option(
+        "--recovery-pgp-key <file...>",
+        "PGP public keys (at least 3) that its recovery keys are encrypted to; the platform's own by default",
+      )
+      .option("--wait", "show each step, until it is ready");
+  },
+  run: createOrg,
+};
+
+export const listCommand: CliCommand = {
+  declare(line) {
+    line.option("--deleted", "deleted and failed ones too");
+  },
+  run: listOrgs,
+};
+
+export const showCommand: CliCommand = {
+  declare(line) {
+    line.argument("<org>", "name or id");
+  },
+  run: showOrg,
+};
+
+export const deleteCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("<org>", "name or id")
+      .option("--yes", "do not ask")
+      .option("--wait", "show each step, until it is done");
+  },
+  run: deleteOrg,
+};
+
 /** `strongroom org create <name>`: prints the job's id, or with `--wait` the new organization's. */
-export async function createOrg(
+async function createOrg(
   session: Session,
   [name = ""]: string[],
   options: { claim: string; issuer?: string; recoveryPgpKey?: string[]; wait?: boolean },
@@ -55,11 +98,7 @@ async function readPgpKey(path: string): Promise<string> {
 }
 
 /** `strongroom org list` */
-export async function listOrgs(
-  session: Session,
-  _: string[],
-  options: { deleted?: boolean },
-): Promise<undefined> {
+async function listOrgs(session: Session, _: string[], options: { deleted?: boolean }): Promise<undefined> {
   const all = await (await session.controlPlane()).orgs();
   const orgs = options.deleted ? all : all.filter(isLive);
   if (orgs.length === 0)
@@ -89,7 +128,7 @@ function vaultState({ instance }: OrgView): string {
 }
 
 /** `strongroom org show <org>` */
-export async function showOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
+async function showOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
   const org = await (await session.controlPlane()).findOrg(nameOrId);
   session.out.data(org, () => {
     const rows: [string, string | number | undefined][] = [
@@ -117,7 +156,7 @@ export async function showOrg(session: Session, [nameOrId = ""]: string[]): Prom
 }
 
 /** `strongroom org delete <org>`: asks first on a terminal, and needs `--yes` elsewhere. */
-export async function deleteOrg(
+async function deleteOrg(
   session: Session,
   [nameOrId = ""]: string[],
   options: { yes?: boolean; wait?: boolean },

@@ -4,6 +4,7 @@ import type { OrgView } from "../../shared/api/orgs.ts";
 import { type Owner, ownerOf, ownerRecords } from "../../shared/owners.ts";
 import { machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
@@ -11,13 +12,23 @@ import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts
 import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
+export const reassignCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("<org>", "name or id")
+      .option("--claim <claim>", "the identity provider's id of its new owner; the one it has by default")
+      .option("--confirm <claim>", "the new claim once more, in place of typing it");
+  },
+  run: reassignOrg,
+};
+
 /**
  * `strongroom org reassign <org>`: gives an organization to another claim, or takes up its issuer's settings and
  * keys as they are now. The operator sees old and new and types the new claim; the owner's record is written with
  * the operator's login, and registry, directory and Vault follow it. One that was cut off goes on where it is run
  * again.
  */
-export async function reassignOrg(
+async function reassignOrg(
   session: Session,
   [nameOrId = ""]: string[],
   options: { claim?: string; confirm?: string },

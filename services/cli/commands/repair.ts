@@ -1,15 +1,23 @@
 import { isServed } from "../../shared/api/org-states.ts";
 import { compareOrgVault, configureOrgVault } from "../../shared/vault/org-vault.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
 import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
+export const repairCommand: CliCommand = {
+  declare(line) {
+    line.argument("<org>", "name or id");
+  },
+  run: repairOrg,
+};
+
 /**
  * `strongroom org repair <org>`: writes an organization's policies, logins and audit devices anew. It lets in whom
  * the owner's record names, and refuses if the registry names somebody else.
  */
-export async function repairOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
+async function repairOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
   const { out } = session;
   const platform = await session.local("org repair");
   const org = await (await session.controlPlane()).findOrg(nameOrId);

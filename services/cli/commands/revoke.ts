@@ -4,9 +4,21 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { OrgView } from "../../shared/api/orgs.ts";
 import type { NewRevocation } from "../../shared/front/published/revocations.ts";
 import { revokeMadeBy } from "../../shared/vault/machine-tokens.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { maintainLogin, signIn } from "../platform/maintain.ts";
 import type { Session } from "../session.ts";
+
+export const revokeCommand: CliCommand = {
+  declare(line) {
+    line
+      .argument("<org>", "name or id")
+      .option("--subject <sub>", "all tokens of this subject that were issued until now")
+      .option("--token-id <jti>", "the token with this id")
+      .option("--token-file <path>", "the token in this file; no more than a digest of it is sent");
+  },
+  run: revokeTokens,
+};
 
 /** By then every gateway refuses what was revoked. */
 const IN_FORCE_MS = 5_000;
@@ -15,7 +27,7 @@ const IN_FORCE_MS = 5_000;
  * `strongroom org revoke <org>`: ends tokens of an organization before their time. Machine tokens that a subject
  * made end with the subject's own if the platform runs on this machine; else a note says what ends them.
  */
-export async function revokeTokens(
+async function revokeTokens(
   session: Session,
   [nameOrId = ""]: string[],
   options: { subject?: string; tokenId?: string; tokenFile?: string },

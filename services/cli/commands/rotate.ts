@@ -1,6 +1,7 @@
 import { isServed } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
 import { changeIssuerKeys, type KeyChange } from "../../shared/vault/issuer-keys.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
 import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
@@ -8,11 +9,20 @@ import { maintainLogin, signIn } from "../platform/maintain.ts";
 import { admitKeys } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
 
+export const rotateCommand: CliCommand = {
+  declare(line) {
+    line
+      .option("--org <org...>", "names or ids; all of the issuer's organizations by default")
+      .option("--finish", "take only those, once no token by an older key is left");
+  },
+  run: rotateIssuer,
+};
+
 /**
  * `strongroom issuer rotate`: has organizations' Vaults take the keys that their issuer shows, all under one
  * sign-in of the operator. What fails for one organization stops no other's.
  */
-export async function rotateIssuer(
+async function rotateIssuer(
   session: Session,
   _: string[],
   { org: names, finish = false }: { org?: string[]; finish?: boolean },

@@ -1,5 +1,6 @@
 import { isLive } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
+import type { CliCommand } from "../command.ts";
 import { asFailure } from "../failure.ts";
 import { table } from "../output.ts";
 import { type ServiceHealth, serviceHealth } from "../platform/service-health.ts";
@@ -8,8 +9,13 @@ import { vaultVersion } from "../vault-binary/inspect.ts";
 import { openAdvisories, RECOMMENDED } from "../vault-binary/versions.ts";
 import { orgTable } from "./org.ts";
 
+export const statusCommand: CliCommand = {
+  declare() {},
+  run: status,
+};
+
 /** `strongroom status`: the services of this machine's platform, and every living organization. */
-export async function status(session: Session): Promise<number> {
+async function status(session: Session): Promise<number> {
   const { out, state } = session;
   const platform = session.environment.STRONGROOM_URL ? undefined : await session.local("status");
   const services = platform ? await serviceHealth(state, platform) : [];

@@ -1,10 +1,23 @@
 import type { Secret } from "../../shared/secret.ts";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { mintOperatorToken, mintTenantToken, OPERATOR_PERMISSIONS } from "../identity-provider.ts";
+import { group } from "../options.ts";
 import type { Session } from "../session.ts";
 
+export const tokenCommand: CliCommand = {
+  declare(line) {
+    line
+      .option("--org <org>", "for the secrets of this organization (name or id)")
+      .option("--operator", "for the control plane, with all its permissions")
+      .addOption(group())
+      .option("--sub <subject>", "who it is for");
+  },
+  run: token,
+};
+
 /** `strongroom token --org <org>` or `--operator`: prints the token and nothing else. */
-export async function token(
+async function token(
   session: Session,
   _: string[],
   options: { org?: string; operator?: boolean; group?: string; sub?: string },

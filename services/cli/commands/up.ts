@@ -1,8 +1,28 @@
 import { createProgress, duration } from "../../shared/progress.ts";
+import type { CliCommand } from "../command.ts";
 import { asFailure, EXIT_STATUS } from "../failure.ts";
+import { period, port } from "../options.ts";
 import { Platform } from "../platform/platform.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
+
+export const upCommand: CliCommand = {
+  declare(line) {
+    line
+      .option("--demo", "on an empty state folder, onboard two organizations before your eyes")
+      .addOption(port("--gateway-port <port>", "where the gateway listens; 0: any free port", 8200))
+      .addOption(
+        port("--control-plane-port <port>", "where the control plane listens; 0: any free port", 8280),
+      )
+      .addOption(
+        period(
+          "--unseal-token-period <duration>",
+          "unseal-token TTL without renewal; fixed when the state folder is created (default: 768h)",
+        ),
+      );
+  },
+  run: up,
+};
 
 /** One Ctrl-C can arrive twice: from the terminal, and passed on by npm. */
 const SAME_SIGNAL_MS = 1_000;
@@ -15,7 +35,7 @@ export interface UpOptions {
 }
 
 /** `strongroom up`: runs the platform until a signal ends it. */
-export async function up(session: Session, _: string[], options: UpOptions): Promise<number> {
+async function up(session: Session, _: string[], options: UpOptions): Promise<number> {
   const { out, state } = session;
   const begun = performance.now();
   const interrupt = new AbortController();

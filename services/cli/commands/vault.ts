@@ -1,15 +1,28 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { constants } from "node:os";
+import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
+import { group } from "../options.ts";
 import type { Session } from "../session.ts";
 import { orgToken } from "./token.ts";
+
+export const vaultCommand: CliCommand = {
+  declare(line) {
+    line
+      .usage("--org <org> [--group writer|admin] -- <vault arguments>")
+      .argument("<args...>", "of the vault program, like: kv get secret/app/db")
+      .requiredOption("--org <org>", "name or id")
+      .addOption(group());
+  },
+  run: vault,
+};
 
 /** What the program may know of the person's own environment: none of it is about another Vault. */
 const KEPT = ["PATH", "HOME", "TERM", "LANG", "LC_ALL", "TZ", "NO_COLOR"];
 
 /** `strongroom vault --org <org> -- <args>`: the platform's own Vault program as a client of the gateway. */
-export async function vault(
+async function vault(
   session: Session,
   args: string[],
   options: { org: string; group?: string },
