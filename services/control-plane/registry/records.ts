@@ -19,6 +19,8 @@ export const OrgRecord = Type.Object(
     issuer: Issuer,
     /** Keys, in the index of claims, of those it had before an operator gave it another. */
     formerClaims: Type.Optional(Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }))),
+    /** What the operator signed who last gave it to another owner, for gateways. */
+    statement: Type.Optional(Type.String()),
     unsealTokenAccessor: Type.Optional(Type.String()),
     /** A token that was minted and is on its way into the parameter store. */
     pendingTokenAccessor: Type.Optional(Type.String()),
