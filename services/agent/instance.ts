@@ -4,8 +4,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Value } from "typebox/value";
 import { readJson, writeJson } from "../shared/files.ts";
 import { type InstanceSpec, InstanceStatus } from "../shared/instance-spec.ts";
-import { endProcess, isSame, readProcessRecord } from "../shared/process/identity.ts";
 import { instanceFolder, statusFile, withdrawnFile } from "../shared/process/instance-folders.ts";
+import { endProcess, isSame, readProcessRecord } from "../shared/process/recorded-process.ts";
 import { VaultProcess, type VaultProcessOptions } from "./vault-process.ts";
 
 export interface InstanceOptions extends VaultProcessOptions {

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { poll } from "../shared/poll.ts";
 import { mintTenantToken } from "./identity-provider.ts";
 import type { PlatformFile } from "./platform/state-folder.ts";
 
@@ -15,14 +15,13 @@ export async function whenServed(
   { timeoutMs = SERVED_WITHIN_MS, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
 ): Promise<boolean> {
   const token = await mintTenantToken(platform.identityProvider, { org: claim });
-  for (const end = performance.now() + timeoutMs; performance.now() < end; ) {
+  const isServed = async () => {
     const answer = await fetch(`${platform.gateway}/v1/sys/health`, {
       headers: { authorization: `Bearer ${token.reveal()}` },
       signal: AbortSignal.timeout(5_000),
     }).catch(() => undefined);
     await answer?.body?.cancel();
-    if (answer?.status === 200) return true;
-    await sleep(POLL_MS, undefined, { signal });
-  }
-  return false;
+    return answer?.status === 200 || undefined;
+  };
+  return (await poll(isServed, { everyMs: POLL_MS, withinMs: timeoutMs, signal })) === true;
 }

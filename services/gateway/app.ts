@@ -7,7 +7,7 @@
  * answer, `upstream/` what goes to an organization's Vault, `route/` what is served, `http/` what a connection may do,
  * `record/` what is logged and counted.
  */
-import { registerIdentity } from "../shared/front/identity/identity.ts";
+import { registerIdentity } from "../shared/front/identity/authenticator.ts";
 import type { Server } from "../shared/http/server.ts";
 import type { Issuer } from "../shared/org.ts";
 import { createAnswers } from "./answer/index.ts";

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { StrongroomError } from "../shared/errors.ts";
 import { callerChecks, chargeOrg } from "../shared/front/admit.ts";
-import type { Authenticator } from "../shared/front/identity/identity.ts";
+import type { Authenticator } from "../shared/front/identity/authenticator.ts";
 import { hasToken, requestToken } from "../shared/front/identity/token.ts";
 import { type Check, found, Passage, pass, passAtOnce } from "../shared/front/passage.ts";
 import { hasBody } from "../shared/front/uploads.ts";

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, inject, test } from "vitest";
-import { processIdentity } from "../../services/shared/process/identity.ts";
+import { processIdentity } from "../../services/shared/process/recorded-process.ts";
 import { isAlive, until } from "../shared/process/programs.ts";
 import { commandLineOf, endAgent, environmentOf, TestPlatform } from "./platform.ts";
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Pool } from "undici";
 import { StateFolder } from "../../services/cli/platform/state-folder.ts";
-import { readProcessRecord } from "../../services/shared/process/identity.ts";
+import { readProcessRecord } from "../../services/shared/process/recorded-process.ts";
 import { cpuMicros } from "./cpu.ts";
 import { median } from "./median.ts";
 import { type BenchPlatform, startBenchPlatform } from "./platform.ts";

@@ -10,7 +10,7 @@ import { findVault } from "../../services/cli/vault-binary/find.ts";
 import { Circuit } from "../../services/gateway/upstream/circuit.ts";
 import { Logins } from "../../services/gateway/upstream/login.ts";
 import type { Upstream } from "../../services/gateway/upstream/upstreams.ts";
-import type { Identity } from "../../services/shared/front/identity/identity.ts";
+import type { Identity } from "../../services/shared/front/identity/authenticator.ts";
 import { createProgress } from "../../services/shared/progress.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";

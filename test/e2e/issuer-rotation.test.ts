@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { changeIssuerKeys } from "../../services/shared/vault/issuer-keys.ts";
+import { changeIssuerKeys } from "../../services/shared/vault/jwt-validation-keys.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import {
   compact,

@@ -18,7 +18,7 @@ import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
 import type { Job } from "../../services/shared/api/jobs.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
-import { readProcessRecord } from "../../services/shared/process/identity.ts";
+import { readProcessRecord } from "../../services/shared/process/recorded-process.ts";
 
 export const LAUNCHER = fileURLToPath(new URL("../../services/cli/strongroom.mjs", import.meta.url));
 const READY_WITHIN_MS = 90_000;

@@ -2,7 +2,7 @@ import { connect } from "node:net";
 import { decodeJwt, decodeProtectedHeader } from "jose";
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { registerIdentity } from "../../services/shared/front/identity/identity.ts";
+import { registerIdentity } from "../../services/shared/front/identity/authenticator.ts";
 import { requestToken } from "../../services/shared/front/identity/token.ts";
 import { createServer } from "../../services/shared/http/server.ts";
 import {

@@ -59,8 +59,8 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "this.#pem.set(", reason: ONLY_SLOWER },
     ],
   },
-  "services/shared/front/identity/identity.ts": {
-    tests: ["test/shared/front/identity/identity.test.ts"],
+  "services/shared/front/identity/authenticator.ts": {
+    tests: ["test/shared/front/identity/authenticator.test.ts"],
     equivalent: [
       { code: "[];\n\n  /** The issuers,", reason: "It is compared with a list, and is none." },
       { code: "list === known)", by: "false", reason: ONLY_SLOWER },
@@ -68,7 +68,7 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER },
     ],
   },
-  "services/shared/front/identity/refused.ts": by("test/shared/front/identity/identity.test.ts"),
+  "services/shared/front/identity/refused.ts": by("test/shared/front/identity/authenticator.test.ts"),
   "services/shared/front/published/verify-directory.ts": by(
     "test/shared/front/published/verify-directory.test.ts",
   ),
@@ -114,8 +114,8 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/upstream/login.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
-  "services/shared/front/rate-limit.ts": {
-    tests: ["test/shared/front/rate-limit.test.ts"],
+  "services/shared/front/gcra.ts": {
+    tests: ["test/shared/front/gcra.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
   "services/shared/front/limits.ts": by("test/shared/front/limits.test.ts"),

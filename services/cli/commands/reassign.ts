@@ -1,13 +1,14 @@
 import { createInterface } from "node:readline/promises";
 import { isLive, isServed } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
+import { fetchIssuerKeys } from "../../shared/issuer-jwks.ts";
 import { type Owner, ownerOf, ownerRecords } from "../../shared/owners.ts";
 import { machineTokens, revokeMachineToken } from "../../shared/vault/machine-tokens.ts";
 import { configureOrgVault } from "../../shared/vault/org-vault.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
-import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
+import { localIssuer } from "../platform/issuer.ts";
 import { maintainLogin, orgVaultSettings, signIn } from "../platform/maintain.ts";
 import { refuseStrangers } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
@@ -43,7 +44,7 @@ async function reassignOrg(
   const before = await owners.read(org.id);
   const issuer = localIssuer(platform.identityProvider);
   const claim = options.claim ?? before?.value.claim ?? org.claim;
-  const after = ownerOf({ issuer, claim, issuerKeys: await localIssuerKeys(issuer) });
+  const after = ownerOf({ issuer, claim, issuerKeys: await fetchIssuerKeys(issuer) });
 
   const changes = changedRows(before?.value, after);
   if (changes.length > 0) {

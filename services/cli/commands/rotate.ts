@@ -1,10 +1,11 @@
 import { isServed } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
-import { changeIssuerKeys, type KeyChange } from "../../shared/vault/issuer-keys.ts";
+import { fetchIssuerKeys } from "../../shared/issuer-jwks.ts";
+import { changeIssuerKeys, type KeyChange } from "../../shared/vault/jwt-validation-keys.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { table } from "../output.ts";
-import { localIssuer, localIssuerKeys } from "../platform/issuer.ts";
+import { localIssuer } from "../platform/issuer.ts";
 import { maintainLogin, signIn } from "../platform/maintain.ts";
 import { admitKeys } from "../platform/ownership.ts";
 import type { Session } from "../session.ts";
@@ -41,7 +42,7 @@ async function rotateIssuer(
     if (its !== issuer.issuer)
       throw new Failure("failure", `${name}'s tokens come from ${its}, which is not known here`);
   }
-  const keys = await localIssuerKeys(issuer);
+  const keys = await fetchIssuerKeys(issuer);
   const signer = await signIn(platform);
 
   const changes: { org: OrgView; change?: KeyChange; error?: string }[] = [];

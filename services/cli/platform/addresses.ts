@@ -1,4 +1,4 @@
-import { isSame, readProcessRecord } from "../../shared/process/identity.ts";
+import { isSame, readProcessRecord } from "../../shared/process/recorded-process.ts";
 import type { Progress } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
 import { freePort, isFree, requireFree } from "./ports.ts";

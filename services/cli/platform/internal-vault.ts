@@ -1,8 +1,9 @@
 import { rename, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
-import { endProcess, readProcessRecord } from "../../shared/process/identity.ts";
+import { poll } from "../../shared/poll.ts";
 import { rotateByRename } from "../../shared/process/log-files.ts";
+import { endProcess, readProcessRecord } from "../../shared/process/recorded-process.ts";
 import { Supervisor } from "../../shared/process/supervise.ts";
 import { Secret } from "../../shared/secret.ts";
 import { type VaultClient, VaultUnreachableError, vaultClient } from "../../shared/vault/client.ts";
@@ -148,16 +149,18 @@ export class InternalVault {
   }
 
   async #until(what: string, signal: AbortSignal, check: () => Promise<boolean>): Promise<void> {
-    for (const end = performance.now() + START_MS; ; await sleep(POLL_MS, undefined, { signal })) {
-      if (await check().catch(ifUnreachable(false))) return;
+    const done = async () => {
+      if (await check().catch(ifUnreachable(false))) return true;
       const { reason, starts } = this.#supervisor.state;
-      if (performance.now() < end && !(reason && starts >= STARTS_AT_MOST)) continue;
-      throw new Failure(
-        "unavailable",
-        `The internal Vault did not ${what}${reason ? `: ${reason}` : ` within ${START_MS / 1000} s`}`,
-        `Its log: ${this.#options.state.logFile("internal-vault")}`,
-      );
-    }
+      return reason && starts >= STARTS_AT_MOST ? false : undefined;
+    };
+    if (await poll(done, { everyMs: POLL_MS, withinMs: START_MS, signal })) return;
+    const { reason } = this.#supervisor.state;
+    throw new Failure(
+      "unavailable",
+      `The internal Vault did not ${what}${reason ? `: ${reason}` : ` within ${START_MS / 1000} s`}`,
+      `Its log: ${this.#options.state.logFile("internal-vault")}`,
+    );
   }
 
   /** A Vault that was started again is sealed; nobody but its owner can open it. */

@@ -1,4 +1,3 @@
-import { type CryptoKey, exportSPKI, importJWK, type JWK } from "jose";
 import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM, TENANT_AUDIENCE } from "../../shared/local-provider.ts";
 import type { Issuer } from "../../shared/org.ts";
 
@@ -11,10 +10,3 @@ export const localIssuer = (identityProvider: string): Issuer => ({
   orgClaim: ORG_CLAIM,
   groupsClaim: GROUPS_CLAIM,
 });
-
-/** Its public keys, PEM. */
-export async function localIssuerKeys({ jwksUri }: Issuer): Promise<string[]> {
-  const response = await fetch(jwksUri, { signal: AbortSignal.timeout(5_000) });
-  const { keys } = (await response.json()) as { keys: JWK[] };
-  return await Promise.all(keys.map(async (key) => exportSPKI((await importJWK(key, "RS256")) as CryptoKey)));
-}

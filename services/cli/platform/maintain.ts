@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { OrgView } from "../../shared/api/orgs.ts";
 import { readSecretFile } from "../../shared/config.ts";
 import { readText } from "../../shared/files.ts";
+import { fetchIssuerKeys } from "../../shared/issuer-jwks.ts";
 import { orgServerName } from "../../shared/org.ts";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
 import { appRoleLogin } from "../../shared/vault/approle.ts";
@@ -11,7 +12,7 @@ import { loginAsOperator } from "../../shared/vault/operator.ts";
 import type { OrgVaultSettings } from "../../shared/vault/org-vault.ts";
 import { type PlatformTrust, readPlatformTrust } from "../../shared/vault/platform-trust.ts";
 import { Failure } from "../failure.ts";
-import { localIssuer, localIssuerKeys } from "./issuer.ts";
+import { localIssuer } from "./issuer.ts";
 import { type Addresses, StateFolder } from "./state-folder.ts";
 
 const MAINTAIN = "platform-maintain";
@@ -66,7 +67,7 @@ export async function orgVaultSettings(
     org: org.id,
     claim: org.claim,
     issuer,
-    issuerKeys: await localIssuerKeys(issuer),
+    issuerKeys: await fetchIssuerKeys(issuer),
     machineTokens: org.machineTokens === true,
     trust: await platformTrust(platform, state),
     auditFiles: instanceFolder(state.instances, org.id, org.attempt).audit,

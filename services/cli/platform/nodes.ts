@@ -1,7 +1,7 @@
 import dns from "node:dns";
 import { isIP } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { poll } from "../../shared/poll.ts";
 import type { Progress } from "../../shared/progress.ts";
 import {
   type VaultClient,
@@ -37,15 +37,18 @@ export async function whenAllNodesServe(
     step.fail(why);
     return new Failure("unavailable", `The Vault at ${address} does not serve: ${why}`, hint);
   };
-  for (const deadline = performance.now() + patienceMs; ; await sleep(POLL_MS)) {
+  let why = "";
+  const serve = async () => {
     const nodes = await statesOf(address, resolve);
     if (nodes.every(({ state }) => state === "uninitialized")) throw fail("it is not initialized");
     const waitedFor = nodes.find(({ state }) => state !== "active" && state !== "standby");
-    if (!waitedFor && nodes.some(({ state }) => state === "active")) return step.done();
-    const why = waitedFor ? `${waitedFor.host} is ${waitedFor.state}` : "no node is active";
-    if (performance.now() > deadline) throw fail(why, "Its log says why. Then run the same command again.");
+    if (!waitedFor && nodes.some(({ state }) => state === "active")) return true;
+    why = waitedFor ? `${waitedFor.host} is ${waitedFor.state}` : "no node is active";
     step.update(why);
-  }
+    return undefined;
+  };
+  if (await poll(serve, { everyMs: POLL_MS, withinMs: patienceMs })) return step.done();
+  throw fail(why, "Its log says why. Then run the same command again.");
 }
 
 async function statesOf(address: string, resolve: (host: string) => Promise<string[]>) {

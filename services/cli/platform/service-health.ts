@@ -1,4 +1,4 @@
-import { isSame, readProcessRecord } from "../../shared/process/identity.ts";
+import { isSame, readProcessRecord } from "../../shared/process/recorded-process.ts";
 import { type PlatformFile, SERVICES, type StateFolder } from "./state-folder.ts";
 
 const TIMEOUT_MS = 2_000;

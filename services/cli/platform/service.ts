@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { writeFileAtomic } from "../../shared/files.ts";
+import { poll } from "../../shared/poll.ts";
 import { Supervisor } from "../../shared/process/supervise.ts";
 import { Failure } from "../failure.ts";
 import { answersHealthy } from "./service-health.ts";
@@ -73,18 +73,21 @@ export class Service {
   async start(signal: AbortSignal): Promise<void> {
     await writeFileAtomic(this.#state.envFile(this.name), envFile(this.#settings));
     this.#supervisor.start();
-    for (const end = performance.now() + READY_MS; ; await sleep(POLL_MS, undefined, { signal })) {
+    /** Whether it is ready; undefined while it may become so. */
+    const isReady = async () => {
       const { state, exitCode, reason, starts } = this.#supervisor.state;
       const ready = this.#address ? await answersHealthy(this.name, this.#address) : state === "running";
-      if (ready && state === "running") return;
+      if (ready && state === "running") return true;
       const hopeless = exitCode === WRONG_SETTING || (reason !== undefined && starts >= STARTS_AT_MOST);
-      if (performance.now() < end && !hopeless) continue;
-      throw new Failure(
-        "unavailable",
-        `The ${this.name} did not get ready${reason ? `: ${reason}` : ` within ${READY_MS / 1000} s`}`,
-        `Its log: ${this.#state.logFile(this.name)}`,
-      );
-    }
+      return hopeless ? false : undefined;
+    };
+    if (await poll(isReady, { everyMs: POLL_MS, withinMs: READY_MS, signal })) return;
+    const { reason } = this.#supervisor.state;
+    throw new Failure(
+      "unavailable",
+      `The ${this.name} did not get ready${reason ? `: ${reason}` : ` within ${READY_MS / 1000} s`}`,
+      `Its log: ${this.#state.logFile(this.name)}`,
+    );
   }
 
   async stop(): Promise<void> {

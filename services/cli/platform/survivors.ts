@@ -1,12 +1,12 @@
 import { readdir } from "node:fs/promises";
+import { instanceFolder } from "../../shared/process/instance-folders.ts";
 import {
   endProcess,
   gone,
   type ProcessRecord,
   readProcessRecord,
   signalProcess,
-} from "../../shared/process/identity.ts";
-import { instanceFolder } from "../../shared/process/instance-folders.ts";
+} from "../../shared/process/recorded-process.ts";
 import { SERVICES, type StateFolder } from "./state-folder.ts";
 
 const GRACE_MS = 5_000;

@@ -3,10 +3,10 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { generateKey, readKey } from "openpgp";
 import { newOrgId, orgServerName } from "../../shared/org.ts";
 import { signOwnership } from "../../shared/owners.ts";
+import { poll } from "../../shared/poll.ts";
 import { Secret } from "../../shared/secret.ts";
 import { appRoleLogin } from "../../shared/vault/approle.ts";
 import {
@@ -239,7 +239,8 @@ class Run {
   ended = (): Promise<unknown> => Promise.allSettled(this.#servers);
 
   async #until(condition: () => Promise<boolean>): Promise<void> {
-    while (!(await condition())) await sleep(POLL_MS, undefined, { signal: this.#signal });
+    const ask = async () => (await condition()) || undefined;
+    await poll(ask, { everyMs: POLL_MS, withinMs: Number.POSITIVE_INFINITY, signal: this.#signal });
   }
 }
 

@@ -2,7 +2,7 @@ import type { FastifyRequest } from "fastify";
 import { decodeJwt } from "jose";
 import type { Logger } from "pino";
 import { StrongroomError } from "../../shared/errors.ts";
-import { registerIdentity } from "../../shared/front/identity/identity.ts";
+import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
 import { TokenRefused } from "../../shared/front/identity/refused.ts";
 import { requestToken } from "../../shared/front/identity/token.ts";
 import type { Server } from "../../shared/http/server.ts";

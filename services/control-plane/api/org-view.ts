@@ -1,7 +1,7 @@
 import { Value } from "typebox/value";
 import { OrgView } from "../../shared/api/orgs.ts";
 import type { InstanceStatus } from "../../shared/instance-spec.ts";
-import { KEY_MISSING, KEY_TO_REMOVE } from "../../shared/vault/issuer-keys.ts";
+import { KEY_MISSING, KEY_TO_REMOVE } from "../../shared/vault/jwt-validation-keys.ts";
 import type { OrgRecord } from "../registry/records.ts";
 
 /** What an operator runs to bring an organization's Vault back to what it should be. */

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { StrongroomError } from "../../shared/errors.ts";
+import { poll } from "../../shared/poll.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
 import type { JobRecord } from "../registry/records.ts";
 import { idempotencyKey, type Registry, sha256 } from "../registry/registry.ts";
@@ -27,24 +27,27 @@ export async function remember({ idempotency }: Registry, once: Once, job: strin
   }
 }
 
-const RECALL_TRIES = 100;
-const RECALL_WAIT_MS = 50;
+const RECALL_EVERY_MS = 50;
+const RECALL_WITHIN_MS = 5_000;
 
 /**
  * The job that a request got before, once it is known that it may go on: a request at the same time may still
  * meet a conflict. Undefined if its key is free. Throws `conflict` if the key was used for something else.
  */
 export async function recall({ idempotency, jobs }: Registry, once: Once): Promise<JobRecord | undefined> {
-  for (let tries = 0; tries < RECALL_TRIES; tries++) {
-    const known = (await idempotency.read(once.key))?.value;
-    if (!known) return undefined;
-    if (known.body !== once.digest) {
-      throw new StrongroomError("conflict", "The Idempotency-Key was used for another request.");
-    }
-    const job = (await jobs.read(known.job))?.value;
-    if (job && job.steps[0]?.state !== "running") return job;
-    await sleep(RECALL_WAIT_MS);
-  }
+  const outcome = await poll<JobRecord | "free">(
+    async () => {
+      const known = (await idempotency.read(once.key))?.value;
+      if (!known) return "free";
+      if (known.body !== once.digest) {
+        throw new StrongroomError("conflict", "The Idempotency-Key was used for another request.");
+      }
+      const job = (await jobs.read(known.job))?.value;
+      return job && job.steps[0]?.state !== "running" ? job : undefined;
+    },
+    { everyMs: RECALL_EVERY_MS, withinMs: RECALL_WITHIN_MS },
+  );
+  if (outcome) return outcome === "free" ? undefined : outcome;
   throw new StrongroomError(
     "conflict",
     "A request with this Idempotency-Key is still being taken up. Repeat it.",

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { StrongroomError } from "../../shared/errors.ts";
+import { poll } from "../../shared/poll.ts";
 import { VaultUnreachableError } from "../../shared/vault/client.ts";
 
 const POLL_MS = 25;
@@ -13,15 +13,12 @@ export async function until<T>(
   timeoutMs: number,
   check: () => Promise<T | undefined>,
 ): Promise<T> {
-  for (const end = performance.now() + timeoutMs; ; await sleep(POLL_MS)) {
-    try {
-      const value = await check();
-      if (value !== undefined) return value;
-    } catch (error) {
-      if (!(error instanceof VaultUnreachableError)) throw error;
-    }
-    if (performance.now() > end) {
-      throw new StrongroomError("step_timeout", `The organization's Vault took too long to ${what}.`);
-    }
-  }
+  const ask = () =>
+    check().catch((error: unknown) => {
+      if (error instanceof VaultUnreachableError) return undefined;
+      throw error;
+    });
+  const value = await poll(ask, { everyMs: POLL_MS, withinMs: timeoutMs });
+  if (value !== undefined) return value;
+  throw new StrongroomError("step_timeout", `The organization's Vault took too long to ${what}.`);
 }

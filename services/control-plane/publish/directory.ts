@@ -1,16 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
 import { ORG_STATES } from "../../shared/api/org-states.ts";
+import { coalesce } from "../../shared/coalesce.ts";
 import { DIRECTORY_TYP, type Directory } from "../../shared/front/published/directory.ts";
 import type { Issuer } from "../../shared/org.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
-import { CasConflictError } from "../../shared/vault/kv.ts";
+import { retryOnConflict } from "../../shared/vault/kv.ts";
 import { signCompactJws } from "../../shared/vault/transit.ts";
 import type { OrgRecord, Publication } from "../registry/records.ts";
 import { DIRECTORY_KEY, type Registry } from "../registry/registry.ts";
 
 /** The internal Vault's transit key that all that gateways poll is signed by. */
 export const SIGNING_KEY = "directory";
-const PUBLISH_TRIES = 10;
 
 /** Publishes the directory that gateways poll. */
 export interface DirectoryPublisher {
@@ -30,44 +30,25 @@ export interface DirectoryOptions {
 /** A publisher over the registry. Others may publish at the same time: versions go up one by one. */
 export function createDirectory({ vault, registry, issuers, now }: DirectoryOptions): DirectoryPublisher {
   let current: Publication | undefined;
-  let running: Promise<void> = Promise.resolve();
-  let queued: Promise<void> | undefined;
-
-  async function publish(): Promise<void> {
-    for (let tries = 1; ; tries++) {
+  const publish = (): Promise<Publication> =>
+    retryOnConflict(async () => {
       // Read before the organizations: whoever publishes later has then seen at least what we see.
       const last = await registry.directory.read(DIRECTORY_KEY);
       const previous = last && payloadOf(last.value.jws);
       const content = directoryContent([...(await registry.orgs.all()).values()], issuers, previous);
-      if (last && previous && isDeepStrictEqual(content, contentOf(previous))) {
-        current = last.value;
-        return;
-      }
+      if (last && previous && isDeepStrictEqual(content, contentOf(previous))) return last.value;
       const version = (previous?.version ?? 0) + 1;
       const directory: Directory = { version, issuedAt: now().toISOString(), ...content };
       const jws = await signCompactJws(vault, SIGNING_KEY, { typ: DIRECTORY_TYP }, directory);
-      try {
-        await registry.directory.replace(DIRECTORY_KEY, { version, jws }, last?.version ?? 0);
-        current = { version, jws };
-        return;
-      } catch (error) {
-        if (!(error instanceof CasConflictError) || tries === PUBLISH_TRIES) throw error;
-      }
-    }
-  }
+      const publication = { version, jws };
+      await registry.directory.replace(DIRECTORY_KEY, publication, last?.version ?? 0);
+      return publication;
+    });
 
   return {
-    /** One at a time; calls that come while one is running share the next. */
-    publish() {
-      queued ??= running
-        .catch(() => {})
-        .then(() => {
-          queued = undefined;
-          running = publish();
-          return running;
-        });
-      return queued;
-    },
+    publish: coalesce(async () => {
+      current = await publish();
+    }),
     current: () => current,
   };
 }

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { coalesce } from "../../shared/coalesce.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import {
   REVOCATIONS_TYP,
@@ -7,7 +8,7 @@ import {
   type TokenOwner,
 } from "../../shared/front/published/revocations.ts";
 import type { VaultClient } from "../../shared/vault/client.ts";
-import { CasConflictError, type Versioned } from "../../shared/vault/kv.ts";
+import { retryOnConflict, type Versioned } from "../../shared/vault/kv.ts";
 import { signCompactJws } from "../../shared/vault/transit.ts";
 import type { Publication, RevocationIndex, Revocations } from "../registry/records.ts";
 import { claimKey, REVOCATION_INDEX_KEY, type Registry } from "../registry/registry.ts";
@@ -22,7 +23,6 @@ const MAX_CLAIM_BYTES: Record<Adder, number> = { gateway: 512 * 1024, operator: 
 const MAX_LIST_BYTES: Record<Adder, number> = { gateway: 8 * 1024 * 1024, operator: 11 * 1024 * 1024 };
 /** Another control plane's changes are seen after this. */
 const LOOK_EVERY_MS = 500;
-const TRIES = 20;
 /** A claim to which nobody adds is cleared of what ended this long ago. */
 const CLEAR_AFTER_SECONDS = 3600;
 
@@ -51,8 +51,6 @@ export class RevocationPublisher {
   readonly #claims = new Map<string, ClaimRevocations>();
   #published: Publication | undefined;
   #looked = Number.NEGATIVE_INFINITY;
-  #running: Promise<void> = Promise.resolve();
-  #queued: Promise<void> | undefined;
 
   constructor(options: RevocationOptions) {
     this.#options = options;
@@ -100,17 +98,8 @@ export class RevocationPublisher {
     return this.#published;
   }
 
-  /** Makes the list say what the registry says; calls that come while that runs share the next. */
-  #refresh(): Promise<void> {
-    this.#queued ??= this.#running
-      .catch(() => {})
-      .then(() => {
-        this.#queued = undefined;
-        this.#running = this.#look();
-        return this.#running;
-      });
-    return this.#queued;
-  }
+  /** Makes the list say what the registry says. */
+  readonly #refresh = coalesce(() => this.#look());
 
   async #look(): Promise<void> {
     const { registry } = this.#options;
@@ -168,7 +157,7 @@ export class RevocationPublisher {
 
   async #change(change: (claims: RevocationIndex["claims"]) => RevocationIndex["claims"]) {
     const { registry, maxTokenLifetimeSeconds } = this.#options;
-    return retried(async () => {
+    return retryOnConflict(async () => {
       const found = await registry.revocationIndex.read(REVOCATION_INDEX_KEY);
       const value = { maxTokenLifetimeSeconds, claims: change(found?.value.claims ?? {}) };
       if (found && isDeepStrictEqual(value, found.value)) return found;
@@ -188,7 +177,7 @@ export class RevocationPublisher {
   ): Promise<number> {
     const { revocations: records } = this.#options.registry;
     const key = claimKey(issuer, claim);
-    return retried(async () => {
+    return retryOnConflict(async () => {
       const found = await records.read(key);
       const revocations = change(found?.value.revocations ?? []);
       if (!revocations) return found?.version ?? 0;
@@ -211,14 +200,3 @@ function covers(wide: Revocation, narrow: Revocation): boolean {
 }
 
 const sizeOf = (value: Revocations): number => Buffer.byteLength(JSON.stringify(value));
-
-/** Does it again where another writer came first. */
-async function retried<T>(work: () => Promise<T>): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof CasConflictError) || tries === TRIES) throw error;
-    }
-  }
-}

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Static, TSchema } from "typebox";
 import { Value } from "typebox/value";
-import { CasConflictError, type kv2, type Versioned } from "../../shared/vault/kv.ts";
+import { type CasConflictError, type kv2, retryOnConflict, type Versioned } from "../../shared/vault/kv.ts";
 import {
   Idempotency,
   JobRecord,
@@ -64,8 +64,6 @@ export const idempotencyKey = (subject: string, key: string) => sha256(`${subjec
 
 export const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
-/** How often an update is tried against other writers. */
-const UPDATE_TRIES = 20;
 const READ_TOGETHER = 16;
 
 /** The registry kept in a store. */
@@ -111,19 +109,14 @@ function collection<T extends TSchema>(store: RecordStore, folder: string, schem
     },
     create: (key, value) => write(key, value, 0),
     replace: write,
-    async update(key, change) {
-      for (let tries = 1; ; tries++) {
+    update: (key, change) =>
+      retryOnConflict(async () => {
         const found = await read(key);
         if (!found) throw new Error(`${folder}${key}: there is no such record`);
         const value = change(found.value);
-        try {
-          await write(key, value, found.version);
-          return value;
-        } catch (error) {
-          if (!(error instanceof CasConflictError) || tries === UPDATE_TRIES) throw error;
-        }
-      }
-    },
+        await write(key, value, found.version);
+        return value;
+      }),
     remove: (key) => store.destroy(folder + key),
   };
 }

@@ -3,7 +3,7 @@ import type { FastifyReply } from "fastify";
 import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/identity.ts";
+import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { found } from "../../shared/front/passage.ts";
 import { LEVELS } from "../../shared/org.ts";
 import type { Dependencies } from "../dependencies.ts";

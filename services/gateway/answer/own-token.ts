@@ -1,5 +1,5 @@
 import type { FastifyReply } from "fastify";
-import type { Identity } from "../../shared/front/identity/identity.ts";
+import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { found } from "../../shared/front/passage.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { levelOf } from "../upstream/login.ts";

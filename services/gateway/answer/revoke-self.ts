@@ -1,5 +1,5 @@
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/identity.ts";
+import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { found } from "../../shared/front/passage.ts";
 import type { DirectoryOrg } from "../../shared/front/published/directory-source.ts";
 import type { RevocationSource } from "../../shared/front/published/revocation-source.ts";

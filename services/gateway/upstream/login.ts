@@ -1,7 +1,7 @@
 import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/identity.ts";
+import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { LEVELS, type Level } from "../../shared/org.ts";
 import { Secret } from "../../shared/secret.ts";
 import { exchange } from "./exchange.ts";

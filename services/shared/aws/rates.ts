@@ -29,7 +29,7 @@ export type RateName = keyof typeof RATES;
 const SHARE = 0.8;
 
 /** Lets as many through as a rate allows, in the order of asking; the others wait. */
-export class TokenBucket {
+export class GcraQueue {
   readonly #rate: Rate;
   readonly #now: () => number;
   /** When the bucket would be full again, ms, if nothing more were taken. */
@@ -71,12 +71,12 @@ export function rateOf(client: string, operation: string): RateName | undefined 
 
 /** Holds each attempt of each call back until its rate allows it. */
 export class RateLimits {
-  readonly #buckets: Record<RateName, TokenBucket>;
+  readonly #buckets: Record<RateName, GcraQueue>;
 
   constructor(rates: Record<RateName, Rate> = RATES) {
     const buckets = Object.entries(rates).map(([name, { burst, perSecond }]) => [
       name,
-      new TokenBucket({ burst: Math.max(1, Math.floor(burst * SHARE)), perSecond: perSecond * SHARE }),
+      new GcraQueue({ burst: Math.max(1, Math.floor(burst * SHARE)), perSecond: perSecond * SHARE }),
     ]);
     this.#buckets = Object.fromEntries(buckets);
   }

@@ -1,7 +1,7 @@
 import { StrongroomError } from "../errors.ts";
 import { checkHeaders } from "./check-headers.ts";
 import { unitsOfBody, unitsOfHead } from "./cost.ts";
-import type { Authenticator } from "./identity/identity.ts";
+import type { Authenticator } from "./identity/authenticator.ts";
 import { TokenRefused } from "./identity/refused.ts";
 import { requestToken } from "./identity/token.ts";
 import { type Limits, TooManyRequests } from "./limits.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StrongroomError } from "../errors.ts";
-import { type Rate, RateLimit } from "./rate-limit.ts";
+import { KeyedGcra, type Rate } from "./gcra.ts";
 
 /** How much the gateway does for whom; what is undefined has no limit. */
 export interface LimitRates {
@@ -39,13 +39,13 @@ const MAX_ORGS = 10_000;
  * one; an organization for each of its own. Both pay by what a request costs (cost.ts).
  */
 export class Limits {
-  readonly #addresses: RateLimit | undefined;
-  readonly #orgs: RateLimit | undefined;
+  readonly #addresses: KeyedGcra | undefined;
+  readonly #orgs: KeyedGcra | undefined;
   #held = 0;
 
   constructor({ address, org }: LimitRates) {
-    this.#addresses = address && new RateLimit(address, MAX_ADDRESSES);
-    this.#orgs = org && new RateLimit(org, MAX_ORGS);
+    this.#addresses = address && new KeyedGcra(address, MAX_ADDRESSES);
+    this.#orgs = org && new KeyedGcra(org, MAX_ORGS);
   }
 
   /** Milliseconds until an address may ask for a verification again; 0 where it may now. */

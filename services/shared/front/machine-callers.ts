@@ -1,9 +1,9 @@
 import { hash } from "node:crypto";
 import { Secret } from "../secret.ts";
+import { KeyedGcra } from "./gcra.ts";
 import { TokenRefused } from "./identity/refused.ts";
 import { TooManyRequests } from "./limits.ts";
 import type { DirectoryOrg, LoadedDirectory } from "./published/directory-source.ts";
-import { RateLimit } from "./rate-limit.ts";
 
 /** Of a JWT's three parts the first begins with `ey`; of this one's with the organization's id. */
 const MACHINE_TOKEN = /^(o[a-z2-7]{15})\.(hvs\.[A-Za-z0-9_-]{24,256})$/;
@@ -32,9 +32,9 @@ export interface MachineCaller {
 
 /** Machines that have no JWT: they present `<organization's id>.<Vault's token>`. */
 export class MachineCallers {
-  readonly #orgs = new RateLimit(OF_ORG, MAX_KEYS);
-  readonly #addresses = new RateLimit(OF_ADDRESS, MAX_KEYS);
-  readonly #made = new RateLimit(MADE, MAX_KEYS);
+  readonly #orgs = new KeyedGcra(OF_ORG, MAX_KEYS);
+  readonly #addresses = new KeyedGcra(OF_ADDRESS, MAX_KEYS);
+  readonly #made = new KeyedGcra(MADE, MAX_KEYS);
   /** Until when the tokens are known, by their digests; the first is the one known for longest. */
   readonly #known = new Map<string, number>();
 

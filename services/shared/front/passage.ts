@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import type { Identity } from "./identity/identity.ts";
+import type { Identity } from "./identity/authenticator.ts";
 import type { MachineCaller } from "./machine-callers.ts";
 import type { DirectoryOrg, LoadedDirectory } from "./published/directory-source.ts";
 

@@ -1,5 +1,5 @@
 import { StrongroomError } from "../errors.ts";
-import type { Identity } from "./identity/identity.ts";
+import type { Identity } from "./identity/authenticator.ts";
 import { TokenRefused } from "./identity/refused.ts";
 import type { DirectoryOrg, DirectorySource, LoadedDirectory } from "./published/directory-source.ts";
 

@@ -4,6 +4,7 @@ import { open, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { makeFolder } from "../files.ts";
+import { type RotationLimits, readTail, rotateByCopy, sizeOf } from "./log-files.ts";
 import {
   endProcess,
   gone,
@@ -11,8 +12,7 @@ import {
   readProcessRecord,
   recordProcess,
   signalProcess,
-} from "./identity.ts";
-import { type RotationLimits, readTail, rotateByCopy, sizeOf } from "./log-files.ts";
+} from "./recorded-process.ts";
 
 /** One start of a program: absolute path, arguments, and all the environment that it gets. */
 export interface Launch {

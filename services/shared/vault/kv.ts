@@ -1,5 +1,19 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { poll } from "../poll.ts";
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
+
+/** How often a change is tried against other writers. */
+const CHANGE_TRIES = 20;
+
+/** Reads, changes and writes, and begins anew if another writer came first: `change` throws {@link CasConflictError} then. */
+export async function retryOnConflict<T>(change: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!(error instanceof CasConflictError) || tries === CHANGE_TRIES) throw error;
+    }
+  }
+}
 
 /** A value and the version of it that a check-and-set write has to name. */
 export interface Versioned<T> {
@@ -87,14 +101,18 @@ const UPGRADE_MS = 10_000;
  * 400. Any other refusal comes from beyond that point.
  */
 export async function whenUpgraded(client: VaultClient, mount: string): Promise<void> {
-  for (const deadline = Date.now() + UPGRADE_MS; ; await sleep(25)) {
+  let refusal: VaultError | undefined;
+  const isUpgraded = async () => {
     try {
       await client.list(`${mount}/metadata`);
-      return;
+      return true;
     } catch (error) {
       if (!(error instanceof VaultError)) throw error;
-      if (error.status === 403 || error.status === 404) return;
-      if (error.status !== 400 || Date.now() > deadline) throw error;
+      if (error.status === 403 || error.status === 404) return true;
+      if (error.status !== 400) throw error;
+      refusal = error;
+      return undefined;
     }
-  }
+  };
+  if (!(await poll(isUpgraded, { everyMs: 25, withinMs: UPGRADE_MS }))) throw refusal;
 }

@@ -1,4 +1,4 @@
-import { RATES, type Rate, type RateName, TokenBucket } from "../../../services/shared/aws/rates.ts";
+import { GcraQueue, RATES, type Rate, type RateName } from "../../../services/shared/aws/rates.ts";
 
 /** What a process does next: a call, which waits for its rate, or time that passes. */
 export type Next = { call: RateName } | { passMs: number };
@@ -10,7 +10,7 @@ export function simulate(
 ): number[] {
   let time = 0;
   const now = () => time;
-  const buckets = new Map(Object.entries(rates).map(([name, rate]) => [name, new TokenBucket(rate, now)]));
+  const buckets = new Map(Object.entries(rates).map(([name, rate]) => [name, new GcraQueue(rate, now)]));
   const waiting = processes.map((begin, n) => ({ n, at: 0, steps: begin(now) }));
   const ends: number[] = [];
   while (waiting.length > 0) {

@@ -6,7 +6,7 @@ import { InternalVault } from "../../../services/cli/platform/internal-vault.ts"
 import { freePort } from "../../../services/cli/platform/ports.ts";
 import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../../services/cli/platform/survivors.ts";
-import { readProcessRecord } from "../../../services/shared/process/identity.ts";
+import { readProcessRecord } from "../../../services/shared/process/recorded-process.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";

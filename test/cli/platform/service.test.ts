@@ -6,7 +6,7 @@ import { freePort } from "../../../services/cli/platform/ports.ts";
 import { Service } from "../../../services/cli/platform/service.ts";
 import { answersHealthy } from "../../../services/cli/platform/service-health.ts";
 import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
-import { readProcessRecord } from "../../../services/shared/process/identity.ts";
+import { readProcessRecord } from "../../../services/shared/process/recorded-process.ts";
 
 const never = new AbortController().signal;
 let state: StateFolder;

@@ -4,7 +4,7 @@ import { orgView, repairCommand } from "../../../services/control-plane/api/org-
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
 import { OrgView } from "../../../services/shared/api/orgs.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
-import { KEY_MISSING, KEY_TO_REMOVE } from "../../../services/shared/vault/issuer-keys.ts";
+import { KEY_MISSING, KEY_TO_REMOVE } from "../../../services/shared/vault/jwt-validation-keys.ts";
 
 const record: OrgRecord = {
   id: newOrgId(),

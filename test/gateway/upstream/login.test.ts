@@ -12,7 +12,7 @@ import {
 } from "vitest";
 import { Logins, levelOf } from "../../../services/gateway/upstream/login.ts";
 import { type Upstream, Upstreams } from "../../../services/gateway/upstream/upstreams.ts";
-import type { Identity } from "../../../services/shared/front/identity/identity.ts";
+import type { Identity } from "../../../services/shared/front/identity/authenticator.ts";
 import type { LoadedDirectory } from "../../../services/shared/front/published/directory-source.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { type Recorded, type Recorder, startPlainRecorder } from "../../harness/recorder.ts";

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
-import { rateOf, TokenBucket } from "../../../services/shared/aws/rates.ts";
+import { GcraQueue, rateOf } from "../../../services/shared/aws/rates.ts";
 
 test("a burst goes at once, the rest at the rate, in the order of asking", () => {
   let now = 0;
-  const bucket = new TokenBucket({ burst: 3, perSecond: 2 }, () => now);
+  const bucket = new GcraQueue({ burst: 3, perSecond: 2 }, () => now);
   expect(Array.from({ length: 6 }, () => bucket.take())).toEqual([0, 0, 0, 500, 1_000, 1_500]);
   now = 1_500;
   expect(bucket.take()).toBe(500);

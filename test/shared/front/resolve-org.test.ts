@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from "vitest";
-import type { Identity } from "../../../services/shared/front/identity/identity.ts";
+import type { Identity } from "../../../services/shared/front/identity/authenticator.ts";
 import type {
   DirectoryOrg,
   LoadedDirectory,

@@ -4,7 +4,7 @@ import { mkdir, stat, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { processIdentity } from "../../../services/shared/process/identity.ts";
+import { processIdentity } from "../../../services/shared/process/recorded-process.ts";
 import {
   type ChildState,
   Supervisor,

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   CreateServiceCommand,
   DeleteServiceCommand,
@@ -8,6 +7,7 @@ import {
 import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { ORG_TAG } from "../../../shared/aws/names.ts";
 import { StrongroomError } from "../../../shared/errors.ts";
+import { poll } from "../../../shared/poll.ts";
 import { type Aws, call, partition } from "./clients.ts";
 
 /** How long, s, a resolver may keep an address: what a replaced task is missed for at most. */
@@ -50,17 +50,18 @@ export async function ensureName({ cloudMap, cell }: Aws, org: string): Promise<
 export async function deleteName(aws: Aws, org: string): Promise<void> {
   const Id = await findName(aws, org);
   if (!Id) return;
-  for (const end = performance.now() + EMPTY_WITHIN_MS; ; await sleep(POLL_MS)) {
+  const isDeleted = async () => {
     try {
       await call(`Cloud Map DeleteService ${org}`, aws.cloudMap.send(new DeleteServiceCommand({ Id })));
-      return;
+      return true;
     } catch (error) {
-      if (hasAwsCode(error, "ServiceNotFound")) return;
+      if (hasAwsCode(error, "ServiceNotFound")) return true;
       if (!hasAwsCode(error, "ResourceInUse")) throw error;
-      if (performance.now() > end) {
-        throw new StrongroomError("step_timeout", `The name ${org} still has addresses, from ECS or others.`);
-      }
+      return undefined;
     }
+  };
+  if (!(await poll(isDeleted, { everyMs: POLL_MS, withinMs: EMPTY_WITHIN_MS }))) {
+    throw new StrongroomError("step_timeout", `The name ${org} still has addresses, from ECS or others.`);
   }
 }
 

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   CreateServiceCommand,
   DeleteServiceCommand,
@@ -17,6 +16,7 @@ import {
 import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
 import { StrongroomError } from "../../../shared/errors.ts";
+import { poll } from "../../../shared/poll.ts";
 import { type Aws, call } from "./clients.ts";
 import { type Tags, tagsOf } from "./status.ts";
 import { STOPPED_WITHIN_SECONDS, TASK_TAGS } from "./task-definition.ts";
@@ -145,16 +145,17 @@ export async function updateService(
 
 /** Waits until ECS confirms that each task of a service that shall have none has ended. */
 export async function whenStopped(aws: Aws, org: string): Promise<void> {
-  for (const end = performance.now() + STOPPED_WITHIN_SECONDS * 1000; ; await sleep(POLL_MS)) {
+  let tasks: string[] = [];
+  const haveStopped = async () => {
     const service = await describeService(aws, org);
     const alive = (await tasksOf(aws, org)).filter(isAlive);
+    tasks = alive.map((task) => `${task.taskArn?.split("/").at(-1)} is ${task.lastStatus}`);
     // One that is being started may be counted before it is listed.
     const counted = (service?.runningCount ?? 0) + (service?.pendingCount ?? 0);
-    if (alive.length === 0 && counted === 0) return;
-    if (performance.now() > end) {
-      const tasks = alive.map((task) => `${task.taskArn?.split("/").at(-1)} is ${task.lastStatus}`);
-      throw new StrongroomError("step_timeout", `ECS has not confirmed that its task ended: ${tasks.join()}`);
-    }
+    return (alive.length === 0 && counted === 0) || undefined;
+  };
+  if (!(await poll(haveStopped, { everyMs: POLL_MS, withinMs: STOPPED_WITHIN_SECONDS * 1000 }))) {
+    throw new StrongroomError("step_timeout", `ECS has not confirmed that its task ended: ${tasks.join()}`);
   }
 }
 
@@ -169,12 +170,10 @@ export async function deleteService(aws: Aws, org: string): Promise<void> {
   } catch (error) {
     if (!hasAwsCode(error, "ServiceNotFoundException", "ServiceNotActiveException")) throw error;
   }
-  for (const end = performance.now() + STOPPED_WITHIN_SECONDS * 1000; ; await sleep(POLL_MS)) {
-    if (!(await describeService(aws, org))) return;
-    if (performance.now() > end) {
-      const [task] = (await tasksOf(aws, org)).map(endOf);
-      throw new StrongroomError("step_timeout", `ECS still drains ${service}: ${task ?? "it has no tasks"}`);
-    }
+  const isGone = async () => !(await describeService(aws, org)) || undefined;
+  if (!(await poll(isGone, { everyMs: POLL_MS, withinMs: STOPPED_WITHIN_SECONDS * 1000 }))) {
+    const [task] = (await tasksOf(aws, org)).map(endOf);
+    throw new StrongroomError("step_timeout", `ECS still drains ${service}: ${task ?? "it has no tasks"}`);
   }
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   CreateTableCommand,
   DescribeTableCommand,
@@ -9,6 +8,7 @@ import {
 import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { ORG_TAG, orgTable } from "../../../shared/aws/names.ts";
 import { StrongroomError } from "../../../shared/errors.ts";
+import { poll } from "../../../shared/poll.ts";
 import { type Aws, call, partition } from "./clients.ts";
 
 const ATTEMPT_TAG = "strongroom:attempt";
@@ -78,11 +78,9 @@ export async function tagTable(
     `DynamoDB TagResource ${table}`,
     aws.dynamodb.send(new TagResourceCommand({ ResourceArn: tableArn(aws.cell, table), Tags: [tag] })),
   );
-  for (const end = performance.now() + TAGGED_WITHIN_MS; ; await sleep(POLL_MS)) {
-    if ((await tableTags(aws, org, attempt))?.get(key) === tag.Value) return;
-    if (performance.now() > end) {
-      throw new StrongroomError("step_timeout", `The table ${table} does not show its tag ${key} yet.`);
-    }
+  const shows = async () => (await tableTags(aws, org, attempt))?.get(key) === tag.Value || undefined;
+  if (!(await poll(shows, { everyMs: POLL_MS, withinMs: TAGGED_WITHIN_MS }))) {
+    throw new StrongroomError("step_timeout", `The table ${table} does not show its tag ${key} yet.`);
   }
 }
 
@@ -121,22 +119,24 @@ async function createTable({ dynamodb, cell }: Aws, org: string, attempt: number
 }
 
 async function whenActive({ dynamodb }: Aws, TableName: string): Promise<void> {
-  for (const end = performance.now() + ACTIVE_WITHIN_MS; ; await sleep(POLL_MS)) {
+  let status = "unknown";
+  const isActive = async () => {
     const { Table } = await call(
       `DynamoDB DescribeTable ${TableName}`,
       dynamodb.send(new DescribeTableCommand({ TableName })),
     );
-    if (Table?.TableStatus === "ACTIVE") return;
-    if (performance.now() > end) {
-      const status = Table?.TableStatus ?? "unknown";
-      throw new StrongroomError("step_timeout", `The table ${TableName} took too long: it is ${status}`);
-    }
+    status = Table?.TableStatus ?? "unknown";
+    return status === "ACTIVE" || undefined;
+  };
+  if (!(await poll(isActive, { everyMs: POLL_MS, withinMs: ACTIVE_WITHIN_MS }))) {
+    throw new StrongroomError("step_timeout", `The table ${TableName} took too long: it is ${status}`);
   }
 }
 
 /** Point-in-time recovery, which a table that was just made may not take yet. */
 async function keepBackups({ dynamodb }: Aws, TableName: string): Promise<void> {
-  for (const end = performance.now() + ACTIVE_WITHIN_MS; ; await sleep(POLL_MS)) {
+  let refusal: unknown;
+  const areKept = async () => {
     try {
       await call(
         `DynamoDB UpdateContinuousBackups ${TableName}`,
@@ -147,11 +147,14 @@ async function keepBackups({ dynamodb }: Aws, TableName: string): Promise<void> 
           }),
         ),
       );
-      return;
+      return true;
     } catch (error) {
-      if (!hasAwsCode(error, "ContinuousBackupsUnavailableException") || performance.now() > end) throw error;
+      if (!hasAwsCode(error, "ContinuousBackupsUnavailableException")) throw error;
+      refusal = error;
+      return undefined;
     }
-  }
+  };
+  if (!(await poll(areKept, { everyMs: POLL_MS, withinMs: ACTIVE_WITHIN_MS }))) throw refusal;
 }
 
 const tableArn = (cell: Aws["cell"], table: string) =>

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
+import { coalesce } from "../../coalesce.ts";
 import { readText, writeFileAtomic } from "../../files.ts";
 import { readBounded } from "../../http/read-bounded.ts";
 
@@ -29,8 +30,6 @@ export class PolledDocument {
   #etag: string | undefined;
   #reachable = true;
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<boolean> = Promise.resolve(false);
-  #queued: Promise<boolean> | undefined;
   #confirming: Promise<boolean> | undefined;
   #confirmedAt = Number.NEGATIVE_INFINITY;
   #closed = new AbortController();
@@ -50,14 +49,7 @@ export class PolledDocument {
    * goes wrong is thrown, all of it is logged once. One request at a time: calls that come while one lasts share
    * the next.
    */
-  refresh(): Promise<boolean> {
-    this.#queued ??= this.#running.then(() => {
-      this.#queued = undefined;
-      this.#running = this.#ask();
-      return this.#running;
-    });
-    return this.#queued;
-  }
+  readonly refresh: () => Promise<boolean> = coalesce(() => this.#ask());
 
   /**
    * Asks the control plane for a caller who misses something in the document: it may have been published a moment

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import type { Logger } from "pino";
-import type { Identity } from "../identity/identity.ts";
+import type { Identity } from "../identity/authenticator.ts";
 import { PolledDocument } from "./polled-document.ts";
 import type { Revocation, RevocationList, TokenOwner } from "./revocations.ts";
 import { pairName } from "./verify-directory.ts";

@@ -2,10 +2,10 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { readJson } from "../files.ts";
+import { poll } from "../poll.ts";
 
 /** A living process, told from every other that ever has its pid. */
 export interface ProcessIdentity {
@@ -102,12 +102,11 @@ export const POLL_MS = process.platform === "linux" ? 50 : 500;
 
 /** Waits until the recorded process is gone; false where it still lives after `timeoutMs`. */
 export async function gone(record: ProcessRecord, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
-  const end = performance.now() + timeoutMs;
-  while (await isSame(record, record.marker)) {
-    if (performance.now() >= end || signal?.aborted) return false;
-    await sleep(POLL_MS);
-  }
-  return true;
+  const isGone = async () => {
+    if (!(await isSame(record, record.marker))) return true;
+    return signal?.aborted ? false : undefined;
+  };
+  return (await poll(isGone, { everyMs: POLL_MS, withinMs: timeoutMs })) === true;
 }
 
 function identify(pid: number): ProcessIdentity | undefined {

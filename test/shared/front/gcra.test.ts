@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { RateLimit } from "../../../services/shared/front/rate-limit.ts";
+import { KeyedGcra } from "../../../services/shared/front/gcra.ts";
 
 const rate = { perSecond: 10, burst: 3 };
 
 test("so many at once, then one after each interval", () => {
-  const limit = new RateLimit(rate, 10);
+  const limit = new KeyedGcra(rate, 10);
   for (let i = 0; i < 3; i++) {
     expect(limit.wait("a", 1_000)).toBe(0);
     limit.count("a", 1_000);
@@ -18,7 +18,7 @@ test("so many at once, then one after each interval", () => {
 });
 
 test("whoever pauses has it all again, and no more than that", () => {
-  const limit = new RateLimit(rate, 10);
+  const limit = new KeyedGcra(rate, 10);
   for (let i = 0; i < 3; i++) limit.count("a", 0);
   for (let i = 0; i < 3; i++) {
     expect(limit.wait("a", 60_000)).toBe(0);
@@ -28,7 +28,7 @@ test("whoever pauses has it all again, and no more than that", () => {
 });
 
 test("several units at once have the wait of so many", () => {
-  const limit = new RateLimit(rate, 10);
+  const limit = new KeyedGcra(rate, 10);
   limit.count("a", 0, 2);
   expect(limit.wait("a", 0)).toBe(0);
   limit.count("a", 0, 30);
@@ -38,7 +38,7 @@ test("several units at once have the wait of so many", () => {
 });
 
 test("no more keys than allowed: the one known for longest goes", () => {
-  const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
+  const limit = new KeyedGcra({ perSecond: 1, burst: 1 }, 3);
   for (const key of ["a", "b", "c", "b", "d"]) limit.count(key, 0);
   expect(limit.size).toBe(3);
   expect(limit.wait("a", 0)).toBe(0);
@@ -46,7 +46,7 @@ test("no more keys than allowed: the one known for longest goes", () => {
 });
 
 test("new keys never add to the memory, and a known key pushes nobody out", () => {
-  const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
+  const limit = new KeyedGcra({ perSecond: 1, burst: 1 }, 3);
   for (let i = 0; i < 1_000; i++) {
     limit.count(`attacker-${i}`, 0);
     expect(limit.size).toBe(Math.min(i + 1, 3));

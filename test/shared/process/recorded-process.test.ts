@@ -10,7 +10,7 @@ import {
   processIdentity,
   readProcessRecord,
   recordProcess,
-} from "../../../services/shared/process/identity.ts";
+} from "../../../services/shared/process/recorded-process.ts";
 import { isAlive, type Programs, processesWith, programs, until } from "./programs.ts";
 
 let own: Programs;

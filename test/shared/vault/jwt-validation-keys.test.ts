@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
-import { changeIssuerKeys, compareKeys } from "../../../services/shared/vault/issuer-keys.ts";
+import { changeIssuerKeys, compareKeys } from "../../../services/shared/vault/jwt-validation-keys.ts";
 import { configureOrgVault } from "../../../services/shared/vault/org-vault.ts";
 import { newPair, publicPem, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
 import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";

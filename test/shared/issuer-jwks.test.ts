@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { fetchIssuerKeys } from "../../../services/control-plane/orgs/issuer-keys.ts";
-import { newPair, publicPem, type SigningPair, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
+import { fetchIssuerKeys } from "../../services/shared/issuer-jwks.ts";
+import { newPair, publicPem, type SigningPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
 
 let issuer: TestIssuer;
 beforeEach(async () => {

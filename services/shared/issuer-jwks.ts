@@ -1,6 +1,7 @@
 import { exportSPKI, importJWK, type JWK } from "jose";
-import { StrongroomError } from "../../shared/errors.ts";
-import type { Issuer } from "../../shared/org.ts";
+import { StrongroomError } from "./errors.ts";
+import { readBounded } from "./http/read-bounded.ts";
+import type { Issuer } from "./org.ts";
 
 const FETCH_TIMEOUT_MS = 5_000;
 const MAX_BYTES = 256 * 1024;
@@ -50,19 +51,13 @@ export async function fetchIssuerKeys({ jwksUri, algorithms }: Issuer): Promise<
 }
 
 async function fetchKeySet(jwksUri: string): Promise<JWK[]> {
-  let text = "";
   try {
     const response = await fetch(jwksUri, {
       redirect: "error",
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });
     if (!response.ok) throw unreachable(`it answers ${response.status}`);
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body ?? []) {
-      text += decoder.decode(chunk, { stream: true });
-      if (text.length > MAX_BYTES) throw unreachable("its answer is too large");
-    }
-    const { keys } = JSON.parse(text) as { keys?: unknown };
+    const { keys } = JSON.parse(await readBounded(response, MAX_BYTES)) as { keys?: unknown };
     return Array.isArray(keys) ? keys.filter((key) => typeof key === "object" && key !== null) : [];
   } catch (error) {
     if (error instanceof StrongroomError) throw error;

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { pino } from "pino";
 import { afterEach, describe, expect, onTestFinished, test, vi } from "vitest";
 import { StrongroomError } from "../../../../services/shared/errors.ts";
-import { registerIdentity } from "../../../../services/shared/front/identity/identity.ts";
+import { registerIdentity } from "../../../../services/shared/front/identity/authenticator.ts";
 import { TokenRefused } from "../../../../services/shared/front/identity/refused.ts";
 import { requestToken } from "../../../../services/shared/front/identity/token.ts";
 import { createServer } from "../../../../services/shared/http/server.ts";

@@ -8,7 +8,7 @@ export interface Rate {
  * Counts by key, in one number a key: when all that was counted will have been paid off at the rate (GCRA, the
  * generic cell rate algorithm). Times are milliseconds of any steady clock.
  */
-export class RateLimit {
+export class KeyedGcra {
   readonly #dueAt = new Map<string, number>();
   readonly #intervalMs: number;
   readonly #burstMs: number;
