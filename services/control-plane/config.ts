@@ -62,7 +62,7 @@ export const Config = Type.Object({
     default: 30 * 24 * 3600,
     description: "Lifetime of the organizations' server certificates; renewed after two thirds",
   }),
-  STRONGROOM_UPKEEP_SECONDS: Type.Number({
+  STRONGROOM_RECONCILE_SECONDS: Type.Number({
     minimum: 0.2,
     maximum: 3600,
     default: 15,

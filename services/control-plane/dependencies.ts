@@ -8,7 +8,7 @@ import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vau
 import type { OrgVaultSettings } from "../shared/vault/org-vault.ts";
 import type { PlatformTrust } from "../shared/vault/platform-trust.ts";
 import { orgServerConfig } from "../shared/vault/server-config.ts";
-import type { Seam } from "./jobs/workflow.ts";
+import type { Failpoint } from "./jobs/workflow.ts";
 import type { DirectoryPublisher } from "./publish/directory.ts";
 import type { RevocationPublisher } from "./publish/revocations.ts";
 import type { OrgRecord } from "./registry/records.ts";
@@ -44,7 +44,7 @@ export interface Platform {
   trust(): Promise<PlatformTrust>;
   log: Logger;
   now(): Date;
-  seam: Seam;
+  failpoint: Failpoint;
 }
 
 /** An organization's record. Throws `not_found`. */

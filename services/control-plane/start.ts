@@ -21,12 +21,12 @@ import {
 import type { Platform } from "./dependencies.ts";
 import { createEngine, type Engine } from "./jobs/engine.ts";
 import { createOrgLocks } from "./jobs/org-locks.ts";
-import type { Seam } from "./jobs/workflow.ts";
+import type { Failpoint } from "./jobs/workflow.ts";
 import { platformRecoveryKeys } from "./orgs/recovery-keys.ts";
 import { workflows } from "./orgs/workflows.ts";
 import { createDirectory } from "./publish/directory.ts";
 import { RevocationPublisher } from "./publish/revocations.ts";
-import { createUpkeep, type Upkeep } from "./reconcile/loop.ts";
+import { createReconciler, type Reconciler } from "./reconcile/loop.ts";
 import { createRegistry } from "./registry/registry.ts";
 import { ProcessRuntime } from "./runtime/process.ts";
 import { Trail } from "./trail.ts";
@@ -40,22 +40,31 @@ const STOP_WITHIN_MS = 4_000;
 
 /**
  * The control plane by its settings; it begins its work once it listens, and ends it when it is closed.
- * `seam` lets tests make things go wrong.
+ * `failpoint` lets tests make things go wrong.
  */
-export async function startControlPlane(config: Config, seam: Seam = async () => {}): Promise<Server> {
+export async function startControlPlane(
+  config: Config,
+  failpoint: Failpoint = async () => {},
+): Promise<Server> {
   const log = createLogger("control-plane", config.STRONGROOM_LOG_LEVEL);
   const internalVault = internalVaultEndpoint(config);
   const login = appRoleLogin(internalVault, {
     roleId: readSecretFile(config.STRONGROOM_ROLE_ID_FILE, "STRONGROOM_ROLE_ID_FILE"),
     secretId: readSecretFile(config.STRONGROOM_SECRET_ID_FILE, "STRONGROOM_SECRET_ID_FILE"),
   });
-  const platform = await assemble(config, internalVault, vaultClient(internalVault, login.token), log, seam);
+  const platform = await assemble(
+    config,
+    internalVault,
+    vaultClient(internalVault, login.token),
+    log,
+    failpoint,
+  );
   const { registry, now } = platform;
   const locks = createOrgLocks();
-  const engine = createEngine({ registry, workflows: workflows(platform), locks, log, now, seam });
-  const upkeep = createUpkeep(platform, engine, {
+  const engine = createEngine({ registry, workflows: workflows(platform), locks, log, now, failpoint });
+  const reconciler = createReconciler(platform, engine, {
     locks,
-    intervalMs: config.STRONGROOM_UPKEEP_SECONDS * 1000,
+    intervalMs: config.STRONGROOM_RECONCILE_SECONDS * 1000,
     driftIntervalMs: config.STRONGROOM_DRIFT_SECONDS * 1000,
   });
 
@@ -73,14 +82,14 @@ export async function startControlPlane(config: Config, seam: Seam = async () =>
   });
   app.addHook("onListen", async () => {
     const telling = tellOfLongStart(log, stopping.signal);
-    void begin(engine, upkeep, platform, stopping.signal).then(() => {
+    void begin(engine, reconciler, platform, stopping.signal).then(() => {
       hasBegun = true;
       clearInterval(telling);
     });
   });
   app.addHook("onClose", async () => {
     stopping.abort();
-    await Promise.all([upkeep.stop(), engine.stop(STOP_WITHIN_MS)]);
+    await Promise.all([reconciler.stop(), engine.stop(STOP_WITHIN_MS)]);
   });
   return app;
 }
@@ -97,7 +106,7 @@ function tellOfLongStart(log: Logger, signal: AbortSignal): NodeJS.Timeout {
 /** Takes up unfinished jobs, and looks once at everything, before anything is said to be ready. */
 async function begin(
   engine: Engine,
-  upkeep: Upkeep,
+  reconciler: Reconciler,
   { trail, log }: Platform,
   signal: AbortSignal,
 ): Promise<void> {
@@ -105,8 +114,8 @@ async function begin(
     try {
       await trail.head();
       await engine.resume();
-      await upkeep.first();
-      upkeep.start();
+      await reconciler.first();
+      reconciler.start();
       return;
     } catch (err) {
       log.error({ err }, "not ready yet");
@@ -119,7 +128,7 @@ async function assemble(
   internalVault: VaultEndpoint,
   vault: VaultClient,
   log: Logger,
-  seam: Seam,
+  failpoint: Failpoint,
 ): Promise<Platform> {
   const now = () => new Date();
   const registry = createRegistry(kv2(vault, "registry"));
@@ -147,7 +156,7 @@ async function assemble(
     trust: () => readPlatformTrust(vault),
     log,
     now,
-    seam,
+    failpoint,
   };
 }
 

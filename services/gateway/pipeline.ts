@@ -168,7 +168,7 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
       const { current } = directory;
       if (passage.identity || !current) return undefined;
       const presented = requestToken(passage.raw);
-      if (!machines.isMachines(presented)) return undefined;
+      if (!machines.isMachineToken(presented)) return undefined;
       const machine = machines.admit(presented, passage.address ?? "", current);
       passage.machine = machine;
       passage.org = machine.org;

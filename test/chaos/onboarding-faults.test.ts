@@ -45,7 +45,7 @@ async function takeUp(job: string) {
 }
 
 describe("a step that fails has everything undone, its name and claim are free again", () => {
-  const seams = [
+  const failpoints = [
     ...STEPS.slice(1).map((step) => `${step}:after`),
     "issue-unseal-token:minted",
     "issue-unseal-token:recorded",
@@ -57,10 +57,10 @@ describe("a step that fails has everything undone, its name and claim are free a
     "initialize:initialized",
   ];
 
-  test.each(seams)("%s", async (seam) => {
-    const job = await begin("failing", { [seam]: "throw" });
+  test.each(failpoints)("%s", async (failpoint) => {
+    const job = await begin("failing", { [failpoint]: "throw" });
     const ended = await stage.ended(job.id);
-    const step = seam.split(":")[0];
+    const step = failpoint.split(":")[0];
     expect(ended).toMatchObject({ state: "failed", error: { code: "step_failed", step, retry: true } });
     expect(JSON.stringify(ended)).not.toContain("injected");
     await expectNothingLeft(stage, job.org);
@@ -69,7 +69,7 @@ describe("a step that fails has everything undone, its name and claim are free a
 });
 
 describe("killed at a step, the next control plane brings the onboarding to its end", () => {
-  const seams = [
+  const failpoints = [
     ...STEPS.slice(1).map((step) => `${step}:after`),
     "issue-unseal-token:minted",
     "issue-unseal-token:recorded",
@@ -82,20 +82,20 @@ describe("killed at a step, the next control plane brings the onboarding to its 
     "ready:marked",
   ];
 
-  test.each(seams)("%s", async (seam) => {
-    const name = `killed-${seam.replace(":", "-")}`;
-    const job = await begin(name, { [seam]: "kill" });
+  test.each(failpoints)("%s", async (failpoint) => {
+    const name = `killed-${failpoint.replace(":", "-")}`;
+    const job = await begin(name, { [failpoint]: "kill" });
     const ended = await takeUp(job.id);
     expect(ended.error).toBeUndefined();
     expect(ended.state).toBe("succeeded");
 
     const org = await stage.org(job.org);
     expect(org.state).toBe("ready");
-    const lost = ["initialize:recorded", "initialize:initialized"].includes(seam);
+    const lost = ["initialize:recorded", "initialize:initialized"].includes(failpoint);
     expect(org.attempt).toBe(lost ? 2 : 1);
     expect(org.recoveryKeys).toHaveLength(3);
-    await stage.writeSecret(org, seam);
-    expect(await stage.readSecret(org)).toBe(seam);
+    await stage.writeSecret(org, failpoint);
+    expect(await stage.readSecret(org)).toBe(failpoint);
 
     const record = await stage.record(org.id);
     expect(await stage.vaults(org.id)).toHaveLength(1);
@@ -122,9 +122,9 @@ describe("in the middle of being asked", () => {
   test.each([
     "reserve:before",
     "reserve:after",
-  ])("a failure at %s: an error, and nothing was begun", async (seam) => {
+  ])("a failure at %s: an error, and nothing was begun", async (failpoint) => {
     const [jobs, orgs, names, claims] = await kept();
-    await stage.startControlPlane({ [seam]: "throw" });
+    await stage.startControlPlane({ [failpoint]: "throw" });
     await stage.whenReady();
     expect((await send()).status).toBe(500);
     const [jobsNow, orgsNow = [], ...rest] = await kept();
@@ -136,9 +136,9 @@ describe("in the middle of being asked", () => {
   test.each([
     "reserve:before",
     "reserve:after",
-  ])("killed at %s: the job is known, and brought to its end", async (seam) => {
+  ])("killed at %s: the job is known, and brought to its end", async (failpoint) => {
     const [jobs] = await kept();
-    await stage.startControlPlane({ [seam]: "kill" });
+    await stage.startControlPlane({ [failpoint]: "kill" });
     await stage.whenReady();
     await expect(send()).rejects.toThrow();
     const [job = ""] = (await stage.registry.jobs.keys()).filter((id) => !jobs?.includes(id));

@@ -29,7 +29,7 @@ test("the least that must be said is enough", () => {
     STRONGROOM_RUNTIME: "process",
     STRONGROOM_PARAMETER_PREFIX: "/strongroom",
     STRONGROOM_CERTIFICATE_SECONDS: 30 * 24 * 3600,
-    STRONGROOM_UPKEEP_SECONDS: 15,
+    STRONGROOM_RECONCILE_SECONDS: 15,
   });
 });
 
@@ -86,7 +86,7 @@ test.each([
   ["STRONGROOM_INTERNAL_VAULT_ADDR", "http://127.0.0.1:8210/v1"],
   ["STRONGROOM_RUNTIME", "kubernetes"],
   ["STRONGROOM_CERTIFICATE_SECONDS", "9999999999"],
-  ["STRONGROOM_UPKEEP_SECONDS", "0"],
+  ["STRONGROOM_RECONCILE_SECONDS", "0"],
   ["STRONGROOM_PARAMETER_PREFIX", "strongroom/"],
 ])("%s=%s is refused", (name, value) => {
   expect(() => readConfig({ ...good, [name]: value }, Config)).toThrow(name);

@@ -5,14 +5,14 @@ import { readConfig } from "../../services/shared/config.ts";
 import { run, serve } from "../../services/shared/http/serve.ts";
 
 /**
- * The control plane as it is, but for the seams named in `FAULTS` (`seam=kind`, separated by commas): there
+ * The control plane as it is, but for the seams named in `FAULTS` (`failpoint=kind`, separated by commas): there
  * it dies by SIGKILL (`kill`), the step fails (`throw`), or it goes no further until it is killed (`hold`).
  */
 const faults = new Map(
   (process.env.FAULTS ?? "").split(",").map((each) => each.split("=") as [string, string]),
 );
 
-async function seam(name: string): Promise<void> {
+async function failpoint(name: string): Promise<void> {
   const kind = faults.get(name);
   if (kind === undefined) return;
   if (kind === "throw") throw new Error("injected by a test");
@@ -22,5 +22,5 @@ async function seam(name: string): Promise<void> {
 
 await run(async () => {
   const config = readConfig(process.env, Config);
-  await serve(await startControlPlane(config, seam), config);
+  await serve(await startControlPlane(config, failpoint), config);
 });

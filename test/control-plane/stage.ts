@@ -39,7 +39,7 @@ export const ALL_PERMISSIONS = [
   "audit:read",
 ];
 
-/** What goes wrong at which seam of the next control plane; see main-with-fault.ts. */
+/** What goes wrong at which failpoint of the next control plane; see main-with-fault.ts. */
 export type Faults = Record<string, "kill" | "throw" | "hold">;
 
 export interface StageOptions {
@@ -107,7 +107,7 @@ export class Stage {
       STRONGROOM_ISSUERS_FILE: join(this.folder, "issuers.json"),
       STRONGROOM_OPERATOR_AUDIENCE: OPERATOR_AUDIENCE,
       STRONGROOM_RECOVERY_KEY_FILE: join(this.folder, "recovery-key.pub.asc"),
-      STRONGROOM_UPKEEP_SECONDS: "1",
+      STRONGROOM_RECONCILE_SECONDS: "1",
       ...this.#options.settings,
     };
   }

@@ -4,7 +4,7 @@ import { createProgress } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { whenAllNodesServe } from "../platform/nodes.ts";
 import type { Session } from "../session.ts";
-import { bringIntoForm } from "./bootstrap.ts";
+import { bootstrapOnce } from "./bootstrap.ts";
 
 export const bootstrapAwsCommand: CliCommand = {
   declare(line) {
@@ -33,7 +33,7 @@ async function bootstrapAws(
   { internalVault, prefix, parameterKey }: BootstrapAwsOptions,
 ): Promise<undefined> {
   await whenAllNodesServe(internalVault, { progress: createProgress(session.out.stderr) });
-  await bringIntoForm(session, internalVault, "Name another folder: --state DIR", "stdout");
+  await bootstrapOnce(session, internalVault, "Name another folder: --state DIR", "stdout");
   const parameters = ssmParameterStore({ keyId: parameterKey });
   for (const name of ["role-id", "secret-id"]) {
     const file = session.state.at("control-plane", name);

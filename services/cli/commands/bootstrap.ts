@@ -44,7 +44,7 @@ async function bootstrapPlatform(
   { internalVault, identityProvider, gateway, controlPlane, vaultBin }: BootstrapOptions,
 ): Promise<undefined> {
   const { state } = session;
-  await bringIntoForm(
+  await bootstrapOnce(
     session,
     internalVault,
     "Begin anew, without what is here: docker compose down --volumes",
@@ -64,7 +64,7 @@ async function bootstrapPlatform(
  * Bootstraps an internal Vault that answers at an address, once. Failure `conflict`, with the hint, where it is
  * not the one that the state folder knows. `auditFile` is where it writes its audit log, as it sees it.
  */
-export async function bringIntoForm(
+export async function bootstrapOnce(
   { out, state }: Session,
   internalVault: string,
   hint: string,

@@ -2,7 +2,7 @@ import { isSame, readProcessRecord } from "../../shared/process/recorded-process
 import type { Progress } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
 import { freePort, isFree, requireFree } from "./ports.ts";
-import type { Addresses, Settled, StateFolder } from "./state-folder.ts";
+import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
@@ -22,7 +22,7 @@ export interface AddressOptions {
  */
 export async function settleAddresses(
   options: AddressOptions,
-): Promise<{ settled: Settled; addresses: Addresses }> {
+): Promise<{ settled: FixedSettings; addresses: Addresses }> {
   const { state, gatewayPort, controlPlanePort, unsealTokenPeriodSeconds: period, progress } = options;
   if (gatewayPort === controlPlanePort && gatewayPort !== 0) {
     throw new Failure("usage", `The gateway and the control plane cannot both listen on ${gatewayPort}`);
@@ -48,7 +48,7 @@ export async function settleAddresses(
     return chosen;
   };
   const survives = await internalVaultLives(state);
-  const settled: Settled = {
+  const settled: FixedSettings = {
     path: state.path,
     internalVaultPort: await choose(kept?.internalVaultPort, async (port) => survives || isFree(port)),
     identityProviderPort: await choose(kept?.identityProviderPort, isFree),

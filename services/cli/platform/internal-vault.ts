@@ -12,7 +12,7 @@ import { initializeShamir, sealStatus, unseal } from "../../shared/vault/init.ts
 import { internalServerConfig } from "../../shared/vault/server-config.ts";
 import { Failure } from "../failure.ts";
 import { bootstrap, rootTokenFile } from "./bootstrap.ts";
-import type { Settled, StateFolder } from "./state-folder.ts";
+import type { FixedSettings, StateFolder } from "./state-folder.ts";
 
 const START_MS = 30_000;
 const STARTS_AT_MOST = 4;
@@ -27,7 +27,7 @@ const AUDIT_LIMITS = { bytes: 20 * 1024 * 1024, keep: 5 };
 export interface InternalVaultOptions {
   state: StateFolder;
   vaultBinary: string;
-  settled: Pick<Settled, "internalVaultPort" | "unsealTokenPeriodSeconds">;
+  settled: Pick<FixedSettings, "internalVaultPort" | "unsealTokenPeriodSeconds">;
   /** Told of each thing worth a line. */
   onEvent(text: string): void;
 }

@@ -2,7 +2,7 @@ import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service.ts";
-import type { Addresses, Settled, StateFolder } from "./state-folder.ts";
+import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 
 const UPKEEP_SECONDS = 15;
 
@@ -33,7 +33,7 @@ export const identityProviderSettings = (
 export const controlPlaneSettings = (
   { controlPlane, internalVault }: Addresses,
   state: StateFolder,
-  { unsealTokenPeriodSeconds }: Settled,
+  { unsealTokenPeriodSeconds }: FixedSettings,
 ): ServiceSettings => ({
   address: controlPlane,
   settings: {
@@ -48,7 +48,7 @@ export const controlPlaneSettings = (
     STRONGROOM_OPERATOR_AUDIENCE: OPERATOR_AUDIENCE,
     STRONGROOM_RECOVERY_KEY_FILE: state.recoveryPublicKey,
     // Tokens are renewed at half of their life: look often enough to see that in time.
-    STRONGROOM_UPKEEP_SECONDS: String(Math.min(UPKEEP_SECONDS, unsealTokenPeriodSeconds / 5)),
+    STRONGROOM_RECONCILE_SECONDS: String(Math.min(UPKEEP_SECONDS, unsealTokenPeriodSeconds / 5)),
   },
 });
 

@@ -31,14 +31,14 @@ export const PlatformFile = Type.Object({
 export type PlatformFile = Static<typeof PlatformFile>;
 
 /** What was settled when the folder was new: others have written it down, so it stays from start to start. */
-export const Settled = Type.Object({
+export const FixedSettings = Type.Object({
   /** Where the folder was: audit devices hold absolute paths. */
   path: Type.String(),
   internalVaultPort: Type.Integer(),
   identityProviderPort: Type.Integer(),
   unsealTokenPeriodSeconds: Type.Integer(),
 });
-export type Settled = Static<typeof Settled>;
+export type FixedSettings = Static<typeof FixedSettings>;
 
 /** What `strongroom up` runs beside the internal Vault, in the order in which they start. */
 export const SERVICES = ["identity-provider", "control-plane", "agent", "gateway"] as const;
@@ -117,12 +117,12 @@ export class StateFolder {
   }
 
   /** What was settled, or undefined where the folder is new. */
-  async settled(): Promise<Settled | undefined> {
+  async settled(): Promise<FixedSettings | undefined> {
     const file = await readJson(this.at("settled.json"));
-    return Value.Check(Settled, file) ? file : undefined;
+    return Value.Check(FixedSettings, file) ? file : undefined;
   }
 
-  async settle(settled: Settled): Promise<void> {
+  async settle(settled: FixedSettings): Promise<void> {
     await writeJson(this.at("settled.json"), settled);
   }
 

@@ -11,7 +11,7 @@ import type { Registry } from "../registry/registry.ts";
 import type { OrgLocks } from "./org-locks.ts";
 import { isEnded, withState, withStep } from "./progress.ts";
 import { submitJobs, type Wanted } from "./submit.ts";
-import type { Seam, Step, Workflow } from "./workflow.ts";
+import type { Failpoint, Step, Workflow } from "./workflow.ts";
 
 export interface EngineOptions {
   registry: Registry;
@@ -19,7 +19,7 @@ export interface EngineOptions {
   locks: OrgLocks;
   log: Logger;
   now: () => Date;
-  seam: Seam;
+  failpoint: Failpoint;
   /** Waits between tries, ms; as many tries as there are waits, and one. */
   waits?: number[];
 }
@@ -58,7 +58,7 @@ class Interrupted extends Error {
 
 /** An engine for the workflows, one for each kind of job. */
 export function createEngine(options: EngineOptions): Engine {
-  const { registry, workflows, locks, log, now, seam, waits = WAITS_MS } = options;
+  const { registry, workflows, locks, log, now, failpoint, waits = WAITS_MS } = options;
   const changes = new EventEmitter().setMaxListeners(0);
   const waiting = new Set<string>();
   const running = new Map<string, Promise<void>>();
@@ -92,9 +92,9 @@ export function createEngine(options: EngineOptions): Engine {
         if (refusal) return failed(step, refusal);
         if (stateOf(step) === "pending") await save(withStep(job, step.name, "running", now()));
         try {
-          await seam(`${step.name}:before`);
+          await failpoint(`${step.name}:before`);
           await retried(() => step.do(job));
-          await seam(`${step.name}:after`);
+          await failpoint(`${step.name}:after`);
         } catch (error) {
           return failed(step, error);
         }
@@ -120,7 +120,7 @@ export function createEngine(options: EngineOptions): Engine {
         if (!step.undo || state === "pending" || state === "undone") continue;
         const refusal = await refusalBy(workflow, job);
         if (refusal) return save(withState({ ...job, error: describe(step, refusal) }, "failed", now()));
-        await seam(`${step.name}:undo`);
+        await failpoint(`${step.name}:undo`);
         await retried(async () => step.undo?.(job));
         await save(withStep(job, step.name, "undone", now()));
       }
@@ -160,7 +160,7 @@ export function createEngine(options: EngineOptions): Engine {
       try {
         return await call();
       } catch (error) {
-        if (!mayPass(error) || stopping) throw error;
+        if (!isTransient(error) || stopping) throw error;
         await sleep(wait);
       }
     }
@@ -178,11 +178,11 @@ export function createEngine(options: EngineOptions): Engine {
       if (running.size === CONCURRENCY || stopping) return;
       waiting.delete(id);
       left.delete(id);
-      running.set(id, toItsEnd(id));
+      running.set(id, runToCompletion(id));
     }
   }
 
-  async function toItsEnd(id: string): Promise<void> {
+  async function runToCompletion(id: string): Promise<void> {
     try {
       await run(id);
     } catch (error) {
@@ -217,7 +217,7 @@ export function createEngine(options: EngineOptions): Engine {
   };
 }
 
-function mayPass(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   if (error instanceof VaultUnreachableError) return true;
   return error instanceof VaultError && (error.status >= 500 || error.status === 412 || error.status === 429);
 }

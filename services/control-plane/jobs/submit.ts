@@ -17,7 +17,7 @@ export interface Wanted {
  * has begun; what merely fails in a step that has no undo is left to the engine, which tries again.
  */
 export function submitJobs(
-  { registry, workflows, now, seam }: EngineOptions,
+  { registry, workflows, now, failpoint }: EngineOptions,
   start: Engine["start"],
 ): Engine["submit"] {
   return async function submit(kind, wanted): Promise<JobRecord> {
@@ -37,9 +37,9 @@ export function submitJobs(
       return submit(kind, wanted);
     }
     try {
-      await seam(`${first.name}:before`);
+      await failpoint(`${first.name}:before`);
       await first.do(job);
-      await seam(`${first.name}:after`);
+      await failpoint(`${first.name}:after`);
     } catch (error) {
       if (!first.undo && !(error instanceof StrongroomError)) {
         start(job.id);

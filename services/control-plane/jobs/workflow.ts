@@ -33,4 +33,4 @@ export interface Workflow {
  * A named place where tests let something go wrong: `<step>:before`, `:after`, `:undo`, and those inside
  * steps. Does nothing otherwise.
  */
-export type Seam = (name: string) => Promise<void>;
+export type Failpoint = (name: string) => Promise<void>;

@@ -36,7 +36,7 @@ export function createWorkflow(platform: Platform): Workflow {
       if (!found) throw new Error(`${org}: the record is gone`);
       // First the marker: no organization is ever ready whose storage does not say so.
       await runtime.markReady(org, found.value.attempt);
-      await platform.seam("ready:marked");
+      await platform.failpoint("ready:marked");
       await registry.orgs.update(org, (record) => ({
         ...record,
         state: "ready",

@@ -7,10 +7,10 @@ import type { OrgLocks } from "../jobs/org-locks.ts";
 import { isEnded } from "../jobs/progress.ts";
 import { refuseReadyStorage } from "../orgs/quarantine.ts";
 import type { OrgRecord } from "../registry/records.ts";
-import { createKeeper } from "./org.ts";
+import { createOrgReconciler } from "./org.ts";
 import { pruneRegistry } from "./prune.ts";
 
-export interface UpkeepOptions {
+export interface ReconcilerOptions {
   locks: OrgLocks;
   /** Between two passes: a good deal less than a quarter of an unseal token's period. */
   intervalMs: number;
@@ -19,7 +19,7 @@ export interface UpkeepOptions {
 }
 
 /** Looks after all organizations, again and again. */
-export interface Upkeep {
+export interface Reconciler {
   /**
    * The first look at everything, before any instance is started. What fails for one organization shows on
    * its record and stops no other's.
@@ -34,10 +34,10 @@ export interface Upkeep {
 const AT_ONCE = 10;
 const PRUNE_EVERY_MS = 24 * 3600 * 1000;
 
-export function createUpkeep(platform: Platform, engine: Engine, options: UpkeepOptions): Upkeep {
+export function createReconciler(platform: Platform, engine: Engine, options: ReconcilerOptions): Reconciler {
   const { registry, directory, log } = platform;
   const { locks, intervalMs, driftIntervalMs } = options;
-  const keeper = createKeeper(platform, driftIntervalMs);
+  const orgs = createOrgReconciler(platform, driftIntervalMs);
   const stopping = new AbortController();
   let passing: Promise<void> = Promise.resolve();
   let pruneAt = 0;
@@ -63,7 +63,7 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {
     if (locks.isHeld(record.id)) return;
     try {
-      if (isServed(record)) await locks.run(record.id, () => keepIfReady(record.id, isStart));
+      if (isServed(record)) await locks.run(record.id, () => reconcileIfServed(record.id, isStart));
       if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
     } catch (error) {
       if (error instanceof StrongroomError && error.code === "quarantined") return;
@@ -72,9 +72,9 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
   }
 
   /** What was read before the lock was had may be over. */
-  async function keepIfReady(id: string, isStart: boolean): Promise<void> {
+  async function reconcileIfServed(id: string, isStart: boolean): Promise<void> {
     const record = await orgRecord(platform, id);
-    if (isServed(record)) await keeper.keep(record, isStart);
+    if (isServed(record)) await orgs.reconcile(record, isStart);
   }
 
   /** Nobody is onboarding it: was it ready once, and is its record an old one? */
@@ -82,7 +82,7 @@ export function createUpkeep(platform: Platform, engine: Engine, options: Upkeep
     await refuseReadyStorage(platform, record.id);
     const job = (await registry.jobs.read(record.job))?.value;
     if (!job || isEnded(job))
-      await keeper.report(record, "Its onboarding has ended, but its record says it has not.");
+      await orgs.report(record, "Its onboarding has ended, but its record says it has not.");
   }
 
   async function forever(): Promise<void> {

@@ -22,32 +22,32 @@ const REPLACE_AT_START_BELOW = 1 / 2;
 const WAITED_FOR_INTERVAL_MS = 60_000;
 
 /** Keeps single organizations that are ready in order. */
-export interface Keeper {
+export interface OrgReconciler {
   /**
    * Repairs what can be repaired without an approval, and puts the rest on the organization's record.
    * `isStart`: no instance may have been started yet since the platform was.
    */
-  keep(record: OrgRecord, isStart: boolean): Promise<void>;
+  reconcile(record: OrgRecord, isStart: boolean): Promise<void>;
   /** Puts what is wrong with an organization on its record; undefined: nothing is. */
   report(record: OrgRecord, problem: string | undefined): Promise<void>;
 }
 
-export function createKeeper(platform: Platform, driftIntervalMs: number): Keeper {
+export function createOrgReconciler(platform: Platform, driftIntervalMs: number): OrgReconciler {
   const { vault, registry, runtime, issuers, now, log } = platform;
   const published = new Map<string, InstanceSpec>();
   const compared = new Map<string, { at: number; issuerKeys: string | undefined }>();
 
-  async function keep(found: OrgRecord, isStart: boolean): Promise<void> {
+  async function reconcile(found: OrgRecord, isStart: boolean): Promise<void> {
     let record = found;
     try {
-      record = await keepIssuer(record);
-      record = await keepUnsealToken(record, isStart);
-      record = await keepCertificate(record);
+      record = await reconcileIssuer(record);
+      record = await reconcileUnsealToken(record, isStart);
+      record = await reconcileCertificate(record);
       const status = await runtime.observe(record.id);
-      record = await keepAddress(record, status);
+      record = await reconcileAddress(record, status);
       // Before the first publishing nothing can be told: what the runtime reports may be from another time.
       const isFirst = !published.has(record.id);
-      await keepPublished(record);
+      await reconcileSpec(record);
       if (isFirst) return;
       const problem = await diagnose(record, status);
       await report(record, problem);
@@ -62,13 +62,13 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   }
 
   /** An issuer's settings may have changed since the organization was made; which issuer it is may not. */
-  async function keepIssuer(record: OrgRecord): Promise<OrgRecord> {
+  async function reconcileIssuer(record: OrgRecord): Promise<OrgRecord> {
     const issuer = issuers.find(({ issuer }) => issuer === record.issuer.issuer);
     if (!issuer || isDeepStrictEqual(issuer, record.issuer)) return record;
     return registry.orgs.update(record.id, (current) => ({ ...current, issuer }));
   }
 
-  async function keepUnsealToken(record: OrgRecord, isStart: boolean): Promise<OrgRecord> {
+  async function reconcileUnsealToken(record: OrgRecord, isStart: boolean): Promise<OrgRecord> {
     const { id, unsealTokenAccessor: accessor, pendingTokenAccessor } = record;
     if (accessor && !pendingTokenAccessor && (await isTokenGood(accessor, isStart))) return record;
     log.warn({ org: id }, "the unseal token is replaced");
@@ -83,7 +83,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     return (await renewAccessor(vault, accessor)) !== undefined;
   }
 
-  async function keepCertificate(record: OrgRecord): Promise<OrgRecord> {
+  async function reconcileCertificate(record: OrgRecord): Promise<OrgRecord> {
     const { id, certificateSerial, certificateNotBefore, certificateNotAfter, pendingCertificateSerial } =
       record;
     const begin = Date.parse(certificateNotBefore ?? "");
@@ -92,7 +92,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     return replaceCertificate(platform, id);
   }
 
-  async function keepAddress(record: OrgRecord, status: InstanceStatus | undefined): Promise<OrgRecord> {
+  async function reconcileAddress(record: OrgRecord, status: InstanceStatus | undefined): Promise<OrgRecord> {
     if (!status || status.restart !== record.restart || !isAddressTaken(status)) return record;
     log.warn(
       { org: record.id, listen: record.listen },
@@ -102,7 +102,7 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
   }
 
   /** Publishes what should run, where that is something else than was published last. */
-  async function keepPublished(found: OrgRecord): Promise<void> {
+  async function reconcileSpec(found: OrgRecord): Promise<void> {
     let record = found;
     if (settingsDigest(platform, record) !== record.settingsDigest) {
       record = await registry.orgs.update(record.id, (current) => restarted(platform, current));
@@ -200,5 +200,5 @@ export function createKeeper(platform: Platform, driftIntervalMs: number): Keepe
     }));
   }
 
-  return { keep, report };
+  return { reconcile, report };
 }

@@ -17,7 +17,7 @@ import {
   describeService,
   ensureDefinition,
   updateService,
-  whenStopped,
+  waitUntilStopped,
 } from "./ecs/service.ts";
 import { deleteName, ensureName } from "./ecs/service-name.ts";
 import { hasGivenUp, instanceStatus, isSteady, type Tags, tagsOf } from "./ecs/status.ts";
@@ -106,7 +106,7 @@ export class EcsRuntime implements Runtime {
   /** Where this ends half-way, nothing is to run, and {@link recover} begins it again. */
   async #replace(org: string, taskDefinition: string): Promise<void> {
     const aws = this.#aws;
-    await whenStopped(aws, org);
+    await waitUntilStopped(aws, org);
     // A deployment of its own, which the circuit breaker judges: the one of no tasks is over already.
     await updateService(aws, org, { desiredCount: 1, forceNewDeployment: true });
     this.#outdated.set(org, taskDefinition);
@@ -132,7 +132,7 @@ export class EcsRuntime implements Runtime {
     const service = await describeService(aws, org);
     if (service?.status === "ACTIVE") {
       await updateService(aws, org, { desiredCount: 0 });
-      await whenStopped(aws, org);
+      await waitUntilStopped(aws, org);
     }
     if (service) await deleteService(aws, org);
     await deleteDefinitions(aws, org);

@@ -39,7 +39,7 @@ export class MachineCallers {
   readonly #known = new Map<string, number>();
 
   /** Whether a token is of a machine's form. It says nothing of whether it is good. */
-  isMachines(token: string): boolean {
+  isMachineToken(token: string): boolean {
     return MACHINE_TOKEN.test(token);
   }
 

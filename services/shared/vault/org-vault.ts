@@ -66,7 +66,7 @@ export async function configureOrgVault(client: VaultClient, settings: OrgVaultS
   await configureCertMounts(client, cert);
   if (settings.machineTokens) await client.write(MACHINE_ROLE_PATH, machineRole);
   await enableClientCounts(client);
-  for (const path of await strangers(client, settings)) await client.delete(path);
+  for (const path of await unmanagedPaths(client, settings)) await client.delete(path);
   for (const header of await auditedHeaders(client)) {
     if (!AUDITED_HEADERS.includes(header)) await dropAuditedHeader(client, header);
   }
@@ -93,7 +93,7 @@ export async function compareOrgVault(
     ...Object.keys(cert).flatMap((path) => compareMount(path, { type: "cert" }, methods.get(path))),
     ...(await comparePolicies(client)),
     ...(await compareClientCounts(client)),
-    ...(await strangers(client, settings)).map((path) => `${path} should not be there`),
+    ...(await unmanagedPaths(client, settings)).map((path) => `${path} should not be there`),
   ];
   for (const [path, mount] of Object.entries(jwt)) {
     if (methods.get(path)?.type !== "jwt") continue;
@@ -170,7 +170,7 @@ const devices = ({ auditFiles: [first, second] }: OrgVaultSettings): Record<stri
 });
 
 /** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */
-async function strangers(client: VaultClient, settings: OrgVaultSettings): Promise<string[]> {
+async function unmanagedPaths(client: VaultClient, settings: OrgVaultSettings): Promise<string[]> {
   const { jwt, cert } = authMounts(settings);
   const expected: [folder: string, names: readonly string[]][] = [
     ["sys/policies/acl", [...ORG_POLICIES, ...BUILT_IN_POLICIES]],

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../../services/control-plane/jobs/engine.ts";
 import { createOrgLocks } from "../../../services/control-plane/jobs/org-locks.ts";
 import { isEnded, newJob } from "../../../services/control-plane/jobs/progress.ts";
-import type { Seam, Step, Workflow } from "../../../services/control-plane/jobs/workflow.ts";
+import type { Failpoint, Step, Workflow } from "../../../services/control-plane/jobs/workflow.ts";
 import { type JobRecord, newJobId } from "../../../services/control-plane/registry/records.ts";
 import { StrongroomError } from "../../../services/shared/errors.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
@@ -41,14 +41,14 @@ function world() {
     },
   };
 
-  const engine = (seam: Seam = async () => {}) =>
+  const engine = (failpoint: Failpoint = async () => {}) =>
     createEngine({
       registry,
       workflows: { create: workflow, delete: workflow },
       locks: createOrgLocks(),
       log: silent,
       now: () => new Date(),
-      seam,
+      failpoint,
       waits: [1, 1],
     });
   const addJob = async (org = newOrgId()) => {
@@ -114,11 +114,11 @@ describe.each(NAMES)("when step %s fails", (name) => {
   test.each([
     "before",
     "after",
-  ])("at its seam %s: it and all before it are undone in reverse", async (where) => {
+  ])("at its failpoint %s: it and all before it are undone in reverse", async (where) => {
     const { engine, addJob, ended, log, things } = world();
     const id = await addJob();
-    engine(async (seam) => {
-      if (seam === `${name}:${where}`) throw new StrongroomError("step_timeout", "It took too long.");
+    engine(async (failpoint) => {
+      if (failpoint === `${name}:${where}`) throw new StrongroomError("step_timeout", "It took too long.");
     }).start(id);
     const job = await ended(id);
     expect(job).toMatchObject({
@@ -136,9 +136,9 @@ describe.each(NAMES)("when step %s fails", (name) => {
     const { engine, addJob, ended, registry, things } = world();
     const id = await addJob();
     let broken = true;
-    const running = engine(async (seam) => {
-      if (seam === "three:after") throw new Error("no");
-      if (seam === `${name}:undo` && broken) throw new Error("not now");
+    const running = engine(async (failpoint) => {
+      if (failpoint === "three:after") throw new Error("no");
+      if (failpoint === `${name}:undo` && broken) throw new Error("not now");
     });
     running.start(id);
     while ((await readJob(registry, id)).state !== "undoing" || !running.isHeld(id)) await sleep(1);
@@ -153,14 +153,14 @@ describe.each(NAMES)("when step %s fails", (name) => {
 });
 
 describe("after a crash", () => {
-  const seams = NAMES.flatMap((name) => [`${name}:before`, `${name}:after`]);
+  const failpoints = NAMES.flatMap((name) => [`${name}:before`, `${name}:after`]);
 
-  test.each(seams)("at %s, another engine takes the job to its end", async (at) => {
+  test.each(failpoints)("at %s, another engine takes the job to its end", async (at) => {
     const { engine, addJob, ended, things } = world();
     const id = await addJob();
     let crashed = false;
-    engine((seam) => {
-      crashed ||= seam === at;
+    engine((failpoint) => {
+      crashed ||= failpoint === at;
       return crashed ? new Promise<never>(() => {}) : Promise.resolve();
     }).start(id);
     while (!crashed) await sleep(1);
@@ -173,9 +173,9 @@ describe("after a crash", () => {
     const { engine, addJob, ended, things } = world();
     const id = await addJob();
     let crashed = false;
-    engine((seam) => {
-      if (seam === "three:after") throw new Error("no");
-      crashed ||= seam === `${name}:undo`;
+    engine((failpoint) => {
+      if (failpoint === "three:after") throw new Error("no");
+      crashed ||= failpoint === `${name}:undo`;
       return crashed ? new Promise<never>(() => {}) : Promise.resolve();
     }).start(id);
     while (!crashed) await sleep(1);
@@ -311,8 +311,8 @@ test("a job that someone else runs meanwhile is left to them", async () => {
   const { engine, addJob, ended, registry, log } = world();
   const id = await addJob();
   let stolen = false;
-  engine(async (seam) => {
-    if (seam !== "two:before") return;
+  engine(async (failpoint) => {
+    if (failpoint !== "two:before") return;
     const found = await registry.jobs.read(id);
     if (!found) throw new Error("gone");
     await registry.jobs.replace(id, { ...found.value, state: "failed", endedAt: "now" }, found.version);
@@ -345,8 +345,8 @@ describe("a guard that cannot tell for now", () => {
     const scene = world();
     const left = failing(scene, 2, when);
     const id = await scene.addJob();
-    const running = scene.engine(async (seam) => {
-      if (seam === "three:after") throw new StrongroomError("step_timeout", "It took too long.");
+    const running = scene.engine(async (failpoint) => {
+      if (failpoint === "three:after") throw new StrongroomError("step_timeout", "It took too long.");
     });
     running.start(id);
     const job = await scene.ended(id);
@@ -362,8 +362,9 @@ describe("a guard that cannot tell for now", () => {
     const scene = world();
     const left = failing(scene, 3, when);
     const id = await scene.addJob();
-    const running = scene.engine(async (seam) => {
-      if (state === "undoing" && seam === "three:after") throw new StrongroomError("step_timeout", "Late.");
+    const running = scene.engine(async (failpoint) => {
+      if (state === "undoing" && failpoint === "three:after")
+        throw new StrongroomError("step_timeout", "Late.");
     });
     running.start(id);
     await expect.poll(left).toBe(0);
@@ -402,8 +403,8 @@ describe("quarantine", () => {
       if (job.state === "undoing" && job.steps[1]?.state === "undone") await quarantined();
     };
     const id = await addJob();
-    engine(async (seam) => {
-      if (seam === "three:after") throw new Error("no");
+    engine(async (failpoint) => {
+      if (failpoint === "three:after") throw new Error("no");
     }).start(id);
     expect(await ended(id)).toMatchObject({ state: "failed", error: { code: "quarantined", step: "one" } });
     expect(log).not.toContain("undo one");

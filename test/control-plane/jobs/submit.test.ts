@@ -29,7 +29,7 @@ function world(first: Partial<Step>) {
     locks: createOrgLocks(),
     log: silent,
     now: () => new Date(),
-    seam: async () => {},
+    failpoint: async () => {},
     waits: [1, 1],
   });
   const ended = async (id: string) => {

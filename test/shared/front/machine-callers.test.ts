@@ -45,11 +45,11 @@ test.each([
   `${ORG}.hvs.${"A".repeat(23)}`,
   `${ORG}.hvs.${"A".repeat(257)}`,
 ])("%s is no machine's token", (token) => {
-  expect(new MachineCallers().isMachines(token)).toBe(false);
+  expect(new MachineCallers().isMachineToken(token)).toBe(false);
 });
 
 test.each([24, 256])("a machine's token has %i characters at its bound", (length) => {
-  expect(new MachineCallers().isMachines(`${ORG}.hvs.${"A".repeat(length)}`)).toBe(true);
+  expect(new MachineCallers().isMachineToken(`${ORG}.hvs.${"A".repeat(length)}`)).toBe(true);
 });
 
 test("of ten thousand organizations it is known how many they made, and the one known for longest is forgotten", () => {
@@ -86,7 +86,7 @@ test("ten thousand tokens are known, and the one known for longest is forgotten"
 
 test("the id selects the organization, and the rest is what its Vault is asked with", () => {
   const machines = new MachineCallers();
-  expect(machines.isMachines(TOKEN)).toBe(true);
+  expect(machines.isMachineToken(TOKEN)).toBe(true);
   const caller = machines.admit(TOKEN, "10.0.0.1", directory());
   expect(caller.org.id).toBe(ORG);
   expect(caller.token.reveal()).toBe(VAULT_TOKEN);

@@ -27,7 +27,7 @@ export const issueCertificate = (platform: Platform): Step => ({
  * yet and leaves this process for the parameter store alone: a renewal knows the request that the key has signed.
  */
 export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
-  const { vault, registry, parameters, parameterPrefix, certificateSeconds, seam } = platform;
+  const { vault, registry, parameters, parameterPrefix, certificateSeconds, failpoint } = platform;
   await retireLostCertificates(platform, org);
   await registry.orgs.update(org, (record) => ({ ...record, certificateIssuing: true }));
   const kept = (await orgRecord(platform, org)).serverKey;
@@ -38,7 +38,7 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
     certificateSeconds,
     serverKey.request,
   );
-  await seam("issue-certificate:issued");
+  await failpoint("issue-certificate:issued");
   await registry.orgs.update(
     org,
     ({ pendingCertificateSerial: interrupted, certificateIssuing: _, ...record }) => ({
@@ -47,11 +47,11 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
       retiredCertificateSerials: [...record.retiredCertificateSerials, ...(interrupted ? [interrupted] : [])],
     }),
   );
-  await seam("issue-certificate:recorded");
+  await failpoint("issue-certificate:recorded");
   const names = orgParameters(parameterPrefix, org);
   if (key) await parameters.put(names.key, key);
   await parameters.put(names.certificate, new Secret(certificate));
-  await seam("issue-certificate:stored");
+  await failpoint("issue-certificate:stored");
   return registry.orgs.update(org, ({ pendingCertificateSerial: _, certificateSerial: old, ...record }) => ({
     ...record,
     serverKey,

@@ -58,10 +58,10 @@ async function begin(platform: Platform, job: JobRecord) {
   }
   const { attempt } = record;
   await platform.registry.orgs.update(org, (record) => ({ ...record, initializingAttempt: attempt }));
-  await platform.seam("initialize:recorded");
+  await platform.failpoint("initialize:recorded");
   const pgpKeys = requestOf(job).recoveryPgpKeys;
   const result = await initialize(client, { pgpKeys, threshold: recoveryThreshold(pgpKeys.length) });
-  await platform.seam("initialize:initialized");
+  await platform.failpoint("initialize:initialized");
   await keepInitResult(platform, org, result);
   return result;
 }

@@ -26,17 +26,17 @@ export const issueUnsealToken = (platform: Platform): Step => ({
  * organization.)
  */
 export async function replaceUnsealToken(platform: Platform, org: string): Promise<OrgRecord> {
-  const { vault, registry, parameters, parameterPrefix, seam } = platform;
+  const { vault, registry, parameters, parameterPrefix, failpoint } = platform;
   const { token, accessor } = await mintUnsealToken(vault, org);
-  await seam("issue-unseal-token:minted");
+  await failpoint("issue-unseal-token:minted");
   await registry.orgs.update(org, ({ pendingTokenAccessor: interrupted, ...record }) => ({
     ...record,
     pendingTokenAccessor: accessor,
     retiredTokenAccessors: [...record.retiredTokenAccessors, ...(interrupted ? [interrupted] : [])],
   }));
-  await seam("issue-unseal-token:recorded");
+  await failpoint("issue-unseal-token:recorded");
   await parameters.put(orgParameters(parameterPrefix, org).unsealToken, token);
-  await seam("issue-unseal-token:stored");
+  await failpoint("issue-unseal-token:stored");
   return registry.orgs.update(org, ({ pendingTokenAccessor: _, unsealTokenAccessor: old, ...record }) => ({
     ...record,
     unsealTokenAccessor: accessor,

@@ -144,7 +144,7 @@ export async function updateService(
 }
 
 /** Waits until ECS confirms that each task of a service that shall have none has ended. */
-export async function whenStopped(aws: Aws, org: string): Promise<void> {
+export async function waitUntilStopped(aws: Aws, org: string): Promise<void> {
   let tasks: string[] = [];
   const haveStopped = async () => {
     const service = await describeService(aws, org);
