@@ -1,6 +1,6 @@
 import type { Cell as CellSettings } from "../../services/shared/aws/cell.ts";
 import { ORG_CLUSTER } from "./cell.ts";
-import type { Parts } from "./services.ts";
+import type { Parts } from "./parts.ts";
 import { digestOf, type Settings } from "./settings.ts";
 
 /** What the control plane is told of its cell, in the form that it reads. */

@@ -3,27 +3,18 @@ import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
 import { DnsRecordType } from "aws-cdk-lib/aws-servicediscovery";
 import type { Construct } from "constructs";
-import type { Cell } from "./cell.ts";
 import { cellSettings } from "./cell-settings.ts";
 import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
 import { acknowledgeControlPlane, controlPlanePolicy } from "./control-plane-policy.ts";
 import { answers } from "./health-checks.ts";
-import type { InternalVault } from "./internal-vault.ts";
 import { CONTROL_PLANE, controlPlaneAddress } from "./names.ts";
-import type { Network } from "./network.ts";
+import type { Parts } from "./parts.ts";
 import { CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
 import { PublicEntrance } from "./public-entrance.ts";
 import { INTERNAL_CA, INTERNAL_CA_PARAMETER, published } from "./published.ts";
 import type { Settings } from "./settings.ts";
 
 const GATEWAY = "gateway";
-
-/** What the services stand on. */
-export interface Parts {
-  network: Network;
-  internalVault: InternalVault;
-  cell: Cell;
-}
 
 /** The control plane, which is private, and the gateway behind the one entrance from the internet. */
 export class Services extends Stack {

@@ -1,8 +1,8 @@
 import type { Job } from "../shared/api/jobs.ts";
-import { duration } from "../shared/progress.ts";
 import type { ControlPlane } from "./client.ts";
 import { Failure } from "./failure.ts";
 import type { Output } from "./output.ts";
+import { duration } from "./progress.ts";
 
 const DOING: Record<Job["kind"], string> = { create: "Onboarding", delete: "Deleting" };
 

@@ -1,67 +1,19 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { StrongroomError } from "../shared/errors.ts";
 import { callerChecks, chargeOrg } from "../shared/front/admit.ts";
 import type { Authenticator } from "../shared/front/identity/authenticator.ts";
 import { hasToken, requestToken } from "../shared/front/identity/token.ts";
-import { type Check, found, Passage, pass, passAtOnce } from "../shared/front/passage.ts";
+import { type Check, found, pass, passAtOnce } from "../shared/front/passage.ts";
 import { hasBody } from "../shared/front/uploads.ts";
-import type { Secret } from "../shared/secret.ts";
-import { checkLoginLength } from "./answer/login.ts";
-import { knowMachine } from "./answer/machine-token.ts";
 import { chargeFailed } from "./charges.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { checkFraming } from "./http/check-framing.ts";
-import type { Trace } from "./record/request-log.ts";
-import { authorizePath, type Target } from "./route/authorize-path.ts";
-import { type CanonicalPath, canonicalPath } from "./route/canonical-path.ts";
-import { type Answer, findRoute, type Route } from "./route/routes.ts";
+import { checkLoginLength } from "./http/login-body.ts";
+import type { GatewayPassage } from "./passage.ts";
+import { authorizePath } from "./route/authorize-path.ts";
+import { canonicalPath } from "./route/canonical-path.ts";
+import { type Answer, findRoute } from "./route/routes.ts";
+import { knowMachine } from "./upstream/known-machine.ts";
 import type { Logins } from "./upstream/login.ts";
-import type { Upstream } from "./upstream/upstreams.ts";
-
-/** A request to the gateway on its way through the checks. */
-export class GatewayPassage extends Passage {
-  declare readonly trace: Trace;
-  /** Path and query, as they came. */
-  readonly url: string;
-  readonly response: ServerResponse;
-  /** The one spelling of its path, and the route that has it; what no route has is refused once it is known by whom. */
-  path: CanonicalPath | undefined;
-  route: Route | undefined;
-  /** Whether it asks for what is anyone's; then nobody has asked who it is. */
-  isOpen = false;
-  /** The token of the organization's Vault that is kept for its JWT. */
-  vaultToken: Secret | undefined;
-  #target: Target | undefined;
-  #upstream: Upstream | undefined;
-
-  constructor(
-    request: { raw: IncomingMessage; url: string; address: string | undefined; response: ServerResponse },
-    trace: Trace,
-    { isPatient }: { isPatient: boolean },
-  ) {
-    super(request.raw, request.address, trace, { isPatient });
-    this.url = request.url;
-    this.response = request.response;
-  }
-
-  /** What it was granted: a route's verb, with path and query as they are forwarded. */
-  get target(): Target {
-    return found("target", this.#target);
-  }
-
-  set target(target: Target) {
-    this.#target = target;
-  }
-
-  /** The organization's Vault. */
-  get upstream(): Upstream {
-    return found("Vault", this.#upstream);
-  }
-
-  set upstream(upstream: Upstream) {
-    this.#upstream = upstream;
-  }
-}
 
 type GatewayCheck = Check<GatewayPassage>;
 

@@ -63,6 +63,29 @@ const EXAMPLES: Record<string, { bad: Record<string, string>; good: Record<strin
       "test/gateway/c.ts": 'import { b } from "../../services/agent/b.ts";',
     },
   },
+  "no file imports itself, by whatever way around": {
+    bad: {
+      "services/cli/a.ts": 'import type { B } from "./b.ts";',
+      "services/cli/b.ts": 'import { c } from "./c.ts";',
+      "services/cli/c.ts": 'await import("./a.ts");',
+    },
+    good: {
+      "services/cli/a.ts": 'import { b } from "./b.ts";\nimport { c } from "./c.ts";',
+      "services/cli/b.ts": 'import { c } from "./c.ts";',
+      "services/cli/c.ts": "",
+    },
+  },
+  "services/shared holds what two services use; services/shared/front is for those that face the internet": {
+    bad: { "services/shared/b.ts": 'import { c } from "./c.ts";', "services/shared/c.ts": "" },
+    good: {
+      "services/cli/a.ts": 'import { b } from "../shared/b.ts";\nimport { f } from "../shared/front/f.ts";',
+      "services/agent/a.ts": 'import { c } from "../shared/c.ts";',
+      "services/shared/b.ts": 'import { c } from "./c.ts";',
+      "infra/cdk/d.ts": 'import { b } from "../../services/shared/b.ts";',
+      "services/shared/c.ts": "",
+      "services/shared/front/f.ts": "",
+    },
+  },
   "every import names its module literally": {
     bad: {
       "services/agent/a.ts": 'await import("../" + name);',

@@ -56,6 +56,32 @@ export const RULES: Rule[] = [
     }),
   },
   {
+    name: "no file imports itself, by whatever way around",
+    broken: (files) => {
+      const imports = importsByFile(files.filter(isSource));
+      return [...imports.keys()]
+        .filter((path) => reachedFrom([path], imports).has(path))
+        .map((path) => `${path}: imports itself`);
+    },
+  },
+  {
+    name: "services/shared holds what two services use; services/shared/front is for those that face the internet",
+    broken: (files) => {
+      const imports = importsByFile(files.filter(isSource));
+      const users = new Map<string, Set<string>>();
+      for (const path of imports.keys()) {
+        const user = serviceOf(path) || "infra";
+        if (user === "shared") continue;
+        for (const used of reachedFrom([path], imports)) {
+          users.set(used, (users.get(used) ?? new Set()).add(user));
+        }
+      }
+      return [...imports.keys()]
+        .filter((path) => /^services\/shared\/(?!front\/)/.test(path) && (users.get(path)?.size ?? 0) < 2)
+        .map((path) => `${path}: is used by ${[...(users.get(path) ?? ["nobody"])].join()} alone`);
+    },
+  },
+  {
     name: "every import names its module literally",
     broken: without(
       /\bimport\s*\((?!\s*["'][^"']+["']\s*[,)])|\bcreateRequire\b/,
@@ -110,6 +136,31 @@ export const RULES: Rule[] = [
       }),
   },
 ];
+
+/** What each file imports from among the files. */
+function importsByFile(files: SourceFile[]): Map<string, string[]> {
+  const paths = new Set(files.map(({ path }) => path));
+  return new Map(
+    files.map(({ path, text }) => {
+      const targets = importsOf(text).map((specifier) => posix.join(posix.dirname(path), specifier));
+      return [path, targets.filter((target) => paths.has(target))];
+    }),
+  );
+}
+
+/** All files that some files import, directly or not. */
+function reachedFrom(paths: string[], imports: Map<string, string[]>): Set<string> {
+  const reached = new Set<string>();
+  const left = [...paths];
+  for (let path = left.pop(); path !== undefined; path = left.pop()) {
+    for (const target of imports.get(path) ?? []) {
+      if (reached.has(target)) continue;
+      reached.add(target);
+      left.push(target);
+    }
+  }
+  return reached;
+}
 
 /** The service a path belongs to: the folder below `services/`. */
 function serviceOf(path: string): string {

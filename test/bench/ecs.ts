@@ -1,8 +1,8 @@
 import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
+import { createProgress } from "../../services/cli/progress.ts";
 import { findVault } from "../../services/cli/vault-binary/find.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
-import { createProgress } from "../../services/shared/progress.ts";
 import { Stage } from "../control-plane/stage.ts";
 import { installMoto, type Moto } from "../harness/aws/install-moto.ts";
 import { startInternalCluster } from "../harness/aws/internal-cluster.ts";

@@ -4,6 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import {
+  loginWithCertificate,
+  makeClientCertificate,
+} from "../../services/cli/platform/client-certificate.ts";
 import { isAtLeast } from "../../services/cli/vault-binary/recipe.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS, newOrgId } from "../../services/shared/org.ts";
@@ -19,10 +23,6 @@ import {
   type ClientMount,
   clientAuthority,
 } from "../../services/shared/vault/client-authority.ts";
-import {
-  loginWithCertificate,
-  makeClientCertificate,
-} from "../../services/shared/vault/client-certificate.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../services/shared/vault/org-vault.ts";

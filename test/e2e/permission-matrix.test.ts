@@ -1,13 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { makeClientCertificate } from "../../services/cli/platform/client-certificate.ts";
 import { readRecipe } from "../../services/cli/vault-binary/recipe.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { CLIENT_MOUNTS } from "../../services/shared/vault/client-authority.ts";
-import { makeClientCertificate } from "../../services/shared/vault/client-certificate.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";

@@ -1,5 +1,5 @@
+import { createProgress } from "../../services/cli/progress.ts";
 import { findVault } from "../../services/cli/vault-binary/find.ts";
-import { createProgress } from "../../services/shared/progress.ts";
 
 // A search for Vault as a process of its own: options as JSON in the first argument, the outcome as JSON on
 // stdout. It is for stand-ins, which no check can be run on.

@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Progress } from "../../services/shared/progress.ts";
+import type { Progress } from "../../services/cli/progress.ts";
 
 /** A script that answers as Vault does to what a search for it asks. */
 export const vaultScript = (version: string, { without = "none" } = {}) => `#!/bin/sh

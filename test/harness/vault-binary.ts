@@ -1,7 +1,7 @@
 import type {} from "vitest";
 import type { TestProject } from "vitest/node";
+import { createProgress } from "../../services/cli/progress.ts";
 import { findVault } from "../../services/cli/vault-binary/find.ts";
-import { createProgress } from "../../services/shared/progress.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

@@ -7,21 +7,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generateKey, readKey } from "openpgp";
+import {
+  bootstrapInternalVault,
+  type InternalVaultIdentity,
+} from "../../services/cli/platform/bootstrap-internal-vault.ts";
+import {
+  loginWithCertificate,
+  makeClientCertificate,
+} from "../../services/cli/platform/client-certificate.ts";
+import { loginAsOperator } from "../../services/cli/platform/operator-login.ts";
 import { newOrgId, orgServerName } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
-import {
-  loginWithCertificate,
-  makeClientCertificate,
-} from "../../services/shared/vault/client-certificate.ts";
 import { health } from "../../services/shared/vault/health.ts";
 import { initialize, initializeShamir, sealStatus, unseal } from "../../services/shared/vault/init.ts";
-import {
-  bootstrapInternalVault,
-  type InternalVaultIdentity,
-} from "../../services/shared/vault/internal-vault.ts";
-import { loginAsOperator } from "../../services/shared/vault/operator.ts";
 import { configureOrgVault, type OrgVaultSettings } from "../../services/shared/vault/org-vault.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { readPlatformTrust } from "../../services/shared/vault/platform-trust.ts";

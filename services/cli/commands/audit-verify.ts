@@ -7,11 +7,11 @@ import {
   TrailFollower,
   type TrailHead,
 } from "../../shared/audit/trail.ts";
-import { createProgress } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { recordsWith } from "../platform/trace.ts";
 import { TrailAnchors } from "../platform/trail-anchors.ts";
+import { createProgress } from "../progress.ts";
 import type { Session } from "../session.ts";
 
 export const verifyCommand: CliCommand = {

@@ -1,8 +1,8 @@
 import { readSecretFile } from "../../shared/config.ts";
 import { ssmParameterStore } from "../../shared/parameters/ssm.ts";
-import { createProgress } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { whenAllNodesServe } from "../platform/nodes.ts";
+import { createProgress } from "../progress.ts";
 import type { Session } from "../session.ts";
 import { bootstrapOnce } from "./bootstrap.ts";
 

@@ -1,10 +1,10 @@
 import { Value } from "typebox/value";
 import { JobId } from "../../shared/api/jobs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import { duration } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
+import { duration } from "../progress.ts";
 import type { Session } from "../session.ts";
 
 export const jobCommand: CliCommand = {

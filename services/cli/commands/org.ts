@@ -2,12 +2,12 @@ import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { isLive } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
-import { duration } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { table } from "../output.ts";
+import { duration } from "../progress.ts";
 import type { Session } from "../session.ts";
 
 export const createCommand: CliCommand = {

@@ -1,9 +1,9 @@
-import { createProgress, duration } from "../../shared/progress.ts";
 import type { CliCommand } from "../command.ts";
 import { asFailure, EXIT_STATUS } from "../failure.ts";
 import { period, port } from "../options.ts";
 import { Platform } from "../platform/platform.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
+import { createProgress, duration } from "../progress.ts";
 import type { Session } from "../session.ts";
 
 export const upCommand: CliCommand = {

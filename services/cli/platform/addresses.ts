@@ -1,6 +1,6 @@
 import { isSame, readProcessRecord } from "../../shared/process/recorded-process.ts";
-import type { Progress } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
+import type { Progress } from "../progress.ts";
 import { freePort, isFree, requireFree } from "./ports.ts";
 import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 

@@ -3,8 +3,8 @@ import { rm } from "node:fs/promises";
 import { readText, writeFileAtomic } from "../../shared/files.ts";
 import { Secret } from "../../shared/secret.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
-import { bootstrapInternalVault } from "../../shared/vault/internal-vault.ts";
 import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
+import { bootstrapInternalVault } from "./bootstrap-internal-vault.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;

@@ -2,7 +2,6 @@ import { readFile } from "node:fs/promises";
 import { isServed } from "../../shared/api/org-states.ts";
 import type { OrgView } from "../../shared/api/orgs.ts";
 import { orgServerName } from "../../shared/org.ts";
-import { duration } from "../../shared/progress.ts";
 import type { Secret } from "../../shared/secret.ts";
 import { VaultError } from "../../shared/vault/client.ts";
 import { loginWithJwt } from "../../shared/vault/platform-jwt.ts";
@@ -11,6 +10,7 @@ import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { mintTenantToken } from "../identity-provider.ts";
 import type { Output } from "../output.ts";
+import { duration } from "../progress.ts";
 import { operatorTokens, type Session } from "../session.ts";
 import type { PlatformFile } from "./state-folder.ts";
 

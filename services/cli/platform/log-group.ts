@@ -1,8 +1,8 @@
 import { CloudWatchLogsClient, paginateFilterLogEvents } from "@aws-sdk/client-cloudwatch-logs";
 import { type AwsError, awsError, hasAwsCode } from "../../shared/aws/aws-error.ts";
 import { clientSettings } from "../../shared/aws/client-settings.ts";
-import type { Progress } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
+import type { Progress } from "../progress.ts";
 import { parseRecord } from "./trace.ts";
 
 /** An account answers 5 of these calls a second, and the SDK waits longer each time it is told to. */

@@ -7,12 +7,12 @@ import { orgServerName } from "../../shared/org.ts";
 import { instanceFolder } from "../../shared/process/instance-folders.ts";
 import { appRoleLogin } from "../../shared/vault/approle.ts";
 import { type VaultClient, vaultClient } from "../../shared/vault/client.ts";
-import { loginWithCertificate, makeClientCertificate } from "../../shared/vault/client-certificate.ts";
-import { loginAsOperator } from "../../shared/vault/operator.ts";
 import type { OrgVaultSettings } from "../../shared/vault/org-vault.ts";
 import { type PlatformTrust, readPlatformTrust } from "../../shared/vault/platform-trust.ts";
 import { Failure } from "../failure.ts";
+import { loginWithCertificate, makeClientCertificate } from "./client-certificate.ts";
 import { localIssuer } from "./issuer.ts";
+import { loginAsOperator } from "./operator-login.ts";
 import { type Addresses, StateFolder } from "./state-folder.ts";
 
 const MAINTAIN = "platform-maintain";

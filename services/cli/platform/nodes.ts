@@ -2,7 +2,6 @@ import dns from "node:dns";
 import { isIP } from "node:net";
 import { promisify } from "node:util";
 import { poll } from "../../shared/poll.ts";
-import type { Progress } from "../../shared/progress.ts";
 import {
   type VaultClient,
   VaultError,
@@ -11,6 +10,7 @@ import {
 } from "../../shared/vault/client.ts";
 import { sealStatus } from "../../shared/vault/init.ts";
 import { Failure } from "../failure.ts";
+import type { Progress } from "../progress.ts";
 
 /** A node that was not initialized looks every 5 s whether another one was, and unseals itself then. */
 const PATIENCE_MS = 60_000;

@@ -1,6 +1,6 @@
 import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
-import type { Progress } from "../../shared/progress.ts";
+import type { Progress } from "../progress.ts";
 import { findOnPath, isExecutable } from "./executables.ts";
 import { isAtLeast, type Recipe } from "./recipe.ts";
 import { CommandError, runCommand } from "./run-command.ts";

@@ -3,7 +3,7 @@ import { userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Progress } from "../../shared/progress.ts";
+import type { Progress } from "../progress.ts";
 
 /** The folder that all checkouts of one person share: under `$XDG_CACHE_HOME`, or `~/.cache`. */
 export function cacheFolder(env: Record<string, string | undefined>): string {

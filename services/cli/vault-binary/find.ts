@@ -1,6 +1,6 @@
 import { mkdir, open, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { Progress } from "../../shared/progress.ts";
+import type { Progress } from "../progress.ts";
 import { BuildError, buildVault } from "./build.ts";
 import { cacheFolder, withCacheLock } from "./cache.ts";
 import { type BinaryCheck, checkOnce } from "./checked.ts";

@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createMessage, readKey, readSignature, verify } from "openpgp";
 import { type Dispatcher, EnvHttpProxyAgent, request } from "undici";
-import type { ProgressStep } from "../../shared/progress.ts";
+import type { ProgressStep } from "../progress.ts";
 import { unzipMember } from "./unzip.ts";
 import { RECOMMENDED } from "./versions.ts";
 

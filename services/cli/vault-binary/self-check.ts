@@ -15,12 +15,9 @@ import {
   VaultUnreachableError,
   vaultClient,
 } from "../../shared/vault/client.ts";
-import { loginWithCertificate, makeClientCertificate } from "../../shared/vault/client-certificate.ts";
 import { health } from "../../shared/vault/health.ts";
 import { initialize, initializeShamir, sealStatus, unseal } from "../../shared/vault/init.ts";
-import { bootstrapInternalVault } from "../../shared/vault/internal-vault.ts";
 import { kv2 } from "../../shared/vault/kv.ts";
-import { loginAsOperator } from "../../shared/vault/operator.ts";
 import { compareOrgVault, configureOrgVault, type OrgVaultSettings } from "../../shared/vault/org-vault.ts";
 import { issueOrgCertificate } from "../../shared/vault/pki.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../shared/vault/platform-jwt.ts";
@@ -28,6 +25,9 @@ import { readPlatformTrust } from "../../shared/vault/platform-trust.ts";
 import { internalServerConfig, orgServerConfig } from "../../shared/vault/server-config.ts";
 import { mintUnsealToken, revokeSelf } from "../../shared/vault/tokens.ts";
 import { createUnsealKey, signCompactJws } from "../../shared/vault/transit.ts";
+import { bootstrapInternalVault } from "../platform/bootstrap-internal-vault.ts";
+import { loginWithCertificate, makeClientCertificate } from "../platform/client-certificate.ts";
+import { loginAsOperator } from "../platform/operator-login.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 
 /** A Vault binary does not do what the platform asks of it. The message says at what, and Vault's own reason. */

@@ -43,7 +43,7 @@ export const ADVISORIES: Advisory[] = [
     reachable: "some",
     because:
       "who reaches a Vault past the gateway, which forwards no such path (test/attack/paths.test.ts). At the " +
-      "internal Vault a quota lets each address ask ten times an hour (test/shared/vault/recovery-quota.test.ts). " +
+      "internal Vault a quota lets each address ask ten times an hour (test/cli/platform/recovery-quota.test.ts). " +
       "Neither ends without recovery keys (test/e2e/authorities.test.ts)",
   },
   {

@@ -7,19 +7,14 @@ import { StrongroomError } from "../../shared/errors.ts";
 import { VaultError, VaultUnreachableError } from "../../shared/vault/client.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
 import type { JobRecord } from "../registry/records.ts";
-import type { Registry } from "../registry/registry.ts";
 import type { OrgLocks } from "./org-locks.ts";
 import { isEnded, withState, withStep } from "./progress.ts";
-import { submitJobs, type Wanted } from "./submit.ts";
-import type { Failpoint, Step, Workflow } from "./workflow.ts";
+import { type Submit, type SubmitOptions, submitJobs } from "./submit.ts";
+import type { Step, Workflow } from "./workflow.ts";
 
-export interface EngineOptions {
-  registry: Registry;
-  workflows: Record<Job["kind"], Workflow>;
+export interface EngineOptions extends SubmitOptions {
   locks: OrgLocks;
   log: Logger;
-  now: () => Date;
-  failpoint: Failpoint;
   /** Waits between tries, ms; as many tries as there are waits, and one. */
   waits?: number[];
 }
@@ -32,7 +27,7 @@ export interface Engine {
    * Records a job, runs its first step and starts it in the background. Throws what the first step refuses; then
    * nothing has begun. With `once`, the same request returns the job it got before.
    */
-  submit(kind: Job["kind"], wanted: Wanted): Promise<JobRecord>;
+  submit: Submit;
   /** Runs a job that is in the registry, in the background, until it has ended or cannot be recorded. */
   start(id: string): void;
   /** Starts each job of the registry that has not ended; once, when the service starts. */

@@ -1,8 +1,20 @@
+import type { Job } from "../../shared/api/jobs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type JobRecord, newJobId } from "../registry/records.ts";
-import type { Engine, EngineOptions } from "./engine.ts";
+import type { Registry } from "../registry/registry.ts";
 import { type Once, recall, remember } from "./idempotency.ts";
 import { newJob, withStep } from "./progress.ts";
+import type { Failpoint, Workflow } from "./workflow.ts";
+
+export interface SubmitOptions {
+  registry: Registry;
+  workflows: Record<Job["kind"], Workflow>;
+  now: () => Date;
+  failpoint: Failpoint;
+}
+
+/** Submits a job of a kind. */
+export type Submit = (kind: Job["kind"], wanted: Wanted) => Promise<JobRecord>;
 
 /** What a job is wanted for. */
 export interface Wanted {
@@ -17,9 +29,9 @@ export interface Wanted {
  * has begun; what merely fails in a step that has no undo is left to the engine, which tries again.
  */
 export function submitJobs(
-  { registry, workflows, now, failpoint }: EngineOptions,
-  start: Engine["start"],
-): Engine["submit"] {
+  { registry, workflows, now, failpoint }: SubmitOptions,
+  start: (id: string) => void,
+): Submit {
   return async function submit(kind, wanted): Promise<JobRecord> {
     const { org, request, once } = wanted;
     const known = once && (await recall(registry, once));

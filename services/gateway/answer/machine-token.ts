@@ -2,13 +2,12 @@ import type { FastifyReply } from "fastify";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
-import { type MachineCaller, type MachineCallers, presented } from "../../shared/front/machine-callers.ts";
+import { presented } from "../../shared/front/machine-callers.ts";
 import { found } from "../../shared/front/passage.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../../shared/vault/machine-tokens.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { exchange } from "../upstream/exchange.ts";
 import { levelOf, logIn } from "../upstream/login.ts";
-import type { Upstream } from "../upstream/upstreams.ts";
 import type { Asked, Handler } from "./handler.ts";
 import { sendDone, sendJson } from "./send.ts";
 
@@ -84,22 +83,6 @@ export const answerMachineToken =
     );
     return sendAs(reply, org.id, made);
   };
-
-/**
- * Asks an organization's Vault whether it takes a machine's token, unless it has lately: before that is known,
- * nobody's body is read on the organization's account. Throws `forbidden`, and as {@link exchange} does.
- */
-export async function knowMachine(
-  machines: MachineCallers,
-  machine: MachineCaller,
-  upstream: Upstream,
-  requestId: string,
-): Promise<void> {
-  if (machines.isKnown(machine)) return;
-  const { status } = await exchange(upstream, "/v1/auth/token/lookup-self", "{}", requestId, machine.token);
-  machines.note(machine, status === 200);
-  if (status !== 200) throw new StrongroomError("forbidden", "permission denied", { cause: status });
-}
 
 /** A machine's request about its own token, answered by its Vault: `lookup-self`, `renew-self`, `revoke-self`. */
 export async function askAboutMachine({ reply, passage, body }: Asked): Promise<FastifyReply> {

@@ -2,8 +2,8 @@ import type { Readable } from "node:stream";
 import type { Limits } from "../../shared/front/limits.ts";
 import { boundPieces } from "../../shared/front/uploads.ts";
 import type { Server } from "../../shared/http/server.ts";
-import { boundedLogin } from "../answer/login.ts";
 import { chargePieces } from "../charges.ts";
+import { boundedLogin } from "./login-body.ts";
 
 /** Has bodies read as bytes, whatever their content type says, in a bounded number of pieces, and short ones of logins. */
 export function readBodies(app: Server, limits: Limits): void {

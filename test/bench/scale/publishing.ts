@@ -1,7 +1,7 @@
+import { createProgress } from "../../../services/cli/progress.ts";
 import { findVault } from "../../../services/cli/vault-binary/find.ts";
 import { createRegistry, DIRECTORY_KEY } from "../../../services/control-plane/registry/registry.ts";
 import { DIRECTORY_TYP, type Directory } from "../../../services/shared/front/published/directory.ts";
-import { createProgress } from "../../../services/shared/progress.ts";
 import { VaultError } from "../../../services/shared/vault/client.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
 import { signCompactJws } from "../../../services/shared/vault/transit.ts";

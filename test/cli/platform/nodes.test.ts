@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import { whenAllNodesServe } from "../../../services/cli/platform/nodes.ts";
-import { createProgress } from "../../../services/shared/progress.ts";
+import { createProgress } from "../../../services/cli/progress.ts";
 import type { Secret } from "../../../services/shared/secret.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
 import { health } from "../../../services/shared/vault/health.ts";

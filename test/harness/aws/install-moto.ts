@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type {} from "vitest";
 import type { TestProject } from "vitest/node";
+import { createProgress } from "../../../services/cli/progress.ts";
 import { cacheFolder, withCacheLock } from "../../../services/cli/vault-binary/cache.ts";
 import { CommandError, runCommand } from "../../../services/cli/vault-binary/run-command.ts";
-import { createProgress } from "../../../services/shared/progress.ts";
 
 /** Where moto lies and the Python that runs it, or why there is none. */
 export type Moto = { python: string; folder: string } | { missing: string };

@@ -3,13 +3,13 @@ import { createServer, request } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bootstrapInternalVault } from "../../../services/cli/platform/bootstrap-internal-vault.ts";
 import { freeAddress } from "../../../services/ecs-emulator/address.ts";
 import type { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import { type VaultEndpoint, vaultClient } from "../../../services/shared/vault/client.ts";
 import { health, type VaultHealth } from "../../../services/shared/vault/health.ts";
 import { initialize } from "../../../services/shared/vault/init.ts";
-import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
 import {
   type InternalVault,
   newOperatorKey,

@@ -2,11 +2,11 @@ import { randomUUID } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { bootstrapInternalVault } from "../../../services/cli/platform/bootstrap-internal-vault.ts";
+import { loginAsOperator } from "../../../services/cli/platform/operator-login.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import type { VaultClient } from "../../../services/shared/vault/client.ts";
-import { bootstrapInternalVault } from "../../../services/shared/vault/internal-vault.ts";
-import { loginAsOperator } from "../../../services/shared/vault/operator.ts";
 import { policyText } from "../../../services/shared/vault/policies.ts";
 import { publicKeys } from "../../../services/shared/vault/transit.ts";
 import {

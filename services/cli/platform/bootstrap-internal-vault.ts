@@ -1,20 +1,20 @@
-import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../audit/trail.ts";
-import { ORG_DOMAIN } from "../org.ts";
-import { OWNERS_MOUNT, OWNERSHIP_KEY } from "../owners.ts";
-import { Secret } from "../secret.ts";
-import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
-import { ifFound, type VaultClient } from "./client.ts";
-import { createClientAuthorities } from "./client-authority.ts";
-import { sealStatus } from "./init.ts";
-import { whenUpgraded } from "./kv.ts";
-import { authMethods, enableAuthMethods, enableSecretsEngines } from "./mounts.ts";
-import { allowOperator } from "./operator.ts";
-import { caCertificate, ORG_CERTIFICATE_ROLE } from "./pki.ts";
-import { OBSERVE } from "./platform-jwt.ts";
-import { policyText, writePolicy } from "./policies.ts";
+import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../../shared/audit/trail.ts";
+import { ORG_DOMAIN } from "../../shared/org.ts";
+import { OWNERS_MOUNT, OWNERSHIP_KEY } from "../../shared/owners.ts";
+import { Secret } from "../../shared/secret.ts";
+import { auditHeader, enableAudit, fileAudit } from "../../shared/vault/audit.ts";
+import { ifFound, type VaultClient } from "../../shared/vault/client.ts";
+import { createClientAuthorities } from "../../shared/vault/client-authority.ts";
+import { sealStatus } from "../../shared/vault/init.ts";
+import { whenUpgraded } from "../../shared/vault/kv.ts";
+import { authMethods, enableAuthMethods, enableSecretsEngines } from "../../shared/vault/mounts.ts";
+import { caCertificate, ORG_CERTIFICATE_ROLE } from "../../shared/vault/pki.ts";
+import { OBSERVE } from "../../shared/vault/platform-jwt.ts";
+import { policyText, writePolicy } from "../../shared/vault/policies.ts";
+import { UNSEAL_ROLE } from "../../shared/vault/tokens.ts";
+import { createSigningKey, publicKeys } from "../../shared/vault/transit.ts";
+import { allowOperator } from "./operator-login.ts";
 import { limitRecovery } from "./recovery-quota.ts";
-import { UNSEAL_ROLE } from "./tokens.ts";
-import { createSigningKey, publicKeys } from "./transit.ts";
 
 export interface InternalVaultSettings {
   /** Period of unseal tokens. The default, 768 h, is Vault's own maximum. */

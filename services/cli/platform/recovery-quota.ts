@@ -1,4 +1,4 @@
-import type { VaultClient } from "./client.ts";
+import type { VaultClient } from "../../shared/vault/client.ts";
 
 /** Requests that an address may make of each in an hour: twice what two of three key holders need. */
 export const RECOVERY_REQUESTS = 10;

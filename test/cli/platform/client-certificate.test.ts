@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import {
   loginWithCertificate,
   makeClientCertificate,
-} from "../../../services/shared/vault/client-certificate.ts";
+} from "../../../services/cli/platform/client-certificate.ts";
 import { type Recorder, startRecorder } from "../../harness/recorder.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 

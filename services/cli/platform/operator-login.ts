@@ -1,10 +1,10 @@
 import { createPrivateKey, randomUUID } from "node:crypto";
 import { SignJWT } from "jose";
-import type { Secret } from "../secret.ts";
-import { type VaultClient, type VaultEndpoint, vaultClient } from "./client.ts";
-import { configureJwtMounts } from "./jwt-auth.ts";
-import { login } from "./login.ts";
-import { writePolicy } from "./policies.ts";
+import type { Secret } from "../../shared/secret.ts";
+import { type VaultClient, type VaultEndpoint, vaultClient } from "../../shared/vault/client.ts";
+import { configureJwtMounts } from "../../shared/vault/jwt-auth.ts";
+import { login } from "../../shared/vault/login.ts";
+import { writePolicy } from "../../shared/vault/policies.ts";
 
 /** Who an operator is at the internal Vault: subject, role and policy. */
 export const OPERATOR = "operator";

@@ -1,8 +1,13 @@
 import { generateKeyPairSync } from "node:crypto";
-import { Secret } from "../secret.ts";
-import { certificateRequest } from "./certificate-request.ts";
-import { type ClientCertificate, type VaultClient, type VaultEndpoint, vaultClient } from "./client.ts";
-import { CLIENT_ROLE, type ClientMount, clientAuthority } from "./client-authority.ts";
+import { Secret } from "../../shared/secret.ts";
+import { certificateRequest } from "../../shared/vault/certificate-request.ts";
+import {
+  type ClientCertificate,
+  type VaultClient,
+  type VaultEndpoint,
+  vaultClient,
+} from "../../shared/vault/client.ts";
+import { CLIENT_ROLE, type ClientMount, clientAuthority } from "../../shared/vault/client-authority.ts";
 
 /**
  * A certificate that opens one mount of one organization's Vault for two minutes, signed at the internal Vault

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createProgress, duration } from "../../services/shared/progress.ts";
+import { createProgress, duration } from "../../services/cli/progress.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

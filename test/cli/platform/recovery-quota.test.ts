@@ -1,8 +1,8 @@
 import { Agent } from "undici";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { RECOVERY_REQUESTS } from "../../../services/cli/platform/recovery-quota.ts";
 import { isAtLeast } from "../../../services/cli/vault-binary/recipe.ts";
 import { sealStatus } from "../../../services/shared/vault/init.ts";
-import { RECOVERY_REQUESTS } from "../../../services/shared/vault/recovery-quota.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 
 /** Addresses of this machine; each stands for a machine of its own. */

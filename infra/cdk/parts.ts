@@ -1,0 +1,10 @@
+import type { Cell } from "./cell.ts";
+import type { InternalVault } from "./internal-vault.ts";
+import type { Network } from "./network.ts";
+
+/** What the services stand on. */
+export interface Parts {
+  network: Network;
+  internalVault: InternalVault;
+  cell: Cell;
+}
