@@ -4,13 +4,13 @@ import type { Logger } from "pino";
 import { StrongroomError } from "../shared/errors.ts";
 import { createAdmission } from "../shared/front/admit.ts";
 import { registerAuthentication } from "../shared/front/authenticate.ts";
-import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "../shared/front/cost.ts";
+import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "../shared/front/cost.ts";
 import { hasToken, requestToken } from "../shared/front/identity/token.ts";
 import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "../shared/front/limits.ts";
 import { MachineCallers } from "../shared/front/machine-callers.ts";
 import type { DirectorySource } from "../shared/front/published/directory-source.ts";
 import type { RevocationSource } from "../shared/front/published/revocation-source.ts";
-import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "../shared/front/uploads.ts";
+import { announcedBytes, drain, hasBody, Uploads } from "../shared/front/uploads.ts";
 import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
 import type { Secret } from "../shared/secret.ts";
 import { answerMachineSelf, issueMachineToken, knowMachine } from "./answer/machine-tokens.ts";
@@ -29,6 +29,7 @@ import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } fro
 import { checkFraming } from "./http/check-framing.ts";
 import { connectionErrors } from "./http/connection-errors.ts";
 import { boundConnections } from "./http/connections.ts";
+import { BoundedRequest, boundPieces } from "./http/pieces.ts";
 import { serveKnownReads } from "./known-reads.ts";
 import type { Metrics } from "./record/metrics.ts";
 import { type Pass, registerRequestLog } from "./record/request-log.ts";
@@ -86,6 +87,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     tls: options.tls,
+    IncomingMessage: BoundedRequest,
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
@@ -134,18 +136,11 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) countAddress(request);
-    if (!request.raw.complete) {
-      drain(request.raw);
-      boundPieces(request.raw, () => chargeForPieces(request));
-    }
+    if (!request.raw.complete) drain(request.raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;
   });
-  const chargeForPieces = ({ trace, ip }: FastifyRequest) => {
-    if (trace.org) limits.chargeOrg(trace.org, UNITS_OF_PIECES);
-    else limits.countAddress(ip, performance.now(), UNITS_OF_PIECES);
-  };
   const countAddress = ({ raw, body, ip }: FastifyRequest) => {
     const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
     limits.countAddress(ip, performance.now(), unitsOfHead(raw) + read);
@@ -164,6 +159,7 @@ export function buildGateway(options: GatewayOptions): Server {
   // Before the body is read: who is it, of which organization, and is there such a path.
   app.addHook("onRequest", async (request, reply) => {
     const { trace } = request;
+    boundPieces(request, reply.raw, limits);
     checkFraming(request.raw);
     const addressWait = limits.addressWait(request.ip, trace.began);
     if (addressWait > 0 && !recall(request.raw)) throw new TooManyRequests("address", addressWait);
@@ -211,7 +207,6 @@ export function buildGateway(options: GatewayOptions): Server {
   });
 
   app.addHook("preParsing", (request, reply, payload, done) => {
-    boundPieces(request.raw, () => chargeForPieces(request));
     const isLogin = !request.pass && request.headers["transfer-encoding"] !== undefined;
     done(null, isLogin ? boundedLogin(payload as Readable, reply) : payload);
   });
