@@ -34,7 +34,7 @@ export function buildGateway(options: GatewayOptions): Server {
 
   serveKnownReads(app, { pipeline, limits, logRequest, tls: options.tls !== undefined });
   answerErrors(app, limits);
-  readBodies(app, limits);
+  readBodies(app);
   serveRequests(app, { dependencies, pipeline, answers: createAnswers(dependencies, pipeline), logRequest });
 
   metrics?.watch({

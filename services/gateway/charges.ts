@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "../shared/front/cost.ts";
+import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "../shared/front/cost.ts";
 import type { Limits } from "../shared/front/limits.ts";
 import { announcedBytes } from "../shared/front/uploads.ts";
 
@@ -14,10 +14,4 @@ interface Failed {
 export function chargeFailed(limits: Limits, { raw, address, body }: Failed): void {
   const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
   limits.countAddress(address, performance.now(), unitsOfHead(raw) + read);
-}
-
-/** Has an organization, or an address of none, pay for a body that comes in too many pieces. */
-export function chargePieces(limits: Limits, org: string | undefined, address: string | undefined): void {
-  if (org) limits.chargeOrg(org, UNITS_OF_PIECES);
-  else limits.countAddress(address, performance.now(), UNITS_OF_PIECES);
 }

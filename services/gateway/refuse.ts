@@ -1,8 +1,8 @@
 import { isCallersFault, type Limits, TooManyRequests } from "../shared/front/limits.ts";
-import { boundPieces, drain } from "../shared/front/uploads.ts";
+import { drain } from "../shared/front/uploads.ts";
 import type { Server } from "../shared/http/server.ts";
 import { sendError } from "./answer/send.ts";
-import { chargeFailed, chargePieces } from "./charges.ts";
+import { chargeFailed } from "./charges.ts";
 
 /**
  * Answers what was refused or failed. Whoever belongs to no organization pays by the address if it was the caller's
@@ -13,10 +13,7 @@ export function answerErrors(app: Server, limits: Limits): void {
     const { raw, ip: address, trace, body } = request;
     trace.error = error;
     if (!trace.org && isCallersFault(error)) chargeFailed(limits, { raw, address, body });
-    if (!raw.complete) {
-      drain(raw);
-      boundPieces(raw, () => chargePieces(limits, trace.org, address));
-    }
+    if (!raw.complete) drain(raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;

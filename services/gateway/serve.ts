@@ -3,6 +3,7 @@ import type { Server } from "../shared/http/server.ts";
 import type { Handler } from "./answer/handler.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { isList } from "./http/list-verb.ts";
+import { boundPieces } from "./http/pieces.ts";
 import { GatewayPassage } from "./passage.ts";
 import type { Pipeline } from "./pipeline.ts";
 import { type LogRequest, newTrace, type Trace } from "./record/request-log.ts";
@@ -26,7 +27,7 @@ export interface ServeOptions {
 /** Serves requests: a trace, the checks, the body, the answer. */
 export function serveRequests(
   app: Server,
-  { dependencies: { bodies }, pipeline, answers, logRequest }: ServeOptions,
+  { dependencies: { bodies, limits }, pipeline, answers, logRequest }: ServeOptions,
 ): void {
   app.decorateRequest("trace");
   app.decorateRequest("passage");
@@ -41,6 +42,7 @@ export function serveRequests(
       isPatient: true,
     });
     request.passage = passage;
+    boundPieces(request, reply.raw, limits);
     await pipeline.admit(passage);
     // What is anyone's is answered before a body is read; a login is in its body.
     const { answer } = passage.target.route;

@@ -3,6 +3,7 @@ import { createServer, type Server } from "../../shared/http/server.ts";
 import type { GatewayOptions } from "../dependencies.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
+import { BoundedRequest } from "./pieces.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
@@ -22,6 +23,7 @@ export function createGatewayServer(
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     tls,
+    IncomingMessage: BoundedRequest,
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,

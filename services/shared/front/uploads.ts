@@ -6,9 +6,6 @@ const MIB = 1024 * 1024;
 const LARGEST = MIB;
 /** What a body counts at least, for all that belongs to it. */
 const SMALLEST = 1024;
-/** A body may come in pieces of this many bytes, and in so many more. */
-const PIECE_BYTES = 256;
-const FREE_PIECES = 256;
 /** Bytes of one organization's bodies at once, and of all. */
 const MAX_OF_ORG = 32 * MIB;
 const MAX_OF_ALL = 256 * MIB;
@@ -31,38 +28,25 @@ export class Uploads {
   admit(org: string, request: IncomingMessage, response: ServerResponse): void {
     const { headers, socket } = request;
     const bytes = countedAs(headers);
-    if (bytes === 0) return;
+    // Whoever went away meanwhile has no end any more that it would be counted until.
+    if (bytes === 0 || response.destroyed) return;
     const ofOrg = this.#byOrg.get(org) ?? 0;
     if (ofOrg + bytes > MAX_OF_ORG || this.#all + bytes > MAX_OF_ALL) {
       throw new TooManyRequests("uploads", 1_000);
     }
     this.#byOrg.set(org, ofOrg + bytes);
     this.#all += bytes;
-    const before = socket?.bytesRead ?? 0;
+    const before = socket.bytesRead;
     const isChunked = headers["transfer-encoding"] !== undefined;
     response.once("close", () => {
       // By what has come over the connection: a body may be broken off, or be longer than what is taken.
-      if (isChunked) this.#received?.(org, (socket?.bytesRead ?? before) - before);
+      if (isChunked) this.#received?.(org, socket.bytesRead - before);
       const left = (this.#byOrg.get(org) ?? bytes) - bytes;
       if (left > 0) this.#byOrg.set(org, left);
       else this.#byOrg.delete(org);
       this.#all -= bytes;
     });
   }
-}
-
-/**
- * Cuts a connection whose request's body comes in too many pieces: each costs as much as a KiB of it, and a
- * body of 1 MiB can come as a million chunks. `tooMany` is told of it.
- */
-export function boundPieces(request: IncomingMessage, tooMany: () => void): void {
-  let room = FREE_PIECES * PIECE_BYTES;
-  request.on("data", (chunk: Buffer) => {
-    room += chunk.length - PIECE_BYTES;
-    if (room >= 0 || request.socket.destroyed) return;
-    request.socket.destroy();
-    tooMany();
-  });
 }
 
 /** Takes what still comes of a body that is not wanted, so that its caller reads the answer; never more than a body may be. */
@@ -79,7 +63,7 @@ export const announcedBytes = ({ headers }: IncomingMessage): number =>
   Math.min(Number(headers["content-length"] ?? 0), LARGEST);
 
 /** Whether a request has a body. */
-export const hasBody = (request: IncomingMessage): boolean => countedAs(request.headers) > 0;
+export const hasBody = (request: IncomingMessage): boolean => countedAs(request.headers) !== 0;
 
 /** The bytes that a request's body is counted as; 0 without one. */
 function countedAs(headers: IncomingMessage["headers"]): number {
