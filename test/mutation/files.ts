@@ -220,8 +220,8 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/route/authorize-path.test.ts"],
     equivalent: [{ code: '"")) return "list=true"', reason: "What stands for an absent list is not true." }],
   },
-  "services/gateway/answer/revoke.ts": {
-    tests: ["test/gateway/answer/revoke.test.ts"],
+  "services/gateway/answer/revoke-self.ts": {
+    tests: ["test/gateway/answer/revoke-self.test.ts"],
     equivalent: [
       {
         code: "response.body?.cancel()",
