@@ -20,7 +20,8 @@ import { HAPROXY, HAPROXY_DEFAULTS, type PlainProxy, startProxies } from "./prox
 /**
  * What a gateway can do when nothing else holds it up, beside what other proxies can, and what a second process
  * on the same port brings. A Vault would be the slowest of all, so haproxy stands in for it, which answers every
- * read alike, and wrk asks. Where the machine can give out cores, what is measured has one of its own.
+ * read alike, and wrk asks. If the machine can give out cores, what is measured has one of its own. `BENCH_GATEWAY`
+ * names another gateway's `main.ts`, to compare with in the same run.
  */
 
 const ROUNDS = 5;
@@ -97,10 +98,11 @@ frontend vault
 }
 
 /** A gateway on a port that it shares. */
-async function addGateway(port?: number): Promise<GatewayProcess> {
+async function addGateway({ port, main }: { port?: number; main?: string } = {}): Promise<GatewayProcess> {
   const { org: id, address } = standIn;
   const gateway = await startGatewayProcess({
     ...{ issuers: [issuer], ca: internal.ca, orgs: [{ id, claim: "org_acme", address }] },
+    ...(main && { main }),
     settings: {
       ...{ STRONGROOM_SHARE_PORT: "true", STRONGROOM_ORG_LIMIT: "0", STRONGROOM_ADDRESS_LIMIT: "0" },
       ...(port && { STRONGROOM_LISTEN: `127.0.0.1:${port}` }),
@@ -156,11 +158,18 @@ try {
   const first = await addGateway();
   await pin(first.pid, MEASURED_CORE);
   const gateway = { name: "gateway", port: first.port, pid: first.pid, script: jwt };
-  const one = await oneProcessEach([...others.proxies.map((way) => ({ ...way, script: token })), gateway]);
+  const ways: Way[] = [...others.proxies.map((way) => ({ ...way, script: token })), gateway];
+  const main = process.env.BENCH_GATEWAY;
+  if (main) {
+    const { port, pid } = await addGateway({ main });
+    await pin(pid, MEASURED_CORE);
+    ways.push({ name: "another gateway", port, pid, script: jwt });
+  }
+  const one = await oneProcessEach(ways);
   for (const [name, round] of one) process.stderr.write(`${name}: ${JSON.stringify(round)}\n`);
 
   // Two processes, one on each core. The stand-in and wrk find their time between them.
-  const second = await addGateway(first.port);
+  const second = await addGateway({ port: first.port });
   await pin(second.pid, OTHER_CORE);
   const pids = [first.pid, second.pid];
   const rounds: Round[] = [];
