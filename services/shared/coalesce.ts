@@ -5,15 +5,14 @@
 export function coalesce<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<unknown> = Promise.resolve();
   let queued: Promise<T> | undefined;
+  const next = (): Promise<T> => {
+    queued = undefined;
+    const run = work();
+    running = run;
+    return run;
+  };
   return () => {
-    queued ??= running
-      .catch(() => {})
-      .then(() => {
-        queued = undefined;
-        const run = work();
-        running = run;
-        return run;
-      });
+    queued ??= running.then(next, next);
     return queued;
   };
 }
