@@ -5,7 +5,7 @@ import { makeFolder } from "../shared/files.ts";
 import { OrgId } from "../shared/org.ts";
 import { FolderWatch } from "../shared/process/folder-watch.ts";
 import { specsFolder, statusFolder } from "../shared/process/instance-folders.ts";
-import { Instance } from "./instance.ts";
+import { Instance } from "./org-instance.ts";
 import { SpecReader } from "./specs.ts";
 import type { VaultProcessOptions } from "./vault-process.ts";
 

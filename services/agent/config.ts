@@ -1,5 +1,5 @@
 import { type Static, Type } from "typebox";
-import { parameterSettings } from "../shared/parameters/settings.ts";
+import { parameterSettings } from "../shared/parameters/parameter-settings.ts";
 
 const MEBIBYTE = 1024 * 1024;
 

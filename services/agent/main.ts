@@ -1,7 +1,7 @@
 import { readConfig } from "../shared/config.ts";
 import { run } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
-import { parameterStore } from "../shared/parameters/settings.ts";
+import { parameterStore } from "../shared/parameters/parameter-settings.ts";
 import { Agent } from "./agent.ts";
 import { Config } from "./config.ts";
 

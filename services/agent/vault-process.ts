@@ -6,7 +6,7 @@ import type { ParameterStore } from "../shared/parameters/store.ts";
 import { exitReason, sealedReason } from "../shared/process/exit-reason.ts";
 import { type RotationLimits, readTail, sizeOf } from "../shared/process/log-files.ts";
 import { type ChildState, type Launch, Supervisor } from "../shared/process/supervise.ts";
-import { askHealth, type Health } from "./health.ts";
+import { askHealth, type Health } from "./ask-health.ts";
 import { listenerOf } from "./listener.ts";
 import { resolveSecrets } from "./secrets.ts";
 import { claimStorage, type InstanceFolder, withDir, writeConfig } from "./storage.ts";

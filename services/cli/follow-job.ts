@@ -1,5 +1,5 @@
 import type { Job } from "../shared/api/jobs.ts";
-import type { ControlPlane } from "./client.ts";
+import type { ControlPlane } from "./control-plane-client.ts";
 import { Failure } from "./failure.ts";
 import type { Output } from "./output.ts";
 import { duration } from "./progress.ts";

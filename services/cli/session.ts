@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { readSecretFile } from "../shared/config.ts";
 import type { Secret } from "../shared/secret.ts";
-import { ControlPlane } from "./client.ts";
+import { ControlPlane } from "./control-plane-client.ts";
 import { Failure } from "./failure.ts";
 import { mintOperatorToken } from "./identity-provider.ts";
 import type { Output } from "./output.ts";

@@ -6,7 +6,7 @@ import { ConfigError, SecretFile } from "../shared/config.ts";
 import { maxTokenLifetime } from "../shared/front/published/revocations.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
-import { parameterSettings } from "../shared/parameters/settings.ts";
+import { parameterSettings } from "../shared/parameters/parameter-settings.ts";
 import type { VaultEndpoint } from "../shared/vault/client.ts";
 
 const File = (description: string) =>

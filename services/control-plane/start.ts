@@ -5,7 +5,7 @@ import { readSecretFile } from "../shared/config.ts";
 import type { Server } from "../shared/http/server.ts";
 import { rememberedIssuerKeys } from "../shared/issuer-jwks.ts";
 import { createLogger } from "../shared/log.ts";
-import { parameterStore } from "../shared/parameters/settings.ts";
+import { parameterStore } from "../shared/parameters/parameter-settings.ts";
 import { appRoleLogin } from "../shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
 import { kv2 } from "../shared/vault/kv.ts";

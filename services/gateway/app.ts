@@ -18,7 +18,7 @@ import { serveKnownReads } from "./known-reads.ts";
 import { createPipeline } from "./pipeline.ts";
 import { createRequestLog, type RequestLine } from "./record/request-log.ts";
 import { answerErrors } from "./refuse.ts";
-import { serveRequests } from "./serve.ts";
+import { serveRequests } from "./serve-requests.ts";
 
 /** A gateway by its options, not listening yet. */
 export function buildGateway(options: GatewayOptions): Server {

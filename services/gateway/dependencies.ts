@@ -8,7 +8,7 @@ import { Uploads } from "../shared/front/uploads.ts";
 import type { TlsIdentity } from "../shared/http/server.ts";
 import type { Metrics } from "./record/metrics.ts";
 import { Bodies } from "./route/bodies.ts";
-import { Logins } from "./upstream/login.ts";
+import { Logins } from "./upstream/logins.ts";
 import { Upstreams, type UpstreamTimes } from "./upstream/upstreams.ts";
 
 export interface GatewayOptions {

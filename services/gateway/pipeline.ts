@@ -13,7 +13,7 @@ import { authorizePath } from "./route/authorize-path.ts";
 import { canonicalPath } from "./route/canonical-path.ts";
 import { type Answer, findRoute } from "./route/routes.ts";
 import { knowMachine } from "./upstream/known-machine.ts";
-import type { Logins } from "./upstream/login.ts";
+import type { Logins } from "./upstream/logins.ts";
 
 type GatewayCheck = Check<GatewayPassage>;
 

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { ControlPlane } from "../../services/cli/client.ts";
+import { ControlPlane } from "../../services/cli/control-plane-client.ts";
 import { whenServed } from "../../services/cli/gateway.ts";
 import { mintOperatorToken, mintTenantToken } from "../../services/cli/identity-provider.ts";
 import { type PlatformFile, StateFolder } from "../../services/cli/platform/state-folder.ts";

@@ -9,7 +9,7 @@ import type { Dispatcher } from "undici";
 import { createProgress } from "../../services/cli/progress.ts";
 import { findVault } from "../../services/cli/vault-binary/find.ts";
 import { Circuit } from "../../services/gateway/upstream/circuit.ts";
-import { Logins } from "../../services/gateway/upstream/login.ts";
+import { Logins } from "../../services/gateway/upstream/logins.ts";
 import type { Upstream } from "../../services/gateway/upstream/upstreams.ts";
 import type { Identity } from "../../services/shared/front/identity/authenticator.ts";
 import { Secret } from "../../services/shared/secret.ts";

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
-import { Logins } from "../../services/gateway/upstream/login.ts";
+import { Logins } from "../../services/gateway/upstream/logins.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { exchange, getRequest } from "../harness/flood.ts";
 import { type Answer, startGateway, type TestGateway, type TestGatewayOptions } from "../harness/gateway.ts";

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { inject } from "vitest";
-import { ControlPlane } from "../../services/cli/client.ts";
+import { ControlPlane } from "../../services/cli/control-plane-client.ts";
 import { whenServed } from "../../services/cli/gateway.ts";
 import {
   mintOperatorToken,

@@ -140,8 +140,8 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/upstream/upstreams.test.ts"],
     equivalent: [{ code: "directory !== this.#directory)", by: "true", reason: ONLY_SLOWER }],
   },
-  "services/gateway/upstream/login.ts": {
-    tests: ["test/gateway/upstream/login.test.ts"],
+  "services/gateway/upstream/logins.ts": {
+    tests: ["test/gateway/upstream/logins.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
   "services/shared/front/gcra.ts": {

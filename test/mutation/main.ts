@@ -29,7 +29,7 @@ interface Outcome {
 
 /**
  * Changes security code piece by piece, and runs the tests that should notice. Arguments: the files
- * (`services/gateway/upstream/login.ts`, or `…:20-40` for some lines of it; all on the list unless given) and `--concurrency`.
+ * (`services/gateway/upstream/logins.ts`, or `…:20-40` for some lines of it; all on the list unless given) and `--concurrency`.
  */
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({

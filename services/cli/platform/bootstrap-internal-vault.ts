@@ -2,7 +2,7 @@ import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../../shared/audit/trail.ts";
 import { ORG_DOMAIN } from "../../shared/org.ts";
 import { OWNERS_MOUNT, OWNERSHIP_KEY } from "../../shared/owners.ts";
 import { Secret } from "../../shared/secret.ts";
-import { auditHeader, enableAudit, fileAudit } from "../../shared/vault/audit.ts";
+import { auditHeader, enableAudit, fileAudit } from "../../shared/vault/audit-devices.ts";
 import { ifFound, type VaultClient } from "../../shared/vault/client.ts";
 import { createClientAuthorities } from "../../shared/vault/client-authority.ts";
 import { sealStatus } from "../../shared/vault/init.ts";

@@ -5,7 +5,7 @@ import { orgServerName } from "../../shared/org.ts";
 import type { Secret } from "../../shared/secret.ts";
 import { VaultError } from "../../shared/vault/client.ts";
 import { loginWithJwt } from "../../shared/vault/platform-jwt.ts";
-import { ControlPlane } from "../client.ts";
+import { ControlPlane } from "../control-plane-client.ts";
 import { followJob, jobDuration } from "../follow-job.ts";
 import { whenServed } from "../gateway.ts";
 import { mintTenantToken } from "../identity-provider.ts";

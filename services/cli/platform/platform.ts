@@ -2,8 +2,8 @@ import { rm } from "node:fs/promises";
 import { isServed } from "../../shared/api/org-states.ts";
 import { writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
-import { ControlPlane } from "../client.ts";
 import { compileCache } from "../compile-cache.ts";
+import { ControlPlane } from "../control-plane-client.ts";
 import { Failure } from "../failure.ts";
 import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
@@ -11,7 +11,7 @@ import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { type AddressOptions, settleAddresses } from "./addresses.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";
-import { Service, type ServiceSettings } from "./service.ts";
+import { Service, type ServiceSettings } from "./service-process.ts";
 import {
   agentSettings,
   controlPlaneSettings,

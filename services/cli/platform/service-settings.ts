@@ -1,7 +1,7 @@
 import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import { localIssuer } from "./issuer.ts";
-import type { ServiceSettings } from "./service.ts";
+import type { ServiceSettings } from "./service-process.ts";
 import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 
 const UPKEEP_SECONDS = 15;

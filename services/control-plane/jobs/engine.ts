@@ -7,8 +7,8 @@ import { StrongroomError } from "../../shared/errors.ts";
 import { VaultError, VaultUnreachableError } from "../../shared/vault/client.ts";
 import { CasConflictError } from "../../shared/vault/kv.ts";
 import type { JobRecord } from "../registry/records.ts";
+import { isEnded, withState, withStep } from "./job-state.ts";
 import type { OrgLocks } from "./org-locks.ts";
-import { isEnded, withState, withStep } from "./progress.ts";
 import { type Submit, type SubmitOptions, submitJobs } from "./submit.ts";
 import type { Step, Workflow } from "./workflow.ts";
 

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { JobRecord } from "../registry/records.ts";
-import { isEnded } from "./progress.ts";
+import { isEnded } from "./job-state.ts";
 
 export interface FollowOptions {
   /** The number of the last event already seen. */

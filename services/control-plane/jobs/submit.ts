@@ -3,7 +3,7 @@ import { StrongroomError } from "../../shared/errors.ts";
 import { type JobRecord, newJobId } from "../registry/records.ts";
 import type { Registry } from "../registry/registry.ts";
 import { type Once, recall, remember } from "./idempotency.ts";
-import { newJob, withStep } from "./progress.ts";
+import { newJob, withStep } from "./job-state.ts";
 import type { Failpoint, Workflow } from "./workflow.ts";
 
 export interface SubmitOptions {

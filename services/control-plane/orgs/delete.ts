@@ -1,6 +1,6 @@
 import { StrongroomError } from "../../shared/errors.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
-import { isEnded } from "../jobs/progress.ts";
+import { isEnded } from "../jobs/job-state.ts";
 import type { Workflow } from "../jobs/workflow.ts";
 import type { OrgRecord } from "../registry/records.ts";
 import { endCertificates } from "./steps/certificate.ts";

@@ -5,7 +5,7 @@ import { type Issuer, newOrgId } from "../../shared/org.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
 import type { Engine } from "../jobs/engine.ts";
 import { onceFor } from "../jobs/idempotency.ts";
-import { isEnded } from "../jobs/progress.ts";
+import { isEnded } from "../jobs/job-state.ts";
 import type { JobRecord, OrgRecord } from "../registry/records.ts";
 import { usableKeys } from "./recovery-keys.ts";
 

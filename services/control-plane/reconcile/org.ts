@@ -9,7 +9,7 @@ import { repairCommand } from "../api/org-view.ts";
 import { instanceSpec, orgClient, orgEndpoint, orgVaultSettings, type Platform } from "../dependencies.ts";
 import { loginToObserve } from "../orgs/observe.ts";
 import { replaceCertificate, revokeRetiredCertificates } from "../orgs/steps/certificate.ts";
-import { isAddressTaken, moveTo, restarted, settingsDigest } from "../orgs/steps/instance.ts";
+import { isAddressTaken, moveTo, restarted, settingsDigest } from "../orgs/steps/start-instance.ts";
 import { replaceUnsealToken, revokeRetiredTokens } from "../orgs/steps/unseal-token.ts";
 import type { OrgRecord } from "../registry/records.ts";
 import { isNearItsEnd, servedCertificate } from "./served-certificate.ts";

@@ -1,5 +1,5 @@
 import type { Platform } from "../dependencies.ts";
-import { isEnded } from "../jobs/progress.ts";
+import { isEnded } from "../jobs/job-state.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 /** How long a job that has ended can still be read. */

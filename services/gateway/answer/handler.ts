@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { found } from "../../shared/front/passage.ts";
 import type { Secret } from "../../shared/secret.ts";
 import type { GatewayPassage } from "../passage.ts";
-import type { Logins } from "../upstream/login.ts";
+import type { Logins } from "../upstream/logins.ts";
 
 /** A request that was let in, with its body if it takes one, which has been checked. */
 export interface Asked {

@@ -7,7 +7,7 @@ import { found } from "../../shared/front/passage.ts";
 import { LEVELS } from "../../shared/org.ts";
 import type { Dependencies } from "../dependencies.ts";
 import type { Pipeline } from "../pipeline.ts";
-import { levelOf } from "../upstream/login.ts";
+import { levelOf } from "../upstream/logins.ts";
 import type { Handler } from "./handler.ts";
 import { sendAuth } from "./own-token.ts";
 

@@ -7,7 +7,7 @@ import { found } from "../../shared/front/passage.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../../shared/vault/machine-tokens.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { exchange } from "../upstream/exchange.ts";
-import { levelOf, logIn } from "../upstream/login.ts";
+import { levelOf, logIn } from "../upstream/logins.ts";
 import type { Asked, Handler } from "./handler.ts";
 import { sendDone, sendJson } from "./send.ts";
 

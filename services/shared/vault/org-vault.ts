@@ -7,7 +7,7 @@ import {
   enableAudit,
   type FileAudit,
   fileAudit,
-} from "./audit.ts";
+} from "./audit-devices.ts";
 import { type CertMount, certConfig, certRole, configureCertMounts } from "./cert-auth.ts";
 import { ifFound, type VaultClient } from "./client.ts";
 import { CLIENT_MOUNTS, type ClientMount } from "./client-authority.ts";

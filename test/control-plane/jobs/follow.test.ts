@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { followJob } from "../../../services/control-plane/jobs/follow.ts";
-import { newJob, withState, withStep } from "../../../services/control-plane/jobs/progress.ts";
+import { newJob, withState, withStep } from "../../../services/control-plane/jobs/job-state.ts";
 import { type JobRecord, newJobId } from "../../../services/control-plane/registry/records.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 

@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, type PeerCertificate } from "node:tls";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { newJob } from "../../../services/control-plane/jobs/progress.ts";
+import { newJob } from "../../../services/control-plane/jobs/job-state.ts";
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
 import type { OrgView } from "../../../services/shared/api/orgs.ts";
 import { newOrgId } from "../../../services/shared/org.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Platform } from "../../../services/control-plane/dependencies.ts";
-import { newJob, withState } from "../../../services/control-plane/jobs/progress.ts";
+import { newJob, withState } from "../../../services/control-plane/jobs/job-state.ts";
 import { pruneRegistry } from "../../../services/control-plane/reconcile/prune.ts";
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
 import { newOrgId } from "../../../services/shared/org.ts";

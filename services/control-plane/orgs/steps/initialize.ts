@@ -9,8 +9,8 @@ import { hasReadyStorage } from "../quarantine.ts";
 import { recoveryThreshold } from "../recovery-keys.ts";
 import { forgetInitResult, keepInitResult, readInitResult } from "../root-token.ts";
 import { until } from "../until.ts";
-import { launch, restarted } from "./instance.ts";
 import { requestOf } from "./reserve.ts";
+import { launch, restarted } from "./start-instance.ts";
 
 const INIT_TIMEOUT_MS = 60_000;
 const ACTIVE_WITHIN_MS = 30_000;

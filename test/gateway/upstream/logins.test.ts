@@ -10,7 +10,7 @@ import {
   test,
   vi,
 } from "vitest";
-import { Logins, levelOf } from "../../../services/gateway/upstream/login.ts";
+import { Logins, levelOf } from "../../../services/gateway/upstream/logins.ts";
 import { type Upstream, Upstreams } from "../../../services/gateway/upstream/upstreams.ts";
 import type { Identity } from "../../../services/shared/front/identity/authenticator.ts";
 import type { LoadedDirectory } from "../../../services/shared/front/published/directory-source.ts";

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { freePort } from "../../../services/cli/platform/ports.ts";
-import { Service } from "../../../services/cli/platform/service.ts";
 import { answersHealthy } from "../../../services/cli/platform/service-health.ts";
+import { Service } from "../../../services/cli/platform/service-process.ts";
 import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 import { readProcessRecord } from "../../../services/shared/process/recorded-process.ts";
 

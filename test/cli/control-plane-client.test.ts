@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { ControlPlane } from "../../services/cli/client.ts";
+import { ControlPlane } from "../../services/cli/control-plane-client.ts";
 import { Secret } from "../../services/shared/secret.ts";
 
 let server: Server;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Type } from "typebox";
 import { expect, test } from "vitest";
 import { ConfigError, readConfig } from "../../../services/shared/config.ts";
-import { parameterSettings, parameterStore } from "../../../services/shared/parameters/settings.ts";
+import { parameterSettings, parameterStore } from "../../../services/shared/parameters/parameter-settings.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { startSsmEmulator } from "../../harness/ssm-emulator.ts";
 
