@@ -107,7 +107,7 @@ async function localAnchors(session: Session): Promise<TrailAnchors | undefined>
 
 /** What the internal Vault saw written, on AWS. Its log has many requests; those that made entries are found by their header. */
 async function anchorsIn(logGroup: string, { out }: Session): Promise<TrailAnchors> {
-  const { recordsInLogGroup } = await import("../platform/log-group.ts");
+  const { recordsInLogGroup } = await import("../platform/read-log-group.ts");
   return TrailAnchors.of(recordsInLogGroup(logGroup, TRAIL_HEAD_HEADER, createProgress(out.stderr)));
 }
 
