@@ -322,7 +322,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
     wire.calls.length = 0;
     const org = newOrgId();
     expect((await failure(small.publish(specOf(org)))).message).toMatch(
-      /^Fargate has no room for another organization: with it, 6.25 vCPU .* quota is 6\. Ask for more: aws service-quotas .*L-3032A538/,
+      /^The account's Fargate quota has no capacity for another organization: it would need 6.25 vCPU.* quota is 6\. Request more: aws service-quotas .*L-3032A538/,
     );
     expect(operations()).not.toContain("CreateRole");
     expect(await inventory.of(org)).toMatchObject({ roles: [], tables: [], services: 0, names: 0 });
