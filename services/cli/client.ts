@@ -158,7 +158,7 @@ export class ControlPlane {
       throw new Failure(
         "unavailable",
         `The control plane at ${this.#address} does not answer`,
-        "Is the platform running? Look at: strongroom doctor",
+        "Is the platform running? Run: strongroom doctor",
       );
     }
     if (!response.ok) throw await problem(response, this.#address);

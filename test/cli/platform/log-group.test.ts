@@ -114,7 +114,7 @@ describeOnAws("the trail, verified on AWS", () => {
     const logGroup = await collect("/others", "trail/data/");
     await expect(verify(internal, { here, logGroup })).rejects.toMatchObject({
       exit: "usage",
-      message: expect.stringContaining("/others holds no write of an entry"),
+      message: expect.stringContaining("/others has no write of a trail entry"),
     });
     wire.fail(FILTER, { code: "AccessDeniedException", message: "not for you" });
     await expect(verify(internal, { here, logGroup })).rejects.toMatchObject({

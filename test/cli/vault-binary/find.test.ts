@@ -347,7 +347,7 @@ test("a `vault` on PATH that fails the check is passed over, without asking it a
   }
   expect(asked).toEqual(["1.22.0", "2.2.2"]);
   const named = find({ check, env: { ...options.env, VAULT_BIN: path } });
-  await expect(named).rejects.toThrow(/^VAULT_BIN=.*fails the check before its first use: configuring/);
+  await expect(named).rejects.toThrow(/^VAULT_BIN=.*fails the check before first use: configuring/);
 });
 
 test("a check that had no answer in time is made again", async () => {

@@ -384,7 +384,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
       new CreateRoleCommand({ RoleName, Path: ORG_ROLE_PATH, AssumeRolePolicyDocument }),
     );
     expect((await failure(runtime.publish(specOf(org)))).message).toMatch(
-      /was not made for this organization/,
+      /was not created for this organization/,
     );
     expect(sent("AttachRolePolicy").map(({ RoleName }) => RoleName)).not.toContain(RoleName);
   });
@@ -395,7 +395,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
     await runtime.remove(org);
     await inventory.tagTable(orgTable(org, 1), { org: newOrgId() });
     expect((await failure(runtime.publish(specOf(org)))).message).toMatch(
-      /was not made for this organization/,
+      /was not created for this organization/,
     );
     expect(await inventory.of(org)).toMatchObject({ services: 0 });
   });
