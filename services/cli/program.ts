@@ -82,11 +82,11 @@ const COMMANDS: CommandTable = {
     async () => (await import("./commands/up.ts")).upCommand,
   ],
   bootstrap: [
-    "set up an internal Vault that runs elsewhere, for example in a container",
+    "bootstrap an internal Vault that runs elsewhere, for example in a container",
     async () => (await import("./commands/bootstrap.ts")).bootstrapCommand,
   ],
   "bootstrap-aws": [
-    "set up the internal Vault on AWS; docs/aws.md says when",
+    "bootstrap the internal Vault on AWS; docs/aws.md says when",
     async () => (await import("./commands/bootstrap-aws.ts")).bootstrapAwsCommand,
   ],
   status: [

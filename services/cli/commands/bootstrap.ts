@@ -21,8 +21,8 @@ export const bootstrapCommand: CliCommand = {
         "--identity-provider <url>",
         "the local identity provider's address, as the services reach it",
       )
-      .requiredOption("--gateway <url>", "the gateway's future address")
-      .requiredOption("--control-plane <url>", "the control plane's future address")
+      .requiredOption("--gateway <url>", "the gateway's address, for the other commands")
+      .requiredOption("--control-plane <url>", "the control plane's address, for the other commands")
       .requiredOption("--vault-bin <path>", "the Vault program for `strongroom vault`");
   },
   run: bootstrapPlatform,

@@ -22,7 +22,7 @@ export function healthRoutes(app: Server, isReady: () => Promise<boolean>): void
     {
       config: { access: { open: "it only says whether the service is ready" } },
       schema: {
-        summary: "Check readiness: the internal Vault answers, and every organization was reconciled once",
+        summary: "Check readiness: the internal Vault answers, and the first reconcile pass is complete",
         response: { 200: Status("ready"), ...problems(503) },
       },
     },

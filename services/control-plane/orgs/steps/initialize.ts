@@ -40,7 +40,7 @@ export const initializeVault = (platform: Platform): Step => ({
     const kept = await readInitResult(platform, org);
     if (!kept) return;
     const root = orgClient(platform, await orgRecord(platform, org), () => kept.rootToken, LOOK_TIMEOUT_MS);
-    // If the Vault does not answer, the token is harmless: undoing start-instance sets its storage aside next.
+    // A Vault that does not answer now will not run again: the next undo sets its storage aside.
     const revoke = async () => ((await isTokenAlive(root)) ? revokeSelf(root) : undefined);
     await revoke().catch((err) => platform.log.warn({ org, err }, "cannot revoke the root token"));
     await forgetInitResult(platform, org);
