@@ -78,7 +78,8 @@ export function revocationRoutes(app: Server, platform: Platform): void {
       config: { access: { permission: "orgs:revoke" } },
       schema: {
         summary: "Revoke tokens of an organization before they expire",
-        description: "It is in force here when the request returns; gateways receive it within a second or two",
+        description:
+          "It is in force here when the request returns; gateways receive it within a second or two",
         params: Params,
         body: NewRevocation,
         response: { 201: MadeRevocation, ...problems(400, 401, 403, 404, 413, 415, 429, 503) },
