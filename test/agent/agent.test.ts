@@ -280,7 +280,7 @@ test("little free space is reported while it lasts", async () => {
   const spec = await platform.plainSpec();
   await platform.running(spec);
   await platform.runtime.waitFor(spec.org, ({ lowDisk }) => lowDisk, 10_000);
-  expect(platform.log).toContain("running full");
+  expect(platform.log).toContain("low on space");
 });
 
 test("closing ends every Vault and says so", async () => {

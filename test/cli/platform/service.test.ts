@@ -62,7 +62,7 @@ test("a wrong setting ends its start at once, in its own words", async () => {
     message: expect.stringMatching(
       /did not become ready: exited with 78: STRONGROOM_LISTEN: must match pattern/,
     ),
-    hint: `Its log: ${state.logFile("identity-provider")}`,
+    hint: `Read its log: ${state.logFile("identity-provider")}`,
   });
 });
 

@@ -109,7 +109,7 @@ test("a VAULT_BIN that will not do is an error, even where another Vault is at h
     text: "is not an executable file",
     old: "is Vault 1.20.4, but 1.21.0 or newer is required",
     other: "is not HashiCorp Vault",
-    broken: "does not run as Vault does",
+    broken: "does not behave like Vault",
     poor: "lacks storage of type raft",
   };
   for (const [name, message] of Object.entries(cases)) {
@@ -133,7 +133,7 @@ test.each([
     { vault: vaultScript("1.21.2", { without: "raft" }) },
     "lacks storage of type raft",
   ],
-  ["does not run", { vault: "#!/bin/sh\nexit 1\n" }, "does not run"],
+  ["does not run", { vault: "#!/bin/sh\nexit 1\n" }, "does not behave like Vault"],
 ])("a `vault` on PATH that %s is passed over, and that is said", async (_, tools, message) => {
   await writeTools(bin, tools);
   expect((await find()).source).toBe("release");
@@ -217,7 +217,7 @@ test("with nothing at hand, one error names what was tried and all ways out", as
   const { message } = error as VaultNotFoundError;
   for (const part of [
     "VAULT_BIN: not set",
-    "PATH: no `vault` on it",
+    "PATH: has no `vault`",
     `cache: nothing usable in ${cache()}`,
     "release: ",
     "answered 404",

@@ -29,7 +29,7 @@ describe("parseCell", () => {
       /\/tableKeyArn must differ from \/parameterKeyArn/,
     ],
     ["no subnet", { subnets: [] }, /\/subnets/],
-    ["Spot on EC2", { spot: true, launchType: "EC2" }, /\/spot is Fargate's/],
+    ["Spot on EC2", { spot: true, launchType: "EC2" }, /\/spot is only for Fargate/],
   ])("refuses %s", (_, changes, message) => {
     expect(() => parse(changes)).toThrow(message);
   });
