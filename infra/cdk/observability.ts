@@ -19,16 +19,16 @@ const FEW_ERRORS = 5;
 /** What the control plane logs when something wants an operator, by the alarm that comes of it. */
 export const ALARMING_LINES = {
   /** A Vault that is sealed, does not answer, or is not what it should be. */
-  OrganizationNotWell: "an organization is not well",
-  OrganizationNotLookedAfter: "an organization could not be looked after",
+  OrganizationNotWell: "organization unhealthy",
+  OrganizationNotLookedAfter: "cannot reconcile an organization",
   /** It had to be: it was lost, or nearly over, and a Vault without one does not start again. */
-  UnsealTokenReplaced: "the unseal token is replaced",
-  OrganizationQuarantined: "an organization is quarantined",
+  UnsealTokenReplaced: "replacing the unseal token",
+  OrganizationQuarantined: "organization quarantined",
   /** Somebody, or a newer platform, wants it otherwise than it is; repairing it takes an approval. */
-  OrganizationDrifted: "its Vault is not as it should be",
-  PassFailed: "a pass over the organizations failed",
+  OrganizationDrifted: "the organization's Vault has drift",
+  PassFailed: "reconcile pass failed",
   /** It lives and takes its time: nothing is kept in order meanwhile, and new gateways may wait for it. */
-  NotReady: "the start is not over yet",
+  NotReady: "still starting",
 } as const;
 
 /** Alarms, all to one topic: subscribe to it. */

@@ -12,17 +12,17 @@ import type { VaultProcessOptions } from "./vault-process.ts";
 export interface AgentOptions extends Omit<VaultProcessOptions, "upkeepMs" | "graceMs"> {
   /** The folder shared with the control plane. */
   instances: string;
-  /** How often specs are looked for where the system does not tell of a change. */
+  /** Interval of reading specs if the system does not notify of changes, in ms. */
   pollMs?: number;
-  /** How often health, audit files and free space are looked at. */
+  /** Interval of checking health, audit files and free space, in ms. */
   upkeepMs?: number;
-  /** Between SIGTERM and SIGKILL. */
+  /** Time between SIGTERM and SIGKILL, in ms. */
   graceMs?: number;
 }
 
 /**
- * Runs what is published in the specs folder, each organization on its own: what one does, or fails to do,
- * holds up no other.
+ * Runs the instances published in the specs folder. Organizations are independent: none waits for another or is
+ * affected by its failure.
  */
 export class Agent {
   readonly #options: Required<AgentOptions>;
@@ -38,18 +38,18 @@ export class Agent {
     this.#specs = new SpecReader(instances);
   }
 
-  /** Takes over what lives, and follows the specs folder from then on. */
+  /** Takes over running processes, and follows the specs folder from then on. */
   async start(): Promise<void> {
     const { instances, pollMs } = this.#options;
     await makeFolder(specsFolder(instances));
     await makeFolder(statusFolder(instances));
     this.#watch = new FolderWatch(specsFolder(instances), pollMs);
-    // Whatever was started once may still run, whether or not it is published now.
+    // Processes of organizations that are no longer published may still run.
     for (const org of await readdir(instances)) if (Value.Check(OrgId, org)) this.#instance(org);
     this.#loop = this.#follow(this.#watch);
   }
 
-  /** Ends every instance, gracefully, and resolves when all are gone. */
+  /** Stops every instance gracefully, and resolves when all have ended. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#watch?.close();
@@ -64,7 +64,7 @@ export class Agent {
         await this.#pass();
         failing = false;
       } catch (error) {
-        if (!failing) this.#options.logger.error({ err: error }, "the specs cannot be read");
+        if (!failing) this.#options.logger.error({ err: error }, "cannot read the specs");
         failing = true;
       }
       await watch.next();

@@ -2,18 +2,18 @@ import { readFile } from "node:fs/promises";
 import { request as plainRequest } from "node:http";
 import { request as tlsRequest } from "node:https";
 
-/** What a Vault says of itself. */
+/** A Vault's health. */
 export interface Health {
   answers: boolean;
   sealed: boolean;
-  /** Why there is no answer, or what is wrong with it. */
+  /** The reason why it does not answer, or the fault in its answer. */
   problem?: string;
 }
 
 export interface HealthTarget {
   /** `host:port`. */
   address: string;
-  /** File with the certificate that it must show; plain HTTP without. */
+  /** File with the certificate that it must serve; plain HTTP if absent. */
   certificate?: string;
   /** The name in that certificate. */
   serverName: string;
@@ -22,8 +22,8 @@ export interface HealthTarget {
 const TIMEOUT_MS = 2_000;
 
 /**
- * Asks a Vault for its health, without a token. Trusts the very certificate that it was given to show, so what
- * else listens on its address does not pass for it; over plain HTTP it would.
+ * Asks a Vault for its health, without a token. Trusts only the certificate issued to it, so that another server on
+ * its address is not mistaken for it; over plain HTTP it would be.
  */
 export async function askHealth(target: HealthTarget): Promise<Health> {
   try {
@@ -31,7 +31,7 @@ export async function askHealth(target: HealthTarget): Promise<Health> {
   } catch (error) {
     const { code, message, name } = error as NodeJS.ErrnoException;
     const reason = code ?? (message || name);
-    // Only the time is wrong: it is the right certificate all the same. Any other could be a stranger's.
+    // Only the time is wrong; the certificate is the right one. With any other error it may be another server.
     if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
       return { answers: true, sealed: false, problem: `its certificate is not valid now (${reason})` };
     }

@@ -1,12 +1,12 @@
 import type { InstanceSpec } from "../shared/instance-spec.ts";
 
-/** Where a Vault will listen, and the certificate it will show (`{dir}` still in it); none means plain HTTP. */
+/** A Vault's listen address and certificate path (with `{dir}` unreplaced); no certificate means plain HTTP. */
 export interface Listener {
   address: string;
   certificate?: string;
 }
 
-/** Reads the one TCP listener out of a server configuration; throws where there is not exactly one. */
+/** The TCP listener of a server configuration. Throws unless there is exactly one. */
 export function listenerOf(config: InstanceSpec["config"]): Listener {
   const listeners = list(config.listener).flatMap((each) => list(each.tcp));
   const [listener, another] = listeners;
@@ -18,7 +18,7 @@ export function listenerOf(config: InstanceSpec["config"]): Listener {
   return { address, ...(typeof certificate === "string" && { certificate }) };
 }
 
-/** Vault takes a block alone or in a list. */
+/** Vault accepts a single block or a list of blocks. */
 function list(value: unknown): Record<string, unknown>[] {
   const values = Array.isArray(value) ? value : [value];
   return values.filter((each) => typeof each === "object" && each !== null);

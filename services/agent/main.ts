@@ -22,7 +22,7 @@ await run(async () => {
     agent.close().then(
       () => process.exit(0),
       (error) => {
-        logger.error({ err: error }, "an instance could not be stopped");
+        logger.error({ err: error }, "cannot stop an instance");
         process.exit(1);
       },
     );

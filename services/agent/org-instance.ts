@@ -14,7 +14,7 @@ export interface InstanceOptions extends VaultProcessOptions {
 
 const RETRY_MS = 1_000;
 
-/** One organization on this machine: brings what runs into line with what is wanted, and reports it. */
+/** One organization on this machine: reconciles its process with the published spec, and reports the status. */
 export class Instance {
   readonly #org: string;
   readonly #options: InstanceOptions;
@@ -35,12 +35,12 @@ export class Instance {
     this.#previous = lastStatus(options.instances, org);
   }
 
-  /** Nothing of it runs, and nothing shall. */
+  /** Whether nothing of it runs or should run. */
   get gone(): boolean {
     return !this.#working && this.#done !== undefined && this.#done.spec === undefined;
   }
 
-  /** Sets what shall run; undefined for nothing. */
+  /** Sets the desired instance; undefined for none. */
   want(spec: InstanceSpec | undefined): void {
     if (this.#wanted && this.#wanted.spec === spec && !this.#refusal) return;
     this.#refusal = undefined;
@@ -48,15 +48,15 @@ export class Instance {
     this.#work();
   }
 
-  /** Says why a published spec is not run. What ran before by a good one goes on. */
+  /** Reports why a published spec is not run. An instance of an earlier valid spec keeps running. */
   refuse(reason: string): void {
     if (this.#refusal === reason) return;
     this.#refusal = reason;
-    this.#options.logger.warn({ org: this.#org, reason }, "a spec is refused");
+    this.#options.logger.warn({ org: this.#org, reason }, "spec refused");
     this.#report();
   }
 
-  /** Ends what runs, and leaves what is wanted to the next agent. */
+  /** Stops the instance, and leaves its spec to the next agent. */
   async close(): Promise<void> {
     this.#closing = true;
     await this.#working;
@@ -67,7 +67,7 @@ export class Instance {
   #work(): void {
     this.#working ??= this.#converge().finally(() => {
       this.#working = undefined;
-      // Something else may have been wanted just after the last look.
+      // The desired instance may have changed after the last check.
       if (!this.#closing && this.#done !== this.#wanted) this.#work();
     });
   }
@@ -83,7 +83,7 @@ export class Instance {
       } catch (error) {
         const { message } = error as Error;
         if (message !== this.#trouble)
-          this.#options.logger.error({ org: this.#org, err: error }, "not applied");
+          this.#options.logger.error({ org: this.#org, err: error }, "cannot apply the spec");
         this.#trouble = message;
         this.#report();
         await sleep(RETRY_MS);
@@ -109,7 +109,7 @@ export class Instance {
     await this.#vault.start();
   }
 
-  /** Ends the Vault, and those of other attempts that an earlier agent may have left behind. */
+  /** Stops the Vault, and any Vaults of other attempts that an earlier agent left behind. */
   async #end(exceptAttempt?: number): Promise<void> {
     await this.#vault?.stop();
     this.#vault = undefined;
@@ -132,7 +132,7 @@ export class Instance {
     return living;
   }
 
-  /** Publishes the status if it differs from the last one; in order, since each waits for the one before. */
+  /** Publishes the status if it differs from the last one. Each call waits for the previous one, so order holds. */
   #report(): void {
     this.#reporting = this.#reporting.then(async () => {
       const { instances, logger } = this.#options;
@@ -143,7 +143,7 @@ export class Instance {
         await writeJson(statusFile(instances, this.#org), status);
         this.#reported = status;
       } catch (error) {
-        logger.error({ org: this.#org, err: error }, "the status cannot be written");
+        logger.error({ org: this.#org, err: error }, "cannot write the status");
         if (!this.#closing) setTimeout(() => this.#report(), RETRY_MS).unref();
       }
     });

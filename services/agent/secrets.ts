@@ -5,9 +5,8 @@ import type { ParameterStore } from "../shared/parameters/store.ts";
 import type { Secret } from "../shared/secret.ts";
 
 /**
- * Resolves a spec's secrets: those for files are written into the instance's folder (0600) with its other
- * files, those for the environment are returned by variable. Throws, with nothing written, where a parameter
- * is missing.
+ * Resolves a spec's secrets: writes file secrets (0600) and the spec's other files into the instance's folder, and
+ * returns environment secrets by variable. If a parameter is missing, it throws and writes nothing.
  */
 export async function resolveSecrets(
   spec: InstanceSpec,

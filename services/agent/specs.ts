@@ -7,12 +7,12 @@ import { OrgId } from "../shared/org.ts";
 import { specsFolder } from "../shared/process/instance-folders.ts";
 import { listenerOf } from "./listener.ts";
 
-/** The specs folder as it is now. */
+/** The current content of the specs folder. */
 export interface Specs {
   specs: Map<string, InstanceSpec>;
   /** Organizations whose spec must not be run, with the reason. */
   refused: Map<string, string>;
-  /** Organizations whose spec was withdrawn, and nobody has confirmed that yet. */
+  /** Organizations whose withdrawn spec is not confirmed yet. */
   withdrawn: Set<string>;
 }
 
@@ -23,7 +23,7 @@ interface Read {
   problem?: string;
 }
 
-/** Reads the specs folder, each file only when it has changed. */
+/** Reads the specs folder, and each file only if it has changed. */
 export class SpecReader {
   readonly #folder: string;
   #files = new Map<string, Read>();
@@ -69,7 +69,7 @@ export class SpecReader {
     }
   }
 
-  /** Of two that want the same port, the one that had it before keeps it; else the one published first. */
+  /** If two specs claim the same port, the spec that already has it keeps it, otherwise the one published first. */
   #judge(files: Map<string, Read>): Pick<Specs, "specs" | "refused"> {
     const specs = new Map<string, InstanceSpec>();
     const refused = new Map<string, string>();
@@ -87,7 +87,8 @@ export class SpecReader {
       }
       const port = Number(spec.listen.split(":")[1]);
       const other = takenBy.get(port) ?? takenBy.get(port + 1);
-      if (other) refused.set(org, `the spec is refused: its ports ${port} and ${port + 1} are ${other}'s`);
+      if (other)
+        refused.set(org, `the spec is refused: its ports ${port} and ${port + 1} conflict with ${other}'s`);
       else {
         specs.set(org, spec);
         takenBy.set(port, org).set(port + 1, org);
@@ -97,22 +98,22 @@ export class SpecReader {
   }
 }
 
-/** The spec itself, if it is one for this organization and holds together. Throws an error that says why not. */
+/** The spec, if it is valid, consistent, and for this organization. Otherwise throws an error with the reason. */
 export function checkSpec(org: string, value: unknown): InstanceSpec {
   if (!Value.Check(InstanceSpec, value)) {
     const [error] = Value.Errors(InstanceSpec, value);
     throw new Error(`${error?.instancePath || "it"} ${error?.message}`);
   }
-  if (value.org !== org) throw new Error(`it is ${value.org}'s`);
+  if (value.org !== org) throw new Error(`it belongs to ${value.org}`);
   const [host, port] = [value.listen.split(":")[0], Number(value.listen.split(":")[1])];
   if (host !== "127.0.0.1") throw new Error(`${value.listen} is not on this machine's loopback interface`);
   if (port < 1024 || port > 65_534) throw new Error(`port ${port} is out of range`);
   if (listenerOf(value.config).address !== value.listen) {
-    throw new Error("its configuration does not listen where it says");
+    throw new Error("its configuration listens on another address");
   }
   for (const [name, text] of Object.entries(value.environment)) {
     checkVariable(name);
-    if (text.includes("\0")) throw new Error(`the environment variable ${name} holds a NUL`);
+    if (text.includes("\0")) throw new Error(`the environment variable ${name} contains a NUL`);
   }
   for (const secret of value.secrets) {
     if ("environment" in secret) checkVariable(secret.environment);
@@ -128,9 +129,9 @@ function checkVariable(name: string): void {
   }
 }
 
-/** In a subfolder, so that it can be none of the agent's own files; and none of Vault's storage. */
+/** A file must be in a subfolder, where it cannot replace the agent's own files, but not in Vault's storage. */
 function checkFile(file: string): void {
   if (!/^(?!raft\/)[A-Za-z0-9_-]+(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+$/.test(file)) {
-    throw new Error(`${JSON.stringify(file)} is no place for a secret file`);
+    throw new Error(`${JSON.stringify(file)} is not an allowed path for a file`);
   }
 }

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { type RotationLimits, rotateByRename } from "../shared/process/log-files.ts";
 
 /**
- * Rotates the audit files of an instance's folder (`audit….log`) that have grown beyond the limit. Returns
- * whether Vault must be told to open its files again: also where an earlier rotation was cut off before that.
+ * Rotates the audit files in an instance's folder (`audit….log`) that exceed the limit. Returns whether Vault must
+ * reopen its files, because of this rotation or an earlier, interrupted one.
  */
 export async function rotateAudit(dir: string, limits: RotationLimits): Promise<boolean> {
   const files = await readdir(dir);
@@ -17,7 +17,7 @@ export async function rotateAudit(dir: string, limits: RotationLimits): Promise<
   return reopen;
 }
 
-/** Bytes that the instance may still write on its folder's volume. */
+/** Free bytes for the instance on its folder's volume. */
 export async function freeBytes(dir: string): Promise<number> {
   const { bavail, bsize } = await statfs(dir);
   return bavail * bsize;

@@ -17,26 +17,26 @@ export interface VaultProcessOptions {
   parameters: ParameterStore;
   logger: Logger;
   auditLimits: RotationLimits;
-  /** Warns below this many free bytes. */
+  /** Free bytes below which it warns. */
   lowDiskBytes: number;
-  /** How often health, audit files and free space are looked at. */
+  /** Interval of checking health, audit files and free space, in ms. */
   upkeepMs: number;
-  /** Between SIGTERM and SIGKILL. */
+  /** Time between SIGTERM and SIGKILL, in ms. */
   graceMs: number;
 }
 
-/** What an instance's status says of its process. */
+/** The part of an instance's status about its process. */
 export type VaultProcessStatus = Omit<InstanceStatus, "org" | "updatedAt">;
 
-/** How quickly a starting Vault is asked again whether it answers yet: for a while, and then. */
+/** Intervals of polling a starting Vault, in ms: at first, and later. */
 const ASK = { everyMs: 30, forMs: 5_000, thenEveryMs: 500 };
 /**
- * How long a Vault must be sealed or silent to be called so: it answers some moments before it has unsealed
- * itself, and seals itself for a moment while it is initialized.
+ * Time, in ms, after which a sealed or silent Vault has a fault: it answers shortly before it has unsealed itself,
+ * and seals itself briefly during initialization.
  */
 const FAULT_AFTER_MS = 2_000;
 
-/** One attempt's Vault server: kept running by its latest spec, and looked after. */
+/** One attempt's Vault server, kept running and maintained according to its latest spec. */
 export class VaultProcess {
   readonly attempt: number;
   readonly #folder: InstanceFolder;
@@ -44,23 +44,23 @@ export class VaultProcess {
   readonly #onChange: () => void;
   readonly #supervisor: Supervisor;
   #spec: InstanceSpec;
-  /** The spec by which the next process to start was prepared. */
+  /** The spec with which the latest start was prepared. */
   #prepared: InstanceSpec;
-  /** The counters by which the process runs, or was last tried to be started. */
+  /** The counters of the running process, or of the last attempted start. */
   #inForce: { restart: number; reload: number };
   readonly #startsBefore: number;
   #answered = false;
-  /** Since when it has been sealed or silent. */
+  /** The time since which it has been sealed or silent. */
   #faultSince: number | undefined;
   #lastError: string | undefined;
   #lowDisk = false;
   #pid: number | undefined;
-  /** Size of the log when the process began; 0 for one taken over. */
+  /** Size of the log when the process started; 0 for one taken over. */
   #logStart = 0;
   #upkeep: NodeJS.Timeout | undefined;
   #busy: Promise<void> | undefined;
 
-  /** `previous` is what was last reported of the same attempt, perhaps by an agent before this one. */
+  /** `previous` is the last reported status of the same attempt, perhaps by an earlier agent. */
   constructor(
     spec: InstanceSpec,
     folder: InstanceFolder,
@@ -87,7 +87,7 @@ export class VaultProcess {
     });
   }
 
-  /** Takes over the process that lives, if it runs by this spec, or starts one. */
+  /** Takes over the running process if it matches this spec, otherwise starts one. */
   async start(): Promise<void> {
     this.#supervisor.start();
     this.#upkeep = setInterval(() => {
@@ -99,7 +99,7 @@ export class VaultProcess {
     if (restart !== this.#spec.restart || reload !== this.#spec.reload) await this.#restart();
   }
 
-  /** Takes a newer spec of the same attempt; what neither counter announces holds from the next start. */
+  /** Applies a newer spec of the same attempt; changes without a new counter apply at the next start. */
   async update(spec: InstanceSpec): Promise<void> {
     this.#spec = spec;
     const { restart, reload } = this.#inForce;
@@ -154,14 +154,14 @@ export class VaultProcess {
     await this.#supervisor.restart();
   }
 
-  /** What a process says, or fails to say, while it is being ended means nothing. */
+  /** Ignores the health of a process that is being stopped. */
   #forget(): void {
     this.#pid = undefined;
     this.#answered = false;
     this.#faultSince = undefined;
   }
 
-  /** A Vault that does not answer yet may not have its signal handler either, and a SIGHUP would end it. */
+  /** A Vault that does not answer yet may have no signal handler either: SIGHUP would kill it. */
   async #reload(spec: InstanceSpec): Promise<void> {
     if (!this.#answered) return this.#restart();
     await resolveSecrets(spec, this.#folder.dir, this.#options.parameters);
@@ -189,7 +189,7 @@ export class VaultProcess {
     }
   }
 
-  /** Asks a process for its health and takes note of it, unless it has been given up in the meantime. */
+  /** Checks a process's health and records it, unless the process has been replaced meanwhile. */
   async #look(pid: number): Promise<Health> {
     const { address, certificate } = listenerOf(this.#prepared.config);
     const health = await askHealth({
@@ -208,7 +208,7 @@ export class VaultProcess {
       this.#faultSince ??= performance.now();
       if (performance.now() - this.#faultSince > FAULT_AFTER_MS) {
         const fault = sealed ? await this.#whySealed() : problem;
-        // While it starts, why its last run ended says more than that it does not answer yet.
+        // During a start, the reason why the last run ended is more useful than that there is no answer yet.
         this.#setError(this.#answered ? fault : (this.#lastError ?? fault));
       }
     }
@@ -225,8 +225,8 @@ export class VaultProcess {
     if (error === this.#lastError) return;
     this.#lastError = error;
     const about = { org: this.#spec.org, attempt: this.attempt };
-    if (error) this.#options.logger.warn({ ...about, reason: error }, "the Vault has a problem");
-    else this.#options.logger.info(about, "the Vault is well");
+    if (error) this.#options.logger.warn({ ...about, reason: error }, "Vault unhealthy");
+    else this.#options.logger.info(about, "Vault healthy");
     this.#onChange();
   }
 
@@ -244,11 +244,11 @@ export class VaultProcess {
       if (lowDisk === this.#lowDisk) return;
       this.#lowDisk = lowDisk;
       if (lowDisk)
-        logger.warn({ ...about, free }, "the audit volume is running full; a full one stops the Vault");
-      else logger.info({ ...about, free }, "the audit volume has room again");
+        logger.warn({ ...about, free }, "the audit volume is low on space; a full volume stops the Vault");
+      else logger.info({ ...about, free }, "the audit volume has enough space again");
       this.#onChange();
     } catch (error) {
-      logger.error({ ...about, err: error }, "the Vault's files cannot be looked after");
+      logger.error({ ...about, err: error }, "cannot maintain the Vault's files");
     }
   }
 }

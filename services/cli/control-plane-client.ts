@@ -17,20 +17,20 @@ const PAGES_AT_MOST = 1000;
 const RECONNECTS_AT_MOST = 10;
 
 /**
- * A client of the control-plane API. What the API refuses is thrown as the StrongroomError it names; an
- * API that does not answer as a Failure (`unavailable`).
+ * A client of the control-plane API. Throws the StrongroomError that an error response names, or a Failure
+ * (`unavailable`) if the API does not answer.
  */
 export class ControlPlane {
   readonly #address: string;
   readonly #token: () => Promise<Secret>;
 
-  /** `token` is asked for before each request, and may give the same one again. */
+  /** `token` is called before each request; it may return the same token again. */
   constructor(address: string, token: () => Promise<Secret>) {
     this.#address = address;
     this.#token = token;
   }
 
-  /** Starts an onboarding. The same key with the same request gives the same job. */
+  /** Starts an onboarding. The same key with the same request returns the same job. */
   async createOrg(request: CreateOrg, idempotencyKey: string = randomUUID()): Promise<Job> {
     return await this.#json("POST", "/v1/orgs", { "Idempotency-Key": idempotencyKey }, request);
   }
@@ -39,7 +39,7 @@ export class ControlPlane {
     return await this.#json("GET", `/v1/jobs/${encodeURIComponent(id)}`);
   }
 
-  /** Every change of a job, from its first to its end; takes up again where a connection broke. */
+  /** Every change of a job from its start to its end; resumes after a lost connection. */
   async *jobEvents(id: string, signal?: AbortSignal): AsyncGenerator<JobEvent> {
     let last: string | undefined;
     for (let connects = 0; connects <= RECONNECTS_AT_MOST; connects++) {
@@ -60,10 +60,10 @@ export class ControlPlane {
         if (signal?.aborted || (error instanceof StrongroomError && !error.retry)) throw error;
       }
     }
-    throw new Failure("unavailable", `The events of job ${id} could not be followed to the end`);
+    throw new Failure("unavailable", `Lost the event stream of job ${id} before the job ended`);
   }
 
-  /** All organizations, deleted ones too. */
+  /** All organizations, including deleted ones. */
   async orgs(): Promise<OrgView[]> {
     const orgs: OrgView[] = [];
     let cursor: string | undefined;
@@ -81,7 +81,7 @@ export class ControlPlane {
     return await this.#json("GET", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
-  /** The living organization of this name, or the one with this id. Failure `notFound`. */
+  /** The live organization of this name, or the one with this id. Failure `notFound`. */
   async findOrg(nameOrId: string): Promise<OrgView> {
     if (Value.Check(OrgName, nameOrId)) {
       const { orgs } = await this.#json<OrgPage>(
@@ -95,14 +95,14 @@ export class ControlPlane {
     throw new Failure(
       "notFound",
       gone ? `The organization ${nameOrId} is ${gone.state}` : `There is no organization ${nameOrId}`,
-      gone ? `To look at it, name its id: ${gone.id}` : "These exist: strongroom org list",
+      gone ? `To see it, pass its id: ${gone.id}` : "List them with: strongroom org list",
     );
   }
 
   /** How far this clock is ahead of the control plane's, to about a second, in milliseconds. */
   async clockSkewMs(): Promise<number> {
     const { headers } = await this.#request("GET", "/v1/orgs?limit=1", {});
-    // The header names whole seconds; on average half of one is over.
+    // The header has whole seconds: on average half a second has passed since.
     return Date.now() - (Date.parse(headers.get("date") ?? "") + 500);
   }
 
@@ -110,24 +110,24 @@ export class ControlPlane {
     return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
-  /** A page of the trail, behind the slot of this number, what stands there beside it, and where it ends. */
+  /** A page of the trail after this slot, with its foreign slots, the strays, and the trail's head. */
   async trail(
     after: number,
   ): Promise<{ entries: TrailEntry[]; foreign: number[]; strays: string[]; head: TrailHead }> {
     return await this.#json("GET", `/v1/audit?after=${after}`);
   }
 
-  /** Has gateways take machine tokens for an organization, or no longer. */
+  /** Enables or disables machine tokens for an organization at the gateways. */
   async setMachineTokens(id: string, enabled: boolean): Promise<OrgView> {
     return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
   }
 
-  /** Has the platform name the owner that the operator has written down. */
+  /** Has the platform adopt the owner in the record that the operator signed. */
   async followOwner(id: string): Promise<OrgView> {
     return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/owner`);
   }
 
-  /** Ends tokens of an organization before their time, and returns the revocation as it stands. */
+  /** Revokes tokens of an organization before they expire. Returns the revocation as recorded. */
   async revoke(id: string, revocation: NewRevocation): Promise<MadeRevocation> {
     return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);
   }
@@ -158,7 +158,7 @@ export class ControlPlane {
       throw new Failure(
         "unavailable",
         `The control plane at ${this.#address} does not answer`,
-        "Is the platform running? Look at: strongroom doctor",
+        "Is the platform running? Run: strongroom doctor",
       );
     }
     if (!response.ok) throw await problem(response, this.#address);
@@ -166,14 +166,14 @@ export class ControlPlane {
   }
 }
 
-/** The error that a problem document (RFC 9457) names, with the parts of the request that were wrong. */
+/** The error that a problem document (RFC 9457) names, with the invalid parts of the request. */
 async function problem(response: Response, address: string): Promise<Error> {
   const { code, detail, errors = [] } = (await response.json().catch(() => ({}))) as Partial<Problem>;
   if (!code && isVaults(errors)) {
     return new Failure(
       "config",
       `${address} is a gateway or a Vault, not a control plane`,
-      "Set STRONGROOM_URL to the control plane's address; `strongroom status` shows it where the platform runs",
+      "Set STRONGROOM_URL to the control plane's address; run `strongroom status` on the platform's machine to see it",
     );
   }
   if (!code || !ERROR_CODES.includes(code)) {
@@ -183,6 +183,6 @@ async function problem(response: Response, address: string): Promise<Error> {
   return new StrongroomError(code, parts.length > 0 ? parts.join("; ") : (detail ?? code));
 }
 
-/** Whether it is an error as Vault's API has it: a list of texts. */
+/** Whether this is an error of Vault's API: a list of strings. */
 const isVaults = (errors: unknown): boolean =>
   Array.isArray(errors) && errors.length > 0 && errors.every((each) => typeof each === "string");

@@ -3,20 +3,20 @@ import { type ErrorCode, StrongroomError } from "../shared/errors.ts";
 
 /** What each exit status of the command means; `strongroom --help` prints this list. */
 export const EXIT_STATUS = {
-  ok: { status: 0, meaning: "done" },
-  failure: { status: 1, meaning: "it failed; the message says why" },
-  usage: { status: 2, meaning: "the command line or a value in it is wrong" },
-  notFound: { status: 3, meaning: "there is no such organization or job" },
-  conflict: { status: 4, meaning: "it conflicts with what exists" },
-  unavailable: { status: 69, meaning: "something needed is not running, or not to be had" },
-  permission: { status: 77, meaning: "the token does not allow it" },
-  config: { status: 78, meaning: "a setting is wrong" },
+  ok: { status: 0, meaning: "success" },
+  failure: { status: 1, meaning: "failure; the message says why" },
+  usage: { status: 2, meaning: "invalid command line or argument" },
+  notFound: { status: 3, meaning: "no such organization or job" },
+  conflict: { status: 4, meaning: "conflict with the current state" },
+  unavailable: { status: 69, meaning: "a dependency is not running or cannot be found" },
+  permission: { status: 77, meaning: "permission denied" },
+  config: { status: 78, meaning: "invalid setting" },
   interrupted: { status: 130, meaning: "interrupted" },
 } as const;
 
 export type Exit = keyof typeof EXIT_STATUS;
 
-/** Ends a command: a sentence on what went wrong, and, as `hint`, what to do about it. */
+/** Ends a command: `message` says what went wrong, `hint` what to do next. */
 export class Failure extends Error {
   override name = "Failure";
   readonly exit: Exit;
@@ -29,7 +29,7 @@ export class Failure extends Error {
   }
 }
 
-/** What the API says of a token of which it can say no more. */
+/** The API's answer to a token whose fault it does not disclose. */
 const NEEDS_TOKEN = "This needs a valid token.";
 
 const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
@@ -46,7 +46,7 @@ const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
   org_vault_sealed: "unavailable",
 };
 
-/** The failure that any error amounts to. What nobody foresaw keeps its message, never its stack. */
+/** Converts any error to a failure. An unexpected error keeps its message, never its stack. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof StrongroomError) {
@@ -58,8 +58,8 @@ export function asFailure(error: unknown): Failure {
 
 function hintFor({ code, message, retry }: StrongroomError): string | undefined {
   if (code === "unauthenticated" && message !== NEEDS_TOKEN)
-    return "Put an operator's token in the file that STRONGROOM_TOKEN_FILE names";
+    return "Put an operator's token in the file at STRONGROOM_TOKEN_FILE";
   if (code === "unauthenticated")
-    return "Operators' tokens live for minutes: is the one in STRONGROOM_TOKEN_FILE still good?";
-  return retry ? "The same command may work in a moment." : undefined;
+    return "Operators' tokens expire after minutes. Check the one in STRONGROOM_TOKEN_FILE, or get a new one.";
+  return retry ? "Try the same command again in a moment." : undefined;
 }

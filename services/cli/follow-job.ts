@@ -7,8 +7,8 @@ import { duration } from "./progress.ts";
 const DOING: Record<Job["kind"], string> = { create: "Onboarding", delete: "Deleting" };
 
 /**
- * Follows a job to its end: each step is a line with the time it took. Gives the job as it ended.
- * Failure `failure` where it failed, with the reason and whether the same again may work.
+ * Follows a job to its end, printing each step with its duration. Returns the ended job. Throws Failure
+ * `failure` if the job failed, with the reason and whether a retry may help.
  */
 export async function followJob(
   controlPlane: ControlPlane,
@@ -22,7 +22,7 @@ export async function followJob(
   for await (const { step, state, at } of controlPlane.jobEvents(job.id, signal)) {
     const now = Date.parse(at);
     if (!step) {
-      if (state === "undoing") out.note("  A step failed; undoing what was done");
+      if (state === "undoing") out.note("  A step failed; undoing the completed steps");
       continue;
     }
     if (state === "running") begun.set(step, now);
@@ -32,11 +32,15 @@ export async function followJob(
   }
   const ended = await controlPlane.job(job.id);
   if (ended.state === "failed") {
-    const { step, detail, retry } = ended.error ?? { step: "?", detail: "no reason was given", retry: false };
+    const { step, detail, retry } = ended.error ?? {
+      step: "?",
+      detail: "the control plane reported no reason",
+      retry: false,
+    };
     throw new Failure(
       "failure",
-      `${name}: the step ${step} failed: ${detail}`,
-      retry ? "The same command may work when run again." : "Running the same command again will not help.",
+      `${name}: step ${step} failed: ${detail}`,
+      retry ? "Try the same command again." : "Running the same command again will not help.",
     );
   }
   return ended;
@@ -46,7 +50,7 @@ function line(out: Output, colour: "green" | "red", mark: string, step: string, 
   return `  ${out.style(colour, mark)} ${step.padEnd(20)} ${out.style("dim", duration(ms).padStart(7))}`;
 }
 
-/** How long a job took, or has taken so far, in milliseconds. */
+/** The duration of a job, so far if it still runs, in milliseconds. */
 export function jobDuration(job: Job): number {
   return (job.endedAt ? Date.parse(job.endedAt) : Date.now()) - Date.parse(job.createdAt);
 }

@@ -6,8 +6,8 @@ const SERVED_WITHIN_MS = 10_000;
 const POLL_MS = 100;
 
 /**
- * Waits until the gateway answers for an organization with its Vault's health, as it does once the
- * directory that names the organization has reached it; false where that takes longer than `timeoutMs`.
+ * Waits until the gateway serves an organization: it relays its Vault's health once it has a directory with
+ * the organization. Returns false if that takes longer than `timeoutMs`.
  */
 export async function whenServed(
   platform: Pick<PlatformFile, "gateway" | "identityProvider">,

@@ -2,7 +2,7 @@ import { OPERATOR_AUDIENCE, TENANT_AUDIENCE } from "../shared/local-provider.ts"
 import { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 
-/** What the control plane's routes ask of an operator. */
+/** The permissions that the control plane's routes require. */
 export const OPERATOR_PERMISSIONS = [
   "orgs:create",
   "orgs:read",
@@ -13,7 +13,7 @@ export const OPERATOR_PERMISSIONS = [
   "audit:read",
 ];
 
-/** Who a tenant's token is for. */
+/** The claims of a tenant's token. */
 export interface TenantClaims {
   /** The identity provider's organization id, like `org_acme`. */
   org: string;

@@ -4,7 +4,7 @@ import { Failure } from "./failure.ts";
 const MAX_PERIOD_SECONDS = 768 * 3600;
 const SECONDS = { s: 1, m: 60, h: 3600 };
 
-/** A port; 0 for any free one. */
+/** A port; 0 means any free port. */
 export const port = (flags: string, description: string, preset: number) =>
   new Option(flags, description).default(preset).argParser((text) => {
     const value = Number(text);
@@ -21,18 +21,18 @@ export const period = (flags: string, description: string) =>
     throw wrong(flags, text, "a duration from 1s to 768h");
   });
 
-/** A number of things. */
+/** A non-negative integer. */
 export const count = (flags: string, description: string, preset: number) =>
   new Option(flags, description).default(preset).argParser((text) => {
     if (/^[0-9]{1,6}$/.test(text)) return Number(text);
     throw wrong(flags, text, "a number");
   });
 
-/** The group a tenant's token shows. */
+/** The group in a tenant's token. */
 export const group = () =>
   new Option(
     "--group <group>",
-    "writer to write, admin to destroy too; without it, a reader's token",
+    "writer may write, admin may also destroy; without it, the token may only read",
   ).choices(["writer", "admin"]);
 
 const wrong = (flags: string, text: string, expected: string) =>

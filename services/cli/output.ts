@@ -5,8 +5,8 @@ type Stream = NodeJS.WritableStream & { isTTY?: boolean };
 type Style = Parameters<typeof styleText>[0];
 
 /**
- * Data goes to stdout, as text or with `--json` as one JSON value; all else goes to stderr.
- * Styles appear only where the stream is a terminal (and `NO_COLOR` is not set).
+ * Data goes to stdout, as text or with `--json` as one JSON value; everything else goes to stderr.
+ * Text is styled only if the stream is a terminal and `NO_COLOR` is not set.
  */
 export class Output {
   readonly stdout: Stream;
@@ -16,7 +16,7 @@ export class Output {
   constructor(stdout: Stream, stderr: Stream) {
     this.stdout = stdout;
     this.stderr = stderr;
-    // A reader that has gone (`strongroom org list | head -1`) is no failure of ours.
+    // A reader that closes the pipe (`strongroom org list | head -1`) is not an error.
     for (const stream of [stdout, stderr]) stream.on("error", () => {});
   }
 
@@ -26,7 +26,7 @@ export class Output {
     if (lines !== "") this.stdout.write(`${lines}\n`);
   }
 
-  /** A line for the person, on stderr. */
+  /** A line for the user, on stderr. */
   note(line = ""): void {
     this.stderr.write(`${line}\n`);
   }
@@ -43,7 +43,7 @@ export class Output {
   }
 }
 
-/** Rows as columns that are as wide as they need to be, under a heading. */
+/** Rows as aligned columns under a heading. */
 export function table(heading: string[], rows: string[][]): string[] {
   const widths = heading.map((name, column) =>
     Math.max(name.length, ...rows.map((row) => row[column]?.length ?? 0)),

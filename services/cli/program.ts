@@ -5,7 +5,7 @@ import { Output } from "./output.ts";
 import { Session, VERSION } from "./session.ts";
 import { readEnvironment } from "./settings.ts";
 
-/** Runs one command line and gives its exit status. Errors are told on stderr, with what to do next. */
+/** Runs one command line and returns its exit status. Errors go to stderr, with what to do next. */
 export async function runStrongroom(
   argv: string[],
   env: Record<string, string | undefined>,
@@ -23,7 +23,7 @@ export async function runStrongroom(
   };
 
   try {
-    // `help up` is `up --help`: only then is the command's own code loaded, which has its options.
+    // `help up` becomes `up --help`: commander loads the command's code, which declares its options, only for that.
     const line = argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
     await program(run, out).parseAsync(line, { from: "user" });
     return status;
@@ -41,10 +41,10 @@ function commandLineStatus(error: CommanderError): number {
 
 function program(run: Run, out: Output): Command {
   const strongroom = new Command("strongroom")
-    .description("One Vault per organization, run for you.")
+    .description("Runs a Vault for every organization, behind one gateway.")
     .version(VERSION)
     .option("--state <dir>", "the platform's state folder (STRONGROOM_STATE; default .strongroom)")
-    .option("--json", "the result as JSON on stdout")
+    .option("--json", "print the result as JSON on stdout")
     .configureHelp({ showGlobalOptions: true, sortSubcommands: false })
     .configureOutput({
       writeOut: (text) => void out.stdout.write(text),
@@ -58,10 +58,10 @@ function program(run: Run, out: Output): Command {
   return strongroom;
 }
 
-/** Runs a command as its line was parsed. */
+/** Runs a command with its parsed line. */
 type Run = (command: CliCommand, line: Command) => Promise<void>;
 
-/** Adds commands to their parent: name and description at once, all else when one of them is on the line. */
+/** Adds commands to their parent: names and descriptions now, the rest only for the command on the line. */
 function addCommands(parent: Command, table: CommandTable, run: Run): void {
   for (const [name, [description, entry]] of Object.entries(table)) {
     const line = parent.command(name).description(description);
@@ -82,92 +82,92 @@ const COMMANDS: CommandTable = {
     async () => (await import("./commands/up.ts")).upCommand,
   ],
   bootstrap: [
-    "bring an internal Vault that runs elsewhere, as in containers, into its form",
+    "bootstrap an internal Vault that runs elsewhere, for example in a container",
     async () => (await import("./commands/bootstrap.ts")).bootstrapCommand,
   ],
   "bootstrap-aws": [
-    "bring the internal Vault on AWS into its form; docs/aws.md says when",
+    "bootstrap the internal Vault on AWS; docs/aws.md says when",
     async () => (await import("./commands/bootstrap-aws.ts")).bootstrapAwsCommand,
   ],
   status: [
-    "what runs, and how every organization is",
+    "show the platform's services and the state of every organization",
     async () => (await import("./commands/status.ts")).statusCommand,
   ],
   logs: [
-    "the log of an organization's Vault, or of one of the platform's services",
+    "print the log of an organization's Vault or of a platform service",
     async () => (await import("./commands/logs.ts")).logsCommand,
   ],
   org: [
-    "organizations",
+    "manage organizations",
     {
       create: [
-        "onboard an organization: a Vault of its own",
+        "onboard an organization with a Vault of its own",
         async () => (await import("./commands/org.ts")).createCommand,
       ],
-      list: ["all organizations", async () => (await import("./commands/org.ts")).listCommand],
+      list: ["list all organizations", async () => (await import("./commands/org.ts")).listCommand],
       show: [
-        "everything known of an organization",
+        "show everything known about an organization",
         async () => (await import("./commands/org.ts")).showCommand,
       ],
       delete: [
-        "stop an organization's Vault for good; its storage and its seal key stay until a purge",
+        "stop an organization's Vault permanently; its storage and seal key are kept until a purge",
         async () => (await import("./commands/org.ts")).deleteCommand,
       ],
       repair: [
-        "write an organization's policies, logins and audit devices anew, as the operator of this machine",
+        "rewrite an organization's policies, logins and audit devices, as this machine's operator",
         async () => (await import("./commands/repair.ts")).repairCommand,
       ],
       reassign: [
-        "give an organization to another claim, or take up its issuer's settings and keys as they are now",
+        "assign an organization to another claim, or adopt its issuer's current settings and keys",
         async () => (await import("./commands/reassign.ts")).reassignCommand,
       ],
       revoke: [
-        "end tokens of an organization before their time; in force within seconds",
+        "revoke tokens of an organization before they expire; takes effect within seconds",
         async () => (await import("./commands/revoke.ts")).revokeCommand,
       ],
       "machine-tokens": [
-        "Vault tokens for machines that have no JWT, which an organization's admins make",
+        "manage the Vault tokens that an organization's admins create for machines without a JWT",
         async () => (await import("./commands/machine-tokens.ts")).machineTokensCommand,
       ],
     },
   ],
   issuer: [
-    "the issuer of organizations' tokens",
+    "manage the issuer of organizations' tokens",
     {
       rotate: [
-        "have organizations' Vaults take the keys that their issuer shows now, beside those they have",
+        "add the issuer's current signing keys to its organizations' Vaults",
         async () => (await import("./commands/rotate.ts")).rotateCommand,
       ],
     },
   ],
   audit: [
-    "what was done, and by whom",
+    "check and search the audit records",
     {
       verify: [
-        "check that the control plane's trail is unbroken, and print where it ends",
+        "verify that the control plane's audit trail is intact, and print its head",
         async () => (await import("./commands/audit-verify.ts")).verifyCommand,
       ],
       trace: [
-        "one request, as the gateway and the organization's Vault recorded it",
+        "show every record of one request: the gateway's, the Vault's, the control plane's",
         async () => (await import("./commands/audit-trace.ts")).traceCommand,
       ],
     },
   ],
-  job: ["watch a job until its end", async () => (await import("./commands/job.ts")).jobCommand],
+  job: ["follow a job until it ends", async () => (await import("./commands/job.ts")).jobCommand],
   token: [
-    "a token of the local identity provider, on stdout",
+    "print a token from the local identity provider",
     async () => (await import("./commands/token.ts")).tokenCommand,
   ],
   env: [
-    'VAULT_ADDR and VAULT_TOKEN for a shell: eval "$(strongroom env --org acme)"',
+    'print VAULT_ADDR and VAULT_TOKEN for a shell: eval "$(strongroom env --org acme)"',
     async () => (await import("./commands/env.ts")).envCommand,
   ],
   vault: [
-    "the vault program at the gateway, with a token of the organization",
+    "run the vault program against the gateway, with a token of the organization",
     async () => (await import("./commands/vault.ts")).vaultCommand,
   ],
   doctor: [
-    "check this machine and the platform on it",
+    "check this machine and its platform",
     async () => (await import("./commands/doctor.ts")).doctorCommand,
   ],
 };
@@ -179,12 +179,12 @@ Exit status:
 ${Object.values(EXIT_STATUS)
   .map(({ status, meaning }) => `  ${String(status).padStart(3)}  ${meaning}`)
   .join("\n")}
-  \`strongroom vault\` passes on the vault program's own.
+  \`strongroom vault\` exits with the vault program's status.
 
 Environment:
-  STRONGROOM_STATE       the platform's state folder, where --state does not name it
-  STRONGROOM_URL         the control plane of a platform elsewhere
-  STRONGROOM_TOKEN_FILE  an operator's token for it (path of a file)
+  STRONGROOM_STATE       the platform's state folder, unless --state is given
+  STRONGROOM_URL         the control plane of a platform on another machine
+  STRONGROOM_TOKEN_FILE  path of a file with an operator's token for it
   VAULT_BIN              the vault program to run
 
 Examples:

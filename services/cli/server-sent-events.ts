@@ -6,7 +6,7 @@ export interface ServerSentEvent {
   data: string;
 }
 
-/** Reads a stream of server-sent events to its end. Comments and events without data are passed over. */
+/** Reads a stream of server-sent events to its end. Skips comments and events without data. */
 export async function* serverSentEvents(
   body: ReadableStream<Uint8Array>,
   signal?: AbortSignal,

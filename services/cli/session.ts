@@ -8,10 +8,10 @@ import type { Output } from "./output.ts";
 import { type PlatformFile, StateFolder } from "./platform/state-folder.ts";
 import type { Environment } from "./settings.ts";
 
-/** Operators' tokens live 15 minutes; a long command asks for another in time. */
+/** Operators' tokens expire after 15 minutes; a long command gets a new one before that. */
 const OPERATOR_TOKEN_KEPT_MS = 10 * 60_000;
 
-/** What every command is given: where the platform is, and where its words go. */
+/** The context of a command: the platform and the output. */
 export class Session {
   readonly out: Output;
   readonly environment: Environment;
@@ -23,21 +23,21 @@ export class Session {
     this.state = new StateFolder(stateOption ?? environment.STRONGROOM_STATE);
   }
 
-  /** The platform that runs on this machine. Failure `unavailable` where none does, or it is elsewhere. */
+  /** The platform that runs on this machine. Failure `unavailable` if none runs here or STRONGROOM_URL is set. */
   async local(command: string): Promise<PlatformFile> {
     if (this.environment.STRONGROOM_URL) {
       throw new Failure(
         "unavailable",
-        `${command} needs the platform's own state folder, and STRONGROOM_URL names a platform elsewhere`,
-        "For the platform on this machine: unset STRONGROOM_URL",
+        `${command} needs the platform's state folder, but STRONGROOM_URL selects a platform on another machine`,
+        "Unset STRONGROOM_URL to use the platform on this machine",
       );
     }
     const platform = await this.state.platform();
     if (platform) return platform;
     throw new Failure(
       "unavailable",
-      `No platform runs on ${this.state.path}`,
-      "Start one with `strongroom up` (or `npm start`), or name its folder with --state DIR",
+      `No platform is running with the state folder ${this.state.path}`,
+      "Start one with `strongroom up` (or `npm start`), or pass its state folder with --state DIR",
     );
   }
 
@@ -52,14 +52,14 @@ export class Session {
       throw new Failure(
         "config",
         "STRONGROOM_URL is set, but STRONGROOM_TOKEN_FILE is not",
-        "Write an operator's token for that platform to a file (mode 0600), and name it there",
+        "Write an operator's token for that platform to a file (mode 0600) and set STRONGROOM_TOKEN_FILE to its path",
       );
     }
     return new ControlPlane(url, async () => readSecretFile(file, "STRONGROOM_TOKEN_FILE"));
   }
 }
 
-/** Operator's tokens of the local identity provider, each used for a while. */
+/** Operators' tokens of the local identity provider, cached until shortly before they expire. */
 export function operatorTokens(identityProvider: string): () => Promise<Secret> {
   let held: { token: Promise<Secret>; since: number } | undefined;
   return async () => {

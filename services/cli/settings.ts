@@ -8,16 +8,19 @@ const Settings = Type.Object({
     description: "The platform's state folder",
   }),
   STRONGROOM_URL: Type.Optional(
-    Type.String({ pattern: "^https?://[^/]+$", description: "The control plane of a platform elsewhere" }),
+    Type.String({
+      pattern: "^https?://[^/]+$",
+      description: "The control plane of a platform on another machine",
+    }),
   ),
   STRONGROOM_TOKEN_FILE: Type.Optional(
-    Type.String({ minLength: 1, description: "An operator's token for it (path of a file)" }),
+    Type.String({ minLength: 1, description: "Path of a file with an operator's token for it" }),
   ),
 });
 
-/** What the command takes from its environment, read once. */
+/** The command's environment, read once. */
 export interface Environment extends Static<typeof Settings> {
-  /** For what looks up programs and caches, and for the `vault` program that a person runs. */
+  /** The whole environment: to find programs and caches, and for the `vault` program that a user runs. */
   system: Record<string, string | undefined>;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Plain JavaScript, so that a Node too old to run TypeScript says so instead of failing on syntax.
+// Plain JavaScript, so that a Node too old for TypeScript gets this message instead of a syntax error.
 const [major] = process.versions.node.split(".").map(Number);
 if (major < 24) {
   process.stderr.write(

@@ -20,39 +20,39 @@ export const Config = Type.Object({
     description: "The internal Vault, as the control plane and the organizations' Vaults reach it",
   }),
   STRONGROOM_INTERNAL_VAULT_CA_FILE: Type.Optional(
-    File("PEM of the authority behind the internal Vault's certificate; needed where its address is https"),
+    File("PEM of the CA of the internal Vault's certificate; required if its address is https"),
   ),
-  STRONGROOM_ROLE_ID_FILE: SecretFile("AppRole role id at the internal Vault"),
-  STRONGROOM_SECRET_ID_FILE: SecretFile("AppRole secret id at the internal Vault"),
-  STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
+  STRONGROOM_ROLE_ID_FILE: SecretFile("AppRole role ID at the internal Vault"),
+  STRONGROOM_SECRET_ID_FILE: SecretFile("AppRole secret ID at the internal Vault"),
+  STRONGROOM_CA_FILE: File("PEM of the CA of the organizations' certificates"),
   ...parameterSettings,
   STRONGROOM_PARAMETER_PREFIX: Type.String({
     pattern: "^(/[A-Za-z0-9_.-]+)+$",
     default: "/strongroom",
-    description: "What the names of all parameters begin with",
+    description: "Prefix of all parameter names",
   }),
   STRONGROOM_RUNTIME: Type.Enum(["process", "ecs"], {
     default: "process",
-    description: "What runs the organizations' Vaults: process (the agent of this machine) or ecs (AWS)",
+    description: "Runtime of the organizations' Vaults: process (this machine's agent) or ecs (AWS)",
   }),
   STRONGROOM_INSTANCES_DIR: Type.Optional(
     Type.String({
       minLength: 1,
-      description: "Absolute path of the folder shared with the agent; needed with process",
+      description: "Absolute path of the folder shared with the agent; required with process",
     }),
   ),
   STRONGROOM_CELL_FILE: Type.Optional(
-    File("The cell on AWS, as JSON; needed with ecs, unless STRONGROOM_CELL is"),
+    File("The cell on AWS, as JSON; required with ecs, unless STRONGROOM_CELL is set"),
   ),
   STRONGROOM_CELL: Type.Optional(
-    Type.String({ minLength: 1, description: "The cell itself, where there is no file to put it in" }),
+    Type.String({ minLength: 1, description: "The cell itself as JSON, instead of STRONGROOM_CELL_FILE" }),
   ),
   STRONGROOM_ISSUERS_FILE: File(
     "The issuers of organizations' tokens, as a JSON list; the first is the default",
   ),
   STRONGROOM_OPERATOR_AUDIENCE: Type.String({
     minLength: 1,
-    description: "`aud` of operators' tokens; their issuer is the first of the list",
+    description: "`aud` of operators' tokens; their issuer is the first one in STRONGROOM_ISSUERS_FILE",
   }),
   STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: maxTokenLifetime,
   STRONGROOM_RECOVERY_KEY_FILE: File("PGP public key that recovery keys are encrypted to by default"),
@@ -60,24 +60,24 @@ export const Config = Type.Object({
     minimum: 60,
     maximum: 30 * 24 * 3600,
     default: 30 * 24 * 3600,
-    description: "Lifetime of the organizations' server certificates; renewed after two thirds",
+    description: "Lifetime of the organizations' server certificates, in seconds; renewed after two thirds",
   }),
   STRONGROOM_RECONCILE_SECONDS: Type.Number({
     minimum: 0.2,
     maximum: 3600,
     default: 15,
-    description: "Time between two looks at every organization",
+    description: "Seconds between two reconciles of every organization",
   }),
   STRONGROOM_DRIFT_SECONDS: Type.Number({
     minimum: 0.2,
     maximum: 24 * 3600,
     default: 300,
-    description: "Time between two comparisons of an organization's Vault with what it should be",
+    description: "Seconds between two drift checks of an organization's Vault",
   }),
 });
 export type Config = Static<typeof Config>;
 
-/** Reads the file of a `*_FILE` setting that holds no secret. */
+/** Reads the file of a `*_FILE` setting without a secret. */
 export function readSettingFile(path: string, setting: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -86,36 +86,39 @@ export function readSettingFile(path: string, setting: string): string {
   }
 }
 
-/** Where the internal Vault is, and how it is known. Throws ConfigError where one is said without the other. */
+/** The internal Vault's address and CA. Throws ConfigError if https has no CA, or http has one. */
 export function internalVaultEndpoint(config: Config): VaultEndpoint {
   const { STRONGROOM_INTERNAL_VAULT_ADDR: address, STRONGROOM_INTERNAL_VAULT_CA_FILE: path } = config;
   const setting = "STRONGROOM_INTERNAL_VAULT_CA_FILE";
   if (address.startsWith("https:") !== (path !== undefined)) {
-    throw new ConfigError(`${setting}: it is needed with an address that is https, and only then`);
+    throw new ConfigError(`${setting}: required if STRONGROOM_INTERNAL_VAULT_ADDR is https, and only then`);
   }
   return { address, ...(path !== undefined && { ca: readSettingFile(path, setting) }) };
 }
 
-/** What runs the organizations' Vaults, and where. */
+/** The runtime of the organizations' Vaults, with its place. */
 export type RuntimeSettings = { kind: "process"; instances: string } | { kind: "ecs"; cell: Cell };
 
-/** What the settings say of the runtime. Throws ConfigError where they contradict each other. */
+/** The settings of the runtime. Throws ConfigError if they contradict each other. */
 export function runtimeSettings(config: Config): RuntimeSettings {
   const { STRONGROOM_CELL: text, STRONGROOM_CELL_FILE: path, STRONGROOM_INSTANCES_DIR: instances } = config;
   if (config.STRONGROOM_RUNTIME === "process") {
-    if (!instances) throw new ConfigError("STRONGROOM_INSTANCES_DIR: missing. It is needed with process");
+    if (!instances)
+      throw new ConfigError("STRONGROOM_INSTANCES_DIR: missing; STRONGROOM_RUNTIME=process requires it");
     return { kind: "process", instances };
   }
   if (config.STRONGROOM_PARAMETERS !== "ssm") {
     throw new ConfigError(
-      "STRONGROOM_PARAMETERS: it must be ssm with ecs, where tasks read their parameters",
+      "STRONGROOM_PARAMETERS: must be ssm with STRONGROOM_RUNTIME=ecs, whose tasks read parameters from SSM",
     );
   }
   if (text !== undefined && path === undefined) {
     return { kind: "ecs", cell: parseCell(text, "STRONGROOM_CELL") };
   }
   if (path === undefined || text !== undefined) {
-    throw new ConfigError("STRONGROOM_CELL_FILE or STRONGROOM_CELL: exactly one is needed with ecs");
+    throw new ConfigError(
+      "STRONGROOM_CELL_FILE or STRONGROOM_CELL: STRONGROOM_RUNTIME=ecs requires exactly one",
+    );
   }
   const setting = "STRONGROOM_CELL_FILE";
   return { kind: "ecs", cell: parseCell(readSettingFile(path, setting), setting) };
@@ -123,7 +126,7 @@ export function runtimeSettings(config: Config): RuntimeSettings {
 
 const Issuers = Type.Array(Issuer, { minItems: 1, maxItems: 100 });
 
-/** The configured issuers. Throws ConfigError where the file is not a list of them. */
+/** The configured issuers. Throws ConfigError if the file is not a list of issuers. */
 export function readIssuers(path: string): [Issuer, ...Issuer[]] {
   const setting = "STRONGROOM_ISSUERS_FILE";
   let value: unknown;

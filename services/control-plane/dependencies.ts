@@ -16,7 +16,7 @@ import type { Registry } from "./registry/registry.ts";
 import type { Runtime } from "./runtime/runtime.ts";
 import type { Trail } from "./trail.ts";
 
-/** What the control plane acts on and with. */
+/** The control plane's dependencies. */
 export interface Platform {
   /** The internal Vault, with the control plane's own login. */
   vault: VaultClient;
@@ -28,19 +28,19 @@ export interface Platform {
   /** Like `/strongroom`. */
   parameterPrefix: string;
   runtime: Runtime;
-  /** PEM of the authority behind the organizations' certificates. */
+  /** PEM of the CA of the organizations' certificates. */
   ca: string;
-  /** Where the organizations' Vaults find their unseal keys. */
+  /** The endpoint at which the organizations' Vaults unseal themselves. */
   internalVault: VaultEndpoint;
-  /** Lifetime of an organization's server certificate. */
+  /** Lifetime of an organization's server certificate, in seconds. */
   certificateSeconds: number;
   /** The configured issuers; the first is the default. */
   issuers: [Issuer, ...Issuer[]];
-  /** Base64 PGP keys that recovery keys are encrypted to where the organization brings none. */
+  /** Base64 PGP keys to which recovery keys are encrypted by default. */
   recoveryPgpKeys: string[];
-  /** The public keys, PEM, that an issuer signs with now. */
+  /** An issuer's current public signing keys, as PEM. */
   issuerKeys(issuer: Issuer): Promise<string[]>;
-  /** What the organizations' Vaults should know the platform by. */
+  /** The keys and certificates by which the organizations' Vaults trust the platform. */
   trust(): Promise<PlatformTrust>;
   log: Logger;
   now(): Date;
@@ -54,7 +54,7 @@ export async function orgRecord(platform: Platform, org: string): Promise<OrgRec
   return found.value;
 }
 
-/** A client of an organization's Vault, which has to prove by its certificate that it is that one. */
+/** A client of an organization's Vault, whose certificate must name the organization. */
 export function orgClient(
   platform: Platform,
   record: OrgRecord,
@@ -68,13 +68,13 @@ export function orgEndpoint({ ca }: Platform, { id, listen }: OrgRecord) {
   return { address: `https://${listen}`, ca, serverName: orgServerName(id) };
 }
 
-/** The internal Vault's authority, in an instance's own folder. */
+/** The internal Vault's CA, in an instance's own folder. */
 const INTERNAL_CA = "tls/internal-vault-ca.pem";
 
-/** What should run for an organization, as its record says it. */
+/** The instance that an organization's record asks for. */
 export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpec {
   const { id: org, attempt, listen, restart, reload } = record;
-  if (listen === undefined) throw new Error(`${org}: it has no address yet`);
+  if (listen === undefined) throw new Error(`${org}: the organization has no address yet`);
   const parameters = orgParameters(platform.parameterPrefix, org);
   const { address, ca } = platform.internalVault;
   return {
@@ -98,7 +98,7 @@ export function instanceSpec(platform: Platform, record: OrgRecord): InstanceSpe
   };
 }
 
-/** How an organization's Vault should be configured. */
+/** The desired configuration of an organization's Vault. */
 export async function orgVaultSettings(platform: Platform, record: OrgRecord): Promise<OrgVaultSettings> {
   const [issuerKeys, trust] = await Promise.all([platform.issuerKeys(record.issuer), platform.trust()]);
   return {

@@ -33,14 +33,14 @@ import { Trail } from "./trail.ts";
 
 const READY_CHECK_TIMEOUT_MS = 2_000;
 const RETRY_MS = 1_000;
-/** How long a start may take before it is told, again and again, that it is not over. */
+/** Startup time after which a warning is logged repeatedly. */
 const START_MS = 20 * 60_000;
 const TELL_EVERY_MS = 60_000;
 const STOP_WITHIN_MS = 4_000;
 
 /**
- * The control plane by its settings; it begins its work once it listens, and ends it when it is closed.
- * `failpoint` lets tests make things go wrong.
+ * Creates the control plane from its settings. It starts working once it listens, and stops when it is closed. Tests
+ * inject failures through `failpoint`.
  */
 export async function startControlPlane(
   config: Config,
@@ -94,16 +94,16 @@ export async function startControlPlane(
   return app;
 }
 
-/** An operator hears of a start that takes long: nothing replaces a control plane that lives. */
+/** Warns of a slow start, which an operator must notice: nothing replaces a control plane that is alive. */
 function tellOfLongStart(log: Logger, signal: AbortSignal): NodeJS.Timeout {
   const begun = performance.now();
   return setInterval(() => {
     const seconds = Math.round((performance.now() - begun) / 1000);
-    if (seconds * 1000 >= START_MS && !signal.aborted) log.warn({ seconds }, "the start is not over yet");
+    if (seconds * 1000 >= START_MS && !signal.aborted) log.warn({ seconds }, "still starting");
   }, TELL_EVERY_MS).unref();
 }
 
-/** Takes up unfinished jobs, and looks once at everything, before anything is said to be ready. */
+/** Resumes unfinished jobs and reconciles everything once before the service is ready. */
 async function begin(
   engine: Engine,
   reconciler: Reconciler,
@@ -118,7 +118,7 @@ async function begin(
       reconciler.start();
       return;
     } catch (err) {
-      log.error({ err }, "not ready yet");
+      log.error({ err }, "startup failed; trying again");
     }
   }
 }
@@ -160,7 +160,7 @@ async function assemble(
   };
 }
 
-/** Where instances run, and the parameters from which they start. */
+/** The runtime of the instances, and the store of their parameters. */
 async function assembleRuntime(config: Config): Promise<Pick<Platform, "runtime" | "parameters">> {
   const settings = runtimeSettings(config);
   if (settings.kind === "process") {
@@ -169,7 +169,7 @@ async function assembleRuntime(config: Config): Promise<Pick<Platform, "runtime"
   const { cell } = settings;
   const limits = new RateLimits();
   const place = { STRONGROOM_SSM_KEY_ID: cell.parameterKeyArn, STRONGROOM_SSM_REGION: cell.region };
-  // Loading the AWS SDK takes longer than all else at a service's start.
+  // Loaded only here: the AWS SDK takes longer to load than everything else.
   const [{ EcsRuntime }, { awsClients }] = await Promise.all([
     import("./runtime/ecs.ts"),
     import("./runtime/ecs/clients.ts"),

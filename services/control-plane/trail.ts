@@ -17,17 +17,17 @@ import { type VaultClient, VaultError, VaultUnreachableError } from "../shared/v
 import { CasConflictError, kv2 } from "../shared/vault/kv.ts";
 
 const TRIES = 100;
-/** Slots that are read at a time while the chain is followed. */
+/** Slots read concurrently while the chain is followed. */
 const READ_TOGETHER = 32;
-/** How long one call follows the chain; the next call goes on from there. */
+/** Time limit of one call that follows the chain; the next call continues from there. */
 const FOLLOW_MS = 10_000;
 const STRAYS_AT_MOST = 100;
 
-/** Slots behind one another, up to the first that is empty. */
+/** Consecutive slots up to the first empty one. */
 export interface TrailPage {
-  /** Those that have the form of an entry; whether they are on the chain is for the reader to check. */
+  /** The well-formed entries; the reader must check that they are on the chain. */
   entries: TrailEntry[];
-  /** The slots that hold something else. */
+  /** The slots with anything else. */
   foreign: number[];
 }
 
@@ -39,10 +39,10 @@ export interface TrailOptions {
 }
 
 /**
- * The control plane's own trail. It lies in a mount of the internal Vault whose policy lets this service make
- * entries and read them, never change or remove one. Others may append at the same time: who comes second goes
- * behind. Its head is found by following the chain from its beginning, so that what somebody else put into a
- * slot, at the head or far beyond, is passed over and never taken for it.
+ * The control plane's audit trail, in a mount of the internal Vault whose policy lets this service create and read
+ * entries but never change or remove one. Others may append concurrently: the loser of a slot takes the next one.
+ * The head is found by following the chain from its beginning, so that foreign content in a slot, at the head or
+ * far beyond, is skipped and never taken for it.
  */
 export class Trail {
   readonly #kv: ReturnType<typeof kv2>;
@@ -57,7 +57,7 @@ export class Trail {
     this.#kv = kv2(options.vault, TRAIL_MOUNT);
   }
 
-  /** Appends an entry; on return it is kept. Throws if the internal Vault does not take it. */
+  /** Appends an entry, which is durable on return. Throws if the internal Vault does not accept it. */
   append(event: Omit<TrailEvent, "at">): Promise<void> {
     const mine = this.#last
       .catch(() => {})
@@ -66,7 +66,7 @@ export class Trail {
     return mine;
   }
 
-  /** What is in up to `limit` slots behind the one numbered `after`. */
+  /** The content of up to `limit` slots after the one numbered `after`. */
   async read(after: number, limit: number): Promise<TrailPage> {
     const found = await this.#slots(after + 1, limit);
     const page: TrailPage = { entries: [], foreign: [] };
@@ -77,14 +77,14 @@ export class Trail {
     return page;
   }
 
-  /** Where the chain ends now. */
+  /** The current end of the chain. */
   async head(): Promise<TrailHead> {
     await this.#follow();
     const { sequence, hash } = this.#follower.head;
     return { sequence, hash };
   }
 
-  /** Keys in the mount that are no slots of the chain or next to it: the first hundred. */
+  /** Keys in the mount that are neither slots of the chain nor the next slot: the first hundred. */
   async strays(): Promise<string[]> {
     await this.#follow();
     const end = slotKey(this.#follower.next);
@@ -102,7 +102,7 @@ export class Trail {
 
   async #append(event: TrailEvent): Promise<void> {
     const follower = this.#follower;
-    // Once its end is known, only what stands in the way has to be looked at.
+    // Once the end is known, the chain has to be followed again only if its next slot is taken.
     if (!this.#isFollowed) await this.#follow();
     for (let tries = 1; ; tries++) {
       const slot = follower.next;
@@ -112,7 +112,7 @@ export class Trail {
         if (follower.next === slot) follower.take(entry);
         return;
       } catch (error) {
-        // If there is something already, writing is refused as the change that it would be.
+        // Writing to a taken slot would be an update, which the policy refuses.
         const isTaken =
           error instanceof CasConflictError || (error instanceof VaultError && error.status === 403);
         if (!isTaken) throw error;
@@ -122,7 +122,7 @@ export class Trail {
     }
   }
 
-  /** Goes to the end of the chain. Calls at the same time share one walk. */
+  /** Follows the chain to its end. Concurrent calls share one walk. */
   #follow(): Promise<void> {
     this.#following ??= this.#walk().finally(() => {
       this.#following = undefined;
@@ -137,7 +137,7 @@ export class Trail {
       for (const each of found) {
         const slot = follower.next;
         if (!follower.take(each)) {
-          this.#options.log.error({ slot: slotKey(slot) }, "the trail holds what is not on its chain");
+          this.#options.log.error({ slot: slotKey(slot) }, "foreign content in the trail");
         }
       }
       if (found.length < READ_TOGETHER) {
@@ -145,16 +145,17 @@ export class Trail {
         return;
       }
       if (performance.now() > deadline) {
-        const detail = "The end of the trail is not reached yet. Try again: the next call goes on from here.";
+        const detail =
+          "The end of the trail is not reached yet. Try again: the next call continues from here.";
         throw new StrongroomError("internal_vault_unavailable", detail);
       }
     }
   }
 
-  /** What is in slots from one on, up to the first that is empty. */
+  /** The content of consecutive slots from `from`, up to the first empty one. */
   async #slots(from: number, count: number): Promise<unknown[]> {
     const found: unknown[] = [];
-    // Usually there is nothing, or one.
+    // Usually there are none, or one.
     for (let size = 2; found.length < count; size = Math.min(size * 2, READ_TOGETHER)) {
       const together = Math.min(size, count - found.length);
       const start = from + found.length;
@@ -166,7 +167,7 @@ export class Trail {
     return found;
   }
 
-  /** What a slot holds: undefined if it is empty, null if that cannot be read as a record. */
+  /** The content of a slot: undefined if it is empty, null if it cannot be read as a record. */
   async #slot(slot: number): Promise<unknown> {
     const key = slotKey(slot);
     try {

@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 const TRIES = 50;
 
 /**
- * An address of the loopback network where nothing listens on the port, and that none of `taken` has: what a
- * network interface of its own is to a task. Linux routes all of 127.0.0.0/8 to itself; other systems do not.
+ * A loopback address that is not in `taken` and where nothing listens on the port: it stands in for a task's own
+ * network interface. Linux routes all of 127.0.0.0/8 to itself; other systems do not.
  */
 export async function freeAddress(port: number, taken: ReadonlySet<string>): Promise<string> {
   for (let tries = 0; tries < TRIES; tries++) {

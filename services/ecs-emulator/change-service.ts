@@ -9,7 +9,7 @@ export interface Answer {
   body: Body;
 }
 
-/** A refusal, by ECS's own code. */
+/** An error response with ECS's own code. */
 export const fault = (status: number, code: string, message: string): Answer => ({
   status,
   body: { __type: code, message },
@@ -18,7 +18,7 @@ export const fault = (status: number, code: string, message: string): Answer => 
 /** The last part of an ARN, or the name itself. */
 export const idOf = (arn: unknown): string => String(arn).split("/").at(-1) ?? "";
 
-/** ECS gives the same service again for the same client token, and refuses another of a name that lives. */
+/** ECS returns the same service for the same client token, and refuses another one with an active service's name. */
 export async function createService(
   cluster: EcsCluster,
   input: Body,
@@ -41,7 +41,7 @@ export async function createService(
   return answered;
 }
 
-/** A strategy other than the service's own is taken only with a deployment that is forced. */
+/** ECS accepts a strategy other than the service's own only with a forced deployment. */
 export async function updateService(
   cluster: EcsCluster,
   input: Body,

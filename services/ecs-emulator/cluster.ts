@@ -19,27 +19,27 @@ import { Task, type TaskDefinition, type TaskSurroundings } from "./task.ts";
 
 export interface EcsClusterOptions {
   cluster: string;
-  /** Clients of the AWS APIs, or of an emulator that starts nothing. */
+  /** Clients of the AWS APIs, or of an emulator that runs no tasks. */
   ecs: ECSClient;
   ssm: SSMClient;
   cloudMap: ServiceDiscoveryClient;
-  /** Tasks get folders of their own in it. */
+  /** The parent folder of the tasks' own folders. */
   folder: string;
   vaultBinary: string;
   logger: Logger;
-  /** What a container finds in its environment beside its definition's: what ECS itself puts there. */
+  /** The environment that ECS itself adds to a container's definition. */
   environment: Record<string, string>;
-  /** Images that can be pulled; all unless given. */
+  /** Images that can be pulled (default: all). */
   images?: string[];
-  /** Machines that tasks are spread over, in turn. */
+  /** Number of machines over which tasks are spread in turn. */
   instances?: number;
-  /** How often services are read where nothing tells of a change. */
+  /** Interval of reading services if nothing notifies of a change. */
   pollMs?: number;
-  /** Between starts of a task that fails. */
+  /** Delays between starts of a failing task. */
   backoff?: { firstMs: number; mostMs: number };
 }
 
-/** What a service was made or changed with and the API behind does not give back. */
+/** Settings of a service that the emulator behind does not return. */
 export interface Remembered {
   deploymentConfiguration?: {
     minimumHealthyPercent?: number;
@@ -48,16 +48,16 @@ export interface Remembered {
   };
   capacityProviderStrategy?: CapacityProviderStrategyItem[];
   forced: number;
-  /** The client token that it was made with. */
+  /** The client token of its creation. */
   token?: unknown;
 }
 
 const VAULT_PORT = 8200;
 const BATCH = 10;
-/** ECS's own: a service task that keeps failing is started every 27 minutes in the end. */
+/** ECS's own: its backoff for a failing service task ends at 27 minutes. */
 const BACKOFF = { firstMs: 1_000, mostMs: 27 * 60_000 };
 
-/** A cluster that is read through the ECS API and run on this machine. */
+/** A cluster that is read through the ECS API and runs on this machine. */
 export class EcsCluster {
   readonly #options: EcsClusterOptions & { pollMs: number; backoff: { firstMs: number; mostMs: number } };
   readonly services = new Map<string, Scheduler>();
@@ -102,7 +102,7 @@ export class EcsCluster {
     this.#loop = this.#follow();
   }
 
-  /** Ends every task at once, and resolves when all are gone. */
+  /** Kills every task at once, and resolves when all are gone. */
   async close(): Promise<void> {
     this.#closing = true;
     this.wake();
@@ -112,7 +112,7 @@ export class EcsCluster {
     await Promise.all(left.map(({ ended }) => ended));
   }
 
-  /** Has the services read again, now. */
+  /** Triggers a read of the services now. */
   wake(): void {
     this.#isAwake = true;
     this.#wake();
@@ -122,7 +122,7 @@ export class EcsCluster {
     return [...this.services.values()].flatMap(({ tasks }) => tasks);
   }
 
-  /** Ends a machine with all its tasks, as one that loses power. */
+  /** Kills a machine with all its tasks, as if it lost power. */
   loseInstance(instance: string): Task[] {
     const lost = this.tasks.filter((task) => task.instance === instance && task.lastStatus !== "STOPPED");
     for (const task of lost) task.kill("TerminationNotice", "Host EC2 instance terminated");
@@ -137,7 +137,7 @@ export class EcsCluster {
         await this.#pass();
         isFailing = false;
       } catch (error) {
-        if (!isFailing) this.#options.logger.error({ err: error }, "the services cannot be read");
+        if (!isFailing) this.#options.logger.error({ err: error }, "cannot read the services");
         isFailing = true;
       }
       await this.#pause(this.#options.pollMs);
@@ -222,7 +222,7 @@ export class EcsCluster {
     return definition;
   }
 
-  /** As ECS reads them: at each start of a task, decrypted, by the name in the ARN. */
+  /** Reads secrets like ECS: at each start of a task, decrypted, by the name in the ARN. */
   async #secret(valueFrom: string): Promise<string> {
     const [, name] = /^arn:[^:]+:ssm:[^:]+:\d+:parameter(\/.+)$/.exec(valueFrom) ?? [];
     const failed = (why: string) =>

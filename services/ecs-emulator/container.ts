@@ -8,17 +8,17 @@ import type { ContainerDefinition } from "@aws-sdk/client-ecs";
 import { makeFolder } from "../shared/files.ts";
 
 export interface ContainerOptions {
-  /** The container's own folder: all of the file system that it has for itself. */
+  /** The container's own folder, its only private part of the file system. */
   folder: string;
-  /** What `hostname -i` says inside. */
+  /** The output of `hostname -i` inside. */
   address: string;
   vaultBinary: string;
   environment: Record<string, string>;
 }
 
 /**
- * Runs the command in its process group, on a leash: when the pipe that is its standard input closes, because
- * its owner closed it or was killed, the group ends. The command's pid goes to descriptor 3.
+ * Runs the command in its own process group, which ends when the pipe at its standard input closes, because its owner
+ * closed it or was killed. The command's pid goes to descriptor 3.
  */
 const LEASH = `exec 4<&0
 "$@" 3>&- 4<&- </dev/null &
@@ -30,16 +30,15 @@ exec 4<&-
 wait "$job"`;
 
 /**
- * A container without a container engine: its command as a process, in a folder and on a loopback address of
- * its own, with exactly its environment. What is not kept apart, and is on ECS: users, capabilities, limits,
- * and every file outside the folder.
+ * A container without a container engine: its command as a process with its own folder, its own loopback address and
+ * exactly its environment. Unlike on ECS, users, capabilities, limits and files outside the folder are not isolated.
  */
 export class Container {
   readonly definition: ContainerDefinition;
   readonly #options: ContainerOptions;
   readonly #environment: Record<string, string>;
   #group: number | undefined;
-  /** Of the command itself; undefined before it runs and once it has ended. */
+  /** The command's pid; undefined before it runs and after it has ended. */
   pid: number | undefined;
 
   constructor(definition: ContainerDefinition, options: ContainerOptions) {
@@ -73,7 +72,7 @@ export class Container {
     this.#group = child.pid;
     const ended = once(child, "exit").then(([code]) => {
       this.pid = undefined;
-      // What its command left behind ends with it, as all of a container does.
+      // As in a container, processes that the command left behind end with it.
       this.#signalGroup("SIGKILL");
       this.#group = undefined;
       return (code as number | null) ?? 137;
@@ -83,19 +82,19 @@ export class Container {
     return { ended };
   }
 
-  /** Sends the command a signal; false where it does not run. */
+  /** Sends the command a signal. Returns false if it does not run. */
   signal(signal: NodeJS.Signals): boolean {
     if (this.pid === undefined) return false;
     process.kill(this.pid, signal);
     return true;
   }
 
-  /** Ends everything in it at once. */
+  /** Kills everything in it at once. */
   kill(): void {
     this.#signalGroup("SIGKILL");
   }
 
-  /** Runs its health check once: the exit code, or 137 where it took too long. */
+  /** Runs its health check once. Returns the exit code, or 137 after the timeout. */
   async checkHealth(): Promise<number> {
     const [kind, ...command] = this.definition.healthCheck?.command ?? [];
     const argv = kind === "CMD-SHELL" ? ["/bin/sh", "-c", command[0] ?? ""] : command;

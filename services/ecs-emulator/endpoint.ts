@@ -6,7 +6,7 @@ import type { EcsCluster } from "./cluster.ts";
 import type { Scheduler } from "./scheduler.ts";
 import type { Task } from "./task.ts";
 
-/** An ECS API: `http://…`, to be given to the AWS SDK as `AWS_ENDPOINT_URL_ECS`. */
+/** An ECS API: `http://…`, the AWS SDK's `AWS_ENDPOINT_URL_ECS`. */
 export interface EcsEndpoint {
   url: string;
   close(): Promise<void>;
@@ -15,19 +15,19 @@ export interface EcsEndpoint {
 export interface EcsEndpointOptions {
   cluster: EcsCluster;
   clusterName: string;
-  /** The emulator that knows services and definitions, and no tasks. */
+  /** The emulator, which has services and definitions but no tasks. */
   upstream: string;
   listen: { host: string; port: number };
 }
 
 const TARGET = /^AmazonEC2ContainerServiceV20141113\.(\w+)$/;
 const MAX_BODY = 1024 * 1024;
-/** Services that one call describes. */
+/** Maximum number of services that one call describes. */
 const MOST_DESCRIBED = 10;
 
 /**
- * The ECS API with what an emulator leaves out: tasks, and what has come of a service. Everything else is
- * passed on and its answer completed.
+ * The ECS API, with the parts that the emulator lacks: tasks, and the actual state of services. Forwards everything
+ * else, and completes the response.
  */
 export async function startEcsEndpoint(options: EcsEndpointOptions): Promise<EcsEndpoint> {
   const { listen } = options;
@@ -163,7 +163,7 @@ function describeTask(clusterName: string, task: Task): Body {
   };
 }
 
-/** The emulator's answer with the counts, deployments and events that are true. */
+/** The emulator's response with the actual counts, deployments and events. */
 function completed(cluster: EcsCluster, answered: Answer): Answer {
   const services = (answered.body.services as Body[] | undefined) ?? [];
   const complete = services.map((service) => {
@@ -193,7 +193,7 @@ function outcome(
   { taskDefinition, desiredCount }: Body,
 ): Body {
   const counts = { runningCount: running.length, pendingCount: alive.length - running.length };
-  // A change that was made and not yet looked at is a deployment that has only begun.
+  // A change that is not processed yet is a deployment in progress.
   const isNew = deployment?.taskDefinition.arn !== taskDefinition;
   const primary = deployment && {
     id: deployment.id,

@@ -30,7 +30,7 @@ await run(async () => {
     emulator.close().then(
       () => process.exit(0),
       (error) => {
-        logger.error({ err: error }, "a task could not be stopped");
+        logger.error({ err: error }, "cannot stop a task");
         process.exit(1);
       },
     );

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import type { Task, TaskDefinition } from "./task.ts";
 
-/** What a service asks for. */
+/** The desired state of a service. */
 export interface ServiceWish {
   taskDefinition: TaskDefinition;
   desiredCount: number;
@@ -9,7 +9,7 @@ export interface ServiceWish {
   minimumHealthy: number;
   maximum: number;
   circuitBreaker: boolean;
-  /** Counts the deployments that were asked for although nothing else changed. */
+  /** Counts forced deployments. */
   forced: number;
 }
 
@@ -30,9 +30,9 @@ export interface ServiceEvent {
 
 export interface SchedulerOptions {
   name: string;
-  /** Makes a task and starts it. */
+  /** Creates and starts a task. */
   start(definition: TaskDefinition, deployment: string): Task;
-  /** Called when the next look is due before anything else changes. */
+  /** Schedules the next reconcile, if nothing changes before. */
   wakeIn(ms: number): void;
   now(): number;
   backoff: { firstMs: number; mostMs: number };
@@ -40,13 +40,13 @@ export interface SchedulerOptions {
 
 const MOST_EVENTS = 100;
 const MOST_ENDED = 20;
-/** Failed tasks after which ECS's circuit breaker gives a deployment up. */
+/** Number of failed tasks after which ECS's circuit breaker fails a deployment. */
 const BREAKER = 3;
 
 /**
- * Keeps one service's tasks, by ECS's own rules: never fewer than the minimum nor more than the maximum of
- * those that shall run, unhealthy ones replaced, failing ones started ever more slowly, a deployment that
- * fails given up. As with ECS, a task that was told to stop no longer counts, though it may still run.
+ * Reconciles one service's tasks by ECS's own rules: never fewer than the minimum nor more than the maximum of the
+ * desired count, unhealthy tasks replaced, failing tasks restarted with backoff, a failing deployment given up. As on
+ * ECS, a task that was told to stop no longer counts, though it may still run.
  */
 export class Scheduler {
   readonly #options: SchedulerOptions;
@@ -54,7 +54,7 @@ export class Scheduler {
   deployment: Deployment | undefined;
   events: ServiceEvent[] = [];
   wish: ServiceWish | undefined;
-  /** Tasks in a row that ended before they were well. */
+  /** Number of consecutive tasks that ended before they were healthy. */
   #failures = 0;
   #notBefore = 0;
   readonly #seen = new WeakSet<Task>();
@@ -71,7 +71,7 @@ export class Scheduler {
     return this.tasks.filter(({ lastStatus }) => lastStatus === "RUNNING");
   }
 
-  /** Brings the tasks one step nearer to what is asked for; called again whenever anything has changed. */
+  /** Moves the tasks one step towards the desired state; called again after every change. */
   reconcile(wish: ServiceWish): void {
     this.wish = wish;
     const deployment = this.#deploymentOf(wish);
@@ -118,7 +118,7 @@ export class Scheduler {
       this.#seen.add(task);
       if (task.stopCode === "ServiceSchedulerInitiated" && task.health !== "UNHEALTHY") continue;
       this.#event(`has stopped 1 running tasks: (task ${task.id}). Reason: ${task.stoppedReason}`);
-      // One that was well before is started again at once.
+      // A task that was healthy before is restarted at once.
       if (task.health === "HEALTHY") this.#failures = 0;
       else this.#failed(deployment, wish, task);
     }

@@ -6,11 +6,11 @@ import { makeFolder } from "../shared/files.ts";
 import { EcsCluster, type EcsClusterOptions } from "./cluster.ts";
 import { startEcsEndpoint } from "./endpoint.ts";
 
-/** What an emulator takes for credentials; they open nothing anywhere else. */
+/** Credentials for the emulator; they are valid nowhere else. */
 const EMULATED = { accessKeyId: "emulated", secretAccessKey: "emulated" };
 const ATTEMPTS = 3;
 
-/** A cluster of an AWS emulator, and where to answer for it. */
+/** A cluster of an AWS emulator, and the address of its ECS API. */
 export interface EcsSettings {
   cluster: string;
   region: string;
@@ -22,13 +22,13 @@ export interface EcsSettings {
 /** A running cluster. */
 export interface RunningEcs {
   cluster: EcsCluster;
-  /** Of the ECS API that knows tasks too. */
+  /** URL of the ECS API that includes tasks. */
   url: string;
-  /** Ends every task, and resolves when all are gone. */
+  /** Stops every task, and resolves when all are gone. */
   close(): Promise<void>;
 }
 
-/** Runs a cluster of an emulator, and answers at an ECS API of its own. */
+/** Runs a cluster of an emulator, and serves its own ECS API. */
 export async function startEcs(
   { cluster: name, region, emulator, listen }: EcsSettings,
   options: Pick<EcsClusterOptions, "folder" | "vaultBinary" | "logger"> &
@@ -42,7 +42,7 @@ export async function startEcs(
     cloudMap: new ServiceDiscoveryClient(settings),
     ...options,
     cluster: name,
-    // What ECS gives a task by itself: its Region and its role's credentials. The endpoint is the emulator's.
+    // ECS itself sets a task's Region and its role's credentials. The endpoint is the emulator's.
     environment: {
       AWS_REGION: region,
       AWS_ACCESS_KEY_ID: EMULATED.accessKeyId,

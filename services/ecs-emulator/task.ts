@@ -8,7 +8,7 @@ import { exitReason } from "../shared/process/exit-reason.ts";
 import { readTail } from "../shared/process/log-files.ts";
 import { Container } from "./container.ts";
 
-/** A task definition's revision, as ECS describes it. */
+/** A task definition's revision, in ECS's form. */
 export interface TaskDefinition {
   arn: string;
   family: string;
@@ -16,27 +16,27 @@ export interface TaskDefinition {
   tags: Tag[];
 }
 
-/** What a task needs of the world around it. */
+/** A task's environment. */
 export interface TaskSurroundings {
-  /** Folders of tasks lie in it. */
+  /** Parent folder of tasks' folders. */
   folder: string;
   vaultBinary: string;
   logger: Logger;
-  /** Beside what its definition gives: what ECS itself puts into a container's environment. */
+  /** The environment that ECS itself adds to a container's definition. */
   environment: Record<string, string>;
-  /** An address for the task alone. */
+  /** Allocates an address for the task alone. */
   takeAddress(): Promise<string>;
   giveAddressBack(address: string): void;
-  /** The value of a secret's `valueFrom`; rejects with the words that ECS has for it. */
+  /** The value of a secret's `valueFrom`; rejects with ECS's error message. */
   secret(valueFrom: string): Promise<string>;
-  /** The container in terms of this machine, where its definition speaks of files and networks of its own. */
+  /** Adapts a container's definition to this machine's files and networks. */
   localize?(
     definition: ContainerDefinition,
     place: { address: string; folder: string },
   ): Promise<ContainerDefinition>;
-  /** Rejects, in ECS's words, where an image cannot be had. */
+  /** Rejects with ECS's error message if an image cannot be pulled. */
   pullImage(image: string): Promise<void>;
-  /** Called when the task can be reached, and when it no longer can. */
+  /** Called when the task becomes reachable, and when it no longer is. */
   register(task: Task): Promise<void>;
   deregister(task: Task): Promise<void>;
 }
@@ -50,14 +50,14 @@ export type StopCode =
   | "SpotInterruption"
   | "TerminationNotice";
 
-/** One task, from its start to its end, which it never comes back from. */
+/** One task, from its start to its end; an ended task never restarts. */
 export class Task {
   readonly id = randomUUID().replaceAll("-", "");
   readonly definition: TaskDefinition;
   readonly service: string;
-  /** The deployment that it belongs to. */
+  /** Its deployment. */
   readonly startedBy: string;
-  /** The machine that it is on. */
+  /** The machine on which it runs. */
   readonly instance: string;
   readonly createdAt = new Date();
   startedAt: Date | undefined;
@@ -89,7 +89,7 @@ export class Task {
     this.ended = this.#live();
   }
 
-  /** The pid of Vault, for whoever wants to harm it. */
+  /** Vault's pid, for tests that kill it. */
   get pid(): number | undefined {
     return this.#container?.pid;
   }
@@ -98,7 +98,7 @@ export class Task {
     return join(this.#around.folder, this.id);
   }
 
-  /** Ends it as ECS does: SIGTERM, and SIGKILL when its stop timeout is over. */
+  /** Stops it like ECS: SIGTERM, then SIGKILL after its stop timeout. */
   async stop(stopCode: StopCode, reason: string): Promise<void> {
     this.#note(stopCode, reason);
     this.desiredStatus = "STOPPED";
@@ -110,19 +110,19 @@ export class Task {
     clearTimeout(timer);
   }
 
-  /** Ends it at once, as a machine that is lost does. */
+  /** Kills it at once, as the loss of its machine does. */
   kill(stopCode?: StopCode, reason?: string): void {
     if (stopCode && reason) this.#note(stopCode, reason);
     this.#container?.kill();
   }
 
-  /** Runs its health check once, now: the exit code; undefined while it has no container. */
+  /** Runs its health check once. Returns the exit code, or undefined while it has no container. */
   async checkHealth(): Promise<number | undefined> {
     return this.#container?.checkHealth();
   }
 
   async #live(): Promise<void> {
-    // Whoever made it has to know it first.
+    // Deferred, so that the caller knows the task before its first change.
     await Promise.resolve();
     try {
       const container = await this.#prepare();
@@ -138,12 +138,12 @@ export class Task {
       await watched;
       this.#note("EssentialContainerExited", "Essential container in task exited");
       const why = exitReason(await readTail(container.log, 0));
-      this.#around.logger.info({ task: this.id, exitCode: this.exitCode, why }, "a task has ended");
+      this.#around.logger.info({ task: this.id, exitCode: this.exitCode, why }, "task ended");
     } catch (error) {
       this.#note("TaskFailedToStart", (error as Error).message);
     }
     await this.#around.deregister(this).catch((err) => {
-      this.#around.logger.error({ task: this.id, err }, "its address stays registered");
+      this.#around.logger.error({ task: this.id, err }, "cannot deregister the task's address");
     });
     if (this.address) this.#around.giveAddressBack(this.address);
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 });
@@ -154,7 +154,7 @@ export class Task {
 
   async #prepare(): Promise<Container> {
     const [given, another] = this.definition.containers;
-    if (!given || another) throw new Error("only tasks of one container are run here");
+    if (!given || another) throw new Error("only tasks with one container are supported");
     this.address = await this.#around.takeAddress();
     const place = { address: this.address, folder: this.folder };
     const definition = (await this.#around.localize?.(given, place)) ?? given;
@@ -174,7 +174,7 @@ export class Task {
     });
   }
 
-  /** After `retries` checks in a row that failed it is unhealthy; those of its first seconds do not count. */
+  /** It is unhealthy after `retries` consecutive failed checks; checks during the start period do not count. */
   async #watchHealth(container: Container, signal: AbortSignal): Promise<void> {
     const { healthCheck: check } = container.definition;
     if (!check?.command) return;
@@ -194,7 +194,7 @@ export class Task {
     }
   }
 
-  /** The first reason is the one. */
+  /** Only the first reason is kept. */
   #note(stopCode: StopCode, reason: string): void {
     this.stopCode ??= stopCode;
     this.stoppedReason ??= reason;

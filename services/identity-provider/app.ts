@@ -11,13 +11,13 @@ import type { SigningKey } from "./signing-key.ts";
 export interface IdentityProviderOptions {
   logger: Logger;
   key: SigningKey;
-  /** `iss` of the tokens, whatever the address they come from. */
+  /** `iss` of the tokens, independent of this server's address. */
   issuer: string;
   orgClaim: string;
   groupsClaim: string;
 }
 
-/** How long its tokens are good. */
+/** Lifetime of its tokens. */
 export const TOKEN_LIFETIME_SECONDS = 15 * 60;
 
 const List = Type.String({ pattern: "^[a-z0-9:_-]+(,[a-z0-9:_-]+)*$", maxLength: 512 });
@@ -46,7 +46,7 @@ const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8);
 loopback.addAddress("::1", "ipv6");
 
-/** Whether a request names this machine: loopback, or the address that its connection came to. */
+/** Whether a request's Host is this machine: loopback, or the local address of its connection. */
 function namesThisMachine({ headers, socket }: IncomingMessage): boolean {
   const host = /^(?:\[([0-9a-f:]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?$/i.exec(headers.host ?? "");
   const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
@@ -55,10 +55,9 @@ function namesThisMachine({ headers, socket }: IncomingMessage): boolean {
 }
 
 /**
- * The identity provider of a local platform: Auth0-style tokens for anyone who can reach it. A web page in a
- * browser on the same machine can reach it too, so a request that comes from a page (browsers add `Origin`) is
- * refused, and so is one that names another host: a page whose name was rebound to this address sends no `Origin`
- * with what it reads.
+ * The identity provider of a local platform: issues Auth0-style tokens to anyone who can reach it. Web pages in a
+ * browser on the same machine can reach it too, so it refuses requests from a page (browsers add `Origin`), and
+ * requests for another host: after DNS rebinding a page sends no `Origin` with its reads.
  */
 export async function buildIdentityProvider(options: IdentityProviderOptions): Promise<Server> {
   const { logger, key, issuer: iss, orgClaim, groupsClaim } = options;
@@ -72,29 +71,30 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
     const fields = [...new URLSearchParams(String(body))];
     const form = Object.fromEntries(fields);
     const repeated = Object.keys(form).length !== fields.length;
-    done(repeated ? Object.assign(new Error("a field comes twice"), { statusCode: 400 }) : null, form);
+    done(repeated ? Object.assign(new Error("a field is repeated"), { statusCode: 400 }) : null, form);
   });
   app.addHook("onRequest", async (request, reply) => {
     const refuse = (error_description: string) =>
       reply.code(403).send({ error: "access_denied", error_description });
-    if (request.headers.origin !== undefined) return refuse("Not for web pages.");
-    if (!namesThisMachine(request.raw)) return refuse("Call it by its own address, as 127.0.0.1.");
+    if (request.headers.origin !== undefined) return refuse("Requests from web pages are refused.");
+    if (!namesThisMachine(request.raw))
+      return refuse("Use a loopback address, such as 127.0.0.1, as the host.");
   });
   app.setErrorHandler<Error & { statusCode?: number }>((error, request, reply) => {
     const status = error.statusCode ?? 500;
-    if (status >= 500) request.log.error({ err: error }, "a token could not be made");
-    const description = status < 500 ? error.message : "The log has more.";
+    if (status >= 500) request.log.error({ err: error }, "cannot issue a token");
+    const description = status < 500 ? error.message : "Internal error; see the log.";
     const name = status < 500 ? "invalid_request" : "server_error";
     return reply.code(status).send({ error: name, error_description: description });
   });
   app.setNotFoundHandler((_, reply) =>
-    reply.code(404).send({ error: "not_found", error_description: "There is no such thing here." }),
+    reply.code(404).send({ error: "not_found", error_description: "There is no such path." }),
   );
 
   app.post(
     "/token",
     {
-      config: { access: { open: "it is there to give tokens to anyone on this machine" } },
+      config: { access: { open: "it issues tokens to anyone on this machine" } },
       schema: { body: TokenForm, response: { 200: Token, "4xx": OAuthError } },
     },
     async (request, reply) => {
@@ -112,7 +112,7 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
           });
         },
       });
-      request.log.info({ audience, sub, org_id, groups, permissions }, "token made");
+      request.log.info({ audience, sub, org_id, groups, permissions }, "token issued");
       reply.header("Cache-Control", "no-store");
       return { access_token: token, token_type: "Bearer" as const, expires_in: TOKEN_LIFETIME_SECONDS };
     },
@@ -120,7 +120,9 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
 
   app.get("/jwks", { config: { access: { open: "public keys" } } }, () => ({ keys: issuer.keys.toJSON() }));
 
-  app.get("/health", { config: { access: { open: "says that it runs" } } }, () => ({ status: "ok" }));
+  app.get("/health", { config: { access: { open: "it only says that the service is alive" } } }, () => ({
+    status: "ok",
+  }));
 
   return app;
 }

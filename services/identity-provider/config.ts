@@ -5,7 +5,7 @@ import { GROUPS_CLAIM, LOCAL_ISSUER, ORG_CLAIM } from "../shared/local-provider.
 
 export const Config = Type.Object({
   ...LISTEN_SETTINGS,
-  STRONGROOM_SIGNING_KEY_FILE: SecretFile("The RSA key that signs, as a JWK; made where there is none"),
+  STRONGROOM_SIGNING_KEY_FILE: SecretFile("RSA signing key, as a JWK; created if there is none"),
   STRONGROOM_ISSUER: Type.String({ default: LOCAL_ISSUER, description: "`iss` of the tokens" }),
   STRONGROOM_ORG_CLAIM: Type.String({ default: ORG_CLAIM, description: "Claim for the organization" }),
   STRONGROOM_GROUPS_CLAIM: Type.String({ default: GROUPS_CLAIM, description: "Claim for the groups" }),

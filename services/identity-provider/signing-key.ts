@@ -4,7 +4,7 @@ import { Value } from "typebox/value";
 import { ConfigError } from "../shared/config.ts";
 import { readJson, writeJson } from "../shared/files.ts";
 
-/** An RSA private key as a JWK with the `kid` and `alg` that its tokens name. */
+/** An RSA private key as a JWK with the `kid` and `alg` of its tokens. */
 export const SigningKey = Type.Object({
   kty: Type.Literal("RSA"),
   kid: Type.String({ minLength: 1 }),
@@ -20,7 +20,7 @@ export const SigningKey = Type.Object({
 });
 export type SigningKey = Static<typeof SigningKey>;
 
-/** The key in the file, made there (mode 0600) where there is none yet: it stays the same from start to start. */
+/** The key in the file; created there (mode 0600) if there is none yet, so that it stays the same across starts. */
 export async function loadSigningKey(path: string): Promise<SigningKey> {
   const kept = await readJson(path).catch(() => null);
   if (kept === undefined) {
@@ -31,7 +31,9 @@ export async function loadSigningKey(path: string): Promise<SigningKey> {
     return Value.Parse(SigningKey, key);
   }
   if (!Value.Check(SigningKey, kept)) {
-    throw new ConfigError(`STRONGROOM_SIGNING_KEY_FILE: ${path} does not hold an RSA private key as a JWK`);
+    throw new ConfigError(
+      `STRONGROOM_SIGNING_KEY_FILE: ${path} does not contain an RSA private key as a JWK`,
+    );
   }
   return kept;
 }

@@ -248,7 +248,7 @@ test("storage of another organization, or set aside, is not started", async () =
   await writeFile(at(spec.org, "1", "instance.json"), JSON.stringify({ org: newOrgId(), attempt: 1 }));
   await platform.runtime.publish(spec);
   const foreign = await platform.runtime.waitFor(spec.org, ({ state }) => state === "backoff", 10_000);
-  expect(foreign.lastError).toContain("the storage is marked as that of");
+  expect(foreign.lastError).toContain("the storage belongs to");
 
   await platform.runtime.setAside(spec.org, 2, "crashed between init and its record");
   await platform.runtime.publish({ ...spec, attempt: 2 });
@@ -278,7 +278,7 @@ test("little free space is reported while it lasts", async () => {
   const spec = await platform.plainSpec();
   await platform.running(spec);
   await platform.runtime.waitFor(spec.org, ({ lowDisk }) => lowDisk, 10_000);
-  expect(platform.log).toContain("running full");
+  expect(platform.log).toContain("low on space");
 });
 
 test("closing ends every Vault and says so", async () => {
@@ -299,7 +299,7 @@ test("a status that could not be written is written when it can be", async () =>
   const obstacle = at("status", `${spec.org}.json`);
   await mkdir(obstacle);
   await platform.runtime.publish(spec);
-  await until(() => platform.log.includes("the status cannot be written"));
+  await until(() => platform.log.includes("cannot write the status"));
   await until(() => answers(spec.listen));
   await rm(obstacle, { recursive: true });
   await platform.whenRunning(spec.org);

@@ -115,7 +115,7 @@ test("of two that want one port, the first published runs, and keeps it when pub
   await write(spec({ reload: 1 }), 3);
   const { specs, refused } = await reader.read();
   expect([...specs.keys()]).toEqual([ORG]);
-  expect(refused.get(late)).toContain(`20000 and 20001 are ${ORG}'s`);
+  expect(refused.get(late)).toContain(`20000 and 20001 conflict with ${ORG}'s`);
 });
 
 test("raft's port counts", async () => {

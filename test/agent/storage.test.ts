@@ -37,8 +37,8 @@ test("the first use marks whose storage it is, and its owner may come back", asy
 
 test("storage marked as another's, or as of another attempt, is refused", async () => {
   await claimStorage(spec(), folder());
-  await expect(claimStorage(spec({ org: newOrgId() }), folder())).rejects.toThrow("marked as that of");
-  await expect(claimStorage(spec({ attempt: 2 }), folder())).rejects.toThrow("marked as that of");
+  await expect(claimStorage(spec({ org: newOrgId() }), folder())).rejects.toThrow("the storage belongs to");
+  await expect(claimStorage(spec({ attempt: 2 }), folder())).rejects.toThrow("the storage belongs to");
 });
 
 test("storage that carries no mark is refused", async () => {

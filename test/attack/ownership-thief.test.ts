@@ -82,7 +82,7 @@ test("an operator who means it types the new claim, and all follows: owner, regi
   expect((await strongroom("org", "reassign", "acme")).stdout).toContain("acme belongs to org_acme");
   await expect.poll(refusal, { timeout: 30_000 }).toBe(null);
   await expect.poll(() => read("org_acme"), { timeout: 30_000 }).toBe(404);
-  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme has no drift\n");
 
   const { stdout, stderr } = await strongroom(
     "org",
@@ -99,7 +99,7 @@ test("an operator who means it types the new claim, and all follows: owner, regi
   expect(await read("org_acme")).toBe(403);
   // Gateways remember whose the old claim was: nobody else gets it while the organization lives.
   await expect(platform.createOrg("another", "org_acme")).rejects.toMatchObject({ code: "conflict" });
-  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+  expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme has no drift\n");
 });
 
 test("its login changes, removes and hides no owner's record", async () => {

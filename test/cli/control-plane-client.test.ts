@@ -78,7 +78,7 @@ test("a name is that of the living organization; a deleted one is found by its i
   await expect(client.findOrg("hooli")).rejects.toMatchObject({
     exit: "notFound",
     message: "The organization hooli is deleted",
-    hint: "To look at it, name its id: oaaaaaaaaaaaaaaa",
+    hint: "To see it, pass its id: oaaaaaaaaaaaaaaa",
   });
   await expect(client.findOrg("No such thing")).rejects.toMatchObject({ exit: "notFound" });
 });

@@ -98,7 +98,7 @@ test("after a kill -9 of it, the next start takes the Vaults over, ends the rest
   expect(await read(first)).toEqual({ status: 200, data: { value: "kept" } });
 
   const second = await start();
-  expect(second.stderr()).toMatch(/Ended what a killed start had left: .*gateway/);
+  expect(second.stderr()).toMatch(/Ended processes left by a killed start: .*gateway/);
   expect((await second.client.org(acme.id)).instance?.pid).toBe(vault);
   expect(await second.servicePid("internal-vault")).toBe(internal);
   expect(await second.servicePid("gateway")).not.toBe(gateway);
@@ -141,8 +141,8 @@ test("a taken port is said before anything starts, with the option that takes an
     await ended;
     expect(child.exitCode).toBe(69);
     expect(stderr()).toBe(
-      `Error: Port ${port}, where the gateway should listen, is taken by another process\n` +
-        "End that process, or take another port: --gateway-port N (0: any free one)\n",
+      `Error: The gateway's port ${port} is in use by another process\n` +
+        "Stop that process, or choose another port: --gateway-port N (0: any free port)\n",
     );
     expect(processes()).toEqual([]);
   } finally {
@@ -205,7 +205,9 @@ describe("one that runs", () => {
     const { child, stderr, ended } = spawnUp(folder);
     await ended;
     expect(child.exitCode).toBe(4);
-    expect(stderr()).toContain(`A platform already runs on ${folder} (pid ${platform.pid})`);
+    expect(stderr()).toContain(
+      `A platform is already running with the state folder ${folder} (pid ${platform.pid})`,
+    );
     expect((await fetch(`${platform.gateway}/v1/sys/health`)).status).toBe(200);
   });
 
@@ -242,14 +244,14 @@ describe("one that runs", () => {
     const first = await strongroom("org", "repair", "acme", "--json");
     expect(JSON.parse(first.stdout).left).toEqual([]);
     expect(JSON.parse(first.stdout).repaired).toContain("sys/policies/acl/stranger should not be there");
-    expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme is as it should be\n");
+    expect((await strongroom("org", "repair", "acme")).stderr).toBe("acme has no drift\n");
     await write(platform, "kept");
   });
 });
 
 test("the demo shows the main job, and ends at Ctrl-C", async () => {
   const { child, stderr, ended } = spawnUp(state.path, {}, { demo: true });
-  await expect.poll(stderr, { timeout: 90_000 }).toContain("Ctrl-C stops everything");
+  await expect.poll(stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
   const text = stderr();
   expect(text).toMatch(/Onboarding acme.*revoke-root.*acme has a Vault of its own.*Onboarding globex/s);
   expect(text).toMatch(/acme writes.*?POST .* 200 {2}\{"version":1\}/s);

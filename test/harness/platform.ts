@@ -149,7 +149,7 @@ async function ready(state: StateFolder, child: ChildProcess, stderr: () => stri
     const file = await state.platform();
     if (file && file.pid === child.pid) return file;
     if (child.exitCode !== null || child.signalCode !== null || Date.now() > until) {
-      throw new Error(`the platform did not get ready:\n${stderr()}\n${await lastLines(state)}`);
+      throw new Error(`the platform did not become ready:\n${stderr()}\n${await lastLines(state)}`);
     }
   }
 }

@@ -73,7 +73,7 @@ test("each token made is a line in the log, without the token", async () => {
     .log()
     .split("\n")
     .find((each) => each.includes("org_logged"));
-  expect(line).toContain("token made");
+  expect(line).toContain("token issued");
   expect(line).toContain("grace");
   expect(provider.log()).not.toContain(token.split(".")[2]);
 });

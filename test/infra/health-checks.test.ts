@@ -141,7 +141,7 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
         `export VAULT_PROXY_ADDR=${url}\n${await commandsOfTheGuide(memory, /^cd \/strongroom;|^vault operator init /)}`,
       ],
     );
-    expect(output).toContain(`at https://${tasks.hostOf("internal-vault")}:8200 is in its form.`);
+    expect(output).toContain(`at https://${tasks.hostOf("internal-vault")}:8200 is bootstrapped.`);
     expect(status).toBe(0);
     const { root_token } = JSON.parse(await readFile(join(memory, "init.json"), "utf8"));
     expect(await isTokenAlive(internal(new Secret(root_token)))).toBe(false);

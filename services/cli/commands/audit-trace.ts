@@ -9,7 +9,7 @@ import type { Session } from "../session.ts";
 
 export const traceCommand: CliCommand = {
   declare(line) {
-    line.argument("<id>", "its X-Request-Id");
+    line.argument("<id>", "the request's X-Request-Id");
   },
   run: traceRequest,
 };
@@ -17,11 +17,12 @@ export const traceCommand: CliCommand = {
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /**
- * `strongroom audit trace <id>`: what the gateway, the organization's Vault and the control plane each recorded
- * of one request, in order. It reads this machine's logs.
+ * `strongroom audit trace <id>`: the gateway's, the organization's Vault's and the control plane's records of one
+ * request, in order of time, from this machine's logs.
  */
 async function traceRequest(session: Session, [id = ""]: string[]): Promise<undefined> {
-  if (!ID.test(id)) throw new Failure("usage", "A request's id is what X-Request-Id of its answer said");
+  if (!ID.test(id))
+    throw new Failure("usage", "Not a request ID: expected the response's X-Request-Id header.");
   await session.local("audit trace");
   const { state } = session;
   const [gateway, controlPlane] = await Promise.all(
@@ -40,8 +41,8 @@ async function traceRequest(session: Session, [id = ""]: string[]): Promise<unde
   if (lines.length === 0) {
     throw new Failure(
       "notFound",
-      `No log here has the request ${id}`,
-      "Logs are kept to a size: it may be too old.",
+      `No log on this machine has the request ${id}`,
+      "Logs are limited in size: the request may be too old.",
     );
   }
   lines.sort((a, b) => (a.at < b.at ? -1 : 1));

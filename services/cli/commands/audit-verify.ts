@@ -17,26 +17,23 @@ import type { Session } from "../session.ts";
 export const verifyCommand: CliCommand = {
   declare(line) {
     line
-      .option("--head <head>", "what an earlier verification printed: the trail must still hold it")
-      .option(
-        "--log-group <name>",
-        "on AWS: the log group of CloudWatch Logs that the internal Vault's audit log goes to",
-      );
+      .option("--head <head>", "head that an earlier verification printed: the trail must still contain it")
+      .option("--log-group <name>", "on AWS: the CloudWatch log group of the internal Vault's audit log");
   },
   run: verifyTrail,
 };
 
 export interface VerifyOptions {
-  /** What an earlier verification printed. */
+  /** The head that an earlier verification printed. */
   head?: string;
-  /** The log group of CloudWatch Logs that the internal Vault's audit log goes to. */
+  /** The CloudWatch log group of the internal Vault's audit log. */
   logGroup?: string;
 }
 
 /**
- * `strongroom audit verify`: reads the control plane's whole trail, follows its chain of hashes, and holds it
- * against what the internal Vault's audit log saw written, if that is on this machine or in a log group that is
- * named, and against a head that was noted before, if one is named. Prints where it ends, to be noted elsewhere.
+ * `strongroom audit verify`: reads the control plane's whole trail, verifies its hash chain, and compares it with
+ * the writes in the internal Vault's audit log, if that is on this machine or in the given log group, and with an
+ * earlier head, if one is given. Prints the trail's head, to be stored elsewhere.
  */
 export async function verifyTrail(
   session: Session,
@@ -45,9 +42,9 @@ export async function verifyTrail(
 ): Promise<undefined> {
   const expected = noted === undefined ? undefined : parseHead(noted);
   if (noted !== undefined && !expected) {
-    throw new Failure("usage", "--head takes what an earlier verification printed");
+    throw new Failure("usage", "--head expects the head that an earlier verification printed");
   }
-  // Read first: what is written meanwhile is on the trail and need not be in the log.
+  // The log is read first: entries written meanwhile are on the trail and need not be in the log.
   const anchors = await (logGroup ? anchorsIn(logGroup, session) : localAnchors(session));
   const { follower, entries, strays, end } = await readTrail(session);
   const { head } = follower;
@@ -56,7 +53,7 @@ export async function verifyTrail(
   if (follower.stoppedBy) problems.push(follower.stoppedBy);
   else if (head.sequence < end.sequence) problems.push(`entry ${follower.next} is missing`);
   if (strays.length > 0 && !anchors) {
-    problems.push(`behind its end there is more (${some(strays)}): it may have been cut`);
+    problems.push(`there are entries past its end (${some(strays)}): it may have been truncated`);
   }
   if (problems.length > 0) {
     throw new Failure("failure", `The trail is broken: ${some(problems)}`, KEEP);
@@ -64,21 +61,25 @@ export async function verifyTrail(
   if (logGroup && entries.length > 0 && !anchors?.span) {
     throw new Failure(
       "usage",
-      `The log group ${logGroup} holds no write of an entry: nothing could be compared`,
-      "Name the one that the internal Vault's task writes to: /strongroom/platform/internal-vault",
+      `The log group ${logGroup} has no write of a trail entry, so nothing could be compared`,
+      "Pass the log group of the internal Vault's task: /strongroom/platform/internal-vault",
     );
   }
   if (expected && !isSame(expected, TRAIL_BEGIN) && !entries.some((entry) => isSame(entry, expected))) {
-    throw new Failure("failure", `The trail is another one: entry ${noted} is not on it`, KEEP);
+    throw new Failure(
+      "failure",
+      `This is not the trail that was verified before: it has no entry ${noted}`,
+      KEEP,
+    );
   }
   const audited = anchors?.span && { ...anchors.span, gaps: anchors.gaps(entries) };
   report(session, { follower, strays, audited });
 }
 
-const KEEP = "Keep the internal Vault's storage and its audit log as they are: they show who wrote there.";
+const KEEP = "Preserve the internal Vault's storage and audit log unchanged: they show who wrote there.";
 const SHOWN = 10;
 
-/** The whole trail, followed from its beginning. */
+/** Reads the whole trail from its beginning. */
 async function readTrail(session: Session) {
   const controlPlane = await session.controlPlane();
   const follower = new TrailFollower(TRAIL_BEGIN);
@@ -97,7 +98,7 @@ async function readTrail(session: Session) {
   }
 }
 
-/** What this machine's internal Vault saw written; undefined for a platform elsewhere. */
+/** The writes in the audit log of this machine's internal Vault; undefined for a platform on another machine. */
 async function localAnchors(session: Session): Promise<TrailAnchors | undefined> {
   if (session.environment.STRONGROOM_URL) return undefined;
   await session.local("audit verify");
@@ -105,7 +106,7 @@ async function localAnchors(session: Session): Promise<TrailAnchors | undefined>
   return TrailAnchors.of(await recordsWith(log, "trail/data/"));
 }
 
-/** What the internal Vault saw written, on AWS. Its log has many requests; those that made entries are found by their header. */
+/** The writes in the internal Vault's audit log on AWS. Writes of trail entries are found by their header. */
 async function anchorsIn(logGroup: string, { out }: Session): Promise<TrailAnchors> {
   const { recordsInLogGroup } = await import("../platform/read-log-group.ts");
   return TrailAnchors.of(recordsInLogGroup(logGroup, TRAIL_HEAD_HEADER, createProgress(out.stderr)));
@@ -132,18 +133,18 @@ function report(
   };
   out.data(data, () => [
     `${data.entries} entries, none changed, none missing`,
-    ...(audited ? [`${audited.from} to ${audited.to} are as the internal Vault's audit log has them`] : []),
-    ...(audited?.gaps ? [`${audited.gaps} of these are not in that log: nothing says who wrote them`] : []),
-    ...(passed.length > 0 ? [`passed over: ${some(passed.map((slot) => `entry ${slot}`))}`] : []),
+    ...(audited ? [`entries ${audited.from} to ${audited.to} match the internal Vault's audit log`] : []),
+    ...(audited?.gaps ? [`${audited.gaps} of these are not in that log: their writer is unknown`] : []),
+    ...(passed.length > 0 ? [`skipped: ${some(passed.map((slot) => `entry ${slot}`))}`] : []),
     ...(strays.length > 0 ? [`off the trail: ${some(strays)}`] : []),
     `head  ${data.head}`,
   ]);
   if (passed.length + strays.length > 0) {
     out.note(
-      "Somebody else wrote with the control plane's login: give it another secret id, and look what else",
+      "Someone else wrote with the control plane's login. Rotate its secret ID, and check what else was written.",
     );
   }
-  out.note("Note the head elsewhere: verified with --head, nothing up to it can have been written anew.");
+  out.note("Store the head elsewhere: a later check with --head proves that nothing up to it was rewritten.");
 }
 
 const isSame = (a: TrailHead, b: TrailHead): boolean => a.sequence === b.sequence && a.hash === b.hash;

@@ -9,9 +9,12 @@ import { bootstrapOnce } from "./bootstrap.ts";
 export const bootstrapAwsCommand: CliCommand = {
   declare(line) {
     line
-      .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
-      .requiredOption("--prefix <path>", "what the names of all parameters begin with")
-      .requiredOption("--parameter-key <id>", "the KMS key of the platform's own parameters");
+      .requiredOption(
+        "--internal-vault <url>",
+        "the internal Vault's address; its root token is in the state folder",
+      )
+      .requiredOption("--prefix <path>", "prefix of all parameter names")
+      .requiredOption("--parameter-key <id>", "KMS key of the platform's own parameters");
   },
   run: bootstrapAws,
 };
@@ -23,9 +26,9 @@ export interface BootstrapAwsOptions {
 }
 
 /**
- * `strongroom bootstrap-aws`: brings the internal Vault on AWS into its form, by the root token in
- * `internal-vault/root-token` of the state folder, once all its nodes serve. It audits to its output, which is collected there, and the
- * control plane's login goes to where its task takes it from: SecureStrings of the platform's own key.
+ * `strongroom bootstrap-aws`: bootstraps the internal Vault on AWS once all its nodes serve, with the root token
+ * in `internal-vault/root-token` of the state folder. The Vault audits to stdout, which CloudWatch Logs collects.
+ * The control plane's login goes to SecureStrings under the platform's own key, from which its task reads it.
  */
 async function bootstrapAws(
   session: Session,
@@ -33,7 +36,7 @@ async function bootstrapAws(
   { internalVault, prefix, parameterKey }: BootstrapAwsOptions,
 ): Promise<undefined> {
   await whenAllNodesServe(internalVault, { progress: createProgress(session.out.stderr) });
-  await bootstrapOnce(session, internalVault, "Name another folder: --state DIR", "stdout");
+  await bootstrapOnce(session, internalVault, "Pass another state folder: --state DIR", "stdout");
   const parameters = ssmParameterStore({ keyId: parameterKey });
   for (const name of ["role-id", "secret-id"]) {
     const file = session.state.at("control-plane", name);

@@ -13,11 +13,17 @@ import type { Session } from "../session.ts";
 export const bootstrapCommand: CliCommand = {
   declare(line) {
     line
-      .requiredOption("--internal-vault <url>", "its address; its root token lies in the state folder")
-      .requiredOption("--identity-provider <url>", "where the local identity provider is, for all the others")
-      .requiredOption("--gateway <url>", "where the gateway will be")
-      .requiredOption("--control-plane <url>", "where the control plane will be")
-      .requiredOption("--vault-bin <path>", "the Vault program, for the command `vault`");
+      .requiredOption(
+        "--internal-vault <url>",
+        "the internal Vault's address; its root token is in the state folder",
+      )
+      .requiredOption(
+        "--identity-provider <url>",
+        "the local identity provider's address, as the services reach it",
+      )
+      .requiredOption("--gateway <url>", "the gateway's address, for the other commands")
+      .requiredOption("--control-plane <url>", "the control plane's address, for the other commands")
+      .requiredOption("--vault-bin <path>", "the Vault program for `strongroom vault`");
   },
   run: bootstrapPlatform,
 };
@@ -33,10 +39,10 @@ export interface BootstrapOptions {
 }
 
 /**
- * `strongroom bootstrap`: brings an internal Vault that something else runs into its form, by the root token in
- * `internal-vault/root-token` of the state folder, and writes down what the services are given of it, and where
- * they will be, for the other commands. Running it again changes nothing; a Vault other than the first one is
- * refused, since it cannot unseal what is here.
+ * `strongroom bootstrap`: bootstraps an internal Vault that something else runs, with the root token in
+ * `internal-vault/root-token` of the state folder. Writes the services' credentials and settings, and the
+ * services' addresses for the other commands. It is idempotent. It refuses a Vault other than the first one,
+ * which could not unseal the organizations in this state folder.
  */
 async function bootstrapPlatform(
   session: Session,
@@ -47,7 +53,7 @@ async function bootstrapPlatform(
   await bootstrapOnce(
     session,
     internalVault,
-    "Begin anew, without what is here: docker compose down --volumes",
+    "To start over and delete all data: docker compose down --volumes",
   );
   await writeSettingFiles({ identityProvider }, state);
   const file: PlatformFile = {
@@ -61,8 +67,8 @@ async function bootstrapPlatform(
 }
 
 /**
- * Bootstraps an internal Vault that answers at an address, once. Failure `conflict`, with the hint, where it is
- * not the one that the state folder knows. `auditFile` is where it writes its audit log, as it sees it.
+ * Bootstraps the internal Vault at an address, once. Failure `conflict`, with the hint, if it is not the one that
+ * the state folder knows. `auditFile` is the path of its audit log, as that Vault sees it.
  */
 export async function bootstrapOnce(
   { out, state }: Session,
@@ -78,11 +84,11 @@ export async function bootstrapOnce(
   if (known !== undefined && known !== clusterId) {
     throw new Failure(
       "conflict",
-      `The Vault at ${internalVault} is not the one that sealed what is here (cluster ${clusterId}, not ${known}). A Vault in dev mode forgets its keys when it stops`,
+      `The Vault at ${internalVault} is not the one that this state folder belongs to (cluster ${clusterId}, not ${known}). A Vault in dev mode loses its keys when it stops`,
       hint,
     );
   }
   await ensureRecoveryKey(state);
   await bootstrap(state, internalVault, PERIOD_SECONDS, auditFile);
-  out.note(`The internal Vault at ${internalVault} is in its form.`);
+  out.note(`The internal Vault at ${internalVault} is bootstrapped.`);
 }

@@ -17,15 +17,15 @@ export const doctorCommand: CliCommand = {
   run: doctor,
 };
 
-/** One thing looked at: how it is, and, unless it is well, what to do. */
+/** The result of one check and, unless it is `ok`, what to do. */
 export interface Check {
   name: string;
   result: "ok" | "warn" | "fail";
   detail: string;
   hint?: string;
-  /** More about the detail, a line each. */
+  /** More about the detail, one line each. */
   notes?: string[];
-  /** Of Vault, those that are not fixed in the version that is used. */
+  /** Vault's advisories that are not fixed in the version in use. */
   advisories?: Advisory[];
 }
 
@@ -35,7 +35,7 @@ const CLOCK_MS = { warn: 2_000, fail: 30_000 };
 const DAY_MS = 24 * 3600 * 1000;
 const CERTIFICATE_DAYS = 3;
 
-/** `strongroom doctor`: exit status 1 where a check fails. */
+/** `strongroom doctor`: exit status 1 if a check fails. */
 async function doctor(session: Session): Promise<number> {
   const remote = session.environment.STRONGROOM_URL !== undefined;
   const platform = remote ? undefined : await session.state.platform();
@@ -64,7 +64,7 @@ function checkNode(): Check {
   return ok("node", `${process.version} at ${process.execPath}`);
 }
 
-/** The running platform's binary; else the one the next start would take, without making any. */
+/** The running platform's binary, otherwise the next start's. Downloads and builds nothing. */
 async function checkVault({ environment }: Session, platform: PlatformFile | undefined): Promise<Check[]> {
   const name = "vault";
   try {
@@ -80,8 +80,8 @@ async function checkVault({ environment }: Session, platform: PlatformFile | und
     return [ok(name, `${version} at ${path} (${source})`), checkVersion(version, passedOver)];
   } catch (error) {
     if (error instanceof WouldMakeOne) {
-      const hint = "To use one of your own, set VAULT_BIN or put it on PATH";
-      return [warn(name, "none is here; the next start downloads or builds one", hint)];
+      const hint = "To use your own, set VAULT_BIN or put it on PATH";
+      return [warn(name, "no Vault found; the next start downloads or builds one", hint)];
     }
     if (error instanceof VaultNotFoundError)
       return [fail(name, error.message, "Correct VAULT_BIN, or unset it")];
@@ -89,7 +89,7 @@ async function checkVault({ environment }: Session, platform: PlatformFile | und
   }
 }
 
-/** What is known of a version of Vault, and what would have been used before it; a warning if either matters. */
+/** The known advisories of a version of Vault, and the Vaults that were passed over; a warning if either matters. */
 export function checkVersion(version: string, passedOver: string[]): Check {
   const name = "vault version";
   const advisories = openAdvisories(version);
@@ -99,12 +99,13 @@ export function checkVersion(version: string, passedOver: string[]): Check {
   const notes = [
     ...passedOver.map((what) => `Not used: ${what}`),
     ...reachable.map(
-      ({ id, fixedIn, weakness, because }) => `${id}, fixed in ${fixedIn}: ${weakness}. By: ${because}`,
+      ({ id, fixedIn, weakness, because }) =>
+        `${id}, fixed in ${fixedIn}: ${weakness}. Reachable by: ${because}`,
     ),
   ];
   const known = { notes, advisories };
   if (notes.length === 0) return { ...ok(name, detail), ...known };
-  const hint = `To use another, set VAULT_BIN to it or put it on PATH: ${RECOMMENDED.version} if it can be had`;
+  const hint = `To use another version, set VAULT_BIN or put it on PATH; ${RECOMMENDED.version} if you can get it`;
   return { ...warn(name, detail, hint), ...known };
 }
 
@@ -115,12 +116,13 @@ function notFromHere(): never {
 
 async function checkFiles({ state }: Session): Promise<Check> {
   const open = await openFiles(state);
-  if (open === undefined) return ok("state folder", `${state.path}: not there yet; strongroom up makes it`);
-  if (open.length === 0) return ok("state folder", `${state.path}: closed to others`);
+  if (open === undefined)
+    return ok("state folder", `${state.path}: does not exist yet; strongroom up creates it`);
+  if (open.length === 0) return ok("state folder", `${state.path}: other users cannot read it`);
   const [first] = open;
   return fail(
     "state folder",
-    `others may read ${open.length} files, like ${first}`,
+    `other users can read ${open.length} files, such as ${first}`,
     `chmod -R go= ${state.path}`,
   );
 }
@@ -129,7 +131,7 @@ async function checkDisk({ state }: Session): Promise<Check> {
   const { bavail, bsize } = await statfs(state.path).catch(() => statfs("."));
   const free = bavail * bsize;
   const detail = `${Math.floor(free / MEBIBYTE)} MiB free`;
-  const hint = "Free some: a Vault that cannot write its audit log answers nothing";
+  const hint = "Free some space: a Vault that cannot write its audit log rejects every request";
   if (free < LOW_DISK.fail) return fail("disk", detail, hint);
   return free < LOW_DISK.warn ? warn("disk", detail, hint) : ok("disk", detail);
 }
@@ -138,7 +140,7 @@ async function checkServices({ state }: Session, platform: PlatformFile): Promis
   return (await serviceHealth(state, platform)).map(({ name, state: is, pid, address }) =>
     is === "healthy"
       ? ok(name, `healthy${address ? ` at ${address}` : ""}${pid ? ` (pid ${pid})` : ""}`)
-      : fail(name, is, `Its log: strongroom logs --service ${name}`),
+      : fail(name, is, `Read its log: strongroom logs --service ${name}`),
   );
 }
 
@@ -151,12 +153,12 @@ async function checkPorts(): Promise<Check[]> {
     usual.map(async ([name, port]) =>
       (await isFree(port))
         ? ok(name, `not running; port ${port} is free`)
-        : warn(name, `not running; port ${port} is taken`, `strongroom up --${name}-port 0 takes another`),
+        : warn(name, `not running; port ${port} is taken`, `strongroom up --${name}-port 0 uses a free one`),
     ),
   );
 }
 
-/** The control plane's own clock against this one, and what its organizations report. */
+/** The control plane's clock compared with this one, and the state of its organizations. */
 async function checkControlPlane(session: Session): Promise<Check[]> {
   try {
     const controlPlane = await session.controlPlane();
@@ -164,13 +166,13 @@ async function checkControlPlane(session: Session): Promise<Check[]> {
     return [checkClock(await controlPlane.clockSkewMs()), ...checkOrgs(orgs), checkCertificates(orgs)];
   } catch (error) {
     const { message, hint } = asFailure(error);
-    return [fail("organizations", message, hint ?? "Look at: strongroom logs --service control-plane")];
+    return [fail("organizations", message, hint ?? "Read its log: strongroom logs --service control-plane")];
   }
 }
 
 function checkClock(skewMs: number): Check {
-  const detail = `${(skewMs / 1000).toFixed(1)} s from the control plane's`;
-  const hint = "Set it by NTP: tokens are refused to the second";
+  const detail = `${(skewMs / 1000).toFixed(1)} s off the control plane's`;
+  const hint = "Synchronize it with NTP: tokens' times are checked to the second";
   if (Math.abs(skewMs) > CLOCK_MS.fail) return fail("clock", detail, hint);
   return Math.abs(skewMs) > CLOCK_MS.warn ? warn("clock", detail, hint) : ok("clock", detail);
 }
@@ -183,7 +185,7 @@ function checkOrgs(orgs: OrgView[]): Check[] {
     .map((org) => {
       const problems = [org.lastError?.message, ...(org.drift ?? []), org.instance?.lowDisk && "low disk"];
       const detail = [org.state, ...problems.filter(Boolean)].join("; ");
-      const hint = `Look at: strongroom org show ${org.name}; strongroom logs ${org.name}`;
+      const hint = `Run: strongroom org show ${org.name}; strongroom logs ${org.name}`;
       return org.state === "quarantined"
         ? fail(`org ${org.name}`, detail, hint)
         : warn(`org ${org.name}`, detail, hint);
@@ -197,7 +199,7 @@ function checkCertificates(orgs: OrgView[]): Check {
   const [first] = ends.toSorted((a, b) => a.end - b.end);
   if (!first) return ok("certificates", "none yet");
   const days = (first.end - Date.now()) / DAY_MS;
-  const detail = `the next to end is ${first.name}'s, in ${days.toFixed(1)} days`;
+  const detail = `the next to expire is ${first.name}'s, in ${days.toFixed(1)} days`;
   const hint = "The control plane should have renewed it: strongroom logs --service control-plane";
   if (days < 0) return fail("certificates", detail, hint);
   return days < CERTIFICATE_DAYS ? warn("certificates", detail, hint) : ok("certificates", detail);

@@ -10,7 +10,7 @@ export const envCommand: CliCommand = {
   run: env,
 };
 
-/** `strongroom env --org <org>`: what a shell evaluates to talk to the gateway with Vault's own tools. */
+/** `strongroom env --org <org>`: variables that point Vault's own tools at the gateway, for a shell to evaluate. */
 async function env(
   session: Session,
   _: string[],
@@ -19,7 +19,7 @@ async function env(
   const { gateway } = await session.local("env");
   const variables = { VAULT_ADDR: gateway, VAULT_TOKEN: (await orgToken(session, options)).reveal() };
   session.out.data(variables, () =>
-    // Neither an address nor a JWT can hold a quote.
+    // Neither an address nor a JWT can contain a quote.
     Object.entries(variables).map(([name, value]) => `export ${name}='${value}'`),
   );
 }

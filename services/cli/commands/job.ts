@@ -9,18 +9,18 @@ import type { Session } from "../session.ts";
 
 export const jobCommand: CliCommand = {
   declare(line) {
-    line.argument("<job>", "its id");
+    line.argument("<job>", "the job's id");
   },
   run: job,
 };
 
-const WHERE_JOBS_ARE = "The last job of an organization: strongroom org show ORG";
+const WHERE_JOBS_ARE = "To find an organization's last job: strongroom org show ORG";
 
-/** `strongroom job <job>`: its steps so far and from now on, until its end. */
+/** `strongroom job <job>`: prints the job's steps, past and future, until it ends. */
 async function job(session: Session, [id = ""]: string[]): Promise<undefined> {
   if (!Value.Check(JobId, id)) {
-    const form = "one is a j and 15 letters or digits, like jabcdefghijklmno";
-    throw new Failure("usage", `${JSON.stringify(id)} is no job's id: ${form}`, WHERE_JOBS_ARE);
+    const form = "expected j and 15 letters or digits, like jabcdefghijklmno";
+    throw new Failure("usage", `${JSON.stringify(id)} is not a job's id: ${form}`, WHERE_JOBS_ARE);
   }
   const controlPlane = await session.controlPlane();
   const found = await controlPlane.job(id).catch((error: unknown) => {

@@ -12,8 +12,8 @@ export const logsCommand: CliCommand = {
     line
       .argument("[org]", "name or id")
       .option("--service <name>", "identity-provider, control-plane, agent, gateway or internal-vault")
-      .option("-f, --follow", "go on with what is written from now on")
-      .addOption(count("--lines <n>", "how many of the last lines", 50));
+      .option("-f, --follow", "keep printing new lines")
+      .addOption(count("--lines <n>", "number of last lines to print", 50));
   },
   run: logs,
 };
@@ -22,7 +22,7 @@ const NAMES = ["internal-vault", ...SERVICES] as const;
 const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_MS = 250;
 
-/** `strongroom logs <org>` or `--service <name>`: the last lines, and with `--follow` what comes after. */
+/** `strongroom logs <org>` or `--service <name>`: the last lines, and with `--follow` the lines that follow. */
 async function logs(
   session: Session,
   [org]: string[],
@@ -39,11 +39,11 @@ async function logs(
     const text = (await read(file, from, end)).toString("utf8");
     const lines = text.split("\n").slice(0, -1);
     for (const line of lines.slice(Math.max(0, lines.length - options.lines))) stdout.write(`${line}\n`);
-    // Until the reader has gone, as `head` does.
+    // Until the reader closes the pipe, as `head` does.
     while (options.follow && stdout.writable) {
       await sleep(FOLLOW_MS);
       const { size } = await file.stat();
-      // Emptied after it was copied aside: what it holds now is all new.
+      // Rotation truncated it: all of its content is new.
       if (size < end) end = 0;
       if (size === end) continue;
       stdout.write(await read(file, end, size));
@@ -65,11 +65,11 @@ async function logFile(
   service: string | undefined,
 ): Promise<string> {
   if ((org === undefined) === (service === undefined)) {
-    throw new Failure("usage", "Name one: an organization, or --service NAME");
+    throw new Failure("usage", "Pass either an organization or --service NAME");
   }
   if (service !== undefined) {
     if (!NAMES.some((name) => name === service)) {
-      throw new Failure("usage", `There is no service ${service}`, `These are: ${NAMES.join(", ")}`);
+      throw new Failure("usage", `There is no service ${service}`, `The services are: ${NAMES.join(", ")}`);
     }
     return session.state.logFile(service);
   }

@@ -19,22 +19,20 @@ export const machineTokensCommand: CliCommand = {
     line
       .argument("<org>", "name or id")
       .addArgument(
-        new Argument("<what>", "switch them on or off; list those there are; end one").choices([
-          "on",
-          "off",
-          "list",
-          "revoke",
-        ]),
+        new Argument(
+          "<what>",
+          "enable or disable machine tokens, list the live ones, or revoke some",
+        ).choices(["on", "off", "list", "revoke"]),
       )
-      .argument("[accessor]", "of the one to end")
-      .option("--made-by <sub>", "with revoke: all that this subject made");
+      .argument("[accessor]", "with revoke: the accessor of the token")
+      .option("--made-by <sub>", "with revoke: all tokens that this subject created");
   },
   run: manageMachineTokens,
 };
 
 /**
- * `strongroom org machine-tokens <org> on|off|list|revoke`: each but the record of it is done at the
- * organization's Vault, under a sign-in of the operator. Switching off ends every token there is.
+ * `strongroom org machine-tokens <org> on|off|list|revoke`: acts on the organization's Vault with the operator's
+ * login; only the record of on or off is the control plane's. `off` revokes every machine token.
  */
 async function manageMachineTokens(
   session: Session,
@@ -43,7 +41,7 @@ async function manageMachineTokens(
 ): Promise<undefined> {
   const named = [accessor, madeBy].filter((each) => each !== undefined).length;
   if (named !== (what === "revoke" ? 1 : 0)) {
-    throw new Failure("usage", "An accessor or --made-by goes with revoke, and with nothing else");
+    throw new Failure("usage", "revoke needs an accessor or --made-by; on, off and list take neither");
   }
   const { out } = session;
   const platform = await session.local("org machine-tokens");
@@ -55,13 +53,13 @@ async function manageMachineTokens(
 
   if (what === "revoke" && accessor !== undefined) {
     if (!(await revokeMachineToken(await login(), accessor))) {
-      const hint = `These are: strongroom org machine-tokens ${org.name} list`;
+      const hint = `List them with: strongroom org machine-tokens ${org.name} list`;
       throw new Failure("notFound", `${org.name} has no live machine token ${accessor}`, hint);
     }
     out.data({ revoked: accessor }, () => `revoked  ${accessor}`);
   } else if (madeBy !== undefined) {
     const ended = await revokeMadeBy(login, madeBy);
-    out.data({ ended }, () => `ended    ${ended} machine tokens that ${JSON.stringify(madeBy)} made`);
+    out.data({ ended }, () => `revoked  ${ended} machine tokens that ${JSON.stringify(madeBy)} created`);
   } else if (what === "list") {
     const tokens = await machineTokens(login);
     out.data(tokens, () => table(["ACCESSOR", "NAME", "LEVEL", "MADE BY", "UNTIL"], tokens.map(asRow)));
@@ -75,8 +73,8 @@ async function manageMachineTokens(
     for (const each of ended) await revokeMachineToken(await login(), each.accessor);
     out.data({ machineTokens: what === "on", ended: ended.length }, () =>
       what === "on"
-        ? `${org.name} has machine tokens: its admins can make them`
-        : `${org.name} has no machine tokens; ${ended.length} ended`,
+        ? `machine tokens are enabled for ${org.name}: its admins can create them`
+        : `machine tokens are disabled for ${org.name}; ${ended.length} revoked`,
     );
   }
 }

@@ -14,23 +14,20 @@ export const createCommand: CliCommand = {
   declare(line) {
     line
       .argument("<name>", "3 to 40 lower-case letters, digits and hyphens")
-      .requiredOption(
-        "--claim <id>",
-        "the identity provider's id of the organization, as its tokens carry it",
-      )
-      .option("--issuer <url>", "the issuer of its tokens; the platform's first by default")
+      .requiredOption("--claim <id>", "the organization's id at the identity provider, as in its tokens")
+      .option("--issuer <url>", "the issuer of its tokens (default: the platform's first)")
       .option(
         "--recovery-pgp-key <file...>",
-        "PGP public keys (at least 3) that its recovery keys are encrypted to; the platform's own by default",
+        "PGP public keys (at least 3) to encrypt its recovery keys to (default: the platform's own)",
       )
-      .option("--wait", "show each step, until it is ready");
+      .option("--wait", "wait until it is ready, showing each step");
   },
   run: createOrg,
 };
 
 export const listCommand: CliCommand = {
   declare(line) {
-    line.option("--deleted", "deleted and failed ones too");
+    line.option("--deleted", "include deleted and failed ones");
   },
   run: listOrgs,
 };
@@ -46,8 +43,8 @@ export const deleteCommand: CliCommand = {
   declare(line) {
     line
       .argument("<org>", "name or id")
-      .option("--yes", "do not ask")
-      .option("--wait", "show each step, until it is done");
+      .option("--yes", "do not ask for confirmation")
+      .option("--wait", "wait until it is deleted, showing each step");
   },
   run: deleteOrg,
 };
@@ -68,7 +65,7 @@ async function createOrg(
     ...(recoveryPgpKey && { recoveryPgpKeys: await Promise.all(recoveryPgpKey.map(readPgpKey)) }),
   });
   if (!wait) {
-    out.note(`Onboarding ${name} has begun. Watch it: strongroom job ${job.id}`);
+    out.note(`Started onboarding ${name}. Follow it with: strongroom job ${job.id}`);
     out.data(job, () => job.id);
     return;
   }
@@ -83,7 +80,7 @@ async function createOrg(
   out.data(await controlPlane.org(job.org), () => job.org);
 }
 
-/** A key as the API takes it: armored text as it is, anything else in base64. */
+/** A key in the API's form: armored or base64 text unchanged, anything else in base64. */
 async function readPgpKey(path: string): Promise<string> {
   let content: Buffer;
   try {
@@ -102,11 +99,11 @@ async function listOrgs(session: Session, _: string[], options: { deleted?: bool
   const all = await (await session.controlPlane()).orgs();
   const orgs = options.deleted ? all : all.filter(isLive);
   if (orgs.length === 0)
-    session.out.note("No organizations. Make one: strongroom org create NAME --claim ID --wait");
+    session.out.note("No organizations. Create one: strongroom org create NAME --claim ID --wait");
   session.out.data(orgs, () => (orgs.length === 0 ? [] : orgTable(orgs)));
 }
 
-/** Organizations as a table, by name. */
+/** Organizations as a table, sorted by name. */
 export function orgTable(orgs: OrgView[]): string[] {
   const rows = orgs
     .toSorted((a, b) => a.name.localeCompare(b.name))
@@ -155,7 +152,7 @@ async function showOrg(session: Session, [nameOrId = ""]: string[]): Promise<und
   });
 }
 
-/** `strongroom org delete <org>`: asks first on a terminal, and needs `--yes` elsewhere. */
+/** `strongroom org delete <org>`: asks for confirmation on a terminal; requires `--yes` otherwise. */
 async function deleteOrg(
   session: Session,
   [nameOrId = ""]: string[],
@@ -167,25 +164,26 @@ async function deleteOrg(
   if (!options.yes) await confirm(session, org);
   const job = await controlPlane.deleteOrg(org.id);
   if (!options.wait) {
-    out.note(`Deleting ${org.name} has begun. Watch it: strongroom job ${job.id}`);
+    out.note(`Started deleting ${org.name}. Follow it with: strongroom job ${job.id}`);
     out.data(job, () => job.id);
     return;
   }
   const ended = await followJob(controlPlane, job, org.name, out);
   out.note(
-    `${org.name} is deleted after ${duration(jobDuration(ended))}. Its storage and its seal key are kept.`,
+    `${org.name} is deleted after ${duration(jobDuration(ended))}. Its storage and seal key are kept.`,
   );
   out.data(await controlPlane.org(org.id), () => org.id);
 }
 
 async function confirm(session: Session, org: OrgView): Promise<void> {
   if (!process.stdin.isTTY) {
-    throw new Failure("usage", `Deleting ${org.name} stops its Vault for good`, "If that is meant: --yes");
+    throw new Failure("usage", `Deleting ${org.name} stops its Vault permanently`, "Pass --yes to confirm.");
   }
   const terminal = createInterface({ input: process.stdin, output: session.out.stderr });
   const answer = await terminal.question(
-    `Stop the Vault of ${org.name} (${org.id}) for good? Type its name: `,
+    `Stop the Vault of ${org.name} (${org.id}) permanently? Type its name to confirm: `,
   );
   terminal.close();
-  if (answer.trim() !== org.name) throw new Failure("failure", "Nothing was deleted");
+  if (answer.trim() !== org.name)
+    throw new Failure("failure", "The name does not match; nothing was deleted");
 }

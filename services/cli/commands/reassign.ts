@@ -17,17 +17,17 @@ export const reassignCommand: CliCommand = {
   declare(line) {
     line
       .argument("<org>", "name or id")
-      .option("--claim <claim>", "the identity provider's id of its new owner; the one it has by default")
-      .option("--confirm <claim>", "the new claim once more, in place of typing it");
+      .option("--claim <claim>", "the new owner's id at the identity provider (default: the current owner's)")
+      .option("--confirm <claim>", "the new claim again, instead of typing it at the prompt");
   },
   run: reassignOrg,
 };
 
 /**
- * `strongroom org reassign <org>`: gives an organization to another claim, or takes up its issuer's settings and
- * keys as they are now. The operator sees old and new and types the new claim; the owner's record is written and
- * signed with the operator's login, and registry, directory and Vault follow it. One that was cut off goes on where
- * it is run again.
+ * `strongroom org reassign <org>`: assigns an organization to another claim, or adopts its issuer's current
+ * settings and keys. The operator sees old and new values and types the new claim. The command writes the owner's
+ * record, signed with the operator's login; registry, directory and Vault follow it. Running it again resumes an
+ * interrupted reassignment.
  */
 async function reassignOrg(
   session: Session,
@@ -49,12 +49,12 @@ async function reassignOrg(
   const changes = changedRows(before?.value, after);
   if (changes.length > 0) {
     const others = (await controlPlane.orgs()).filter((each) => isTaken(each, org, issuer.issuer, claim));
-    if (others[0]) throw new Failure("conflict", `The claim ${claim} is ${others[0].name}'s`);
-    for (const line of table([org.name, "OWNER NOW", "OWNER THEN"], changes)) out.note(line);
+    if (others[0]) throw new Failure("conflict", `The claim ${claim} belongs to ${others[0].name}`);
+    for (const line of table([org.name, "CURRENT OWNER", "NEW OWNER"], changes)) out.note(line);
     await confirm(session, org, claim, options.confirm);
   }
-  // Signed anew even if only the registry says otherwise: a gateway that knows the organization by that alone takes
-  // the owner back by nothing but a statement.
+  // Signed again even if only the registry differs: a gateway that knows the organization only from the registry
+  // goes back to the owner only for a new signed statement.
   if (changes.length > 0 || org.claim !== claim || org.issuer !== issuer.issuer)
     await owners.replace(org.id, after, before?.version ?? 0);
   const changed = await controlPlane.followOwner(org.id);
@@ -62,7 +62,7 @@ async function reassignOrg(
   await refuseStrangers(signer, changed, settings);
   const login = () => maintainLogin(platform, signer, changed);
   await configureOrgVault(await login(), settings);
-  // They were made by people of the owner before.
+  // Members of the previous owner created them.
   const ended = changed.machineTokens && changes.length > 0 ? await machineTokens(login) : [];
   for (const { accessor } of ended) await revokeMachineToken(await login(), accessor);
   out.data({ claim, issuer: issuer.issuer, changed: changes.length > 0, ended: ended.length }, () => [
@@ -70,7 +70,7 @@ async function reassignOrg(
   ]);
 }
 
-/** What differs, as rows of member, old and new. */
+/** The differences, as rows of member, old value and new value. */
 function changedRows(before: Owner | undefined, after: Owner): string[][] {
   const [old, now] = [before && rowsOf(before), rowsOf(after)];
   return Object.entries(now)
@@ -84,7 +84,7 @@ const rowsOf = ({ claim, issuer, keys }: Owner): Record<string, string> => ({
   keys: keys.map((key) => key.slice(0, 16)).join(" "),
 });
 
-/** Whether an organization that lives, other than this one, has the claim. */
+/** Whether another live organization has the claim. */
 const isTaken = (each: OrgView, org: OrgView, issuer: string, claim: string): boolean =>
   each.id !== org.id && each.issuer === issuer && each.claim === claim && isLive(each);
 
@@ -97,14 +97,17 @@ async function confirm(
   let answer = given;
   if (answer === undefined) {
     if (!process.stdin.isTTY) {
-      const hint = `If that is meant: --confirm ${claim}`;
-      throw new Failure("usage", `This lets other people into ${org.name}'s Vault`, hint);
+      const hint = `Pass --confirm ${claim} to confirm.`;
+      throw new Failure("usage", `This gives other people access to ${org.name}'s Vault`, hint);
     }
     const terminal = createInterface({ input: process.stdin, output: session.out.stderr });
     answer = (
-      await terminal.question(`Let these people into ${org.name} (${org.id}). Type their claim: `)
+      await terminal.question(
+        `Give these people access to ${org.name} (${org.id})? Type their claim to confirm: `,
+      )
     ).trim();
     terminal.close();
   }
-  if (answer !== claim) throw new Failure("failure", `Nothing was changed: that is not the claim ${claim}`);
+  if (answer !== claim)
+    throw new Failure("failure", `Nothing was changed: the answer is not the claim ${claim}`);
 }

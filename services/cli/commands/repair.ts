@@ -14,8 +14,8 @@ export const repairCommand: CliCommand = {
 };
 
 /**
- * `strongroom org repair <org>`: writes an organization's policies, logins and audit devices anew. It lets in whom
- * the owner's record names, and refuses if the registry names somebody else.
+ * `strongroom org repair <org>`: rewrites an organization's policies, logins and audit devices. It gives access to
+ * the owner in the signed record, and refuses if the registry names someone else.
  */
 async function repairOrg(session: Session, [nameOrId = ""]: string[]): Promise<undefined> {
   const { out } = session;
@@ -37,6 +37,6 @@ async function repairOrg(session: Session, [nameOrId = ""]: string[]): Promise<u
     ...left.map((each) => `left      ${each}`),
   ]);
   if (left.length > 0)
-    throw new Failure("failure", "What is left is not the platform's to undo; it wants a decision");
-  out.note(before.length === 0 ? `${org.name} is as it should be` : `${org.name} is as it should be again`);
+    throw new Failure("failure", "The remaining differences can't be repaired automatically. Review them.");
+  out.note(before.length === 0 ? `${org.name} has no drift` : `${org.name} is repaired: no drift remains`);
 }

@@ -13,19 +13,19 @@ export const revokeCommand: CliCommand = {
   declare(line) {
     line
       .argument("<org>", "name or id")
-      .option("--subject <sub>", "all tokens of this subject that were issued until now")
+      .option("--subject <sub>", "all tokens issued to this subject until now")
       .option("--token-id <jti>", "the token with this id")
-      .option("--token-file <path>", "the token in this file; no more than a digest of it is sent");
+      .option("--token-file <path>", "the token in this file; only its digest is sent");
   },
   run: revokeTokens,
 };
 
-/** By then every gateway refuses what was revoked. */
+/** By then every gateway refuses a revoked token. */
 const IN_FORCE_MS = 5_000;
 
 /**
- * `strongroom org revoke <org>`: ends tokens of an organization before their time. Machine tokens that a subject
- * made end with the subject's own if the platform runs on this machine; else a note says what ends them.
+ * `strongroom org revoke <org>`: revokes tokens of an organization before they expire. If the platform runs on
+ * this machine, it also revokes the machine tokens that a subject created; otherwise a note says how to.
  */
 async function revokeTokens(
   session: Session,
@@ -38,7 +38,7 @@ async function revokeTokens(
   const org = await controlPlane.findOrg(nameOrId);
   const { ends, machineTokens, ...what } = await controlPlane.revoke(org.id, revocation);
   const until = new Date(ends * 1000).toISOString();
-  const revoked = `revoked  ${Object.values(what)[0]}  on the list until ${until}`;
+  const revoked = `revoked  ${Object.values(what)[0]}  listed until ${until}`;
   if (!machineTokens) return void out.data({ ...what, ends }, () => revoked);
   if (!("subject" in revocation) || environment.STRONGROOM_URL) {
     out.note(machineTokens.detail);
@@ -48,11 +48,11 @@ async function revokeTokens(
   const ended = await endMachineTokens(session, org, revocation.subject);
   out.data({ ...what, ends, machineTokensEnded: ended }, () => [
     revoked,
-    `ended    ${ended} machine tokens that ${JSON.stringify(revocation.subject)} made`,
+    `revoked  ${ended} machine tokens that ${JSON.stringify(revocation.subject)} created`,
   ]);
 }
 
-/** Ends a subject's machine tokens, those too that it makes until every gateway refuses it. */
+/** Revokes a subject's machine tokens, including any that it creates until every gateway refuses it. */
 async function endMachineTokens(session: Session, org: OrgView, subject: string): Promise<number> {
   const platform = await session.local("org revoke");
   const signer = await signIn(platform);
@@ -74,17 +74,17 @@ async function asked(options: {
     if (tokenId !== undefined) return { tokenId };
     if (tokenFile !== undefined) return { token: await digestOf(tokenFile) };
   }
-  throw new Failure("usage", "Name one: --subject SUB, --token-id JTI or --token-file PATH");
+  throw new Failure("usage", "Pass exactly one of --subject SUB, --token-id JTI and --token-file PATH");
 }
 
-/** The digest by which a JWT is revoked however its signature is spelled. */
+/** The digest that identifies a JWT regardless of how its signature is encoded. */
 async function digestOf(path: string): Promise<string> {
   const token = await readFile(path, "utf8").catch(() => {
     throw new Failure("usage", `--token-file: ${path} cannot be read`);
   });
   const [header, payload, signature, more] = token.trim().split(".");
   if (!header || !payload || !signature || more !== undefined) {
-    throw new Failure("usage", `--token-file: ${path} holds no JWT`);
+    throw new Failure("usage", `--token-file: ${path} does not contain a JWT`);
   }
   return createHash("sha256").update(`${header}.${payload}`).digest("base64url");
 }

@@ -13,15 +13,15 @@ import type { Session } from "../session.ts";
 export const rotateCommand: CliCommand = {
   declare(line) {
     line
-      .option("--org <org...>", "names or ids; all of the issuer's organizations by default")
-      .option("--finish", "take only those, once no token by an older key is left");
+      .option("--org <org...>", "names or ids (default: all organizations of the issuer)")
+      .option("--finish", "remove older keys; use it once no token signed by one is still valid");
   },
   run: rotateIssuer,
 };
 
 /**
- * `strongroom issuer rotate`: has organizations' Vaults take the keys that their issuer shows, all under one
- * sign-in of the operator. What fails for one organization stops no other's.
+ * `strongroom issuer rotate`: adds the issuer's published keys to organizations' Vaults with one login of the
+ * operator. A failure for one organization does not stop the others.
  */
 async function rotateIssuer(
   session: Session,
@@ -40,7 +40,7 @@ async function rotateIssuer(
     if (!isServed(org))
       throw new Failure("conflict", `${name} is ${state}; only a ready organization can be changed`);
     if (its !== issuer.issuer)
-      throw new Failure("failure", `${name}'s tokens come from ${its}, which is not known here`);
+      throw new Failure("failure", `${name}'s tokens come from ${its}, which is not this platform's issuer`);
   }
   const keys = await fetchIssuerKeys(issuer);
   const signer = await signIn(platform);
@@ -74,9 +74,10 @@ async function rotateIssuer(
   if (failed.length > 0) {
     throw new Failure(
       "failure",
-      `${failed.length} of ${orgs.length} failed`,
-      "The same command goes on where it can.",
+      `${failed.length} of ${orgs.length} organizations failed`,
+      "Fix the causes above and run the same command again.",
     );
   }
-  if (!finish) out.note("Once no token signed by an older key is left: strongroom issuer rotate --finish");
+  if (!finish)
+    out.note("Once no token signed by an older key is still valid, run: strongroom issuer rotate --finish");
 }

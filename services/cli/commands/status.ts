@@ -14,13 +14,13 @@ export const statusCommand: CliCommand = {
   run: status,
 };
 
-/** `strongroom status`: the services of this machine's platform, and every living organization. */
+/** `strongroom status`: the services of this machine's platform, and every live organization. */
 async function status(session: Session): Promise<number> {
   const { out, state } = session;
   const platform = session.environment.STRONGROOM_URL ? undefined : await session.local("status");
   const services = platform ? await serviceHealth(state, platform) : [];
   const vault = platform && (await vaultOf(platform.vaultBinary));
-  // With the control plane down the services are still worth seeing.
+  // The services are worth showing even if the control plane is down.
   const { orgs, failure } = await organizations(session);
   out.data({ ...(platform && { platform, services, vault }), orgs: orgs ?? null }, () => [
     ...(platform
@@ -36,12 +36,12 @@ async function status(session: Session): Promise<number> {
     ...(orgs?.length ? orgTable(orgs) : []),
   ]);
   if (orgs?.length === 0)
-    out.note("No organizations. Make one: strongroom org create NAME --claim ID --wait");
+    out.note("No organizations. Create one: strongroom org create NAME --claim ID --wait");
   if (failure) out.failure(failure);
   return failure || services.some((service) => service.state !== "healthy") ? 1 : 0;
 }
 
-/** The version of the binary that the platform runs; undefined if it cannot be asked. */
+/** The version of the platform's Vault binary; undefined if it cannot be run. */
 async function vaultOf(binary: string) {
   const version = await vaultVersion(binary).catch(() => undefined);
   if (version === undefined) return undefined;

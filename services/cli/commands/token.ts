@@ -8,10 +8,10 @@ import type { Session } from "../session.ts";
 export const tokenCommand: CliCommand = {
   declare(line) {
     line
-      .option("--org <org>", "for the secrets of this organization (name or id)")
-      .option("--operator", "for the control plane, with all its permissions")
+      .option("--org <org>", "a token for this organization's secrets (name or id)")
+      .option("--operator", "a token for the control plane, with every permission")
       .addOption(group())
-      .option("--sub <subject>", "who it is for");
+      .option("--sub <subject>", "the token's subject");
   },
   run: token,
 };
@@ -23,10 +23,13 @@ async function token(
   options: { org?: string; operator?: boolean; group?: string; sub?: string },
 ): Promise<undefined> {
   if ((options.org === undefined) === (options.operator !== true)) {
-    throw new Failure("usage", "Name one: --org ORG (a tenant's token) or --operator (the control plane's)");
+    throw new Failure(
+      "usage",
+      "Pass either --org ORG (a tenant's token) or --operator (a token for the control plane)",
+    );
   }
   if (options.operator && options.group)
-    throw new Failure("usage", "--group is of --org; operators have none");
+    throw new Failure("usage", "--group goes with --org; operators' tokens have no group");
   const { identityProvider } = await session.local("token");
   const minted = options.operator
     ? await mintOperatorToken(identityProvider, OPERATOR_PERMISSIONS, options.sub)
@@ -34,7 +37,7 @@ async function token(
   session.out.data({ token: minted.reveal() }, () => minted.reveal());
 }
 
-/** A token for the organization of this name or id, whose claim the control plane knows. */
+/** A token for the organization with this name or id; the control plane supplies its claim. */
 export async function orgToken(
   session: Session,
   { org, group, sub }: { org: string; group?: string; sub?: string },

@@ -9,11 +9,9 @@ import type { Session } from "../session.ts";
 export const upCommand: CliCommand = {
   declare(line) {
     line
-      .option("--demo", "on an empty state folder, onboard two organizations before your eyes")
-      .addOption(port("--gateway-port <port>", "where the gateway listens; 0: any free port", 8200))
-      .addOption(
-        port("--control-plane-port <port>", "where the control plane listens; 0: any free port", 8280),
-      )
+      .option("--demo", "with an empty state folder, onboard two organizations and show them at work")
+      .addOption(port("--gateway-port <port>", "the gateway's port; 0: any free port", 8200))
+      .addOption(port("--control-plane-port <port>", "the control plane's port; 0: any free port", 8280))
       .addOption(
         period(
           "--unseal-token-period <duration>",
@@ -24,7 +22,7 @@ export const upCommand: CliCommand = {
   run: up,
 };
 
-/** One Ctrl-C can arrive twice: from the terminal, and passed on by npm. */
+/** One Ctrl-C can arrive twice: from the terminal and from npm. */
 const SAME_SIGNAL_MS = 1_000;
 
 export interface UpOptions {
@@ -34,7 +32,7 @@ export interface UpOptions {
   unsealTokenPeriod?: number;
 }
 
-/** `strongroom up`: runs the platform until a signal ends it. */
+/** `strongroom up`: runs the platform until a signal stops it. */
 async function up(session: Session, _: string[], options: UpOptions): Promise<number> {
   const { out, state } = session;
   const begun = performance.now();
@@ -51,7 +49,7 @@ async function up(session: Session, _: string[], options: UpOptions): Promise<nu
   const release = onSignals(
     () => interrupt.abort(),
     async () => {
-      out.note("Killing what is left.");
+      out.note("Killing the remaining processes.");
       await platform.kill().finally(() => process.exit(EXIT_STATUS.interrupted.status));
     },
   );
@@ -61,15 +59,15 @@ async function up(session: Session, _: string[], options: UpOptions): Promise<nu
     if (options.demo) {
       const { demo } = await import("../platform/demo.ts");
       await demo(session, file, interrupt.signal).catch((error: unknown) => {
-        // The platform itself is well: it stays up to be looked at.
+        // The platform itself is healthy and stays up, so that the failure can be examined.
         if (!interrupt.signal.aborted) out.failure(asFailure(error));
       });
-    } else out.note("Ctrl-C stops it.");
+    } else out.note("Press Ctrl-C to stop.");
     await aborted(interrupt.signal);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
   } finally {
-    if (interrupt.signal.aborted) out.note("Stopping. Ctrl-C once more kills what is left.");
+    if (interrupt.signal.aborted) out.note("Stopping. Press Ctrl-C again to kill the remaining processes.");
     await platform.stop();
     release();
   }
@@ -83,14 +81,14 @@ function report({ out }: Session, file: PlatformFile, ms: number): void {
   out.note(`  control plane      ${file.controlPlane}`);
   out.note(`  identity provider  ${file.identityProvider}`);
   out.note(`  state              ${file.state}`);
-  out.note("Secrets of the platform itself, in files that only you can read:");
-  out.note(`  ${file.state}/recovery-key.asc     PGP key to organizations' recovery keys`);
-  out.note(`  ${file.state}/operator-key.pem     key by which the operator signs in at the internal Vault`);
+  out.note("The platform's own secrets, in files that only you can read:");
+  out.note(`  ${file.state}/recovery-key.asc     PGP key that decrypts organizations' recovery keys`);
+  out.note(`  ${file.state}/operator-key.pem     the operator's key for logging in to the internal Vault`);
   out.note(`  ${file.state}/internal-vault/unseal-key`);
   if (out.json) out.data(file, () => "");
 }
 
-/** Calls `first` at the first SIGINT, SIGTERM or SIGHUP, and `second` at one that comes after it. */
+/** Calls `first` on the first SIGINT, SIGTERM or SIGHUP, and `second` on a later one. */
 function onSignals(first: () => void, second: () => void): () => void {
   let at: number | undefined;
   const handle = () => {
@@ -106,7 +104,7 @@ function onSignals(first: () => void, second: () => void): () => void {
   };
 }
 
-/** The signals' handlers alone would not keep the process alive once everything is idle. */
+/** Waits for the signal. The timer keeps an otherwise idle process alive; signal handlers alone do not. */
 async function aborted(signal: AbortSignal): Promise<void> {
   const awake = setInterval(() => {}, 2 ** 30);
   if (!signal.aborted)

@@ -11,14 +11,14 @@ export const vaultCommand: CliCommand = {
   declare(line) {
     line
       .usage("--org <org> [--group writer|admin] -- <vault arguments>")
-      .argument("<args...>", "of the vault program, like: kv get secret/app/db")
+      .argument("<args...>", "arguments of the vault program, like: kv get secret/app/db")
       .requiredOption("--org <org>", "name or id")
       .addOption(group());
   },
   run: vault,
 };
 
-/** What the program may know of the person's own environment: none of it is about another Vault. */
+/** The variables that the program inherits: none of them points to another Vault. */
 const KEPT = ["PATH", "HOME", "TERM", "LANG", "LC_ALL", "TZ", "NO_COLOR"];
 
 /** `strongroom vault --org <org> -- <args>`: the platform's own Vault program as a client of the gateway. */
@@ -35,14 +35,14 @@ async function vault(
     env: { ...kept, VAULT_ADDR: gateway, VAULT_TOKEN: token.reveal() },
     stdio: "inherit",
   });
-  // Ctrl-C is the program's to answer; it gets it from the terminal as we do.
+  // The program handles Ctrl-C itself: the terminal sends it to both processes.
   const ignore = () => {};
   process.on("SIGINT", ignore);
   try {
     const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
     return code ?? 128 + (signal ? constants.signals[signal] : 0);
   } catch {
-    throw new Failure("unavailable", `${vaultBinary} cannot be run`, "Look at: strongroom doctor");
+    throw new Failure("unavailable", `${vaultBinary} cannot be run`, "Run: strongroom doctor");
   } finally {
     process.off("SIGINT", ignore);
   }

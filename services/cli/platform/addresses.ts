@@ -8,17 +8,17 @@ const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
 export interface AddressOptions {
   state: StateFolder;
-  /** 0: any free one. */
+  /** 0: any free port. */
   gatewayPort: number;
   controlPlanePort: number;
-  /** For a new state folder (768 h unless given); an older one keeps its own. */
+  /** For a new state folder (default: 768 h); an existing one keeps its own. */
   unsealTokenPeriodSeconds: number | undefined;
   progress: Progress;
 }
 
 /**
- * The addresses of this run, and what stays the same from run to run. Failure `unavailable` for a port that
- * is taken, `config` for a state folder that was moved.
+ * The addresses of this run, and the settings that stay fixed across runs. Failure `unavailable` for a port in
+ * use, `config` for a state folder that was moved.
  */
 export async function settleAddresses(
   options: AddressOptions,
@@ -33,12 +33,14 @@ export async function settleAddresses(
   if (kept && kept.path !== state.path) {
     throw new Failure(
       "config",
-      `This state folder was made at ${kept.path}, and its Vaults know it by that path`,
-      "Move it back, or begin anew on another folder: --state DIR",
+      `This state folder was created at ${kept.path}, and its Vaults refer to it by that path`,
+      "Move it back, or start over with another folder: --state DIR",
     );
   }
   if (kept && period && kept.unsealTokenPeriodSeconds !== period) {
-    progress.line(`Unseal tokens keep the period this folder began with: ${kept.unsealTokenPeriodSeconds} s`);
+    progress.line(
+      `--unseal-token-period ignored: this state folder was created with ${kept.unsealTokenPeriodSeconds} s`,
+    );
   }
 
   const taken = [gatewayPort, controlPlanePort];
@@ -65,7 +67,7 @@ export async function settleAddresses(
   return { settled, addresses };
 }
 
-/** Whether one that a killed start left is there to be taken over, at the port that it has. */
+/** Whether an internal Vault of a killed start still runs, to be taken over on its port. */
 async function internalVaultLives(state: StateFolder): Promise<boolean> {
   const record = await readProcessRecord(state.processFile("internal-vault"));
   return record !== undefined && (await isSame(record, record.marker));

@@ -9,13 +9,13 @@ import type { StateFolder } from "./state-folder.ts";
 
 const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;
 
-/** Where the internal Vault's root token lies while the bootstrap lasts, so that one cut off can be taken up. */
+/** The file with the internal Vault's root token during the bootstrap, so that an interrupted one can resume. */
 export const rootTokenFile = (state: StateFolder): string => state.at("internal-vault", "root-token");
 
 /**
- * Brings a new internal Vault into its form by its root token, writes down what the other services are given
- * of it, and ends the token. Does nothing where there is no root token any more. `auditFile` is where that
- * Vault writes its audit log, as it sees it; `stdout` is one such place.
+ * Bootstraps a new internal Vault with its root token, writes the other services' credentials and public keys to
+ * files, and revokes the token. Does nothing if the root token is gone. `auditFile` is the path of the audit log,
+ * as that Vault sees it, or `stdout`.
  */
 export async function bootstrap(
   state: StateFolder,
@@ -44,7 +44,7 @@ export async function bootstrap(
   await rm(rootTokenFile(state));
 }
 
-/** The public half, as PEM, of the operator's key, which is made if there is none. */
+/** The operator's public key as PEM. Creates the key pair if there is none. */
 async function operatorPublicKey(state: StateFolder): Promise<string> {
   let key = await readText(state.operatorKey);
   if (!key) {

@@ -17,8 +17,8 @@ import type { PlatformFile } from "./state-folder.ts";
 const PATH = "secret/data/app/db";
 
 /**
- * The platform's main job before one's eyes: two organizations, a secret of one, and what the other's
- * token gets. Where organizations exist already it only prints the lines to paste.
+ * Demonstrates the platform: two organizations, a secret of one, and the answer to the other's token. If
+ * organizations exist already, it only prints commands to try.
  */
 export async function demo({ out }: Session, platform: PlatformFile, signal: AbortSignal): Promise<void> {
   const controlPlane = new ControlPlane(platform.controlPlane, operatorTokens(platform.identityProvider));
@@ -26,7 +26,7 @@ export async function demo({ out }: Session, platform: PlatformFile, signal: Abo
   if (existing.length > 0) {
     out.note();
     out.note(
-      `Organizations are here already (${existing.map(({ name }) => name).join(", ")}), so nothing is shown again.`,
+      `Organizations exist already (${existing.map(({ name }) => name).join(", ")}), so the demo is skipped.`,
     );
     const [org] = existing.toSorted((a, b) => a.name.localeCompare(b.name));
     if (org) printLines(out, org);
@@ -57,19 +57,19 @@ async function show(controlPlane: ControlPlane, platform: PlatformFile, out: Out
   const token = (org: string, ...groups: string[]) =>
     mintTenantToken(platform.identityProvider, { org: `org_${org}`, groups });
   out.note();
-  out.note("acme writes a secret, with the token of a writer:");
+  out.note("acme writes a secret with a writer's token:");
   await ask(out, platform, "POST", await token("acme", "writer"), { data: { password: "s3cret" } });
-  out.note("acme reads it, with the token of a reader:");
+  out.note("acme reads it with a reader's token:");
   await ask(out, platform, "GET", await token("acme"));
-  out.note("globex asks for the same path, and gets its own Vault, which is empty:");
+  out.note("globex reads the same path and reaches its own Vault, which is empty:");
   await ask(out, platform, "GET", await token("globex"));
   const acme = await controlPlane.findOrg("acme");
-  out.note("globex goes around the gateway, straight to acme's Vault, which refuses its login:");
+  out.note("globex bypasses the gateway and goes straight to acme's Vault, which refuses its login:");
   out.note(`  ${await loginDirectly(platform, acme, await token("globex"))}`);
   printLines(out, acme);
 }
 
-/** One request at the gateway, and its answer as one line. */
+/** Sends one request to the gateway and prints the response as one line. */
 async function ask(
   out: Output,
   platform: PlatformFile,
@@ -100,7 +100,7 @@ async function loginDirectly(platform: PlatformFile, org: OrgView, token: Secret
   };
   try {
     await loginWithJwt(endpoint, "jwt", "reader", token);
-    return "It was let in. That must never happen: please report it.";
+    return "The login succeeded. That must never happen: please report it.";
   } catch (error) {
     if (error instanceof VaultError) return `${error.status}  ${error.errors.join("; ")}`;
     throw error;
@@ -115,13 +115,13 @@ function printLines(out: Output, org: OrgView): void {
   out.note(`  npx strongroom vault --org ${name} --group writer -- kv put secret/app/db password=s3cret`);
   out.note(`  npx strongroom vault --org ${name} -- kv get secret/app/db`);
   if (org.instance?.pid) {
-    out.note(`Kill the Vault of ${name}, and see it come back with its secrets:`);
+    out.note(`Kill ${name}'s Vault, and see it come back with its secrets:`);
     out.note(
       `  kill -9 ${org.instance.pid} && sleep 1 && npx strongroom vault --org ${name} -- kv get secret/app/db`,
     );
   }
-  out.note("Onboard one more:");
+  out.note("Onboard another organization:");
   out.note("  npx strongroom org create initech --claim org_initech --wait");
   out.note();
-  out.note("Ctrl-C stops everything; `npm start` brings it back with every secret.");
+  out.note("Press Ctrl-C to stop everything; `npm start` brings it back with every secret.");
 }

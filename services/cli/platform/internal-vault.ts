@@ -28,20 +28,20 @@ export interface InternalVaultOptions {
   state: StateFolder;
   vaultBinary: string;
   settled: Pick<FixedSettings, "internalVaultPort" | "unsealTokenPeriodSeconds">;
-  /** Told of each thing worth a line. */
+  /** Called with each event to report, one line each. */
   onEvent(text: string): void;
 }
 
 /**
- * The internal Vault as a process of this machine: started, initialized and bootstrapped where it is new,
- * unsealed, and unsealed again whenever it had to be started again. The root token lives in a file only
- * while the bootstrap lasts, so that one that was cut off can be taken up.
+ * The internal Vault as a process of this machine: started, initialized and bootstrapped if it is new, and
+ * unsealed after every start. The root token is in a file only during the bootstrap, so that an interrupted one
+ * can resume.
  */
 export class InternalVault {
   readonly address: string;
   readonly #options: InternalVaultOptions;
   readonly #supervisor: Supervisor;
-  /** For calls that take no token; the first waits as long as initializing takes. */
+  /** For calls without a token; `#open` waits as long as initializing takes. */
   readonly #open: VaultClient;
   readonly #look: VaultClient;
   #watching = new AbortController();
@@ -65,15 +65,15 @@ export class InternalVault {
       recordFile: state.processFile("internal-vault"),
       logFile: state.logFile("internal-vault"),
       graceMs: GRACE_MS,
-      // What it prints when it cannot start; its log lines are JSON.
+      // Vault prints start errors as plain text; its log lines are JSON.
       explain: (log) => /^Error.*$/m.exec(log)?.[0],
       onChange: (now) => {
-        if (now.state === "backoff") options.onEvent(`internal Vault: ${now.reason}; starting it again`);
+        if (now.state === "backoff") options.onEvent(`internal Vault: ${now.reason}; restarting`);
       },
     });
   }
 
-  /** Brings it up, unsealed and bootstrapped. Failure `unavailable` where it does not come up. */
+  /** Starts it, unsealed and bootstrapped. Failure `unavailable` if it does not come up. */
   async start(signal: AbortSignal): Promise<void> {
     const { state, settled } = this.#options;
     const dir = state.at("internal-vault");
@@ -103,16 +103,16 @@ export class InternalVault {
   }
 
   /**
-   * Storage without its unseal key is what a crash during the first initialization leaves: nobody can
-   * open it. It is moved aside, not deleted, unless organizations depend on it.
+   * A crash during the first initialization leaves storage without an unseal key, which nobody can unseal. It is
+   * moved aside, not deleted, unless organizations depend on it.
    */
   async #setAsideKeyless(): Promise<void> {
     const { state } = this.#options;
     if (await readText(state.at("control-plane", "role-id"))) {
       throw new Failure(
         "failure",
-        `${this.#unsealKeyFile} is missing, and without it nothing of this platform can be opened`,
-        "Put it back from a copy, or begin anew on another folder: --state DIR",
+        `${this.#unsealKeyFile} is missing, and no Vault of this platform can be unsealed without it`,
+        "Restore it from a backup, or start over with another folder: --state DIR",
       );
     }
     const survivor = await readProcessRecord(state.processFile("internal-vault"));
@@ -159,11 +159,11 @@ export class InternalVault {
     throw new Failure(
       "unavailable",
       `The internal Vault did not ${what}${reason ? `: ${reason}` : ` within ${START_MS / 1000} s`}`,
-      `Its log: ${this.#options.state.logFile("internal-vault")}`,
+      `Read its log: ${this.#options.state.logFile("internal-vault")}`,
     );
   }
 
-  /** A Vault that was started again is sealed; nobody but its owner can open it. */
+  /** A restarted Vault is sealed; only this process, which has the key, unseals it. */
   async #keepUnsealed(): Promise<void> {
     const { signal } = this.#watching;
     let auditChecked = performance.now();

@@ -17,7 +17,7 @@ import { type Addresses, StateFolder } from "./state-folder.ts";
 
 const MAINTAIN = "platform-maintain";
 
-/** The operator of this machine, signed in at the internal Vault: what is signed for it in its minutes is approved. */
+/** Logs in to the internal Vault as this machine's operator, whose login of a few minutes signs the approvals. */
 export async function signIn(platform: Addresses & { state: string }): Promise<VaultClient> {
   const internal = { address: platform.internalVault };
   const state = new StateFolder(platform.state);
@@ -26,17 +26,17 @@ export async function signIn(platform: Addresses & { state: string }): Promise<V
   if (!clusterId) {
     throw new Failure(
       "config",
-      `${state.internalClusterId} is missing: without it the operator cannot say at which internal Vault to sign in`,
-      "Put it back from a copy: it holds the cluster_id that GET /v1/sys/health of the internal Vault shows",
+      `${state.internalClusterId} is missing: without it the operator cannot tell which internal Vault to log in to`,
+      "Restore it from a backup: it contains the cluster_id that the internal Vault's GET /v1/sys/health returns",
     );
   }
   return loginAsOperator(internal, { key, clusterId });
 }
 
 /**
- * A login of one minute at an organization's Vault, which the operator of this machine approves by having
- * signed in. The address comes from the registry, which the control plane writes: whoever answers there gets
- * nothing that the organization's Vault would take from anybody but this process.
+ * A login of one minute to an organization's Vault, approved by the operator's login. The address comes from the
+ * registry, which the control plane writes: a server there that is not the organization's Vault gets nothing that
+ * the Vault would accept from anyone but this process.
  */
 export async function maintainLogin(
   platform: Addresses & { state: string },
@@ -53,7 +53,7 @@ export async function maintainLogin(
   return loginWithCertificate(endpoint, MAINTAIN, certificate);
 }
 
-/** How an organization's Vault should be configured. Failure `failure` for an issuer that is not the local one. */
+/** The desired configuration of an organization's Vault. Failure `failure` for an issuer other than the local one. */
 export async function orgVaultSettings(
   platform: Addresses & { state: string },
   org: OrgView,
@@ -61,7 +61,10 @@ export async function orgVaultSettings(
   const state = new StateFolder(platform.state);
   const issuer = localIssuer(platform.identityProvider);
   if (org.issuer !== issuer.issuer) {
-    throw new Failure("failure", `${org.name}'s tokens come from ${org.issuer}, which is not known here`);
+    throw new Failure(
+      "failure",
+      `${org.name}'s tokens come from ${org.issuer}, which is not this platform's issuer`,
+    );
   }
   return {
     org: org.id,
@@ -74,7 +77,7 @@ export async function orgVaultSettings(
   };
 }
 
-/** The operator may only sign; the control plane's login may read what is public. */
+/** The operator's login may only sign; the control plane's login may read the public keys and certificates. */
 async function platformTrust({ internalVault }: Addresses, state: StateFolder): Promise<PlatformTrust> {
   const internal = { address: internalVault };
   const login = appRoleLogin(internal, {

@@ -12,21 +12,21 @@ import { sealStatus } from "../../shared/vault/init.ts";
 import { Failure } from "../failure.ts";
 import type { Progress } from "../progress.ts";
 
-/** A node that was not initialized looks every 5 s whether another one was, and unseals itself then. */
+/** An uninitialized node checks every 5 s whether another one is initialized, and then unseals itself. */
 const PATIENCE_MS = 60_000;
 const POLL_MS = 500;
 
 export interface NodesOptions {
   progress: Progress;
   patienceMs?: number;
-  /** The IP addresses of a name; by the system's resolver unless given. */
+  /** The IP addresses of a name (default: the system's resolver). */
   resolve?: (host: string) => Promise<string[]>;
 }
 
 /**
- * Waits until every node behind the name in a Vault's address serves requests: it is unsealed, and active or able
- * to forward to the one that is. A Vault that was initialized a moment ago does not yet, and each connection may
- * reach another node. Failure `unavailable` if it is not initialized, or takes too long.
+ * Waits until every node behind the name in a Vault's address serves requests: it is unsealed, and either active
+ * or able to forward to the active node. Right after initialization some nodes do not, and each connection may
+ * reach another node. Failure `unavailable` if the Vault is not initialized or takes too long.
  */
 export async function whenAllNodesServe(
   address: string,
@@ -48,7 +48,7 @@ export async function whenAllNodesServe(
     return undefined;
   };
   if (await poll(serve, { everyMs: POLL_MS, withinMs: patienceMs })) return step.done();
-  throw fail(why, "Its log says why. Then run the same command again.");
+  throw fail(why, "Read its log for the cause, fix it, and run the same command again.");
 }
 
 async function statesOf(address: string, resolve: (host: string) => Promise<string[]>) {
@@ -56,7 +56,7 @@ async function statesOf(address: string, resolve: (host: string) => Promise<stri
   return Promise.all(
     (await resolve(hostname)).map(async (host) => {
       const node = `${protocol}//${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
-      // Whatever the node's address, its certificate carries the name.
+      // The certificate has the name, whatever the node's address.
       const serverName = protocol === "https:" && !isIP(hostname) ? { serverName: hostname } : {};
       return { host, state: await stateOf(vaultClient({ address: node, ...serverName })) };
     }),
@@ -68,10 +68,10 @@ async function stateOf(node: VaultClient): Promise<string> {
   try {
     const { initialized, sealed } = await sealStatus(node);
     if (!initialized || sealed) return initialized ? "sealed" : "uninitialized";
-    // Asked, a standby looks which node is active, and connects to it.
+    // This request makes a standby look up the active node and connect to it.
     const { ha_enabled, is_self, leader_address } = await node.read("sys/leader");
     if (is_self || ha_enabled === false) return "active";
-    return leader_address ? "standby" : "a standby that knows no active node";
+    return leader_address ? "standby" : "a standby without an active node";
   } catch (error) {
     if (error instanceof VaultUnreachableError) return `unreachable (${error.code})`;
     if (error instanceof VaultError) return `answering ${error.status}`;
@@ -79,7 +79,7 @@ async function stateOf(node: VaultClient): Promise<string> {
   }
 }
 
-/** `dns` is asked when it is called: tests put a private network's names there. */
+/** Reads `dns.lookup` at call time: tests replace it with the names of a private network. */
 async function addressesOf(host: string): Promise<string[]> {
   try {
     const found = await promisify(dns.lookup)(host, { all: true });

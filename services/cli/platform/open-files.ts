@@ -2,7 +2,7 @@ import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { StateFolder } from "./state-folder.ts";
 
-/** Files and folders of a state folder that others may read or write; undefined where there is none. */
+/** Files and folders of a state folder that other users can read or write; undefined if it does not exist. */
 export async function openFiles(state: StateFolder): Promise<string[] | undefined> {
   const root = await stat(state.path).catch(() => undefined);
   if (!root) return undefined;

@@ -13,9 +13,9 @@ import { Failure } from "../failure.ts";
 type Org = Pick<OrgView, "id" | "name">;
 
 /**
- * Refuses a configuration that would let in others than the organization's owner, as the operator's own login at
- * the internal Vault reads it there: the registry, from which the configuration comes, is the control plane's to
- * write. Failure `conflict`.
+ * Refuses a configuration that would give access to anyone but the organization's owner. The operator's login
+ * reads the owner from the internal Vault, because the control plane can write the registry, from which the
+ * configuration comes. Failure `conflict`.
  */
 export async function refuseStrangers(signer: VaultClient, org: Org, admitted: Admitted): Promise<void> {
   const { value } = await ownerRecord(signer, org);
@@ -24,16 +24,16 @@ export async function refuseStrangers(signer: VaultClient, org: Org, admitted: A
   const isKeys = differences.every((each) => each.startsWith("the issuer's key "));
   throw new Failure(
     "conflict",
-    `${org.name} was not touched. It would let in others than its owner: ${differences.join("; ")}`,
+    `${org.name} was not changed. Others than its owner would get access: ${differences.join("; ")}`,
     isKeys
-      ? `If its issuer has new keys: strongroom issuer rotate --org ${org.name}`
-      : `If nobody here changed that, somebody else uses the control plane's login. If it is meant: strongroom org reassign ${org.name}`,
+      ? `If its issuer has new keys, run: strongroom issuer rotate --org ${org.name}`
+      : `If nobody here changed that, someone else is using the control plane's login. If the change is intended, run: strongroom org reassign ${org.name}`,
   );
 }
 
 /**
- * Takes keys (PEM) into the owner's record, beside those there or, with `finish`, in their place. Failure
- * `conflict` if the organization belongs to another issuer.
+ * Adds keys (PEM) to the owner's record or, with `finish`, replaces the keys there. Failure `conflict` if the
+ * organization belongs to another issuer.
  */
 export async function admitKeys(
   signer: VaultClient,
@@ -46,7 +46,7 @@ export async function admitKeys(
   if (value.issuer.issuer !== issuer) {
     throw new Failure(
       "conflict",
-      `${org.name}'s owner has its tokens from ${value.issuer.issuer}, not ${issuer}`,
+      `The tokens of ${org.name}'s owner come from ${value.issuer.issuer}, not ${issuer}`,
     );
   }
   const keys = finish ? keyDigests(pems) : [...new Set([...value.keys, ...keyDigests(pems)])].sort();
@@ -59,7 +59,7 @@ async function ownerRecord(signer: VaultClient, { id, name }: Org): Promise<Vers
   if (found) return found;
   throw new Failure(
     "conflict",
-    `Nothing says who owns ${name}: it was made before that was written down`,
-    `Write it down: strongroom org reassign ${name}`,
+    `${name} has no owner's record: it was created before owners were recorded`,
+    `Record its owner: strongroom org reassign ${name}`,
   );
 }

@@ -23,14 +23,14 @@ import type { PlatformFile, ServiceName } from "./state-folder.ts";
 import { endSurvivors, killEverything } from "./survivors.ts";
 import { noteVaultVersion } from "./vault-version.ts";
 
-/** Nothing is asked of a part that has been stopped, and the internal Vault goes last: the others use it. */
+/** Each part stops before the parts that it depends on; the internal Vault, which the others use, stops last. */
 const STOP_ORDER = ["gateway", "control-plane", "agent", "identity-provider", "internal-vault"];
 const ORGS_WITHIN_MS = 60_000;
 
 export interface PlatformOptions extends AddressOptions {
-  /** Where the Vault binary is looked for. */
+  /** The environment for the search for a Vault binary. */
   env: Record<string, string | undefined>;
-  /** Gives up the start. */
+  /** Aborts the start. */
   signal: AbortSignal;
 }
 
@@ -39,7 +39,7 @@ interface Part {
   stop(): Promise<void>;
 }
 
-/** The whole platform on this machine: what `strongroom up` starts, watches and stops. */
+/** The whole platform on this machine, which `strongroom up` starts, supervises and stops. */
 export class Platform {
   readonly #options: PlatformOptions;
   readonly #parts = new Map<string, Part>();
@@ -50,14 +50,15 @@ export class Platform {
     this.#options = options;
   }
 
-  /** Brings everything up, or throws; then {@link stop} ends what came up until there. */
+  /** Starts everything. If it throws, {@link stop} stops the parts that did start. */
   async start(): Promise<PlatformFile> {
     const { state, progress, signal, env } = this.#options;
     await state.prepare();
     this.#unlock = await state.lock();
     await rm(state.platformFile, { force: true });
     const survivors = await endSurvivors(state);
-    if (survivors.length > 0) progress.line(`Ended what a killed start had left: ${survivors.join(", ")}`);
+    if (survivors.length > 0)
+      progress.line(`Ended processes left by a killed start: ${survivors.join(", ")}`);
     const { settled, addresses } = await settleAddresses(this.#options);
     await ensureRecoveryKey(state);
     await writeSettingFiles(addresses, state);
@@ -95,15 +96,15 @@ export class Platform {
     return file;
   }
 
-  /** Stops all of it and lets go of the folder. A call while one lasts waits for the same. */
+  /** Stops everything and unlocks the folder. Concurrent calls share one stop. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop();
     return this.#stopping;
   }
 
-  /** Kills all of it at once, for whoever will not wait for {@link stop}. */
+  /** Kills everything at once, for a user who will not wait for {@link stop}. */
   async kill(): Promise<void> {
-    // Told to stop, none of them is started again.
+    // A part that was asked to stop is not restarted.
     for (const part of this.#parts.values()) part.stop().catch(() => {});
     await killEverything(this.#options.state);
     this.#unlock?.();
@@ -139,7 +140,7 @@ export class Platform {
     }
   }
 
-  /** Waits for every ready organization's Vault to serve again, for a minute at most. */
+  /** Waits until every ready organization's Vault serves again, for at most a minute. */
   async #organizations(file: PlatformFile): Promise<void> {
     const { progress, signal } = this.#options;
     const controlPlane = new ControlPlane(file.controlPlane, operatorTokens(file.identityProvider));
@@ -156,11 +157,11 @@ export class Platform {
     );
     signal.throwIfAborted();
     if (late.flat().length === 0) return step.done(`${orgs.length} unsealed`);
-    step.fail(`not serving yet: ${late.flat().join(", ")}; see \`strongroom status\``);
+    step.fail(`not serving yet: ${late.flat().join(", ")}; check \`strongroom status\``);
   }
 }
 
-/** All of them, or the first error; but only once all have ended, so that none goes on unseen. */
+/** Like Promise.all, but rejects only once all have settled, so that none continues in the background. */
 async function all<T extends unknown[]>(running: { [K in keyof T]: Promise<T[K]> }): Promise<T> {
   await Promise.allSettled(running);
   return (await Promise.all(running)) as T;

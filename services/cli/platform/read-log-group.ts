@@ -5,18 +5,18 @@ import { Failure } from "../failure.ts";
 import type { Progress } from "../progress.ts";
 import { parseRecord } from "./trace.ts";
 
-/** An account answers 5 of these calls a second, and the SDK waits longer each time it is told to. */
+/** AWS allows an account 5 of these calls per second; the SDK backs off when throttled. */
 const ATTEMPTS = 8;
-/** One call searches a part of the group, whether it finds anything there or not. */
+/** One call searches a part of the group, even if nothing there matches. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** Hours of reading, and a bound if an endpoint pages for ever. */
+/** Hours of reading; bounds an endpoint that pages forever. */
 const MAX_PAGES = 100_000;
 const OPERATION = "CloudWatch Logs FilterLogEvents";
 
 /**
- * The records of a log group of CloudWatch Logs, a JSON object an event, that hold a text, from all its streams.
- * Region and credentials are the AWS SDK's own. It reads the whole group, or throws: {@link Failure} if there is
- * no such group or it may not be read, AwsError if AWS does not answer.
+ * The records of a CloudWatch log group that contain a text, from all its streams; each event is a JSON object.
+ * The AWS SDK's defaults set Region and credentials. It reads the whole group or throws: {@link Failure} if the
+ * group does not exist or access is denied, AwsError if AWS does not answer.
  */
 export async function* recordsInLogGroup(
   logGroupName: string,
@@ -28,7 +28,7 @@ export async function* recordsInLogGroup(
   let pages = 0;
   let found = 0;
   try {
-    // Quotation marks: the text as it is, hyphens too.
+    // Quoted, so that the text matches literally, including hyphens.
     const input = { logGroupName, filterPattern: `"${text}"` };
     for await (const { events = [] } of paginateFilterLogEvents({ client }, input)) {
       if (++pages > MAX_PAGES) {
@@ -56,14 +56,14 @@ function readFailure(logGroupName: string, error: AwsError): Error {
     return new Failure(
       "usage",
       `There is no log group ${logGroupName} in this account and Region`,
-      "Name the one that the internal Vault's task writes to, /strongroom/platform/internal-vault; AWS_REGION says where it is looked for",
+      "Pass the log group of the internal Vault's task, /strongroom/platform/internal-vault, and check AWS_REGION",
     );
   }
   if (hasAwsCode(error, "AccessDeniedException")) {
     return new Failure(
       "permission",
       error.message,
-      "Run it in an operator's task, whose role may read the internal Vault's log group (docs/aws.md)",
+      "Run this command in an operator's task, whose role may read the internal Vault's log group (docs/aws.md)",
     );
   }
   return error;

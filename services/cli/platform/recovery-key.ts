@@ -2,8 +2,8 @@ import { readText, writeFileAtomic } from "../../shared/files.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 /**
- * Makes the platform's own PGP key where it has none. Organizations that bring no keys of their own have
- * their recovery keys encrypted to it. Its private half has no passphrase: the file's mode protects it.
+ * Creates the platform's own PGP key if there is none. The recovery keys of organizations without PGP keys of
+ * their own are encrypted to it. Its private key has no passphrase: the file's mode protects it.
  */
 export async function ensureRecoveryKey(state: StateFolder): Promise<void> {
   if (await readText(state.recoveryPublicKey)) return;

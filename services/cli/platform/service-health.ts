@@ -3,7 +3,7 @@ import { type PlatformFile, SERVICES, type StateFolder } from "./state-folder.ts
 
 const TIMEOUT_MS = 2_000;
 
-/** One part of the platform as it is now. */
+/** The current state of one part of the platform. */
 export interface ServiceHealth {
   name: string;
   state: "healthy" | "unhealthy" | "not running";
@@ -11,7 +11,7 @@ export interface ServiceHealth {
   address?: string;
 }
 
-/** Where a part says how it is; the agent listens nowhere, so its living is all that can be seen. */
+/** The health endpoint of each part. The agent has none, so only its process can be checked. */
 const HEALTH_PATHS: Record<string, string> = {
   "internal-vault": "/v1/sys/health",
   "identity-provider": "/health",
@@ -19,7 +19,7 @@ const HEALTH_PATHS: Record<string, string> = {
   gateway: "/v1/sys/health",
 };
 
-/** Whether the part at the address answers that it is ready. */
+/** Whether the part at the address reports that it is ready. */
 export async function answersHealthy(name: string, address: string): Promise<boolean> {
   const path = HEALTH_PATHS[name];
   const answer = await fetch(`${address}${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) }).catch(
@@ -29,7 +29,7 @@ export async function answersHealthy(name: string, address: string): Promise<boo
   return answer?.ok === true;
 }
 
-/** Every part of the platform, the internal Vault first. In containers, those that can be asked. */
+/** Every part of the platform, the internal Vault first. In containers, only the parts with an address. */
 export async function serviceHealth(state: StateFolder, platform: PlatformFile): Promise<ServiceHealth[]> {
   const addresses: Record<string, string> = {
     "internal-vault": platform.internalVault,

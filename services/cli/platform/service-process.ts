@@ -10,7 +10,7 @@ const READY_MS = 30_000;
 const POLL_MS = 50;
 const STARTS_AT_MOST = 4;
 const WRONG_SETTING = 78;
-/** An agent stops its Vaults before it ends; the others finish what they are at. */
+/** The agent stops its Vaults before it exits; the others finish their open requests. */
 const GRACE_MS: Record<ServiceName, number> = {
   "identity-provider": 6_000,
   "control-plane": 8_000,
@@ -18,17 +18,17 @@ const GRACE_MS: Record<ServiceName, number> = {
   gateway: 6_000,
 };
 
-/** A gateway is made for one core: docs/decisions/gateway-speed.md. */
+/** A gateway process uses one core: docs/decisions/gateway-speed.md. */
 const NODE_FLAGS: Partial<Record<ServiceName, string[]>> = { gateway: ["--single-threaded-gc"] };
 
 export interface ServiceSettings {
-  /** Where it will listen, if it does. */
+  /** The address that it will listen on, if any. */
   address?: string;
   /** Its `STRONGROOM_*` variables; none of them is a secret. */
   settings: Record<string, string>;
 }
 
-/** One of the platform's own services as a process of this machine, kept running. */
+/** One of the platform's own services as a supervised process of this machine. */
 export class Service {
   readonly name: ServiceName;
   readonly #address: string | undefined;
@@ -64,12 +64,12 @@ export class Service {
       graceMs: GRACE_MS[name],
       explain: crashReason,
       onChange: (now) => {
-        if (now.state === "backoff") onEvent(`${name}: ${now.reason}; starting it again`);
+        if (now.state === "backoff") onEvent(`${name}: ${now.reason}; restarting`);
       },
     });
   }
 
-  /** Starts it and waits until it is ready. Failure `unavailable` with its own words where it is not. */
+  /** Starts it and waits until it is ready. Otherwise throws Failure `unavailable` with the service's own error. */
   async start(signal: AbortSignal): Promise<void> {
     await writeFileAtomic(this.#state.envFile(this.name), envFile(this.#settings));
     this.#supervisor.start();
@@ -85,8 +85,8 @@ export class Service {
     const { reason } = this.#supervisor.state;
     throw new Failure(
       "unavailable",
-      `The ${this.name} did not get ready${reason ? `: ${reason}` : ` within ${READY_MS / 1000} s`}`,
-      `Its log: ${this.#state.logFile(this.name)}`,
+      `The ${this.name} did not become ready${reason ? `: ${reason}` : ` within ${READY_MS / 1000} s`}`,
+      `Read its log: ${this.#state.logFile(this.name)}`,
     );
   }
 
@@ -95,13 +95,13 @@ export class Service {
   }
 }
 
-/** What a Node program wrote when it died: the error that nobody caught, or its settings' complaints. */
+/** The final error of a Node program: an uncaught one, or those in its settings. */
 function crashReason(log: string): string | undefined {
   const plain = log.split("\n").filter((line) => line !== "" && !/^(\{|\s|Node\.js v)/.test(line));
   return plain.findLast((line) => /^\w*Error\b/.test(line)) ?? plain.join("; ").slice(0, 400);
 }
 
-/** As `node --env-file` reads it. Single quotes keep what is between them as it is. */
+/** The format of `node --env-file`. Single quotes make the value literal. */
 function envFile(settings: Record<string, string>): string {
   return Object.entries(settings)
     .map(([name, value]) => `${name}=${quoted(name, value)}\n`)
@@ -114,7 +114,7 @@ function quoted(name: string, value: string): string {
   }
   throw new Failure(
     "config",
-    `${name}: its value holds all kinds of quotes`,
-    "Choose another folder: --state DIR",
+    `${name}: its value contains all three kinds of quotes, or a line break`,
+    "Choose a state folder without them in its path: --state DIR",
   );
 }

@@ -11,7 +11,7 @@ const parameters = (state: StateFolder) => ({ STRONGROOM_PARAMETERS: `local:${st
 const instances = (state: StateFolder) => ({ STRONGROOM_INSTANCES_DIR: state.instances });
 const issuersFile = (state: StateFolder) => state.at("control-plane", "issuers.json");
 
-/** Writes the files that the settings below name and that nothing else makes. */
+/** Writes the files that the settings below name and nothing else creates. */
 export async function writeSettingFiles(
   { identityProvider }: Pick<Addresses, "identityProvider">,
   state: StateFolder,
@@ -47,12 +47,12 @@ export const controlPlaneSettings = (
     STRONGROOM_ISSUERS_FILE: issuersFile(state),
     STRONGROOM_OPERATOR_AUDIENCE: OPERATOR_AUDIENCE,
     STRONGROOM_RECOVERY_KEY_FILE: state.recoveryPublicKey,
-    // Tokens are renewed at half of their life: look often enough to see that in time.
+    // Tokens are renewed at half of their TTL: reconcile often enough to be in time.
     STRONGROOM_RECONCILE_SECONDS: String(Math.min(UPKEEP_SECONDS, unsealTokenPeriodSeconds / 5)),
   },
 });
 
-/** It listens nowhere. */
+/** The agent has no listener. */
 export const agentSettings = (state: StateFolder, vaultBinary: string): ServiceSettings => ({
   settings: { ...parameters(state), ...instances(state), STRONGROOM_VAULT_BIN: vaultBinary },
 });
@@ -71,7 +71,7 @@ export const gatewaySettings = (
     STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
     STRONGROOM_REVOCATIONS_COPY: state.at("gateway", "revocations.jws"),
     STRONGROOM_CA_FILE: state.at("gateway", "ca.pem"),
-    // On one machine all callers have one address, and are one's own.
+    // On one machine all callers share one IP and are the user's own.
     STRONGROOM_ADDRESS_LIMIT: "0",
     STRONGROOM_ORG_LIMIT: "0",
   },

@@ -8,7 +8,7 @@ import { Failure } from "../failure.ts";
 
 const Url = Type.String({ pattern: "^http://[a-z0-9.-]+:[0-9]+$" });
 
-/** Where the parts of a platform listen, without a path. */
+/** The addresses of a platform's parts, without a path. */
 export const Addresses = Type.Object({
   gateway: Url,
   controlPlane: Url,
@@ -17,22 +17,22 @@ export const Addresses = Type.Object({
 });
 export type Addresses = Static<typeof Addresses>;
 
-/** A running platform, as `platform.json` says it; there only while all of it is up. */
+/** A running platform: the content of `platform.json`, which exists only while everything is up. */
 export const PlatformFile = Type.Object({
   ...Addresses.properties,
   issuer: Type.String(),
   state: Type.String(),
   vaultBinary: Type.String(),
-  /** What would have come before that binary, and why it was not taken. */
+  /** The Vaults that were preferred to that binary but not used, and why. */
   vaultsPassedOver: Type.Optional(Type.Array(Type.String())),
-  /** Of `strongroom up`; absent where containers run the parts. */
+  /** The process of `strongroom up`; absent if the parts run in containers. */
   pid: Type.Optional(Type.Integer()),
 });
 export type PlatformFile = Static<typeof PlatformFile>;
 
-/** What was settled when the folder was new: others have written it down, so it stays from start to start. */
+/** Settings fixed when the folder is created: Vaults and tokens refer to them, so they stay across starts. */
 export const FixedSettings = Type.Object({
-  /** Where the folder was: audit devices hold absolute paths. */
+  /** The folder's path at its creation: audit devices have absolute paths. */
   path: Type.String(),
   internalVaultPort: Type.Integer(),
   identityProviderPort: Type.Integer(),
@@ -40,11 +40,11 @@ export const FixedSettings = Type.Object({
 });
 export type FixedSettings = Static<typeof FixedSettings>;
 
-/** What `strongroom up` runs beside the internal Vault, in the order in which they start. */
+/** The services that `strongroom up` runs beside the internal Vault, in order of their start. */
 export const SERVICES = ["identity-provider", "control-plane", "agent", "gateway"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-/** The folder that holds everything of one platform; nothing of it lies anywhere else. */
+/** The folder that contains all state of one platform. */
 export class StateFolder {
   /** Absolute. */
   readonly path: string;
@@ -60,15 +60,15 @@ export class StateFolder {
   get platformFile() {
     return this.at("platform.json");
   }
-  /** The private key by which the operator of this machine signs in at the internal Vault. */
+  /** The private key with which this machine's operator logs in to the internal Vault. */
   get operatorKey() {
     return this.at("operator-key.pem");
   }
-  /** Which internal Vault this is. */
+  /** The cluster ID of the internal Vault. */
   get internalClusterId() {
     return this.at("control-plane", "internal-cluster-id");
   }
-  /** The platform's own PGP key: what organizations' recovery keys are encrypted to by default. */
+  /** The platform's own PGP key, to which organizations' recovery keys are encrypted by default. */
   get recoveryKey() {
     return this.at("recovery-key.asc");
   }
@@ -78,7 +78,7 @@ export class StateFolder {
   get instances() {
     return this.at("instances");
   }
-  /** A service's settings; the path on its command line tells it from any other process. */
+  /** A service's settings; this path on its command line identifies its process. */
   envFile(name: string) {
     return this.at("run", `${name}.env`);
   }
@@ -92,7 +92,7 @@ export class StateFolder {
     return this.at("logs", `${name}.log`);
   }
 
-  /** Makes the folders. Failure `config` where others may read what is there already. */
+  /** Creates the folders. Failure `config` if other users can read an existing state folder. */
   async prepare(): Promise<void> {
     const folders = [
       ".",
@@ -106,17 +106,17 @@ export class StateFolder {
     for (const name of [...folders, "instances", "gateway"]) await makeFolder(this.at(name));
     const { mode } = await stat(this.path);
     if ((mode & 0o077) !== 0) {
-      throw new Failure("config", `Others may look into ${this.path}`, `Close it: chmod 700 ${this.path}`);
+      throw new Failure("config", `Other users can read ${this.path}`, `Restrict it: chmod 700 ${this.path}`);
     }
   }
 
-  /** Where the platform is, or undefined while it is not all up. */
+  /** The running platform, or undefined unless all of it is up. */
   async platform(): Promise<PlatformFile | undefined> {
     const file = await readJson(this.platformFile);
     return Value.Check(PlatformFile, file) ? file : undefined;
   }
 
-  /** What was settled, or undefined where the folder is new. */
+  /** The fixed settings, or undefined if the folder is new. */
   async settled(): Promise<FixedSettings | undefined> {
     const file = await readJson(this.at("settled.json"));
     return Value.Check(FixedSettings, file) ? file : undefined;
@@ -127,14 +127,14 @@ export class StateFolder {
   }
 
   /**
-   * Takes the folder for this process alone, until the function that it gives is called. Failure `conflict`
-   * where another `strongroom up` has it. The lock is SQLite's, which is the operating system's: it ends with
-   * the process that holds it, however that ends.
+   * Locks the folder for this process until the returned function is called. Failure `conflict` if another
+   * `strongroom up` holds the lock. It is SQLite's lock, so the operating system releases it when the process
+   * ends, for whatever reason.
    */
   async lock(): Promise<() => void> {
     const file = this.at("run", "lock");
     const holder = this.at("run", "lock.pid");
-    // Made here for its mode.
+    // Created here to set its mode.
     await writeFile(file, "", { flag: "a", mode: 0o600 });
     const lock = new DatabaseSync(file);
     try {
@@ -145,7 +145,7 @@ export class StateFolder {
       const pid = (await readText(holder))?.trim() ?? "unknown";
       throw new Failure(
         "conflict",
-        `A platform already runs on ${this.path} (pid ${pid})`,
+        `A platform is already running with the state folder ${this.path} (pid ${pid})`,
         `Use it (strongroom status), stop it (kill ${pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0`,
       );
     }

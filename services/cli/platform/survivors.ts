@@ -12,15 +12,15 @@ import { SERVICES, type StateFolder } from "./state-folder.ts";
 const GRACE_MS = 5_000;
 
 /**
- * Ends the services that a killed `strongroom up` left running, and gives their names. The Vaults go on:
- * the internal one is taken over by this start, organizations' ones by its agent.
+ * Ends the services that a killed `strongroom up` left running, and returns their names. The Vaults keep running:
+ * this start takes over the internal Vault, and its agent the organizations' Vaults.
  */
 export async function endSurvivors(state: StateFolder): Promise<string[]> {
   const ended = await Promise.all(
     SERVICES.map(async (name) => {
       const record = await readProcessRecord(state.processFile(name));
       if (!record || (await gone(record, 0))) return undefined;
-      // An agent that is asked to end stops its Vaults first; one that is killed leaves them to the next.
+      // An agent that gets SIGTERM stops its Vaults first; a killed agent leaves them to the next one.
       await (name === "agent" ? kill(record) : endProcess(record, { graceMs: GRACE_MS }));
       return name;
     }),
@@ -28,9 +28,9 @@ export async function endSurvivors(state: StateFolder): Promise<string[]> {
   return ended.filter((name) => name !== undefined);
 }
 
-/** SIGKILL to everything that the folder's records name and that still is what was recorded. */
+/** Sends SIGKILL to every process in the folder's records that is still the recorded one. */
 export async function killEverything(state: StateFolder): Promise<void> {
-  // The agent first: it would start its Vaults again.
+  // The agent first: it would restart its Vaults.
   const agent = await readProcessRecord(state.processFile("agent"));
   if (agent) await kill(agent);
   const records = await Promise.all([

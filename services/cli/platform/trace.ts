@@ -2,10 +2,10 @@ import { createReadStream } from "node:fs";
 import { createInterface } from "node:readline";
 import { Failure } from "../failure.ts";
 
-/** A log and the older ones that it was rotated to, the oldest first. */
+/** Suffixes of a log's rotated files and the log itself, oldest first. */
 const ROTATED = [".9", ".8", ".7", ".6", ".5", ".4", ".3", ".2", ".1", ""];
 
-/** The records of a log, a JSON object a line, that hold a text. Other lines are passed over. */
+/** The records of a log, one JSON object per line, that contain a text. Skips other lines. */
 export async function recordsWith(path: string, text: string): Promise<Record<string, unknown>[]> {
   const found: Record<string, unknown>[] = [];
   for (const suffix of ROTATED) {
@@ -26,7 +26,7 @@ export async function recordsWith(path: string, text: string): Promise<Record<st
   return found;
 }
 
-/** A line of a log that is a JSON object; undefined for any other. */
+/** Parses a log line that is a JSON object; undefined for any other line. */
 export function parseRecord(line: string): Record<string, unknown> | undefined {
   try {
     return JSON.parse(line) as Record<string, unknown>;
@@ -35,7 +35,7 @@ export function parseRecord(line: string): Record<string, unknown> | undefined {
   }
 }
 
-/** One thing that a request did, as a log has it. */
+/** One step of a request, from a log. */
 export interface TraceLine {
   /** RFC 3339, UTC. */
   at: string;
@@ -52,7 +52,7 @@ interface VaultRecord {
   error?: string;
 }
 
-/** What a Vault's audit log says of a request, an answer a line; a request without its answer is told too. */
+/** A Vault's audit records of a request, one line per response; a request without a response has a line too. */
 export function vaultLines(records: Record<string, unknown>[], requestId: string): TraceLine[] {
   const own = (records as unknown as VaultRecord[]).filter(({ request }) =>
     request?.headers?.["x-request-id"]?.includes(requestId),
@@ -66,12 +66,12 @@ export function vaultLines(records: Record<string, unknown>[], requestId: string
         ? `: ${error.replaceAll(/\s+/g, " ").trim()}`
         : answered
           ? ""
-          : ": no answer recorded";
+          : ": no response recorded";
       return { at: new Date(time).toISOString(), where: "vault", what: `${operation} ${path}${who}${how}` };
     });
 }
 
-/** What a service's log says of a request. */
+/** A service's log records of a request. */
 export function serviceLines(
   where: string,
   records: Record<string, unknown>[],

@@ -8,7 +8,7 @@ import {
   type TrailHead,
 } from "../../shared/audit/trail.ts";
 
-/** An entry as the internal Vault's audit log saw it made. */
+/** The creation of an entry in the internal Vault's audit log. */
 interface Anchor extends TrailHead {
   /** RFC 3339. */
   at: string;
@@ -22,13 +22,13 @@ interface AuditRecord {
 }
 
 /**
- * What the internal Vault's audit log tells of the trail: each write that made an entry names it in a header
- * that is recorded in clear. The control plane's login can add to that log and not rewrite it.
+ * The trail's entries in the internal Vault's audit log: each write of an entry names it in a header that is
+ * logged in clear text. The control plane's login can add to that log but not rewrite it.
  */
 export class TrailAnchors {
   readonly #bySlot = new Map<number, Anchor[]>();
 
-  /** `records` are lines of the audit log, parsed, in any order; all but those of made entries are passed over. */
+  /** `records` are parsed lines of the audit log, in any order; all but successful writes of entries are skipped. */
   static async of(
     records: Iterable<Record<string, unknown>> | AsyncIterable<Record<string, unknown>>,
   ): Promise<TrailAnchors> {
@@ -41,7 +41,7 @@ export class TrailAnchors {
     return anchors;
   }
 
-  /** The lowest and the highest entry that the log tells of. */
+  /** The lowest and the highest entry in the log. */
   get span(): { from: number; to: number } | undefined {
     const slots = [...this.#bySlot.keys()];
     if (slots.length === 0) return undefined;
@@ -51,7 +51,7 @@ export class TrailAnchors {
     });
   }
 
-  /** How many entries between the lowest and the highest that the log tells of it does not tell of. */
+  /** The number of entries missing in the log between its lowest and its highest. */
   gaps(entries: Iterable<Pick<TrailEntry, "sequence">>): number {
     const { span } = this;
     let gaps = 0;
@@ -62,7 +62,7 @@ export class TrailAnchors {
     return gaps;
   }
 
-  /** What the log saw made and the trail does not hold, one line an entry. `entries` is the whole trail. */
+  /** Entries in the log that the trail lacks or has changed, one line each. `entries` is the whole trail. */
   differences(entries: Iterable<Pick<TrailEntry, "sequence" | "hash">>): string[] {
     const held = new Map<number, string>();
     for (const { sequence, hash } of entries) held.set(sequence, hash);
@@ -72,13 +72,13 @@ export class TrailAnchors {
         const hash = held.get(slot);
         const other = anchors.find((anchor) => anchor.hash !== hash);
         if (!other) return [];
-        const what = hash === undefined ? "is gone" : "is another now";
-        return [`entry ${slot} that was written at ${other.at} ${what} (${headText(other)})`];
+        const what = hash === undefined ? "is missing" : "was replaced";
+        return [`entry ${slot}, written at ${other.at}, ${what} (${headText(other)})`];
       });
   }
 }
 
-/** Undefined for what is not the answer to a write that made an entry and named it. */
+/** Undefined unless the record is the response to a successful write that created an entry and named it. */
 function anchorOf({ type, time, error, request }: AuditRecord): Anchor | undefined {
   if (type !== "response" || error || request?.operation !== "create") return undefined;
   const header = request.headers?.[TRAIL_HEAD_HEADER];

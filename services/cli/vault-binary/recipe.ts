@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** What a Vault of this project is made of, read from the Go module that builds it. */
+/** The versions of a build of Vault, read from the Go module that builds it. */
 export interface Recipe {
   /** The module's folder, absolute. */
   folder: string;
@@ -11,14 +11,14 @@ export interface Recipe {
   vault: string;
   /** The oldest Go version that builds it, like `1.25.3`. */
   go: string;
-  /** Names the outcome in the cache: the version and a digest of the module's files. */
+  /** The binary's name in the cache: the version and a digest of the module's files. */
   id: string;
 }
 
 const MODULE = fileURLToPath(new URL("../../../infra/vault", import.meta.url));
 const FILES = ["go.mod", "go.sum", "main.go"];
 
-/** Reads what a build from source makes, in `infra/vault/go.mod` unless another module is named. */
+/** Reads the recipe of a build from source (default: `infra/vault/go.mod`). */
 export async function readRecipe(folder = MODULE): Promise<Recipe> {
   const texts = await Promise.all(FILES.map((name) => readFile(join(folder, name), "utf8")));
   const goMod = texts[0] ?? "";
@@ -30,7 +30,7 @@ export async function readRecipe(folder = MODULE): Promise<Recipe> {
   return { folder, vault, go, id: `${vault}-${digest.digest("hex").slice(0, 12)}` };
 }
 
-/** Whether a version like `1.21.2` is the other one or newer; what follows the three numbers is ignored. */
+/** Whether a version like `1.21.2` equals or is newer than the other; ignores text after the three numbers. */
 export function isAtLeast(version: string, minimum: string): boolean {
   const [have, want] = [version, minimum].map((text) =>
     text.split(".").map((part) => Number.parseInt(part, 10)),

@@ -9,20 +9,20 @@ import type { ProgressStep } from "../progress.ts";
 import { unzipMember } from "./unzip.ts";
 import { RECOMMENDED } from "./versions.ts";
 
-/** Where a publisher's releases are, and by what they are known. */
+/** The location and the signing key of a publisher's releases. */
 export interface Release {
-  /** Folder of the product, without a slash at the end. */
+  /** URL of the product's folder, without a trailing slash. */
   url: string;
-  /** Which of them is taken, like `2.2.2`. */
+  /** The version to download, like `2.2.2`. */
   version: string;
-  /** The publisher's PGP public key, armored; several copies of one key are joined. */
+  /** The publisher's PGP public key, armored; several copies of one key are concatenated. */
   publicKey: string;
-  /** Largest archive and largest binary in it, in bytes. */
+  /** Maximum size of the archive and of the binary in it, in bytes. */
   archiveLimit: number;
   binaryLimit: number;
 }
 
-/** HashiCorp's release of Vault that is recommended. */
+/** The recommended release of HashiCorp's Vault. */
 export const HASHICORP_RELEASE: Release = {
   url: "https://releases.hashicorp.com/vault",
   version: RECOMMENDED.version,
@@ -31,7 +31,7 @@ export const HASHICORP_RELEASE: Release = {
   binaryLimit: 1024 * 1024 * 1024,
 };
 
-/** Nothing came of a release: it cannot be had (`unavailable`), or is not what its publisher signed (`refused`). */
+/** A release cannot be downloaded (`unavailable`), or is not what its publisher signed (`refused`). */
 export class ReleaseError extends Error {
   override name = "ReleaseError";
   readonly reason: "unavailable" | "refused";
@@ -50,10 +50,10 @@ const OPERATING_SYSTEMS: Partial<Record<NodeJS.Platform, string>> = { linux: "li
 const ARCHITECTURES: Partial<Record<NodeJS.Architecture, string>> = { x64: "amd64", arm64: "arm64" };
 
 /**
- * Downloads the official release for this machine into `folder`, an empty one, and resolves to the path
- * of the binary there. Before anything of it is unpacked, the list of checksums is verified by the
- * publisher's signature, and the archive by its checksum in that list. Redirects are not followed.
- * @throws ReleaseError as described there; the signal's reason when aborted
+ * Downloads the official release for this machine into the empty `folder`, and resolves to the path of the binary
+ * there. Before unpacking, it verifies the publisher's signature of the checksum list, and the archive's checksum
+ * in that list. It follows no redirects.
+ * @throws ReleaseError if it is unavailable or refused; the signal's reason when aborted
  */
 export async function downloadRelease(
   release: Release,
@@ -65,7 +65,10 @@ export async function downloadRelease(
   const system = OPERATING_SYSTEMS[process.platform];
   const architecture = ARCHITECTURES[process.arch];
   if (!system || !architecture) {
-    throw new ReleaseError("unavailable", `there is no release for ${process.platform} on ${process.arch}`);
+    throw new ReleaseError(
+      "unavailable",
+      `the publisher has no release for ${process.platform} on ${process.arch}`,
+    );
   }
   const base = `${release.url}/${version}/vault_${version}`;
   const archiveName = `vault_${version}_${system}_${architecture}.zip`;
@@ -106,7 +109,7 @@ interface Get {
   signal: AbortSignal;
 }
 
-/** The proxy settings come from `env` alone; an empty string keeps undici from looking further. */
+/** Proxy settings come only from `env`; an empty string keeps undici from reading the process's environment. */
 function proxyAgent(env: Record<string, string | undefined>): Dispatcher {
   return new EnvHttpProxyAgent({
     httpProxy: env.http_proxy ?? env.HTTP_PROXY ?? "",
@@ -121,7 +124,7 @@ function proxyAgent(env: Record<string, string | undefined>): Dispatcher {
 /** Opens a body of at most `limit` bytes. */
 async function getBody(get: Get, url: string, limit: number): Promise<{ body: Readable; length: number }> {
   const { statusCode, headers, body } = await request(url, get);
-  // Nobody reads the body of an answer that is refused; the agent's end closes it.
+  // The body of a refused response stays unread; closing the agent closes it.
   body.on("error", () => {});
   if (statusCode !== 200) throw new ReleaseError("unavailable", `${url}: answered ${statusCode}`);
   const length = Number(headers["content-length"] ?? 0);
@@ -165,7 +168,7 @@ async function getFile(
   await pipeline(body, watched, createWriteStream(path, { flags: "wx", mode: 0o600 }));
 }
 
-/** Accepts what one of the key's copies accepts at the time of signing, whatever has expired since. */
+/** Accepts a signature that one of the key's copies accepts as of its signing time, even if it has expired since. */
 async function verifySignature(data: Buffer, signature: Buffer, publicKey: string): Promise<void> {
   const blocks = publicKey.match(
     /-----BEGIN PGP PUBLIC KEY BLOCK-----.*?-----END PGP PUBLIC KEY BLOCK-----/gs,
@@ -192,7 +195,7 @@ function findSum(sums: string, name: string): string {
   const found = sums.split("\n").filter((line) => line.endsWith(`  ${name}`));
   const sum = /^([0-9a-f]{64}) {2}/.exec(found[0] ?? "")?.[1];
   if (found.length !== 1 || !sum)
-    throw new ReleaseError("refused", `the list of checksums has none for ${name}`);
+    throw new ReleaseError("refused", `the list of checksums has no entry for ${name}`);
   return sum;
 }
 

@@ -6,21 +6,21 @@ export interface RunOptions {
   /** The whole environment of the command; nothing is inherited. */
   env: Record<string, string | undefined>;
   cwd?: string;
-  /** It is ended after this time. */
+  /** The command is killed after this time. */
   timeoutMs: number;
   signal?: AbortSignal | undefined;
-  /** Each line of its output as it comes. */
+  /** Called with each line of output as it arrives. */
   onLine?: (line: string) => void;
 }
 
-/** A command did not end well. The message holds the last lines it wrote. */
+/** A command failed. The message contains its last lines of output. */
 export class CommandError extends Error {
   override name = "CommandError";
 }
 
 /**
- * Holds the command on a leash: when the pipe that is its standard input closes, because this process
- * closed it or was killed, the whole process group ends, and so no build goes on without its owner.
+ * Ends the command's whole process group when the pipe at its standard input closes, because this process closed
+ * it or was killed: no build outlives its owner.
  */
 const LEASH = `exec 3<&0
 "$@" 3<&- </dev/null &
@@ -37,8 +37,8 @@ const KEPT_LINES = 20;
 const KEPT_CHARACTERS = 2_000;
 
 /**
- * Runs a command to its end and resolves to the last lines it wrote, standard output and error alike.
- * It and everything it started ends with `signal`, with the timeout and with this process.
+ * Runs a command to its end and resolves to its last lines of standard output and error. The signal, the timeout
+ * and the end of this process kill it and everything that it started.
  * @throws CommandError when it cannot be started, fails, or takes too long; the signal's reason when aborted
  */
 export async function runCommand(command: string, args: string[], options: RunOptions): Promise<string> {

@@ -30,10 +30,10 @@ import { loginWithCertificate, makeClientCertificate } from "../platform/client-
 import { loginAsOperator } from "../platform/operator-login.ts";
 import { CommandError, runCommand } from "./run-command.ts";
 
-/** A Vault binary does not do what the platform asks of it. The message says at what, and Vault's own reason. */
+/** A Vault binary lacks something that the platform needs. The message has the failed step and Vault's own reason. */
 export class SelfCheckError extends Error {
   override name = "SelfCheckError";
-  /** It had no answer in time, which may be the machine's fault. */
+  /** The check timed out, perhaps because the machine is busy. */
   readonly late: boolean;
 
   constructor(step: string, cause: unknown, late: boolean) {
@@ -48,10 +48,10 @@ const MEMORY = { inmem: {} };
 const ISSUER = { issuer: "https://check.invalid", audience: "https://check.invalid/vault" };
 
 /**
- * Runs an internal Vault and an organization's on this binary, on loopback and in memory, and does to them
- * what the platform does, with the functions it does it by: settings, seal, policies, mounts, logins,
- * certificates, audit devices, and a secret written and read. Takes about five seconds and leaves nothing.
- * @throws SelfCheckError if something of it fails; the signal's reason when aborted
+ * Runs an internal Vault and an organization's Vault on this binary, on loopback and in memory, and configures and
+ * uses them with the platform's own functions: settings, seal, policies, mounts, logins, certificates, audit
+ * devices, and a secret written and read. Takes about five seconds and leaves nothing behind.
+ * @throws SelfCheckError if a step fails; the signal's reason when aborted
  */
 export async function selfCheck(binary: string, signal?: AbortSignal): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "strongroom-check-"));
@@ -95,7 +95,7 @@ async function check(run: Run): Promise<void> {
     },
   );
 
-  run.step = "the control plane's login and what it makes for an organization";
+  run.step = "the control plane's login and its work for an organization";
   const controlPlane = vaultClient(internal, appRoleLogin(internal, identity).token);
   const org = newOrgId();
   await createUnsealKey(controlPlane, org);
@@ -103,7 +103,7 @@ async function check(run: Run): Promise<void> {
   const certificate = await issueOrgCertificate(controlPlane, org, 3600);
   const registry = kv2(controlPlane, "registry");
   await registry.write(`orgs/${org}`, { id: org }, 0);
-  if (!(await registry.list("orgs")).includes(org)) throw new Error("a record is not in the list");
+  if (!(await registry.list("orgs")).includes(org)) throw new Error("a written record is not listed");
   await registry.write(`names/${org}`, { org }, 0);
   await registry.destroy(`names/${org}`);
   await signCompactJws(controlPlane, "directory", {}, { version: 1 });
@@ -145,7 +145,7 @@ async function check(run: Run): Promise<void> {
     auditFiles: [join(orgDir, "audit-1.log"), join(orgDir, "audit-2.log")],
   };
   await configureOrgVault(root, settings);
-  run.step = "reading an organization's Vault back";
+  run.step = "reading back an organization's Vault";
   const differences = await compareOrgVault(root, settings, { sudo: true });
   if (differences.length > 0) throw new Error(differences.join("; "));
 
@@ -178,11 +178,11 @@ async function check(run: Run): Promise<void> {
   );
   await secrets.write("check", { written: "yes" }, 0);
   const { data } = (await secrets.read("check")) ?? {};
-  if (data?.written !== "yes") throw new Error("what was written does not come back");
+  if (data?.written !== "yes") throw new Error("the secret read differs from the one written");
   await revokeSelf(root);
 }
 
-/** Both servers of one check, and what it is doing. */
+/** The servers of one check, and its current step. */
 class Run {
   step = "starting";
   readonly dir: string;
@@ -196,7 +196,7 @@ class Run {
     this.#signal = signal;
   }
 
-  /** Starts a server in memory and waits until it answers; a setting it does not know is an error. */
+  /** Starts a server in memory and waits until it answers; a setting unknown to it is an error. */
   async server(
     dir: string,
     config: Record<string, unknown>,
@@ -214,10 +214,10 @@ class Run {
       signal: this.#signal,
       onLine: (line) => {
         const unknown = /unknown or unsupported field (\S+)/i.exec(line)?.[1];
-        if (unknown) problem ??= new Error(`it does not know the setting ${unknown}`);
+        if (unknown) problem ??= new Error(`Vault does not know the setting ${unknown}`);
       },
     }).then(
-      () => new Error("the server ended by itself"),
+      () => new Error("the server exited unexpectedly"),
       (error: unknown) => error as Error,
     );
     this.#servers.push(
@@ -244,10 +244,10 @@ class Run {
   }
 }
 
-/** Of what a server printed as it ended, the line that says why. */
+/** The line of a server's last output with the error. */
 const lastError = (output: string): string => /^.*error.*$/im.exec(output)?.[0].trim() ?? output;
 
-/** Base64 of a PGP key whose private half nobody keeps. */
+/** Base64 of a PGP public key whose private key is discarded. */
 async function newPgpKey(): Promise<string> {
   const { publicKey } = await generateKey({
     type: "ecc",
@@ -257,7 +257,7 @@ async function newPgpKey(): Promise<string> {
   return Buffer.from((await readKey({ armoredKey: publicKey })).write()).toString("base64");
 }
 
-/** `127.0.0.1:<port>` whose next port is free too: a server takes it for its cluster. */
+/** `127.0.0.1:<port>` with the next port free too: a server uses it for its cluster address. */
 async function freeListen(): Promise<string> {
   for (;;) {
     const port = await portAt(0);

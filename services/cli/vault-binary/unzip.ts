@@ -12,10 +12,10 @@ const STORED = 0;
 const DEFLATED = 8;
 
 /**
- * Unpacks one member of a zip archive into a new file, whole or not at all. Reads what release archives are: one volume,
- * members stored or deflated, no zip64; anything else is an error, and so is a member larger than `limit`
- * bytes or not exactly as long as the archive says. The archive's own checksums are not looked at: check
- * the whole archive before.
+ * Unpacks one member of a zip archive into a new file, whole or not at all. Supports what release archives use: one
+ * volume, members stored or deflated, no zip64. Anything else is an error, and so is a member larger than `limit`
+ * bytes or of another length than the archive says. It ignores the archive's own checksums: verify the whole
+ * archive first.
  */
 export async function unzipMember(
   archive: string,
@@ -29,7 +29,7 @@ export async function unzipMember(
     if (entry.size > limit) throw new Error(`${member} is larger than ${limit} bytes`);
     const local = await read(file, entry.offset, 30);
     if (local.readUInt32LE(0) !== LOCAL_HEADER)
-      throw new Error("the archive is damaged: no member where one should be");
+      throw new Error("the archive is corrupt: a member's header is missing");
     const start = entry.offset + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
 
     let length = 0;
@@ -67,7 +67,7 @@ async function findEntry(file: FileHandle, member: string): Promise<Entry> {
   const tail = await read(file, Math.max(0, size - LONGEST_END), Math.min(size, LONGEST_END));
   let end = tail.length - 22;
   while (end >= 0 && tail.readUInt32LE(end) !== END_OF_DIRECTORY) end--;
-  if (end < 0) throw new Error("not a zip archive, or cut off");
+  if (end < 0) throw new Error("not a zip archive, or truncated");
 
   const length = tail.readUInt32LE(end + 12);
   if (length > LARGEST_DIRECTORY) throw new Error("the archive's directory is too large");
@@ -83,18 +83,18 @@ async function findEntry(file: FileHandle, member: string): Promise<Entry> {
       };
       const encrypted = (directory.readUInt16LE(at + 8) & 1) === 1;
       if (entry.packed === 0 || encrypted || (entry.method !== STORED && entry.method !== DEFLATED)) {
-        throw new Error(`${member} is packed in a way that is not supported`);
+        throw new Error(`${member} uses an unsupported compression method`);
       }
       return entry;
     }
     at = nameEnd + directory.readUInt16LE(at + 30) + directory.readUInt16LE(at + 32);
   }
-  throw new Error(`the archive holds no ${member}`);
+  throw new Error(`the archive does not contain ${member}`);
 }
 
 async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
   const buffer = Buffer.alloc(length);
   const { bytesRead } = await file.read(buffer, 0, length, position);
-  if (bytesRead !== length) throw new Error("the archive is cut off");
+  if (bytesRead !== length) throw new Error("the archive is truncated");
   return buffer;
 }

@@ -18,9 +18,9 @@ import { refuseUnrouted } from "./unrouted.ts";
 export interface AppOptions {
   platform: Platform;
   engine: Engine;
-  /** Who signs operators' tokens, and for which audience. */
+  /** The issuer and the audience of operators' tokens. */
   operators: Issuer;
-  /** Whether the start is over; rejects where the internal Vault does not answer. */
+  /** Whether startup is complete; rejects if the internal Vault does not answer. */
   isReady(): Promise<boolean>;
 }
 
@@ -28,7 +28,7 @@ export interface AppOptions {
 export async function createApp({ platform, engine, operators, isReady }: AppOptions): Promise<Server> {
   const app = createServer(platform.log, {
     clientErrorHandler: answerClientError,
-    // For paths that the router cannot read; no hook runs for them.
+    // For paths that the router cannot parse; no hook runs for them.
     frameworkErrors: (error, request, reply) =>
       sendProblem(error, request, reply.header("X-Request-Id", request.id)),
   });

@@ -12,30 +12,31 @@ const PAGE = 200;
 const Query = Type.Object(
   {
     after: Type.Optional(
-      Type.String({ pattern: "^[0-9]{1,12}$", description: "Number of the last entry seen" }),
+      Type.String({ pattern: "^[0-9]{1,12}$", description: "Number of the last entry already read" }),
     ),
   },
   { additionalProperties: false },
 );
 
-/** The trail of what operators asked for and what came of it. */
+/** The audit trail of operators' requests and their outcomes. */
 export function auditRoutes(app: Server, trail: Trail): void {
   app.get(
     "/v1/audit",
     {
       config: { access: { permission: "audit:read" } },
       schema: {
-        summary: `The trail, ${PAGE} entries at a time, oldest first`,
+        summary: `Read the audit trail, up to ${PAGE} entries at a time, oldest first`,
         querystring: Query,
         response: {
           200: Type.Object(
             {
               entries: Type.Array(TrailEntry),
               foreign: Type.Array(Type.Integer(), {
-                description: "Numbers among them at which something else stands",
+                description: "Slot numbers in this page that contain something other than an entry",
               }),
               strays: Type.Array(Type.String(), {
-                description: "On the last page: keys off the trail, the first hundred",
+                description:
+                  "On the last page: keys in the trail's mount that are not on the trail, the first hundred",
               }),
               head: TrailHead,
             },
@@ -56,16 +57,16 @@ export function auditRoutes(app: Server, trail: Trail): void {
 
 declare module "fastify" {
   interface FastifyRequest {
-    /** Whether the request is on the trail, so that its answer belongs there too. */
+    /** Whether the request is on the trail, so that its response must be recorded there too. */
     isOnTrail: boolean;
   }
 }
 
 /**
- * Puts every request that changes something on the trail before it is done, with who asks, and its answer
- * behind it. What cannot be put there is not done. What is refused before that, for want of a permission or for
- * its form, leaves a line in the log: the trail is kept for ever, and fills by what operators may do alone. Call
- * it before the routes, behind the authorization.
+ * Records every request that changes something on the trail, with its operator: the request before it is executed,
+ * and its response status afterwards. A request that cannot be recorded is not executed. A request refused earlier,
+ * for a missing permission or an invalid form, is only logged: the trail is kept forever, so only permitted
+ * requests may fill it. Call this before the routes and after the authorization.
  */
 export function recordOnTrail(app: Server, trail: Trail): void {
   let refused = 0;
@@ -81,16 +82,16 @@ export function recordOnTrail(app: Server, trail: Trail): void {
     if (!event) return;
     if (!request.isOnTrail) {
       refused++;
-      request.log.warn({ ...event, status, refused }, "refused, and so not on the trail");
+      request.log.warn({ ...event, status, refused }, "request refused, therefore not on the trail");
       return;
     }
     await trail.append({ ...event, status }).catch((err: unknown) => {
-      request.log.error({ requestId: request.id, status, err }, "the answer is not on the trail");
+      request.log.error({ requestId: request.id, status, err }, "cannot record the response on the trail");
     });
   });
 }
 
-/** Undefined for what changes nothing, and for what no operator asks for. */
+/** Undefined for a request that changes nothing or has no operator. */
 function eventOf(request: FastifyRequest): Omit<TrailEvent, "at"> | undefined {
   const { operator, method, routeOptions, id: requestId } = request;
   if (!operator || method === "GET") return undefined;

@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import { StrongroomError } from "../../shared/errors.ts";
 import { PROBLEM_TYPE, toProblem } from "../../shared/http/problem.ts";
 
-/** Answers what is not HTTP, or more of it than is taken, before any route could: a problem, and the end. */
+/** Answers invalid HTTP or too large a head with a problem, before any route runs, and closes the connection. */
 export function answerClientError(error: { code?: string }, socket: Socket): void {
   if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
   const refusal = new StrongroomError(

@@ -9,8 +9,8 @@ export function directoryRoutes(app: Server, directory: DirectoryPublisher): voi
   app.get(
     "/v1/directory",
     {
-      config: { access: { open: "it is signed, holds no secret, and gateways hold no credential" } },
-      schema: signedDocument("The directory, a compact JWS"),
+      config: { access: { open: "it is signed and contains no secret, and gateways have no credentials" } },
+      schema: signedDocument("Get the directory, a compact JWS"),
     },
     async (request, reply) => {
       const current = directory.current();

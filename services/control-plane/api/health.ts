@@ -6,13 +6,13 @@ import { problems } from "./openapi.ts";
 const Status = <S extends string>(status: S) =>
   Type.Object({ status: Type.Literal(status) }, { additionalProperties: false });
 
-/** Whether the service lives, whether it can do its work, and what its API is. */
+/** Liveness, readiness, and the API's description. */
 export function healthRoutes(app: Server, isReady: () => Promise<boolean>): void {
   app.get(
     "/v1/health",
     {
-      config: { access: { open: "says only that the service lives" } },
-      schema: { summary: "Alive", response: { 200: Status("alive") } },
+      config: { access: { open: "it only says that the service is alive" } },
+      schema: { summary: "Check liveness", response: { 200: Status("alive") } },
     },
     async () => ({ status: "alive" as const }),
   );
@@ -20,9 +20,9 @@ export function healthRoutes(app: Server, isReady: () => Promise<boolean>): void
   app.get(
     "/v1/ready",
     {
-      config: { access: { open: "says only that the service works" } },
+      config: { access: { open: "it only says whether the service is ready" } },
       schema: {
-        summary: "At work: the internal Vault answers, and every organization was looked at once",
+        summary: "Check readiness: the internal Vault answers, and the first reconcile pass is complete",
         response: { 200: Status("ready"), ...problems(503) },
       },
     },
@@ -32,7 +32,8 @@ export function healthRoutes(app: Server, isReady: () => Promise<boolean>): void
           cause,
         });
       });
-      if (!ready) throw new StrongroomError("internal_vault_unavailable", "The start is not over yet.");
+      if (!ready)
+        throw new StrongroomError("internal_vault_unavailable", "The control plane is still starting.");
       return { status: "ready" as const };
     },
   );
@@ -40,9 +41,9 @@ export function healthRoutes(app: Server, isReady: () => Promise<boolean>): void
   app.get(
     "/v1/openapi.json",
     {
-      config: { access: { open: "the API's description is no secret" } },
+      config: { access: { open: "the API's description is public" } },
       schema: {
-        summary: "This API",
+        summary: "Get this API's description",
         response: { 200: Type.Unsafe<object>({ type: "object", additionalProperties: true }) },
       },
     },

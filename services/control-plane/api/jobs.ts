@@ -11,12 +11,12 @@ import { eventStream, problems } from "./openapi.ts";
 
 const Params = Type.Object({ id: JobId }, { additionalProperties: false });
 
-/** A job as its callers see it. */
+/** The API's view of a job. */
 export function asJob({ request: _, events: __, ...job }: JobRecord): Job {
   return job;
 }
 
-/** Jobs: look at one, follow one. */
+/** Jobs: get one, follow one. */
 export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): void {
   const closing = new AbortController();
   app.addHook("preClose", async () => closing.abort());
@@ -32,7 +32,7 @@ export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): 
     {
       config: { access: { permission: "orgs:read" } },
       schema: {
-        summary: "Look at a job",
+        summary: "Get a job",
         params: Params,
         response: { 200: Job, ...problems(400, 401, 403, 404, 503) },
       },
@@ -46,13 +46,14 @@ export function jobRoutes(app: Server, { registry }: Platform, engine: Engine): 
       config: { access: { permission: "orgs:read" } },
       schema: {
         summary: "Follow a job to its end",
-        description: "One event for each change of it, to its end; comments in quiet times",
+        description:
+          "Streams one event per change of the job until it ends, and comments as heartbeats in between",
         params: Params,
         headers: Type.Object({
           "last-event-id": Type.Optional(
             Type.String({
               pattern: "^[0-9]{1,6}$",
-              description: "The number of the last event already seen",
+              description: "Number of the last event already received",
             }),
           ),
         }),

@@ -4,14 +4,14 @@ import type { FastifySchema } from "fastify";
 import { type TSchema, Type } from "typebox";
 import { PROBLEM_TYPE, Problem } from "../../shared/http/problem.ts";
 
-/** How `GET /v1/openapi.json` is made from the routes' own declarations. */
+/** Generates `GET /v1/openapi.json` from the routes' declarations. */
 export const openApi: FastifyDynamicSwaggerOptions = {
   openapi: {
-    openapi: "3.2.0", // the first that can say what an event of a stream is
+    openapi: "3.2.0", // the first version that can describe a stream's events
     info: {
       title: "Strongroom control plane",
       version: "1",
-      description: "Organizations, each with a Vault of its own. Errors are problems (RFC 9457).",
+      description: "Manages organizations, each with its own Vault. Errors are problem details (RFC 9457).",
     },
     components: {
       securitySchemes: { operator: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
@@ -20,7 +20,9 @@ export const openApi: FastifyDynamicSwaggerOptions = {
   transform({ schema, url, route }) {
     const access = route.config?.access ?? { open: "" };
     const isOpen = "open" in access;
-    const who = isOpen ? `Open: ${access.open}.` : `Needs the permission \`${access.permission}\`.`;
+    const who = isOpen
+      ? `No authentication: ${access.open}.`
+      : `Requires the permission \`${access.permission}\`.`;
     const shown: FastifySchema = {
       ...schema,
       description: [schema.description, who].filter(Boolean).join(". "),
@@ -30,7 +32,7 @@ export const openApi: FastifyDynamicSwaggerOptions = {
   },
 };
 
-/** An answer of server-sent events, each with its number as `id` and this as JSON in `data`. */
+/** A response of server-sent events, each with its number as `id` and this schema as JSON in `data`. */
 export const eventStream = (data: TSchema) => ({
   description: "Server-sent events",
   content: {
@@ -45,7 +47,7 @@ export const eventStream = (data: TSchema) => ({
   },
 });
 
-/** The answers of a route beside its own: each listed status is a problem. */
+/** The error responses of a route: each listed status is a problem. */
 export const problems = <S extends number>(...statuses: S[]) =>
   Object.fromEntries(
     statuses.map((status) => [

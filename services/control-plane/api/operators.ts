@@ -8,7 +8,7 @@ import { requestToken } from "../../shared/front/identity/token.ts";
 import type { Server } from "../../shared/http/server.ts";
 import type { Issuer } from "../../shared/org.ts";
 
-/** Who calls, once their token is verified. */
+/** The caller, once the token is verified. */
 export interface Operator {
   subject: string;
 }
@@ -22,8 +22,8 @@ declare module "fastify" {
 const MAX_TOKEN_LIFETIME_SECONDS = 3600;
 
 /**
- * Lets a request pass only with a token that has the route's permission, before its body is read. Who comes with
- * a token that is good elsewhere is told where: `tenants` are the issuers of organizations' tokens.
+ * Requires a token with the route's permission, before the body is read. A caller with a token for the gateway is
+ * told so: `tenants` are the issuers of organizations' tokens.
  */
 export function authorizeOperators(
   app: Server,
@@ -45,7 +45,7 @@ export function authorizeOperators(
     const { subject, permissions } = await authenticate(request).catch((error: unknown) => {
       const kind = error instanceof TokenRefused && kindOf(request, tenants);
       if (!kind) throw error;
-      const detail = `This is ${kind}, which the gateway takes. The control plane takes operators' tokens.`;
+      const detail = `This is ${kind}, which only the gateway accepts. The control plane accepts operators' tokens.`;
       throw new StrongroomError("unauthenticated", detail, { cause: error });
     });
     request.operator = { subject };
@@ -55,7 +55,7 @@ export function authorizeOperators(
   });
 }
 
-/** Of what kind a token that was refused is by its own words, which nothing has verified: they only choose a hint. */
+/** The kind of a refused token according to its unverified claims, which only select a hint. */
 function kindOf(request: FastifyRequest, tenants: readonly Issuer[]): string | undefined {
   try {
     const token = requestToken(request.raw);

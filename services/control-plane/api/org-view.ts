@@ -4,7 +4,7 @@ import type { InstanceStatus } from "../../shared/instance-spec.ts";
 import { KEY_MISSING, KEY_TO_REMOVE } from "../../shared/vault/jwt-validation-keys.ts";
 import type { OrgRecord } from "../registry/records.ts";
 
-/** What an operator runs to bring an organization's Vault back to what it should be. */
+/** The command with which an operator repairs an organization's drift. */
 export function repairCommand(org: string, drift: string[]): string {
   const isKeys = drift.every((each) => each.endsWith(KEY_MISSING) || each.endsWith(KEY_TO_REMOVE));
   if (!isKeys) return `strongroom org repair ${org}`;
@@ -12,7 +12,7 @@ export function repairCommand(org: string, drift: string[]): string {
   return `strongroom issuer rotate --org ${org}${isMissing ? "" : " --finish"}`;
 }
 
-/** The view of a record, with what its runtime reports. */
+/** The API's view of a record and of its instance's status. */
 export function orgView(record: OrgRecord, instance: InstanceStatus | undefined): OrgView {
   const view = {
     ...structuredClone(record),

@@ -21,14 +21,16 @@ const Query = Type.Object(
     limit: Type.Optional(
       Type.String({ pattern: "^([1-9][0-9]?|100)$", description: "1 to 100 organizations; 50 by default" }),
     ),
-    cursor: Type.Optional(Type.String({ ...OrgId, description: "`next` of the page before" })),
-    name: Type.Optional(Type.String({ ...OrgName, description: "Only the one that has this name now" })),
+    cursor: Type.Optional(Type.String({ ...OrgId, description: "`next` of the previous page" })),
+    name: Type.Optional(
+      Type.String({ ...OrgName, description: "Only the organization that currently has this name" }),
+    ),
   },
   { additionalProperties: false },
 );
-const Accepted = { headers: { Location: Type.String({ description: "The job" }) } };
+const Accepted = { headers: { Location: Type.String({ description: "URL path of the job" }) } };
 
-/** Organizations: create, look at, delete. */
+/** Organizations: create, get, change, delete. */
 export function orgRoutes(app: Server, platform: Platform, engine: Engine): void {
   const { registry, runtime } = platform;
   const view = async (id: string): Promise<OrgView> =>
@@ -44,7 +46,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
           "idempotency-key": Type.Optional(
             Type.String({
               pattern: "^[\\x20-\\x7e]{1,200}$",
-              description: "The same request with the same key gives the same job",
+              description: "The same request with the same key returns the same job",
             }),
           ),
         }),
@@ -66,7 +68,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     {
       config: { access: { permission: "orgs:read" } },
       schema: {
-        summary: "List organizations, by id",
+        summary: "List organizations, ordered by id",
         querystring: Query,
         response: { 200: OrgPage, ...problems(400, 401, 403, 503) },
       },
@@ -89,7 +91,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     {
       config: { access: { permission: "orgs:read" } },
       schema: {
-        summary: "Look at an organization",
+        summary: "Get an organization",
         params: Params,
         response: { 200: OrgView, ...problems(400, 401, 403, 404, 503) },
       },
@@ -102,8 +104,8 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     {
       config: { access: { permission: "orgs:machine-tokens" } },
       schema: {
-        summary: "Have gateways take machine tokens for an organization, or no longer",
-        description: "Its Vault makes none until an operator has configured it for them",
+        summary: "Enable or disable machine tokens for an organization at the gateways",
+        description: "Its Vault creates none until an operator has configured it for them",
         params: Params,
         body: Type.Object({ enabled: Type.Boolean() }, { additionalProperties: false }),
         response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
@@ -126,9 +128,8 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     {
       config: { access: { permission: "orgs:reassign" } },
       schema: {
-        summary: "Have registry and directory name the owner that an operator has written down",
-        description:
-          "Who that is stands in a record that only an operator's login at the internal Vault changes",
+        summary: "Update the registry and the directory to the owner that an operator has recorded",
+        description: "Only an operator's login at the internal Vault can change the owner's record",
         params: Params,
         response: { 200: OrgView, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
       },
@@ -144,7 +145,7 @@ export function orgRoutes(app: Server, platform: Platform, engine: Engine): void
     {
       config: { access: { permission: engine.workflows.delete.permission } },
       schema: {
-        summary: "Take an organization out of service",
+        summary: "Delete an organization: take it out of service and keep its storage",
         params: Params,
         response: { 202: { ...Job, ...Accepted }, ...problems(400, 401, 403, 404, 409, 413, 415, 503) },
       },

@@ -16,25 +16,29 @@ import { sendSigned, signedDocument } from "./signed-document.ts";
 
 const Params = Type.Object({ id: OrgId }, { additionalProperties: false });
 
-/** What a gateway passes on: its caller's own token. */
+/** The revocation that a gateway requests for its caller's own token. */
 const OwnToken = Type.Object(
   {
     org: OrgId,
-    token: Type.String({ ...TokenDigest, description: "SHA-256 of its signing input (base64url)" }),
-    expiresAt: Type.Integer({ minimum: 0, maximum: 2 ** 40, description: "Its `exp`, seconds since 1970" }),
+    token: Type.String({ ...TokenDigest, description: "SHA-256 of the token's signing input (base64url)" }),
+    expiresAt: Type.Integer({
+      minimum: 0,
+      maximum: 2 ** 40,
+      description: "The token's `exp`, in seconds since 1970",
+    }),
   },
   { additionalProperties: false },
 );
 
-/** Revocations: add one, see an organization's, and the signed list that gateways poll. */
+/** Revocations: add one, list an organization's, and the signed list that gateways poll. */
 export function revocationRoutes(app: Server, platform: Platform): void {
   const { revocations, now } = platform;
 
   app.get(
     "/v1/revocations",
     {
-      config: { access: { open: "it is signed, holds no token, and gateways hold no credential" } },
-      schema: signedDocument("All revocations, a compact JWS"),
+      config: { access: { open: "it is signed and contains no token, and gateways have no credentials" } },
+      schema: signedDocument("Get all revocations, a compact JWS"),
     },
     async (request, reply) => {
       const current = await revocations.current();
@@ -47,13 +51,16 @@ export function revocationRoutes(app: Server, platform: Platform): void {
     {
       config: {
         access: {
-          open: "gateways hold no credential; only who has a token can name it, and it can be named only to end it",
+          open: "gateways have no credentials; only a token's holder can name it, and naming it can only revoke it",
         },
       },
       schema: {
-        summary: "End a token, for a gateway whose caller asked to end its own",
+        summary: "Revoke a token on behalf of a gateway's caller, who asked to revoke its own",
         body: OwnToken,
-        response: { 204: Type.Null({ description: "In force" }), ...problems(400, 404, 413, 415, 429, 503) },
+        response: {
+          204: Type.Null({ description: "The revocation is in force" }),
+          ...problems(400, 404, 413, 415, 429, 503),
+        },
       },
     },
     async (request, reply) => {
@@ -70,8 +77,9 @@ export function revocationRoutes(app: Server, platform: Platform): void {
     {
       config: { access: { permission: "orgs:revoke" } },
       schema: {
-        summary: "End tokens of an organization before their time",
-        description: "On return it is in force here; gateways learn of it within a second or two",
+        summary: "Revoke tokens of an organization before they expire",
+        description:
+          "It is in force here when the request returns; gateways receive it within a second or two",
         params: Params,
         body: NewRevocation,
         response: { 201: MadeRevocation, ...problems(400, 401, 403, 404, 413, 415, 429, 503) },
@@ -90,7 +98,7 @@ export function revocationRoutes(app: Server, platform: Platform): void {
     {
       config: { access: { permission: "orgs:read" } },
       schema: {
-        summary: "The revocations of an organization that have not ended",
+        summary: "List the current revocations of an organization",
         params: Params,
         response: {
           200: Type.Object({ revocations: Type.Array(Revocation) }, { additionalProperties: false }),
@@ -108,8 +116,8 @@ export function revocationRoutes(app: Server, platform: Platform): void {
 const ownerOf = ({ issuer, claim }: OrgRecord) => ({ issuer: issuer.issuer, claim });
 
 /**
- * What a revocation does not end: Vault's own tokens that its holder made for machines. Whoever ends them needs a
- * login at the organization's Vault that the control plane does not have.
+ * The tokens that a revocation leaves valid: Vault tokens that the holder created for machines. Revoking them needs
+ * a login at the organization's Vault that the control plane does not have.
  */
 function livesOn(org: string, revocation: Revocation): Pick<MadeRevocation, "machineTokens"> {
   const command = `strongroom org machine-tokens ${org}`;
@@ -117,12 +125,12 @@ function livesOn(org: string, revocation: Revocation): Pick<MadeRevocation, "mac
     "subject" in revocation
       ? {
           detail:
-            "Machine tokens that this subject made live on, for a day at most, until the command is run.",
+            "Machine tokens that this subject created stay valid, for at most a day, until the command is run.",
           command: `${command} revoke --made-by ${shellQuoted(revocation.subject)}`,
         }
       : {
           detail:
-            "Machine tokens made with this token live on, for a day at most. The command lists them, and who made them.",
+            "Machine tokens created with this token stay valid for at most a day. The command lists them and their creators.",
           command: `${command} list`,
         };
   return { machineTokens };
@@ -131,11 +139,11 @@ function livesOn(org: string, revocation: Revocation): Pick<MadeRevocation, "mac
 const shellQuoted = (text: string) =>
   /^[\w@.:/-]+$/.test(text) && !text.startsWith("-") ? text : `'${text.replaceAll("'", "'\\''")}'`;
 
-/** The revocation that a body asks for. `now` and `ends` are in seconds. Throws `invalid_request`. */
+/** The revocation that a body requests. `now` and `ends` are in seconds. Throws `invalid_request`. */
 function complete(body: NewRevocation, now: number, ends: number): Revocation {
   if (!("subject" in body)) return { ...body, ends };
   const { subject, issuedUntil = now } = body;
   if (issuedUntil > now)
-    throw new StrongroomError("invalid_request", "issuedUntil may not lie in the future.");
+    throw new StrongroomError("invalid_request", "issuedUntil must not be in the future.");
   return { subject, issuedUntil, ends };
 }

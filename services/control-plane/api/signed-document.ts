@@ -2,18 +2,18 @@ import type { FastifyReply } from "fastify";
 import { Type } from "typebox";
 import { problems } from "./openapi.ts";
 
-/** The schema of a route that gives gateways a signed document, to be polled by its version. */
+/** The schema of a route that serves gateways a signed document, polled by its version as ETag. */
 export const signedDocument = (summary: string) => ({
   summary,
   headers: Type.Object({ "if-none-match": Type.Optional(Type.String({ maxLength: 1024 })) }),
   response: {
     200: { description: "The JWS", content: { "application/jose": { schema: Type.String() } } },
-    304: Type.Null({ description: "Not changed since" }),
+    304: Type.Null({ description: "Not modified" }),
     ...problems(400, 503),
   },
 });
 
-/** Answers with the document, or with 304 where the caller's `If-None-Match` names its version. */
+/** Sends the document, or 304 if the caller's `If-None-Match` names its version. */
 export function sendSigned(
   reply: FastifyReply,
   ifNoneMatch: string | undefined,

@@ -2,9 +2,9 @@ import { StrongroomError } from "../../shared/errors.ts";
 import type { Server } from "../../shared/http/server.ts";
 
 /**
- * Refuses what no route serves, before anything else of the request is looked at: `method_not_allowed` with an
- * `Allow` header if the path has other methods, else `not_found`. Fastify would parse its body first, and fail at
- * a QUERY without a content type. Call it before the routes and before any other `onRequest` hook.
+ * Refuses requests without a route before anything else examines them: `method_not_allowed` with an `Allow` header
+ * if the path has other methods, otherwise `not_found`. Fastify would parse the body first, and fail for a QUERY
+ * without a content type. Call this before the routes and before any other `onRequest` hook.
  */
 export function refuseUnrouted(app: Server): void {
   const table: { path: RegExp; methods: Set<string> }[] = [];
@@ -24,11 +24,11 @@ export function refuseUnrouted(app: Server): void {
     if (!methods) throw new StrongroomError("not_found", "There is no such path.");
     const allow = [...methods].sort().join(", ");
     reply.header("Allow", allow);
-    throw new StrongroomError("method_not_allowed", `This path takes ${allow}.`);
+    throw new StrongroomError("method_not_allowed", `This path supports only ${allow}.`);
   });
 }
 
-/** As Fastify's router reads it: what separates segments stays as it is. */
+/** Decodes a path as Fastify's router does: encoded separators stay encoded. */
 function decoded(path: string): string {
   try {
     return decodeURI(path);

@@ -15,38 +15,38 @@ import type { Step, Workflow } from "./workflow.ts";
 export interface EngineOptions extends SubmitOptions {
   locks: OrgLocks;
   log: Logger;
-  /** Waits between tries, ms; as many tries as there are waits, and one. */
+  /** Delays between tries, in ms; the number of tries is one more. */
   waits?: number[];
 }
 
-/** The one runner of jobs. Each change of a job is recorded before the next thing is done, so that a crash loses none. */
+/** Runs all jobs. It records each change of a job before the next action, so that a crash loses none. */
 export interface Engine {
   /** Each kind's workflow. */
   readonly workflows: EngineOptions["workflows"];
   /**
-   * Records a job, runs its first step and starts it in the background. Throws what the first step refuses; then
-   * nothing has begun. With `once`, the same request returns the job it got before.
+   * Records a job, runs its first step and continues it in the background. Throws if the first step refuses; then
+   * nothing has started. With `once`, a repeated request returns the same job.
    */
   submit: Submit;
-  /** Runs a job that is in the registry, in the background, until it has ended or cannot be recorded. */
+  /** Runs a job of the registry in the background until it ends or cannot be recorded. */
   start(id: string): void;
-  /** Starts each job of the registry that has not ended; once, when the service starts. */
+  /** Starts each unfinished job of the registry; called once, when the service starts. */
   resume(): Promise<void>;
-  /** Whether a job is under way here, waits for its turn, or was left to be started again. */
+  /** Whether a job runs here, is queued, or was interrupted and awaits a restart. */
   isHeld(id: string): boolean;
-  /** Starts those again that had to be left before their end. */
+  /** Restarts interrupted jobs. */
   retry(): void;
-  /** Calls back with a job each time it has changed, until the function that it gives is called. */
+  /** Calls `listener` with each change of a job until the returned function is called. */
   watch(id: string, listener: (job: JobRecord) => void): () => void;
-  /** Starts no further step, and waits for those under way, `withinMs` at most. */
+  /** Starts no further step, and waits for running ones, at most `withinMs`. */
   stop(withinMs: number): Promise<void>;
 }
 
 const WAITS_MS = [250, 500, 1_000, 2_000];
-/** Jobs at the same time; the others wait for their turn. */
+/** Maximum number of concurrent jobs; others are queued. */
 const CONCURRENCY = 10;
 
-/** The job cannot go on now: it is being run elsewhere, or this process stops. The registry says where it is. */
+/** The job cannot continue here: it runs elsewhere, or this process stops. The registry has its progress. */
 class Interrupted extends Error {
   override name = "Interrupted";
 }
@@ -65,7 +65,7 @@ export function createEngine(options: EngineOptions): Engine {
     if (found) await locks.run(found.value.org, () => advance(id));
   }
 
-  /** Runs a job from where the registry says it is. */
+  /** Runs a job from its recorded progress. */
   async function advance(id: string): Promise<void> {
     const found = await retried(() => registry.jobs.read(id));
     if (!found || isEnded(found.value)) return;
@@ -73,7 +73,7 @@ export function createEngine(options: EngineOptions): Engine {
     const workflow = workflows[job.kind];
 
     const save = async (next: JobRecord): Promise<void> => {
-      if (stopping) throw new Interrupted("the service stops");
+      if (stopping) throw new Interrupted("the service is stopping");
       version = await retried(() => replace(next, version));
       job = next;
       changes.emit(id, job);
@@ -93,7 +93,7 @@ export function createEngine(options: EngineOptions): Engine {
         } catch (error) {
           return failed(step, error);
         }
-        // Recorded together with the beginning of the next step, which saves a write.
+        // Recorded together with the start of the next step, which saves a write.
         job = withStep(job, step.name, "done", now());
         if (step === workflow.steps.at(-1)) await save(job);
       }
@@ -102,7 +102,7 @@ export function createEngine(options: EngineOptions): Engine {
     };
 
     const failed = async (step: Step, error: unknown): Promise<void> => {
-      log.warn({ job: id, org: job.org, step: step.name, err: error }, "a step failed");
+      log.warn({ job: id, org: job.org, step: step.name, err: error }, "job step failed");
       const next = { ...withStep(job, step.name, "failed", now()), error: describe(step, error) };
       if (isQuarantine(error)) return save(withState(next, "failed", now()));
       await save(withState(next, "undoing", now()));
@@ -126,7 +126,7 @@ export function createEngine(options: EngineOptions): Engine {
     await (job.state === "undoing" ? backward() : forward());
   }
 
-  /** Why the guard lets nothing more be done or undone, if so. */
+  /** The guard's refusal to do or undo anything more, if any. */
   async function refusalBy(workflow: Workflow, job: JobRecord): Promise<Error | undefined> {
     try {
       await retried(async () => workflow.guard?.(job));
@@ -137,7 +137,7 @@ export function createEngine(options: EngineOptions): Engine {
     }
   }
 
-  /** Writes the job. A write that was answered too late to be heard has happened all the same. */
+  /** Writes the job. A conflict with an identical record is success: an earlier try's response was lost. */
   async function replace(job: JobRecord, version: number): Promise<number> {
     try {
       return await registry.jobs.replace(job.id, job, version);
@@ -145,11 +145,11 @@ export function createEngine(options: EngineOptions): Engine {
       if (!(error instanceof CasConflictError)) throw error;
       const found = await registry.jobs.read(job.id);
       if (found && isDeepStrictEqual(found.value, job)) return found.version;
-      throw new Interrupted("the job is run by someone else");
+      throw new Interrupted("another process runs the job");
     }
   }
 
-  /** Tries again, a few times, what fails for a reason that may pass. */
+  /** Retries a call a few times if its error is transient. */
   async function retried<T>(call: () => Promise<T>): Promise<T> {
     for (const wait of waits) {
       try {
@@ -182,8 +182,7 @@ export function createEngine(options: EngineOptions): Engine {
       await run(id);
     } catch (error) {
       left.add(id);
-      if (!(error instanceof Interrupted))
-        log.error({ job: id, err: error }, "a job was left before its end");
+      if (!(error instanceof Interrupted)) log.error({ job: id, err: error }, "job interrupted");
     } finally {
       running.delete(id);
       next();
@@ -220,12 +219,12 @@ function isTransient(error: unknown): boolean {
 const isQuarantine = (error: unknown): error is StrongroomError =>
   error instanceof StrongroomError && error.code === "quarantined";
 
-/** What the job's callers are told. Errors of a Vault hold its own words and nothing of the request. */
+/** The error that the API shows. A Vault's errors contain only its own text and nothing of the request. */
 function describe(step: Step, error: unknown): NonNullable<Job["error"]> {
   if (error instanceof StrongroomError) {
     return { code: error.code, step: step.name, detail: error.message, retry: error.retry };
   }
   const known = error instanceof VaultError || error instanceof VaultUnreachableError;
-  const detail = known ? error.message : "An unexpected error; the log has it under the job's id.";
+  const detail = known ? error.message : "Unexpected error; search the log for the job's id.";
   return { code: "step_failed", step: step.name, detail, retry: true };
 }

@@ -5,7 +5,7 @@ import { isEnded } from "./job-state.ts";
 export interface FollowOptions {
   /** The number of the last event already seen. */
   after: number;
-  /** Calls back with the job each time it has changed here, until the function that it gives is called. */
+  /** Calls `listener` with each change of the job made here until the returned function is called. */
   watch(id: string, listener: (job: JobRecord) => void): () => void;
   read(): Promise<JobRecord>;
   /** Ends the stream. */
@@ -13,12 +13,12 @@ export interface FollowOptions {
   heartbeatMs?: number;
 }
 
-/** Keeps a connection from being taken for a dead one. */
+/** Often enough that an idle connection is not taken for dead. */
 const HEARTBEAT_MS = 15_000;
 
 /**
- * A job's changes as server-sent events: those after the one given, then each as it comes, until the job has
- * ended. In quiet times a comment, and a look at the registry, in case the job is being run elsewhere.
+ * A job's changes as server-sent events: the past ones after `after`, then each new one until the job ends. As
+ * heartbeat it sends a comment and reads the registry, in case the job runs elsewhere.
  */
 export async function* followJob(job: JobRecord, options: FollowOptions): AsyncGenerator<string> {
   const { watch, read, signal, heartbeatMs = HEARTBEAT_MS } = options;
@@ -31,7 +31,7 @@ export async function* followJob(job: JobRecord, options: FollowOptions): AsyncG
   });
   signal.addEventListener("abort", () => wake());
   try {
-    // Changes between the caller's reading and the watching would be missed.
+    // Picks up changes between the caller's read and the start of watching.
     latest = await read();
     while (!signal.aborted) {
       for (const event of latest.events.filter(({ sequence }) => sequence > last)) {

@@ -4,19 +4,19 @@ import { CasConflictError } from "../../shared/vault/kv.ts";
 import type { JobRecord } from "../registry/records.ts";
 import { idempotencyKey, type Registry, sha256 } from "../registry/registry.ts";
 
-/** A request that gets the same job however often it is sent: its key in the registry, and a digest of what it asks. */
+/** An idempotent request: its key in the registry, and a digest of its content. */
 export interface Once {
   key: string;
   digest: string;
 }
 
-/** A caller's own name for a request (`Idempotency-Key`), and what the request asks for. */
+/** An idempotent request of a subject: `name` is its `Idempotency-Key`, `asked` its content. */
 export const onceFor = (subject: string, name: string, asked: unknown): Once => ({
   key: idempotencyKey(subject, name),
   digest: sha256(JSON.stringify(asked)),
 });
 
-/** Remembers the job that a request gets; false if its key was used before. */
+/** Records the job of a request; false if its key was used before. */
 export async function remember({ idempotency }: Registry, once: Once, job: string): Promise<boolean> {
   try {
     await idempotency.create(once.key, { body: once.digest, job });
@@ -31,8 +31,9 @@ const RECALL_EVERY_MS = 50;
 const RECALL_WITHIN_MS = 5_000;
 
 /**
- * The job that a request got before, once it is known that it may go on: a request at the same time may still
- * meet a conflict. Undefined if its key is free. Throws `conflict` if the key was used for something else.
+ * The job of an earlier identical request, once its first step has passed: until then a concurrent request may
+ * still fail with a conflict. Undefined if the key is free. Throws `conflict` if the key was used for another
+ * request.
  */
 export async function recall({ idempotency, jobs }: Registry, once: Once): Promise<JobRecord | undefined> {
   const outcome = await poll<JobRecord | "free">(
@@ -50,6 +51,6 @@ export async function recall({ idempotency, jobs }: Registry, once: Once): Promi
   if (outcome) return outcome === "free" ? undefined : outcome;
   throw new StrongroomError(
     "conflict",
-    "A request with this Idempotency-Key is still being taken up. Repeat it.",
+    "A request with this Idempotency-Key is still being processed. Try again.",
   );
 }

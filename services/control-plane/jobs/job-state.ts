@@ -3,7 +3,7 @@ import type { JobRecord } from "../registry/records.ts";
 
 type StepState = Job["steps"][number]["state"];
 
-/** The job with a step in another state, its times, and the event that says so. */
+/** The job with a step in a new state, its times, and the event. */
 export function withStep(job: JobRecord, name: string, state: StepState, now: Date): JobRecord {
   const at = now.toISOString();
   const steps = job.steps.map((step) => {
@@ -17,7 +17,7 @@ export function withStep(job: JobRecord, name: string, state: StepState, now: Da
   return withEvent({ ...job, steps }, { at, step: name, state });
 }
 
-/** The job in another state, and the event that says so. */
+/** The job in a new state, with the event. */
 export function withState(job: JobRecord, state: Job["state"], now: Date): JobRecord {
   const at = now.toISOString();
   const ended = state === "succeeded" || state === "failed";
@@ -28,7 +28,7 @@ function withEvent(job: JobRecord, event: Omit<JobEvent, "sequence">): JobRecord
   return { ...job, events: [...job.events, { sequence: job.events.length + 1, ...event }] };
 }
 
-/** A job that has not begun. */
+/** A new job, with all steps pending. */
 export function newJob(
   fields: Pick<JobRecord, "id" | "kind" | "org" | "request">,
   steps: string[],

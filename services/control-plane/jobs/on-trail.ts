@@ -1,7 +1,7 @@
 import type { Trail } from "../trail.ts";
 import type { Workflow } from "./workflow.ts";
 
-/** A workflow whose jobs' ends are on the trail. */
+/** Wraps a workflow so that the end of each job is recorded on the trail. */
 export function onTrail(workflow: Workflow, trail: Trail): Workflow {
   const ended = (how: string, org: string, job: string) =>
     trail.append({ actor: "control-plane", action: `${workflow.kind} ${how}`, org, job });

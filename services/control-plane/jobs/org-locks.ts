@@ -1,6 +1,6 @@
-/** One piece of work at a time on each organization: a job, or a look at it, never both. */
+/** Serializes work on each organization: either a job or a reconcile, never both. */
 export interface OrgLocks {
-  /** Runs `work` once no other holds the organization, in the order of asking. */
+  /** Runs `work` with the organization's lock, in the order of the calls. */
   run<T>(org: string, work: () => Promise<T>): Promise<T>;
   isHeld(org: string): boolean;
 }

@@ -16,17 +16,17 @@ export interface SubmitOptions {
 /** Submits a job of a kind. */
 export type Submit = (kind: Job["kind"], wanted: Wanted) => Promise<JobRecord>;
 
-/** What a job is wanted for. */
+/** The subject of a job to submit. */
 export interface Wanted {
   org: string;
   request?: JobRecord["request"];
-  /** Given by callers who may send the same request again. */
+  /** Set if the caller may repeat the request. */
   once?: Once | undefined;
 }
 
 /**
- * Submits jobs: records one, runs its first step, and starts it. What that step refuses is thrown, and then nothing
- * has begun; what merely fails in a step that has no undo is left to the engine, which tries again.
+ * Submits jobs: records one, runs its first step, and starts it. If that step refuses, it throws and nothing has
+ * started. If a first step without undo fails for another reason, the engine retries it.
  */
 export function submitJobs(
   { registry, workflows, now, failpoint }: SubmitOptions,

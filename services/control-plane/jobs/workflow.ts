@@ -2,25 +2,25 @@ import type { Job } from "../../shared/api/jobs.ts";
 import type { JobRecord } from "../registry/records.ts";
 
 /**
- * One step of a workflow. Both ways must be repeatable: after a crash, or an error that may pass, the same
- * one is called again. Each is a bounded number of calls that are bounded themselves.
+ * One step of a workflow. `do` and `undo` must be idempotent: they are called again after a crash or a transient
+ * error. Each makes a bounded number of calls, each with a timeout.
  */
 export interface Step {
   name: string;
   do(job: JobRecord): Promise<void>;
-  /** Takes back what `do` did or had begun to do. Absent where there is nothing to take back. */
+  /** Undoes `do`, complete or not. Absent if there is nothing to undo. */
   undo?(job: JobRecord): Promise<void>;
 }
 
-/** What is done in one kind of job, in order. A step that fails has itself and all before it undone, in reverse. */
+/** The steps of one kind of job, in order. If one fails, it and all before it are undone in reverse. */
 export interface Workflow {
   kind: Job["kind"];
-  /** What an operator's token needs for submitting one. */
+  /** The permission that an operator needs to submit one. */
   permission: string;
   steps: Step[];
   /**
-   * Called before each step, in either direction. An error with the code `quarantined`, from here or from a
-   * step, ends the job where it is: nothing more is done and nothing undone.
+   * Called before each step, in either direction. An error with the code `quarantined`, from here or from a step,
+   * ends the job at once: nothing more is done or undone.
    */
   guard?(job: JobRecord): Promise<void>;
   /** Called once every step is recorded as done. The job has succeeded when it returns. */
@@ -30,7 +30,7 @@ export interface Workflow {
 }
 
 /**
- * A named place where tests let something go wrong: `<step>:before`, `:after`, `:undo`, and those inside
- * steps. Does nothing otherwise.
+ * A named point at which tests inject failures: `<step>:before`, `:after`, `:undo`, and points inside steps. Does
+ * nothing otherwise.
  */
 export type Failpoint = (name: string) => Promise<void>;

@@ -33,8 +33,8 @@ export function createWorkflow(platform: Platform): Workflow {
 
     async succeed({ org }) {
       const found = await registry.orgs.read(org);
-      if (!found) throw new Error(`${org}: the record is gone`);
-      // First the marker: no organization is ever ready whose storage does not say so.
+      if (!found) throw new Error(`${org}: the record is missing`);
+      // The marker first: every ready organization's storage must have it.
       await runtime.markReady(org, found.value.attempt);
       await platform.failpoint("ready:marked");
       await registry.orgs.update(org, (record) => ({

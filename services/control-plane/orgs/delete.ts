@@ -8,8 +8,8 @@ import { release } from "./steps/reserve.ts";
 import { endUnsealTokens } from "./steps/unseal-token.ts";
 
 /**
- * Takes an organization out of service. Its storage and its unseal key stay, marked, until they are purged.
- * There is no way back: what fails is left where it is, and deleting again goes on from there.
+ * Takes an organization out of service. Its storage and unseal key are kept, marked, until a purge. Deletion cannot
+ * be undone: a failed job stops at its step, and another deletion resumes from there.
  */
 export function deleteWorkflow(platform: Platform): Workflow {
   const { registry, runtime, directory, now } = platform;
@@ -51,7 +51,7 @@ export function deleteWorkflow(platform: Platform): Workflow {
     },
 
     async fail({ org, error }) {
-      const message = `Deleting it failed at ${error?.step}: ${error?.detail} Delete it again to go on.`;
+      const message = `Deletion failed at ${error?.step}: ${error?.detail} Delete it again to continue.`;
       await registry.orgs.update(org, (record) => ({
         ...record,
         lastError: { at: now().toISOString(), message },
@@ -60,7 +60,7 @@ export function deleteWorkflow(platform: Platform): Workflow {
   };
 }
 
-/** Has an organization be deleted by this job. Throws `conflict` if another job that has not ended deletes it. */
+/** Makes this job the one that deletes an organization. Throws `conflict` if another unfinished job deletes it. */
 async function takeOver(platform: Platform, org: string, job: string): Promise<void> {
   const { orgs, jobs } = platform.registry;
   for (let taken = ""; taken !== job; ) {
@@ -68,7 +68,7 @@ async function takeOver(platform: Platform, org: string, job: string): Promise<v
     if (before.job === job) return;
     const other = before.state === "deleting" && (await jobs.read(before.job))?.value;
     if (other && !isEnded(other)) {
-      throw new StrongroomError("conflict", "The organization is being deleted already.");
+      throw new StrongroomError("conflict", "The organization is already being deleted.");
     }
     const record = await orgs.update(org, (current) =>
       current.job === before.job ? { ...current, state: "deleting", job } : current,

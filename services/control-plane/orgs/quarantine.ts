@@ -2,7 +2,7 @@ import { StrongroomError } from "../../shared/errors.ts";
 import type { Platform } from "../dependencies.ts";
 import type { OrgRecord } from "../registry/records.ts";
 
-/** Whether any attempt's storage carries the marker of a live organization, whatever the record says. */
+/** Whether any attempt's storage has the marker of a live organization, whatever the record says. */
 export async function hasReadyStorage({ runtime }: Platform, record: OrgRecord): Promise<boolean> {
   const seen = (await runtime.observe(record.id))?.attempt ?? 0;
   for (let attempt = Math.max(record.attempt, seen); attempt > 0; attempt--) {
@@ -12,15 +12,15 @@ export async function hasReadyStorage({ runtime }: Platform, record: OrgRecord):
 }
 
 /**
- * Takes an organization whose record contradicts its storage out of all automatic work. Its instance is left
- * as it is and goes on serving; its entry in the directory stays.
+ * Excludes an organization whose record contradicts its storage from all automatic work. Its instance keeps
+ * serving, unchanged, and its directory entry stays.
  */
 export async function quarantine(
   { registry, log, now }: Platform,
   org: string,
   message: string,
 ): Promise<void> {
-  log.error({ org, reason: message }, "an organization is quarantined");
+  log.error({ org, reason: message }, "organization quarantined");
   await registry.orgs.update(org, (record) => ({
     ...record,
     state: "quarantined",
@@ -29,9 +29,9 @@ export async function quarantine(
 }
 
 const CONTRADICTION =
-  "The record says that onboarding is not finished, but the storage carries the marker of a live organization. Nothing was changed.";
+  "The record says that onboarding is unfinished, but the storage has the marker of a live organization. Nothing was changed.";
 
-/** Quarantines an organization that is being onboarded on storage that was ready; throws `quarantined`. */
+/** Throws `quarantined`, and quarantines the organization, if it is being onboarded on storage that was ready. */
 export async function refuseReadyStorage(platform: Platform, org: string): Promise<void> {
   const record = (await platform.registry.orgs.read(org))?.value;
   if (!record || !(await hasReadyStorage(platform, record))) return;

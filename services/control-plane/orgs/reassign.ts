@@ -6,10 +6,10 @@ import { claimKey } from "../registry/registry.ts";
 import { takeClaim } from "./steps/reserve.ts";
 
 /**
- * Has the registry and the directory name the owner that the owner's record names, which an operator has changed,
- * with the statement by which gateways believe it.
- * A claim that it had before stays its own until it is deleted: gateways remember whose it was. Throws `not_found`,
- * and `conflict` if the organization is not ready, nothing says who owns it, or the claim is another's.
+ * Updates the registry and the directory to the owner's record, which an operator has changed, with the signed
+ * statement that gateways verify. The organization keeps its former claims until it is deleted, because gateways
+ * remember them. Throws `not_found`, and `conflict` if the organization is not ready, has no owner's record, or the
+ * claim belongs to another.
  */
 export async function followOwner(platform: Platform, id: string): Promise<void> {
   const { registry, directory, vault } = platform;
@@ -17,7 +17,7 @@ export async function followOwner(platform: Platform, id: string): Promise<void>
   const { state, job } = record;
   if (!isServed(record)) throw new StrongroomError("conflict", `The organization is ${state}.`);
   const owner = await ownerRecords(vault).read(id);
-  if (!owner) throw new StrongroomError("conflict", "Nothing says who owns the organization.");
+  if (!owner) throw new StrongroomError("conflict", "The organization has no owner's record.");
   const { claim, issuer, statement } = owner.value;
   const key = claimKey(issuer.issuer, claim);
   await takeClaim(registry.claims, key, { org: id, job });

@@ -1,22 +1,22 @@
 import { createMessage, encrypt, type Key, readKey } from "openpgp";
 import { StrongroomError } from "../../shared/errors.ts";
 
-/** Shares of an organization's recovery key where the platform's own PGP key holds them all. */
+/** Number of recovery-key shares of an organization if all are encrypted to the platform's own PGP key. */
 const PLATFORM_SHARES = 3;
 
-/** Of `shares` recovery keys, how many are needed: the majority, and two at least. */
+/** The number of `shares` required for recovery: a majority, and at least two. */
 export const recoveryThreshold = (shares: number): number => Math.floor(shares / 2) + 1;
 
-/** The platform's own key, once for each share. */
+/** The platform's own key, repeated for each share. */
 export async function platformRecoveryKeys(publicKey: string): Promise<string[]> {
   const [key] = await usableKeys([publicKey]);
   return Array<string>(PLATFORM_SHARES).fill(key as string);
 }
 
 /**
- * PGP public keys, armored or base64, as Vault takes them (base64 of the binary form), each tried by
- * encrypting to it: Vault finds out about a bad one only once its own keys are lost. Throws
- * `recovery_key_unusable`, which says which key and why.
+ * Converts PGP public keys, armored or base64, to Vault's format (base64 of the binary form), after a test
+ * encryption to each: with an unusable key Vault would initialize and lose its recovery keys. Throws
+ * `recovery_key_unusable`, which names the key and the reason.
  */
 export async function usableKeys(keys: string[]): Promise<string[]> {
   return Promise.all(
@@ -24,7 +24,7 @@ export async function usableKeys(keys: string[]): Promise<string[]> {
       try {
         const key = await read(text);
         if (key.isPrivate())
-          throw new Error("it is a private key; give the public one, and keep this one safe");
+          throw new Error("it is a private key; send the public key, and keep the private one safe");
         const message = await createMessage({ text: "test" });
         await encrypt({ message, encryptionKeys: key });
         return Buffer.from(key.write()).toString("base64");

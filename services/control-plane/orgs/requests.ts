@@ -9,16 +9,16 @@ import { isEnded } from "../jobs/job-state.ts";
 import type { JobRecord, OrgRecord } from "../registry/records.ts";
 import { usableKeys } from "./recovery-keys.ts";
 
-/** Who asks, and their own name for the request, if they gave one. */
+/** The caller, and its `Idempotency-Key`, if any. */
 export interface Caller {
   subject: string;
   idempotencyKey: string | undefined;
 }
 
 /**
- * Starts the onboarding of an organization, its name and claim reserved, and returns the job. The same request
- * under the same key returns the same job. Throws `conflict`, `invalid_request` (no such issuer),
- * `recovery_key_unusable`; then nothing has begun.
+ * Reserves an organization's name and claim, starts its onboarding, and returns the job. The same request with the
+ * same key returns the same job. Throws `conflict`, `invalid_request` (no such issuer), `recovery_key_unusable`;
+ * then nothing has started.
  */
 export async function requestCreation(
   platform: Platform,
@@ -41,13 +41,13 @@ export async function requestCreation(
 
 function findIssuer({ issuers }: Platform, name: string | undefined): Issuer {
   const found = name === undefined ? issuers[0] : issuers.find(({ issuer }) => issuer === name);
-  if (!found) throw new StrongroomError("invalid_request", "The issuer is not one of the configured ones.");
+  if (!found) throw new StrongroomError("invalid_request", "The issuer is not configured.");
   return found;
 }
 
 /**
- * Starts the deletion of an organization, and returns the job; the one under way if there is one. Throws
- * `not_found` and `conflict` if there is nothing to delete (yet).
+ * Starts the deletion of an organization, and returns its job, or the one already running. Throws `not_found` if it
+ * is already deleted, and `conflict` if it cannot be deleted (yet).
  */
 export async function requestDeletion(platform: Platform, engine: Engine, org: string): Promise<JobRecord> {
   const record = await orgRecord(platform, org);
@@ -66,7 +66,7 @@ export async function requestDeletion(platform: Platform, engine: Engine, org: s
 
 function refuseDeletion({ state }: OrgRecord): void {
   if (ORG_STATES[state].deletable) return;
-  if (state === "deleted") throw new StrongroomError("not_found", "The organization was deleted.");
+  if (state === "deleted") throw new StrongroomError("not_found", "The organization is already deleted.");
   const why =
     state === "failed"
       ? "Onboarding failed and was undone: there is nothing to delete."

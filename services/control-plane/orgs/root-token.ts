@@ -5,14 +5,14 @@ import { kv1 } from "../../shared/vault/kv.ts";
 import { orgClient, type Platform } from "../dependencies.ts";
 import type { OrgRecord } from "../registry/records.ts";
 
-/** What `sys/init` gave, once and never again. */
+/** The result of `sys/init`, which Vault returns only once. */
 export interface InitResult {
   rootToken: Secret;
-  /** Encrypted, as the record shows them. */
+  /** Encrypted, as in the record. */
   recoveryKeys: string[];
 }
 
-/** What is kept of an organization's initialization while its deploy lasts; undefined where nothing is. */
+/** The result of an organization's initialization, kept during onboarding; undefined if none is kept. */
 export async function readInitResult({ vault }: Platform, org: string): Promise<InitResult | undefined> {
   const kept = (await rootTokens(vault).read(org)) as { token: string; recovery_keys: string[] } | undefined;
   return kept && { rootToken: new Secret(kept.token), recoveryKeys: kept.recovery_keys };
@@ -29,12 +29,12 @@ export async function forgetInitResult({ vault }: Platform, org: string): Promis
   await rootTokens(vault).delete(org);
 }
 
-/** The organization's Vault, as root. */
+/** A root client of the organization's Vault. */
 export async function rootClient(platform: Platform, record: OrgRecord): Promise<VaultClient> {
   const kept = await readInitResult(platform, record.id);
-  if (!kept) throw new StrongroomError("step_failed", "The root token is no longer kept.");
+  if (!kept) throw new StrongroomError("step_failed", "The root token is already deleted.");
   return orgClient(platform, record, () => kept.rootToken);
 }
 
-/** Version 1: a deleted value is gone. */
+/** KV version 1: a deleted value leaves no old version. */
 const rootTokens = (vault: Platform["vault"]) => kv1(vault, "root-tokens");

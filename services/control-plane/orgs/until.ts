@@ -5,8 +5,8 @@ import { VaultUnreachableError } from "../../shared/vault/client.ts";
 const POLL_MS = 25;
 
 /**
- * Asks a Vault again and again until `check` gives a value; that it does not answer yet is no error. Throws
- * `step_timeout`, saying what was waited for, after `timeoutMs`.
+ * Polls a Vault until `check` returns a value; an unreachable Vault is not an error. Throws `step_timeout`, which
+ * names the awaited condition `what`, after `timeoutMs`.
  */
 export async function until<T>(
   what: string,

@@ -5,7 +5,7 @@ import type { Workflow } from "../jobs/workflow.ts";
 import { createWorkflow } from "./create.ts";
 import { deleteWorkflow } from "./delete.ts";
 
-/** What is done to organizations, by kinds of jobs. A kind without a workflow does not compile. */
+/** The workflows by kind of job. A kind without a workflow does not compile. */
 export type Workflows = Record<Job["kind"], Workflow>;
 
 export const workflows = (platform: Platform): Workflows => ({

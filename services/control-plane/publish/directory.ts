@@ -9,14 +9,14 @@ import { signCompactJws } from "../../shared/vault/transit.ts";
 import type { OrgRecord, Publication } from "../registry/records.ts";
 import { DIRECTORY_KEY, type Registry } from "../registry/registry.ts";
 
-/** The internal Vault's transit key that all that gateways poll is signed by. */
+/** The internal Vault's transit key that signs every document that gateways poll. */
 export const SIGNING_KEY = "directory";
 
 /** Publishes the directory that gateways poll. */
 export interface DirectoryPublisher {
-  /** Makes the directory say what the registry says. On return it does, for changes made before the call. */
+  /** Updates the directory from the registry. On return it has all changes made before the call. */
   publish(): Promise<void>;
-  /** The directory as last published; undefined before the first. */
+  /** The last published directory; undefined before the first. */
   current(): Publication | undefined;
 }
 
@@ -27,12 +27,12 @@ export interface DirectoryOptions {
   now(): Date;
 }
 
-/** A publisher over the registry. Others may publish at the same time: versions go up one by one. */
+/** A publisher of the registry's directory. Others may publish concurrently: versions increase one by one. */
 export function createDirectory({ vault, registry, issuers, now }: DirectoryOptions): DirectoryPublisher {
   let current: Publication | undefined;
   const publish = (): Promise<Publication> =>
     retryOnConflict(async () => {
-      // Read before the organizations: whoever publishes later has then seen at least what we see.
+      // Read before the organizations: a publisher of a later version has then seen at least the same ones.
       const last = await registry.directory.read(DIRECTORY_KEY);
       const previous = last && payloadOf(last.value.jws);
       const content = directoryContent([...(await registry.orgs.all()).values()], issuers, previous);
@@ -56,8 +56,8 @@ export function createDirectory({ vault, registry, issuers, now }: DirectoryOpti
 type Content = Pick<Directory, "issuers" | "orgs" | "deleted">;
 
 /**
- * What the directory should hold. An organization leaves it by being deleted and in no other way: one whose
- * record is in doubt (quarantined, rolled back, lost) keeps the entry it has.
+ * The directory's desired content. Only its deletion removes an organization: one whose record is in doubt
+ * (quarantined, rolled back, lost) keeps its entry.
  */
 export function directoryContent(
   records: OrgRecord[],
@@ -91,8 +91,8 @@ export function directoryContent(
 }
 
 /**
- * The key that gateways are to expect of an organization's Vault. One that was onboarded before keys were kept gets
- * its key while it runs: that is published when its Vault has loaded it.
+ * The key that gateways must expect of an organization's Vault. An organization that was onboarded before keys were
+ * recorded gets its key while it runs: the key is published once its Vault has loaded it.
  */
 function serverKeyOf(
   { serverKey, retiredCertificateSerials }: OrgRecord,
@@ -104,7 +104,7 @@ function serverKeyOf(
 
 const contentOf = ({ issuers, orgs, deleted }: Directory): Content => ({ issuers, orgs, deleted });
 
-/** What we published ourselves and read back from the registry. */
+/** The payload of a directory from the registry, which this service signed itself. */
 function payloadOf(jws: string): Directory {
   const [, payload = ""] = jws.split(".");
   return JSON.parse(Buffer.from(payload, "base64url").toString("utf8")) as Directory;

@@ -14,28 +14,28 @@ import type { Publication, RevocationIndex, Revocations } from "../registry/reco
 import { claimKey, REVOCATION_INDEX_KEY, type Registry } from "../registry/registry.ts";
 import { SIGNING_KEY } from "./directory.ts";
 
-/** Who adds a revocation: what gateways add leaves room for what operators add. */
+/** The origin of a revocation: gateways' limits are lower, which reserves space for operators. */
 export type Adder = "gateway" | "operator";
 
-/** The internal Vault stores at most 1 MiB in an entry. */
+/** The internal Vault stores at most 1 MiB per entry. */
 const MAX_CLAIM_BYTES: Record<Adder, number> = { gateway: 512 * 1024, operator: 768 * 1024 };
-/** Gateways take at most 16 MiB, which as a JWS is 12 MiB of this. */
+/** Gateways accept at most 16 MiB, a JWS with 12 MiB of payload. */
 const MAX_LIST_BYTES: Record<Adder, number> = { gateway: 8 * 1024 * 1024, operator: 11 * 1024 * 1024 };
-/** Another control plane's changes are seen after this. */
+/** Interval of looking for another control plane's changes. */
 const LOOK_EVERY_MS = 500;
-/** A claim to which nobody adds is cleared of what ended this long ago. */
+/** Revocations that ended this long ago are removed even if nothing is added to their claim. */
 const CLEAR_AFTER_SECONDS = 3600;
 
 export interface RevocationOptions {
   vault: VaultClient;
   registry: Registry;
-  /** The longest life of a token that any gateway accepts. */
+  /** The longest token lifetime that any gateway accepts. */
   maxTokenLifetimeSeconds: number;
   now(): Date;
 }
 
 interface ClaimRevocations {
-  /** Of its record. */
+  /** The version of the claim's record. */
   version: number;
   value: Revocations;
   bytes: number;
@@ -43,8 +43,9 @@ interface ClaimRevocations {
 
 /**
  * Keeps each claim's revocations in the registry, and publishes all of them as one signed list. They outlive the
- * organization: its tokens are good again as soon as another has its claim. The index names the version of every record that the list is made of, so a version of the list is always the
- * same list, whoever publishes it. Others may add at the same time.
+ * organization: otherwise its tokens would be valid again once another organization has its claim. The index has the
+ * version of every record in the list, so a version of the list is always the same list, whoever publishes it.
+ * Others may add concurrently.
  */
 export class RevocationPublisher {
   readonly #options: RevocationOptions;
@@ -56,14 +57,13 @@ export class RevocationPublisher {
     this.#options = options;
   }
 
-  /** When an entry may end whose token's own end is not known, in seconds since 1970. */
+  /** The latest end of an entry whose token's expiry is unknown, in seconds since 1970. */
   latestEnd(): number {
     return this.#seconds() + this.#options.maxTokenLifetimeSeconds;
   }
 
   /**
-   * Puts a revocation into force; adding it again changes nothing. Throws `too_many_requests` where the list is
-   * as long as it may be.
+   * Puts a revocation into force; adding it again changes nothing. Throws `too_many_requests` if the list is full.
    */
   async add(owner: TokenOwner, revocation: Revocation, by: Adder): Promise<void> {
     const version = await this.#write(owner, (current) => {
@@ -81,24 +81,24 @@ export class RevocationPublisher {
     await this.#refresh();
   }
 
-  /** Those of one owner that have not ended. */
+  /** The current revocations of one owner. */
   async of({ issuer, claim }: TokenOwner): Promise<Revocation[]> {
     const found = await this.#options.registry.revocations.read(claimKey(issuer, claim));
     return (found?.value.revocations ?? []).filter(({ ends }) => ends > this.#seconds());
   }
 
-  /** The list as published; the last one made while the internal Vault does not answer. */
+  /** The published list; while the internal Vault does not answer, the last one. */
   async current(): Promise<Publication> {
     if (performance.now() - this.#looked > LOOK_EVERY_MS) {
       await this.#refresh().catch((error: unknown) => {
         if (!this.#published) throw error;
       });
     }
-    if (!this.#published) throw new Error("the list was never made");
+    if (!this.#published) throw new Error("no list of revocations was published");
     return this.#published;
   }
 
-  /** Makes the list say what the registry says. */
+  /** Updates the list from the registry. */
   readonly #refresh = coalesce(() => this.#look());
 
   async #look(): Promise<void> {
@@ -107,9 +107,9 @@ export class RevocationPublisher {
     for (const [key, announced] of Object.entries(index.value.claims)) {
       if (this.#claims.get(key)?.version === announced) continue;
       const found = await registry.revocations.read(key);
-      if (!found) throw new Error(`revocations/${key}: the record is gone`);
+      if (!found) throw new Error(`revocations/${key}: the record is missing`);
       this.#claims.set(key, { ...found, bytes: sizeOf(found.value) });
-      // Another control plane has added since, and has not announced it yet.
+      // Another control plane has added to it since and not announced it yet.
       if (found.version !== announced) index = await this.#announce(key, found.version);
     }
     if (this.#published?.version !== index.version) {
@@ -133,7 +133,7 @@ export class RevocationPublisher {
     return { version, jws };
   }
 
-  /** Clears one claim of what has ended; the next look finds the next one. */
+  /** Removes the ended revocations of one claim; the next refresh does the next claim. */
   async #clear(): Promise<void> {
     const ended = ({ ends }: Revocation) => ends < this.#seconds() - CLEAR_AFTER_SECONDS;
     const [key, old] = [...this.#claims].find(([, { value }]) => value.revocations.some(ended)) ?? [];
@@ -142,7 +142,7 @@ export class RevocationPublisher {
     await this.#announce(key, version);
   }
 
-  /** The index, made where there is none, with the lifetime that is set now. */
+  /** The index with the configured lifetime; created if there is none. */
   async #index(): Promise<Versioned<RevocationIndex>> {
     const { registry, maxTokenLifetimeSeconds } = this.#options;
     const found = await registry.revocationIndex.read(REVOCATION_INDEX_KEY);
@@ -150,7 +150,7 @@ export class RevocationPublisher {
     return this.#change((claims) => claims);
   }
 
-  /** Has the list hold at least this version of a claim's record. */
+  /** Records in the index that the list needs at least this version of a claim's record. */
   #announce(key: string, version: number): Promise<Versioned<RevocationIndex>> {
     return this.#change((claims) => ((claims[key] ?? 0) >= version ? claims : { ...claims, [key]: version }));
   }
@@ -170,7 +170,7 @@ export class RevocationPublisher {
     });
   }
 
-  /** Changes an owner's record, unless `change` returns nothing, and returns its version. */
+  /** Changes an owner's record, unless `change` returns undefined. Returns the record's version. */
   #write(
     { issuer, claim }: TokenOwner,
     change: (current: Revocation[]) => Revocation[] | undefined,
@@ -190,7 +190,7 @@ export class RevocationPublisher {
   }
 }
 
-/** Whether all that one revocation refuses is refused by the other, and for as long. */
+/** Whether `wide` refuses all that `narrow` refuses, for at least as long. */
 function covers(wide: Revocation, narrow: Revocation): boolean {
   const { ends, ...what } = wide;
   const { ends: needed, ...target } = narrow;

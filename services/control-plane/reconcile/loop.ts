@@ -12,25 +12,25 @@ import { pruneRegistry } from "./prune.ts";
 
 export interface ReconcilerOptions {
   locks: OrgLocks;
-  /** Between two passes: a good deal less than a quarter of an unseal token's period. */
+  /** Interval of passes, in ms: well below a quarter of an unseal token's period. */
   intervalMs: number;
-  /** Between two comparisons of one organization's Vault with what it should be. */
+  /** Interval of drift checks of one organization's Vault, in ms. */
   driftIntervalMs: number;
 }
 
-/** Looks after all organizations, again and again. */
+/** Reconciles all organizations periodically. */
 export interface Reconciler {
   /**
-   * The first look at everything, before any instance is started. What fails for one organization shows on
-   * its record and stops no other's.
+   * The first pass over all organizations, before any instance is started. A failure for one organization is put on
+   * its record and does not stop the others.
    */
   first(): Promise<void>;
-  /** Looks again at intervals until stopped. */
+  /** Repeats the pass at intervals until stopped. */
   start(): void;
   stop(): Promise<void>;
 }
 
-/** As many as ECS describes in one call. */
+/** The number of services that ECS describes in one call. */
 const AT_ONCE = 10;
 const PRUNE_EVERY_MS = 24 * 3600 * 1000;
 
@@ -57,7 +57,7 @@ export function createReconciler(platform: Platform, engine: Engine, options: Re
     if (platform.now().getTime() < pruneAt) return;
     pruneAt = platform.now().getTime() + PRUNE_EVERY_MS;
     const removed = await pruneRegistry(platform);
-    if (removed > 0) log.info({ removed }, "records that nobody needs any more were removed");
+    if (removed > 0) log.info({ removed }, "obsolete records removed");
   }
 
   async function lookAfter(record: OrgRecord, isStart: boolean): Promise<void> {
@@ -67,22 +67,22 @@ export function createReconciler(platform: Platform, engine: Engine, options: Re
       if (record.state === "initializing" && !engine.isHeld(record.job)) await doubt(record);
     } catch (error) {
       if (error instanceof StrongroomError && error.code === "quarantined") return;
-      log.error({ org: record.id, err: error }, "an organization could not be looked after");
+      log.error({ org: record.id, err: error }, "cannot reconcile an organization");
     }
   }
 
-  /** What was read before the lock was had may be over. */
+  /** Reads the record again, under the lock: it may have changed since the pass read it. */
   async function reconcileIfServed(id: string, isStart: boolean): Promise<void> {
     const record = await orgRecord(platform, id);
     if (isServed(record)) await orgs.reconcile(record, isStart);
   }
 
-  /** Nobody is onboarding it: was it ready once, and is its record an old one? */
+  /** No job is onboarding it: its record may be an old version of a ready organization's. */
   async function doubt(record: OrgRecord): Promise<void> {
     await refuseReadyStorage(platform, record.id);
     const job = (await registry.jobs.read(record.job))?.value;
     if (!job || isEnded(job))
-      await orgs.report(record, "Its onboarding has ended, but its record says it has not.");
+      await orgs.report(record, "Its onboarding has ended, but its record still says initializing.");
   }
 
   async function forever(): Promise<void> {
@@ -90,7 +90,7 @@ export function createReconciler(platform: Platform, engine: Engine, options: Re
     while (!signal.aborted) {
       await sleep(intervalMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      await pass(false).catch((err) => log.error({ err }, "a pass over the organizations failed"));
+      await pass(false).catch((err) => log.error({ err }, "reconcile pass failed"));
     }
   }
 

@@ -18,17 +18,17 @@ const LOOK_TIMEOUT_MS = 2_000;
 const RENEW_CERTIFICATE_AFTER = 2 / 3;
 const RENEW_TOKEN_BELOW = 3 / 4;
 const REPLACE_AT_START_BELOW = 1 / 2;
-/** While its first login is waited for, or something is to be mended, a Vault is looked into at least this often. */
+/** Until its first login, and while it has drift, a Vault is checked at least this often. */
 const WAITED_FOR_INTERVAL_MS = 60_000;
 
-/** Keeps single organizations that are ready in order. */
+/** Reconciles single ready organizations. */
 export interface OrgReconciler {
   /**
-   * Repairs what can be repaired without an approval, and puts the rest on the organization's record.
-   * `isStart`: no instance may have been started yet since the platform was.
+   * Repairs everything that needs no approval, and puts the rest on the organization's record. `isStart`: no instance
+   * may have been started yet since the platform was.
    */
   reconcile(record: OrgRecord, isStart: boolean): Promise<void>;
-  /** Puts what is wrong with an organization on its record; undefined: nothing is. */
+  /** Puts an organization's problem on its record; undefined clears it. */
   report(record: OrgRecord, problem: string | undefined): Promise<void>;
 }
 
@@ -45,7 +45,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
       record = await reconcileCertificate(record);
       const status = await runtime.observe(record.id);
       record = await reconcileAddress(record, status);
-      // Before the first publishing nothing can be told: what the runtime reports may be from another time.
+      // Before the first publishing there is no diagnosis: the runtime's report may be outdated.
       const isFirst = !published.has(record.id);
       await reconcileSpec(record);
       if (isFirst) return;
@@ -61,7 +61,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     }
   }
 
-  /** An issuer's settings may have changed since the organization was made; which issuer it is may not. */
+  /** Adopts the issuer's current settings. The issuer itself may not change. */
   async function reconcileIssuer(record: OrgRecord): Promise<OrgRecord> {
     const issuer = issuers.find(({ issuer }) => issuer === record.issuer.issuer);
     if (!issuer || isDeepStrictEqual(issuer, record.issuer)) return record;
@@ -71,11 +71,11 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
   async function reconcileUnsealToken(record: OrgRecord, isStart: boolean): Promise<OrgRecord> {
     const { id, unsealTokenAccessor: accessor, pendingTokenAccessor } = record;
     if (accessor && !pendingTokenAccessor && (await isTokenGood(accessor, isStart))) return record;
-    log.warn({ org: id }, "the unseal token is replaced");
+    log.warn({ org: id }, "replacing the unseal token");
     return replaceUnsealToken(platform, id);
   }
 
-  /** Whether a token is alive and will stay so; renews it where it is time to. */
+  /** Whether a token is valid and will stay so; renews it if due. */
   async function isTokenGood(accessor: string, isStart: boolean): Promise<boolean> {
     const token = await lookupAccessor(vault, accessor);
     if (!token || (isStart && token.ttl < token.period * REPLACE_AT_START_BELOW)) return false;
@@ -96,12 +96,12 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     if (!status || status.restart !== record.restart || !isAddressTaken(status)) return record;
     log.warn(
       { org: record.id, listen: record.listen },
-      "its address is taken by another process; it gets a new one",
+      "another process uses the organization's address; moving it to a new one",
     );
     return moveTo(platform, record.id, await runtime.allocate(record.id));
   }
 
-  /** Publishes what should run, where that is something else than was published last. */
+  /** Publishes the desired instance if it differs from the last published one. */
   async function reconcileSpec(found: OrgRecord): Promise<void> {
     let record = found;
     if (settingsDigest(platform, record) !== record.settingsDigest) {
@@ -113,21 +113,21 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     published.set(record.id, spec);
   }
 
-  /** What is wrong with the instance, in Vault's own words where it gave any. */
+  /** The instance's problem, with Vault's own error if there is one. */
   async function diagnose(
     record: OrgRecord,
     status: InstanceStatus | undefined,
   ): Promise<string | undefined> {
     if (status?.state !== "running") await runtime.recover(instanceSpec(platform, record));
-    if (!status) return "Nothing is reported of its instance. Is the agent running?";
+    if (!status) return "Its instance has no status. Is the agent running?";
     if (status.state !== "running") {
-      return `Its Vault does not run (${status.state})${status.lastError ? `: ${status.lastError}` : ""}`;
+      return `Its Vault is not running (${status.state})${status.lastError ? `: ${status.lastError}` : ""}`;
     }
     try {
       const seal = await sealStatus(orgClient(platform, record, undefined, LOOK_TIMEOUT_MS));
       if (seal.sealed) return `Its Vault is sealed${status.lastError ? `: ${status.lastError}` : ""}`;
       if (record.clusterId && seal.clusterId !== record.clusterId) {
-        return `Its Vault is another one than was initialized for it (cluster ${seal.clusterId})`;
+        return `Its Vault is not the one that was initialized for it (cluster ${seal.clusterId}, not ${record.clusterId})`;
       }
       return await certificateProblem(record);
     } catch (error) {
@@ -136,25 +136,25 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     }
   }
 
-  /** Only one that was replaced may still be shown. */
+  /** A Vault may still serve an old certificate only after its replacement was issued. */
   async function certificateProblem(record: OrgRecord): Promise<string | undefined> {
     if (record.retiredCertificateSerials.length === 0) return undefined;
     const served = await servedCertificate(orgEndpoint(platform, record), LOOK_TIMEOUT_MS);
     if (!isNearItsEnd(served, now())) return undefined;
-    return `Its Vault has not taken the certificate that was issued for it, and its own ends at ${served.notAfter.toISOString()}`;
+    return `Its Vault has not loaded its new certificate, and the one that it serves expires at ${served.notAfter.toISOString()}`;
   }
 
   const isInForce = (record: OrgRecord, status: InstanceStatus | undefined) =>
     status?.restart === record.restart && status.reload === record.reload;
 
-  /** Repairing takes an approval; here the differences are only named. Also notes the first tenant's login. */
+  /** Records drift, whose repair needs an operator's approval, and the first login of a tenant. */
   async function compare(record: OrgRecord): Promise<void> {
     const at = now().getTime();
     const isSettled = record.firstLoginAt !== undefined && record.drift === undefined;
     const interval = isSettled ? driftIntervalMs : Math.min(driftIntervalMs, WAITED_FOR_INTERVAL_MS);
     const last = compared.get(record.id);
     const issuerKeys = await currentKeys(record);
-    // New keys are not waited with: tokens signed by one are refused until its Vault has it.
+    // New issuer keys are checked at once: the Vault refuses tokens signed by them until it has them.
     const isUrgent = issuerKeys !== undefined && issuerKeys !== last?.issuerKeys;
     if (last && !isUrgent && at - last.at < interval) return;
     compared.set(record.id, { at, issuerKeys: issuerKeys ?? last?.issuerKeys });
@@ -165,7 +165,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
       differences = await compareOrgVault(client, await orgVaultSettings(platform, record), { sudo: false });
       isUsed = record.firstLoginAt !== undefined || (await clientsOf(client, "jwt")) > 0;
     } catch (err) {
-      log.warn({ org: record.id, err }, "its Vault could not be compared with what it should be");
+      log.warn({ org: record.id, err }, "cannot check the organization's Vault for drift");
       return;
     }
     const isFirst = isUsed && record.firstLoginAt === undefined;
@@ -174,7 +174,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     if (isChanged && differences.length > 0)
       log.warn(
         { org: record.id, differences, repair: repairCommand(record.id, differences) },
-        "its Vault is not as it should be",
+        "the organization's Vault has drift",
       );
     await registry.orgs.update(record.id, ({ drift: _, ...current }) => ({
       ...current,
@@ -183,7 +183,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
     }));
   }
 
-  /** The keys that the issuer shows now, as one text; undefined where it does not answer. */
+  /** The issuer's current keys as one string; undefined if it does not answer. */
   async function currentKeys({ issuer }: OrgRecord): Promise<string | undefined> {
     return platform.issuerKeys(issuer).then(
       (keys) => keys.join("\n"),
@@ -193,7 +193,7 @@ export function createOrgReconciler(platform: Platform, driftIntervalMs: number)
 
   async function report({ id, lastError }: OrgRecord, problem: string | undefined): Promise<void> {
     if (problem === lastError?.message) return;
-    if (problem) log.warn({ org: id, problem }, "an organization is not well");
+    if (problem) log.warn({ org: id, problem }, "organization unhealthy");
     await registry.orgs.update(id, ({ lastError: _, ...current }) => ({
       ...current,
       ...(problem && { lastError: { at: now().toISOString(), message: problem } }),

@@ -2,12 +2,12 @@ import type { Platform } from "../dependencies.ts";
 import { isEnded } from "../jobs/job-state.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
-/** How long a job that has ended can still be read. */
+/** Retention of ended jobs. */
 const KEEP_JOBS_MS = 30 * DAY_MS;
 
 /**
- * Removes the records of jobs that ended a month ago, but for the last of each organization, and the
- * Idempotency-Keys of jobs that are gone. Gives how many records it removed.
+ * Removes the records of jobs that ended more than a month ago, except the last job of each organization, and the
+ * Idempotency-Keys of removed jobs. Returns the number of removed records.
  */
 export async function pruneRegistry({ registry, now }: Platform): Promise<number> {
   const [orgs, jobs, keys] = await Promise.all([
@@ -25,7 +25,7 @@ export async function pruneRegistry({ registry, now }: Platform): Promise<number
     removed++;
   }
   for (const [key, { job }] of keys) {
-    // Not seen above may mean that it was made since.
+    // A job that is not in the list may have been created since.
     if (jobs.has(job) || (await registry.jobs.read(job))) continue;
     await registry.idempotency.remove(key);
     removed++;

@@ -2,15 +2,15 @@ import { once } from "node:events";
 import { connect } from "node:tls";
 import { type VaultEndpoint, VaultUnreachableError } from "../../shared/vault/client.ts";
 
-/** From when to when a certificate holds. */
+/** The validity period of a certificate. */
 export interface Validity {
   notBefore: Date;
   notAfter: Date;
 }
 
 /**
- * The validity of the certificate that a Vault shows now, which is not always the newest one that was issued
- * for it. VaultUnreachableError where it shows none of its own in time, one that has ended among them.
+ * The validity of the certificate that a Vault serves now, which is not always the newest one issued for it. Throws
+ * VaultUnreachableError if it serves no valid certificate of its own in time.
  */
 export async function servedCertificate(endpoint: VaultEndpoint, timeoutMs: number): Promise<Validity> {
   const { hostname, port } = new URL(endpoint.address);
@@ -33,10 +33,10 @@ export async function servedCertificate(endpoint: VaultEndpoint, timeoutMs: numb
   }
 }
 
-/** Of a month's certificate, which is renewed when ten days are left, a week. */
+/** A week of a month's certificate, which is renewed when ten days are left. */
 const TOO_LITTLE_LEFT = 7 / 30;
 
-/** Whether a certificate should long have been replaced. */
+/** Whether the replacement of a certificate is overdue. */
 export function isNearItsEnd({ notBefore, notAfter }: Validity, now: Date): boolean {
   const life = notAfter.getTime() - notBefore.getTime();
   return notAfter.getTime() - now.getTime() < life * TOO_LITTLE_LEFT;

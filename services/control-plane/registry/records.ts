@@ -10,50 +10,50 @@ import { KeyDigest } from "../../shared/server-key.ts";
 export const newJobId = (): string => `j${newOrgId().slice(1)}`;
 
 /**
- * An organization as the registry keeps it: what callers see of it, and what only the control plane needs. It holds
- * no secret: tokens by accessor, certificates by serial.
+ * An organization's record: the public part, which the API shows, and the control plane's own part. It contains no
+ * secret: tokens by accessor, certificates by serial.
  */
 export const OrgRecord = Type.Object(
   {
     ...OrgPublic.properties,
     issuer: Issuer,
-    /** Keys, in the index of claims, of those it had before an operator gave it another. */
+    /** Keys, in the index of claims, of its claims before an operator reassigned it. */
     formerClaims: Type.Optional(Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }))),
-    /** What the operator signed who last gave it to another owner, for gateways. */
+    /** The statement for gateways, signed by the operator who last reassigned it. */
     statement: Type.Optional(Type.String()),
     unsealTokenAccessor: Type.Optional(Type.String()),
-    /** A token that was minted and is on its way into the parameter store. */
+    /** A minted token that may not be in the parameter store yet. */
     pendingTokenAccessor: Type.Optional(Type.String()),
-    /** Older tokens still to be revoked, once the instance is unsealed with the new one. */
+    /** Replaced tokens to revoke once the instance is unsealed with the new one. */
     retiredTokenAccessors: Type.Array(Type.String()),
     certificateSerial: Type.Optional(Type.String()),
-    /** Set before a certificate is issued: while it is there, one may exist whose serial is not recorded. */
+    /** Set before a certificate is issued: while set, there may be a certificate whose serial is not recorded. */
     certificateIssuing: Type.Optional(Type.Boolean()),
-    /** A certificate that was issued and is on its way into the parameter store. */
+    /** An issued certificate that may not be in the parameter store yet. */
     pendingCertificateSerial: Type.Optional(Type.String()),
     certificateNotBefore: Type.Optional(Time),
     /**
-     * Public side of the key that its Vault keeps for life: request (PEM) and digest. Absent until its next
-     * certificate if it was onboarded before keys were kept.
+     * Public part of its Vault's permanent key: certificate signing request (PEM) and digest. Absent until its next
+     * certificate if it was onboarded before keys were recorded.
      */
     serverKey: Type.Optional(
       Type.Object({ request: Type.String(), digest: KeyDigest }, { additionalProperties: false }),
     ),
-    /** Older certificates still to be revoked, once the instance has loaded the new one. */
+    /** Replaced certificates to revoke once the instance has loaded the new one. */
     retiredCertificateSerials: Type.Array(Type.String()),
     /** Counters published in the instance spec. */
     restart: Type.Integer({ minimum: 0 }),
     reload: Type.Integer({ minimum: 0 }),
-    /** SHA-256 of the settings that the process was last told to start with. */
+    /** SHA-256 of the settings of the last published start. */
     settingsDigest: Type.Optional(Type.String()),
-    /** Set before `sys/init` is called, with the attempt it was for. */
+    /** The attempt for which `sys/init` is called, set before the call. */
     initializingAttempt: Type.Optional(Type.Integer()),
   },
   { additionalProperties: false },
 );
 export type OrgRecord = Static<typeof OrgRecord>;
 
-/** A job as the registry keeps it: what callers see, what was asked for, and every change so far. */
+/** A job's record: the part that the API shows, its request, and every change so far. */
 export const JobRecord = Type.Object(
   {
     ...Job.properties,
@@ -75,36 +75,36 @@ export const JobRecord = Type.Object(
 );
 export type JobRecord = Static<typeof JobRecord>;
 
-/** A name or a claim that is taken, by which organization, and the job that took it. */
+/** A reserved name or claim: the organization that has it, and the job that reserved it. */
 export const Reservation = Type.Object({ org: OrgId, job: JobId }, { additionalProperties: false });
 export type Reservation = Static<typeof Reservation>;
 
-/** What an Idempotency-Key was used for. */
+/** The request and the job of an Idempotency-Key. */
 export const Idempotency = Type.Object(
   { body: Type.String({ description: "SHA-256 of the request's body" }), job: JobId },
   { additionalProperties: false },
 );
 export type Idempotency = Static<typeof Idempotency>;
 
-/** The directory as it was last published. */
+/** The last published directory. */
 export const Publication = Type.Object(
   { version: Type.Integer({ minimum: 1 }), jws: Type.String() },
   { additionalProperties: false },
 );
 export type Publication = Static<typeof Publication>;
 
-/** The revocations of an issuer's claim, the newest last. */
+/** The revocations of an issuer's claim, newest last. */
 export const Revocations = Type.Object(
   { issuer: Issuer.properties.issuer, claim: OrgClaim, revocations: Type.Array(Revocation) },
   { additionalProperties: false },
 );
 export type Revocations = Static<typeof Revocations>;
 
-/** What the published revocation list is made of: its version is this record's own. */
+/** The content of the published revocation list, whose version is this record's version. */
 export const RevocationIndex = Type.Object(
   {
     maxTokenLifetimeSeconds: Type.Integer({ minimum: 1 }),
-    /** By claim key, the version of its {@link Revocations}. */
+    /** Versions of {@link Revocations} by claim key. */
     claims: Type.Record(Type.String({ pattern: "^[0-9a-f]{64}$" }), Type.Integer({ minimum: 1 })),
   },
   { additionalProperties: false },

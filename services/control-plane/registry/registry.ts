@@ -12,23 +12,23 @@ import {
   Revocations,
 } from "./records.ts";
 
-/** Where records lie: JSON objects by path, every write checked against the version it replaces. */
+/** A store of JSON objects by path; every write checks the version that it replaces. */
 export type RecordStore = Pick<ReturnType<typeof kv2>, "read" | "write" | "list" | "destroy">;
 
-/** Records of one kind, by key. Reading one that does not fit its schema throws. */
+/** Records of one kind, by key. Reading a record that does not match its schema throws. */
 export interface Collection<T> {
   read(key: string): Promise<Versioned<T> | undefined>;
-  /** All keys; or those in a folder below, which has to end in a slash. */
+  /** All keys, or those in a subfolder, which must end with a slash. */
   keys(below?: string): Promise<string[]>;
-  /** Every record there is, by key. */
+  /** All records by key. */
   all(): Promise<Map<string, T>>;
-  /** Makes a record; {@link CasConflictError} where it exists. */
+  /** Creates a record. Throws {@link CasConflictError} if it exists. */
   create(key: string, value: T): Promise<number>;
-  /** Replaces the version that is named; {@link CasConflictError} where there is another. */
+  /** Replaces the given version. Throws {@link CasConflictError} if the record has another version. */
   replace(key: string, value: T, version: number): Promise<number>;
-  /** Changes a record that exists; `change` runs again on what is there when another writer came first. */
+  /** Changes an existing record; `change` runs again on the new content after a concurrent write. */
   update(key: string, change: (current: T) => T): Promise<T>;
-  /** Removes a record with all its versions, so that it can be made anew. */
+  /** Removes a record with all its versions, so that it can be created again. */
   remove(key: string): Promise<void>;
 }
 
@@ -44,7 +44,7 @@ export interface Registry {
   idempotency: Collection<Idempotency>;
   /** By {@link DIRECTORY_KEY}. */
   directory: Collection<Publication>;
-  /** By {@link claimKey}: a token names no organization's id. */
+  /** By {@link claimKey}: a token does not contain an organization's id. */
   revocations: Collection<Revocations>;
   /** By {@link REVOCATION_INDEX_KEY}. */
   revocationIndex: Collection<RevocationIndex>;
@@ -56,7 +56,7 @@ export const DIRECTORY_KEY = "directory";
 /** The one key of {@link Registry.revocationIndex}. */
 export const REVOCATION_INDEX_KEY = "revocation-index";
 
-/** A claim is unique for its issuer; hashed, since an issuer's name holds slashes. */
+/** A claim is unique per issuer; hashed, because an issuer's name contains slashes. */
 export const claimKey = (issuer: string, claim: string) => sha256(`${issuer}\n${claim}`);
 
 /** An Idempotency-Key belongs to the operator who sent it. */
@@ -66,7 +66,7 @@ export const sha256 = (text: string) => createHash("sha256").update(text).digest
 
 const READ_TOGETHER = 16;
 
-/** The registry kept in a store. */
+/** A registry on a store. */
 export function createRegistry(store: RecordStore): Registry {
   return {
     orgs: collection(store, "orgs/", OrgRecord),
@@ -85,7 +85,7 @@ function collection<T extends TSchema>(store: RecordStore, folder: string, schem
     const found = await store.read(folder + key);
     if (!found) return undefined;
     if (!Value.Check(schema, found.data)) {
-      throw new Error(`${folder}${key}: the record does not have the form it should`);
+      throw new Error(`${folder}${key}: the record does not match its schema`);
     }
     return { value: found.data, version: found.version } as Versioned<Static<T>>;
   };

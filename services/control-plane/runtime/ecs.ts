@@ -28,24 +28,24 @@ import type { Runtime } from "./runtime.ts";
 
 const PORT = 8200;
 const POLL_MS = { first: 500, most: 3_000, growth: 1.3 };
-/** Between two tries at a service that ECS itself has given up, or backs off from for up to half an hour. */
+/** Interval of retries of a service that ECS has given up, or backs off from for up to half an hour. */
 const RECOVER_EVERY_MS = 60_000;
 /** Definitions whose tags are kept in memory; more than a cell has services. */
 const MOST_KNOWN = 10_000;
 
-/** Runs instances as ECS services of a cell, one for each organization, on a table each. */
+/** Runs instances as ECS services of a cell, one per organization, each on its own table. */
 export class EcsRuntime implements Runtime {
-  /** Fargate takes half a minute to begin, and a role made just now is not known everywhere at once. */
+  /** Fargate takes half a minute to start a task, and a new role is only eventually consistent. */
   readonly patience = { startMs: 5 * 60_000, answerMs: 90_000 };
   readonly #aws: Aws;
   readonly #now: () => Date;
   /** Tags of definitions, which never change. */
   readonly #definitions = new Map<string, Tags>();
   readonly #recovered = new Map<string, number>();
-  /** Replacements under way, and why the last one of an organization failed. */
+  /** Running replacements, and the error of an organization's last failed one. */
   readonly #replacing = new Map<string, Promise<void>>();
   readonly #failures = new Map<string, string>();
-  /** The one definition that each organization still needs, where there are older ones. */
+  /** The current definition of each organization that may have outdated ones. */
   readonly #outdated = new Map<string, string>();
 
   constructor(aws: Aws, now: () => Date = () => new Date()) {
@@ -53,7 +53,7 @@ export class EcsRuntime implements Runtime {
     this.#now = now;
   }
 
-  /** The same each time: a name that follows the task. */
+  /** Always the same: a DNS name that follows the task. */
   async allocate(org: string): Promise<string> {
     return `${org}.${this.#aws.cell.namespaceName}:${PORT}`;
   }
@@ -63,14 +63,14 @@ export class EcsRuntime implements Runtime {
     return {
       listen: `{address}:${PORT}`,
       storage: dynamodbStorage(orgTable(org, attempt), region),
-      // Fargate gives a task neither the capability nor the limit for it, and swaps to no disk of its own.
+      // Fargate allows a task neither the capability nor the ulimit for mlock, and does not swap to disk.
       mlock: launchType === "EC2",
     };
   }
 
   /**
-   * What has changed replaces what runs: that is told to end here, and its replacement started in the
-   * background once ECS confirms the end, which may take a minute. {@link waitFor} tells how that went.
+   * A changed instance replaces the running one: this call stops the old task, and its replacement starts in the
+   * background once ECS confirms the stop, which may take a minute. {@link waitFor} reports the result.
    */
   async publish(spec: InstanceSpec): Promise<void> {
     const { org, attempt } = spec;
@@ -89,7 +89,7 @@ export class EcsRuntime implements Runtime {
       return;
     }
     const taskArn = await ensureDefinition(aws, definition);
-    // All that ECS could refuse goes with the call that ends what runs: refused, it leaves the service as it is.
+    // The call that stops the task includes every change: if ECS refuses it, the service stays as it is.
     await updateService(aws, org, {
       taskDefinition: taskArn,
       desiredCount: 0,
@@ -103,18 +103,18 @@ export class EcsRuntime implements Runtime {
     this.#replacing.set(org, replacing);
   }
 
-  /** Where this ends half-way, nothing is to run, and {@link recover} begins it again. */
+  /** If this is interrupted, the desired count is 0, and {@link recover} repeats it. */
   async #replace(org: string, taskDefinition: string): Promise<void> {
     const aws = this.#aws;
     await waitUntilStopped(aws, org);
-    // A deployment of its own, which the circuit breaker judges: the one of no tasks is over already.
+    // Forces a new deployment for the circuit breaker to judge: the one without tasks is complete already.
     await updateService(aws, org, { desiredCount: 1, forceNewDeployment: true });
     this.#outdated.set(org, taskDefinition);
   }
 
   /**
-   * Deletes definitions that are no longer used, once nothing is being replaced: deregistering counts against
-   * the one call a second that registering has. What fails is tried again with the next replacement.
+   * Deletes unused definitions once no replacement is running: deregistering shares the rate limit of one call per
+   * second with registering. A failure is retried with the next replacement.
    */
   async #tidy(): Promise<void> {
     for (const [org, taskDefinition] of this.#outdated) {
@@ -124,7 +124,7 @@ export class EcsRuntime implements Runtime {
     }
   }
 
-  /** Leaves the tables and the log group, which are kept; a table is protected against deletion. */
+  /** Keeps the tables, which have deletion protection, and the log group. */
   async remove(org: string): Promise<void> {
     const aws = this.#aws;
     await this.#replacing.get(org);
@@ -182,7 +182,7 @@ export class EcsRuntime implements Runtime {
       const status = await this.observe(org);
       if (status && condition(status)) return status;
       if (performance.now() + pause > end) {
-        const reason = status ? `it is ${status.state}` : "ECS has no such service";
+        const reason = status ? `it is ${status.state}` : "ECS does not have its service";
         const why = status?.lastError ? `: ${status.lastError}` : "";
         throw new StrongroomError("step_timeout", `The organization's Vault took too long: ${reason}${why}`);
       }
@@ -202,7 +202,10 @@ export class EcsRuntime implements Runtime {
     const tags = await tableTags(this.#aws, org, attempt);
     if (!tags) return;
     if (reason !== "deleted" && tags.has(READY_TAG)) {
-      throw new StrongroomError("quarantined", "The storage carries a ready marker and is not set aside");
+      throw new StrongroomError(
+        "quarantined",
+        "The storage has the marker of a live organization and was not set aside",
+      );
     }
     await tagTable(this.#aws, org, attempt, SET_ASIDE_TAG, reason);
   }

@@ -18,18 +18,18 @@ import {
 import { raftStorage, type ServerPlace } from "../../shared/vault/server-config.ts";
 import type { Runtime } from "./runtime.ts";
 
-/** Below the range from which systems take ports for outgoing connections. */
+/** Below the range of ephemeral ports. */
 const PORTS = { first: 20_000, pairs: 6_000 };
 const PORT_TRIES = 200;
 const POLL_MS = 100;
 const REMOVE_TIMEOUT_MS = 20_000;
 
-/** Runs instances as processes of this machine, by way of the agent that watches the same folder. */
+/** Runs instances as processes of this machine, through the agent that watches the same folder. */
 export class ProcessRuntime implements Runtime {
   readonly patience = { startMs: 30_000, answerMs: 10_000 };
   readonly #instances: string;
   readonly #removeTimeoutMs: number;
-  /** Ports handed out and not yet in a published spec, by organization. */
+  /** Allocated ports that are not in a published spec yet, by organization. */
   readonly #allocated = new Map<string, number>();
 
   constructor(instances: string, { removeTimeoutMs = REMOVE_TIMEOUT_MS } = {}) {
@@ -47,11 +47,11 @@ export class ProcessRuntime implements Runtime {
       if ((await isFree(port)) && (await isFree(port + 1))) return `127.0.0.1:${port}`;
     }
     this.#allocated.delete(org);
-    throw new StrongroomError("step_failed", "no free port was found for the organization's Vault");
+    throw new StrongroomError("step_failed", "found no free port for the organization's Vault");
   }
 
   place(org: string, _attempt: number, listen: string): ServerPlace {
-    // Without mlock: a process that is not root's may not, and a laptop's swap is the owner's own affair.
+    // No mlock: it needs root, and a laptop's swap is its owner's responsibility.
     return { listen, storage: raftStorage("{dir}/raft", org), mlock: false };
   }
 
@@ -68,15 +68,15 @@ export class ProcessRuntime implements Runtime {
       (await readText(withdrawn)) === undefined ? true : undefined,
     );
     if (!done) {
-      const reason = (await this.observe(org))?.lastError ?? "the agent has not answered; is it running?";
+      const reason = (await this.observe(org))?.lastError ?? "the agent has not confirmed it; is it running?";
       throw new StrongroomError(
         "step_timeout",
-        `The organization's Vault was not confirmed stopped: ${reason}`,
+        `No confirmation that the organization's Vault has stopped: ${reason}`,
       );
     }
   }
 
-  /** The agent never gives up. */
+  /** Does nothing: the agent never gives up. */
   async recover(): Promise<void> {}
 
   async observe(org: string): Promise<InstanceStatus | undefined> {
@@ -98,7 +98,7 @@ export class ProcessRuntime implements Runtime {
     if (met) return met;
     const reason = last
       ? `it is ${last.state}${last.lastError ? `: ${last.lastError}` : ""}`
-      : "the agent has not reported it; is it running?";
+      : "the agent has not reported its status; is it running?";
     throw new StrongroomError("step_timeout", `The organization's Vault took too long: ${reason}`);
   }
 
@@ -113,7 +113,10 @@ export class ProcessRuntime implements Runtime {
 
   async setAside(org: string, attempt: number, reason: string): Promise<void> {
     if (reason !== "deleted" && (await this.hasReadyMarker(org, attempt))) {
-      throw new StrongroomError("quarantined", "The storage carries a ready marker and is not set aside");
+      throw new StrongroomError(
+        "quarantined",
+        "The storage has the marker of a live organization and was not set aside",
+      );
     }
     const { setAside } = instanceFolder(this.#instances, org, attempt);
     await writeJson(setAside, { at: new Date().toISOString(), reason });
@@ -135,7 +138,7 @@ export class ProcessRuntime implements Runtime {
     return ports;
   }
 
-  /** Calls `check` at each change in a folder until it gives a value; undefined after `timeoutMs`. */
+  /** Calls `check` on each change in a folder until it returns a value; undefined after `timeoutMs`. */
   async #wait<T>(
     folder: string,
     timeoutMs: number,

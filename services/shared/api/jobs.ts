@@ -8,7 +8,7 @@ export const JobId = Type.String({ pattern: "^j[a-z2-7]{15}$", description: "A j
 export const StepState = Type.Enum(["pending", "running", "done", "failed", "undone"]);
 export const JobState = Type.Enum(["running", "undoing", "succeeded", "failed"]);
 
-/** A piece of work on an organization, as its callers see it. */
+/** A job on an organization, in the API's form. */
 export const Job = Type.Object(
   {
     id: JobId,
@@ -39,7 +39,7 @@ export const Job = Type.Object(
 );
 export type Job = Static<typeof Job>;
 
-/** One change of a job, numbered from 1: of a step where `step` is there, else of the job itself. */
+/** One change of a job, numbered from 1: of a step if `step` is present, otherwise of the job itself. */
 export const JobEvent = Type.Object(
   {
     sequence: Type.Integer({ minimum: 1 }),

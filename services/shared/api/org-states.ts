@@ -1,24 +1,24 @@
 import { type Static, Type } from "typebox";
 
 interface StateRules {
-  /** It holds its name and its claim: no other organization can have them. */
+  /** It has its name and its claim: no other organization can have them. */
   live: boolean;
   /** The directory lists it, the control plane reconciles it, and operators may change its Vault's configuration. */
   served: boolean;
   /** The directory lists it as deleted, so that gateways accept another organization for its claim. */
   withdrawn: boolean;
-  /** Its deletion may begin, or goes on. */
+  /** Its deletion may start or continue. */
   deletable: boolean;
 }
 
-/** Every state that an organization can be in, and what it means to those who deal with the organization. */
+/** The states of an organization, and their rules. */
 export const ORG_STATES = {
   initializing: { live: true, served: false, withdrawn: false, deletable: false },
   ready: { live: true, served: true, withdrawn: false, deletable: true },
   failed: { live: false, served: false, withdrawn: false, deletable: false },
   deleting: { live: true, served: false, withdrawn: true, deletable: true },
   deleted: { live: false, served: false, withdrawn: true, deletable: false },
-  // It keeps the entry that the directory has of it, and nothing touches its Vault.
+  // Its directory entry stays, and nothing changes its Vault.
   quarantined: { live: true, served: false, withdrawn: false, deletable: true },
 } as const satisfies Record<string, StateRules>;
 
@@ -29,7 +29,7 @@ interface InState {
   state: OrgState;
 }
 
-/** Whether an organization holds its name and its claim. */
+/** Whether an organization has its name and its claim. */
 export const isLive = ({ state }: InState): boolean => ORG_STATES[state].live;
 
 /** Whether an organization's Vault is in use: listed in the directory, reconciled, configurable by operators. */

@@ -14,14 +14,15 @@ export const CreateOrg = Type.Object(
       Type.String({
         minLength: 1,
         maxLength: 512,
-        description: "`iss` of a configured issuer; the first by default",
+        description: "`iss` of a configured issuer (default: the first)",
       }),
     ),
     recoveryPgpKeys: Type.Optional(
       Type.Array(Type.String({ minLength: 1, maxLength: 16_384 }), {
         minItems: 3,
         maxItems: 10,
-        description: "PGP public keys, armored or base64; each gets one recovery key, a majority is needed",
+        description:
+          "PGP public keys, armored or base64; one recovery key is encrypted to each, and recovery requires a majority",
       }),
     ),
   },
@@ -29,7 +30,7 @@ export const CreateOrg = Type.Object(
 );
 export type CreateOrg = Static<typeof CreateOrg>;
 
-/** What callers see of an organization's record. */
+/** The public part of an organization's record. */
 export const OrgPublic = Type.Object(
   {
     id: OrgId,
@@ -40,7 +41,7 @@ export const OrgPublic = Type.Object(
     job: JobId,
     /** The storage attempt in use, counted from 1. */
     attempt: Type.Integer({ minimum: 1 }),
-    /** Vault's cluster id, read after it was initialized; a Vault with another one is not this org's. */
+    /** Vault's cluster id, read after initialization; a Vault with another id is not this organization's. */
     clusterId: Type.Optional(Type.String()),
     /** `host:port` of the Vault's API. */
     listen: Type.Optional(Type.String()),
@@ -48,28 +49,28 @@ export const OrgPublic = Type.Object(
     /** Recovery keys, each encrypted to a PGP key (base64), in the order of the PGP keys. */
     recoveryKeys: Type.Optional(Type.Array(Type.String())),
     unsealKeyAbandoned: Type.Optional(Type.Boolean()),
-    /** Whether its admins may make Vault tokens for machines; not unless an operator says so. */
+    /** Whether its admins may create Vault tokens for machines; an operator must enable it. */
     machineTokens: Type.Optional(Type.Boolean()),
     createdAt: Time,
     readyAt: Type.Optional(Time),
-    /** When it was first seen that one of its people had used the Vault. */
+    /** The time at which a login of one of its members was first observed. */
     firstLoginAt: Type.Optional(Time),
     deletedAt: Type.Optional(Time),
-    /** The last thing that went wrong with the instance or its upkeep, for operators. */
+    /** The last error of the instance or its reconcile, for operators. */
     lastError: Type.Optional(Type.Object({ at: Time, message: Type.String() })),
-    /** Differences found between the Vault's configuration and what it should be. */
+    /** Differences between the Vault's actual and desired configuration. */
     drift: Type.Optional(Type.Array(Type.String())),
   },
   { additionalProperties: false },
 );
 
-/** An organization as callers see it, with its instance. */
+/** The API's view of an organization, with its instance. */
 export const OrgView = Type.Object(
   {
     ...OrgPublic.properties,
-    issuer: Type.String({ description: "`iss` of its tokens" }),
+    issuer: Type.String({ description: "`iss` of the organization's tokens" }),
     repair: Type.Optional(
-      Type.String({ description: "The command that ends the drift; it takes an operator's approval" }),
+      Type.String({ description: "The command that repairs the drift; it requires an operator's approval" }),
     ),
     instance: Type.Optional(InstanceStatus),
   },
@@ -77,7 +78,7 @@ export const OrgView = Type.Object(
 );
 export type OrgView = Static<typeof OrgView>;
 
-/** One page of `GET /v1/orgs`, ordered by id; `next` is the cursor of the page after it. */
+/** One page of `GET /v1/orgs`, ordered by id; `next` is the cursor of the next page. */
 export const OrgPage = Type.Object(
   { orgs: Type.Array(OrgView), next: Type.Optional(Type.String()) },
   { additionalProperties: false },

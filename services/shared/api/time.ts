@@ -1,4 +1,4 @@
 import { Type } from "typebox";
 
-/** A time as the control plane's API writes it. */
+/** A time in the control plane's API. */
 export const Time = Type.String({ description: "RFC 3339, UTC" });

@@ -2,13 +2,13 @@ import { StrongroomError } from "../errors.ts";
 
 const LONGEST_MESSAGE = 300;
 
-/** AWS refused, or did not answer. Holds AWS's own code and request id, nothing of the request. */
+/** AWS refused a call or did not answer. Contains AWS's own code and request id, nothing of the request. */
 export class AwsError extends StrongroomError {
-  /** AWS's name of the error, as `AccessDeniedException`, or the network's, as `ECONNREFUSED`. */
+  /** AWS's error name, such as `AccessDeniedException`, or the network's, such as `ECONNREFUSED`. */
   readonly awsCode: string;
   readonly requestId: string | undefined;
 
-  /** `operation` is like `ECS CreateService`; `message` is AWS's, where it can hold nothing of a secret. */
+  /** `operation` is like `ECS CreateService`; `message` is AWS's, if it cannot contain a secret. */
   constructor(operation: string, awsCode: string, requestId?: string, message?: string) {
     const about = requestId ? ` (request ${requestId})` : "";
     super("step_failed", `${operation}: ${awsCode}${about}${message ? `: ${message}` : ""}`);
@@ -19,8 +19,8 @@ export class AwsError extends StrongroomError {
 }
 
 /**
- * What an SDK's error is, in its own words; `withMessage: false` where AWS's message could repeat a value
- * that was sent.
+ * Converts an error of the SDK, with AWS's own message; pass `withMessage: false` if that could repeat a value of the
+ * request.
  */
 export function awsError(operation: string, error: unknown, { withMessage = true } = {}): AwsError {
   const { name, code, message, $metadata } = error as {
@@ -39,6 +39,6 @@ export function awsError(operation: string, error: unknown, { withMessage = true
   );
 }
 
-/** Whether an error is AWS's of one of these names. */
+/** Whether an error is an AwsError with one of these codes. */
 export const hasAwsCode = (error: unknown, ...codes: string[]): boolean =>
   error instanceof AwsError && codes.includes(error.awsCode);

@@ -8,8 +8,8 @@ const Identifiers = (prefix: string, description: string) =>
   Type.Array(Type.String({ pattern: `^${prefix}-[0-9a-z]+$` }), { minItems: 1, maxItems: 16, description });
 
 /**
- * A cell: one account's cluster, network, namespace and keys, in which organizations' Vaults run as ECS
- * services. The infrastructure emits it, the control plane reads it; it holds no secret.
+ * A cell: one account's cluster, network, namespace and keys, in which organizations' Vaults run as ECS services. The
+ * infrastructure emits it, the control plane reads it; it contains no secret.
  */
 export const Cell = Type.Object(
   {
@@ -17,22 +17,22 @@ export const Cell = Type.Object(
     account: Type.String({ pattern: "^[0-9]{12}$" }),
     cluster: Type.String({ pattern: "^[A-Za-z0-9_-]{1,255}$", description: "The ECS cluster's name" }),
     subnets: Identifiers("subnet", "Private subnets of the tasks"),
-    securityGroups: Identifiers("sg", "What the tasks reach, and who reaches them"),
+    securityGroups: Identifiers("sg", "Security groups of the tasks"),
     namespaceId: Type.String({ pattern: "^ns-[0-9a-z]+$", description: "The Cloud Map private namespace" }),
     namespaceName: Type.String({
       pattern: "^(?=.{1,200}$)[a-z0-9-]+(\\.[a-z0-9-]+)*$",
-      description: "Its domain",
+      description: "The namespace's domain",
     }),
     executionPolicyArn: Arn("iam", "policy/.+", "The one policy of every execution role"),
     taskPolicyArn: Arn("iam", "policy/.+", "The one policy of every task role"),
-    permissionsBoundaryArn: Arn("iam", "policy/.+", "The boundary of every role made for an organization"),
-    parameterKeyArn: Arn("kms", "key/.+", "Encrypts the parameters"),
-    tableKeyArn: Arn("kms", "key/.+", "Encrypts the tables; never the parameters' key"),
+    permissionsBoundaryArn: Arn("iam", "policy/.+", "The permissions boundary of every organization's roles"),
+    parameterKeyArn: Arn("kms", "key/.+", "Key that encrypts the parameters"),
+    tableKeyArn: Arn("kms", "key/.+", "Key that encrypts the tables; must differ from the parameters' key"),
     image: Type.String({ minLength: 1, maxLength: 500, description: "Vault's image" }),
     launchType: Type.Enum(["FARGATE", "EC2"], { default: "FARGATE" }),
     spot: Type.Boolean({
       default: false,
-      description: "Fargate Spot: a third of the price, and away while there is no capacity",
+      description: "Use Fargate Spot: a third of the price, but no Vaults while AWS has no spare capacity",
     }),
     architecture: Type.Enum(["ARM64", "X86_64"], { default: "ARM64" }),
     cpu: Type.Integer({ minimum: 256, maximum: 4096, default: 256, description: "1024 is one vCPU" }),
@@ -41,7 +41,7 @@ export const Cell = Type.Object(
       minimum: 0,
       maximum: 102_400,
       default: 5376,
-      description: "What the platform's own tasks take of the account's vCPU; 1024 is one",
+      description: "The platform's own tasks' share of the account's vCPU; 1024 is one vCPU",
     }),
     logRetentionDays: Type.Enum([1, 7, 30, 90, 180, 365, 731, 1827, 3653], { default: 365 }),
   },
@@ -50,8 +50,8 @@ export const Cell = Type.Object(
 export type Cell = Static<typeof Cell>;
 
 /**
- * The cell that a JSON text describes, defaults filled in. Throws ConfigError with a line for each problem,
- * each beginning with `source`: the setting that the text came from.
+ * Parses a cell from JSON, with defaults. Throws ConfigError with a line per problem, each starting with `source`,
+ * the name of the text's setting.
  */
 export function parseCell(text: string, source: string): Cell {
   let given: unknown;
@@ -69,17 +69,17 @@ export function parseCell(text: string, source: string): Cell {
     throw new ConfigError([...new Set(problems.map((line) => line.trim()))].join("\n"));
   const settled = cell as Cell;
   if (settled.spot && settled.launchType === "EC2") {
-    throw new ConfigError(`${source}: /spot is Fargate's; on EC2 the capacity is the cluster's own`);
+    throw new ConfigError(`${source}: /spot is only for Fargate; on EC2 the cluster determines the capacity`);
   }
   if (settled.tableKeyArn === settled.parameterKeyArn) {
     throw new ConfigError(
-      `${source}: /tableKeyArn is the parameters' key; a task role would open parameters with it`,
+      `${source}: /tableKeyArn must differ from /parameterKeyArn: otherwise a task role could decrypt parameters`,
     );
   }
   return settled;
 }
 
-/** The properties that an error is about, where its path does not say. */
+/** The properties of an error whose path does not name them. */
 function names(params: object): string {
   const { requiredProperties, additionalProperties } = params as Record<string, string[] | undefined>;
   return (requiredProperties ?? additionalProperties ?? []).join(", ");

@@ -1,13 +1,13 @@
 const CONNECTION_TIMEOUT_MS = 2_000;
 const REQUEST_TIMEOUT_MS = 5_000;
 
-/** What every client of AWS is given: the SDK's own would wait for ever. `attempts` counts the first one too. */
+/** Settings of every AWS client: the SDK's defaults have no timeouts. `attempts` includes the first one. */
 export const clientSettings = (attempts: number, requestTimeoutMs = REQUEST_TIMEOUT_MS) => ({
   maxAttempts: attempts,
   requestHandler: {
     connectionTimeout: CONNECTION_TIMEOUT_MS,
     requestTimeout: requestTimeoutMs,
-    // Without it the SDK only logs a warning and waits on.
+    // Without this the SDK only logs a warning and keeps waiting.
     throwOnRequestTimeout: true,
     socketTimeout: requestTimeoutMs,
   },

@@ -1,21 +1,21 @@
 /**
- * What things of one organization are called on AWS, in one place: the runtime makes them, and the
- * infrastructure's policies allow nothing that is called otherwise.
+ * Names of an organization's resources on AWS, in one place: the runtime creates them, and the infrastructure's
+ * policies allow no other names.
  */
 
-/** IAM path of every role that the control plane may make. */
+/** IAM path of every role that the control plane may create. */
 export const ORG_ROLE_PATH = "/strongroom/orgs/";
 
-/** The tag whose value is the organization's id: on roles it is their authority. */
+/** The tag whose value is the organization's id: on roles it determines their permissions. */
 export const ORG_TAG = "org";
 
-/** Names of an organization's resources; ids are of one length, so that no name begins another's. */
+/** Names of an organization's resources; all ids have one length, so that no name is a prefix of another. */
 export const orgNames = (org: string) => ({
   /** ECS service, and family of its task definitions. */
   service: `strongroom-${org}`,
-  /** Opens the parameters of this organization, at the start of a task. */
+  /** Reads this organization's parameters at the start of a task. */
   executionRole: `strongroom-${org}-execution`,
-  /** Opens the tables of this organization, while its Vault runs. */
+  /** Accesses this organization's tables while its Vault runs. */
   taskRole: `strongroom-${org}-task`,
   logGroup: `/strongroom/orgs/${org}`,
 });

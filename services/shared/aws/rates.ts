@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** Calls at once, and a second from then on. */
+/** Number of calls in a burst, and per second after it. */
 export interface Rate {
   burst: number;
   perSecond: number;
@@ -25,14 +25,14 @@ export const RATES = {
 } as const satisfies Record<string, Rate>;
 export type RateName = keyof typeof RATES;
 
-/** What of a rate one caller takes: others in the account, and retries, need the rest. */
+/** The share of a rate that one caller uses: others in the account, and retries, need the rest. */
 const SHARE = 0.8;
 
-/** Lets as many through as a rate allows, in the order of asking; the others wait. */
+/** Limits callers to a rate, in order of their calls. */
 export class GcraQueue {
   readonly #rate: Rate;
   readonly #now: () => number;
-  /** When the bucket would be full again, ms, if nothing more were taken. */
+  /** The time, in ms, at which the bucket is full again if nothing more is taken. */
   #fullAt = Number.NEGATIVE_INFINITY;
 
   constructor(rate: Rate, now: () => number = () => performance.now()) {
@@ -40,7 +40,7 @@ export class GcraQueue {
     this.#now = now;
   }
 
-  /** Takes one; gives the ms that the caller has to wait before it calls. */
+  /** Takes one token. Returns the ms that the caller must wait before its call. */
   take(): number {
     const { burst, perSecond } = this.#rate;
     const now = this.#now();
@@ -49,7 +49,7 @@ export class GcraQueue {
   }
 }
 
-/** The rate that an operation counts against; undefined: none that matters here. */
+/** The rate that an operation counts against; undefined if none matters here. */
 export function rateOf(client: string, operation: string): RateName | undefined {
   if (client === "ECS") {
     if (/^(Register|Deregister)TaskDefinition$/.test(operation)) return "ecs-task-definition";
@@ -57,7 +57,7 @@ export function rateOf(client: string, operation: string): RateName | undefined 
   }
   if (client === "SSM") return /^Get/.test(operation) ? "ssm-read" : "ssm-write";
   if (client === "DynamoDB") {
-    // What else it is asked for here it grants by the thousand.
+    // Its limits of the other operations used here are in the thousands.
     if (operation === "TagResource") return "dynamodb-tag";
     return operation === "ListTagsOfResource" ? "dynamodb-read-tags" : undefined;
   }
@@ -69,7 +69,7 @@ export function rateOf(client: string, operation: string): RateName | undefined 
   return others[client];
 }
 
-/** Holds each attempt of each call back until its rate allows it. */
+/** Delays each attempt of each call until its rate allows it. */
 export class RateLimits {
   readonly #buckets: Record<RateName, GcraQueue>;
 
@@ -81,7 +81,7 @@ export class RateLimits {
     this.#buckets = Object.fromEntries(buckets);
   }
 
-  /** Has a client of the SDK keep to the rates. */
+  /** Applies the rates to an SDK client. */
   limit<T extends LimitedClient>(client: string, sdk: T): T {
     sdk.middlewareStack.add(
       // biome-ignore lint/suspicious/noExplicitAny: the SDK's middleware is typed by each client's own inputs

@@ -5,8 +5,8 @@ import { Secret } from "../secret.ts";
 import { checkParameterName, type ParameterStore } from "./store.ts";
 
 /**
- * Parameters as files of one folder, one each, for the owner alone (0600). A file's name is the parameter's,
- * percent-encoded: it holds no slash, so no name leads out of the folder.
+ * Parameters as files in one folder, readable only by their owner (0600). A file's name is the percent-encoded name
+ * of the parameter: it contains no slash, so no name leads out of the folder.
  */
 export function localParameterStore(folder: string): ParameterStore {
   const file = (name: string) => join(folder, encodeURIComponent(checkParameterName(name)));
@@ -26,7 +26,7 @@ export function localParameterStore(folder: string): ParameterStore {
         if (error.code !== "ENOENT") throw error;
         return [];
       });
-      // What does not start with an encoded slash is a write cut off half-way.
+      // Names without a leading encoded slash are interrupted writes.
       const names = files.filter((each) => each.startsWith("%2F")).map(decodeURIComponent);
       return names.filter((name) => name.startsWith(prefix)).sort();
     },

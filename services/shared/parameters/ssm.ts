@@ -16,27 +16,29 @@ import { Secret } from "../secret.ts";
 import { checkParameterName, type ParameterStore } from "./store.ts";
 
 export interface SsmOptions {
-  /** The customer KMS key that encrypts; AWS's own `aws/ssm` would decrypt for everyone in the account. */
+  /** The customer-managed KMS key; AWS's own `aws/ssm` would decrypt for everyone in the account. */
   keyId: string;
   region?: string;
-  /** `http(s)://…` in place of AWS's own. */
+  /** `http(s)://…` instead of AWS's own. */
   endpoint?: string;
-  /** Where not the SDK's usual chain. */
+  /** Default: the SDK's provider chain. */
   credentials?: NonNullable<SSMClientConfig["credentials"]>;
-  /** Of one attempt, of three at most. */
+  /** Timeout of one attempt; there are at most three. */
   requestTimeoutMs?: number;
-  /** The account's rates to keep to. */
+  /** The account's rate limits. */
   limits?: RateLimits;
 }
 
 const ATTEMPTS = 3;
-/** Where the tag comes from: `<prefix>/orgs/<id>/…`. */
+/** The organization's id for the tag, from `<prefix>/orgs/<id>/…`. */
 const ORG_IN_NAME = /\/orgs\/([a-z0-9]+)\/[^/]+$/;
-/** More than any platform has parameters, and a bound where an endpoint pages for ever. */
+/** More than any platform's parameters need; bounds an endpoint that pages forever. */
 const MAX_PAGES = 1_000;
 
-/** Parameters as SSM SecureStrings. Errors are {@link AwsError}. An account answers 40 reads a second
- * until "higher throughput" is turned on for it: 10,000 parameters are read by that many tasks' starts, not here. */
+/**
+ * Parameters as SSM SecureStrings. Errors are {@link AwsError}. AWS allows an account 40 reads per second unless
+ * "higher throughput" is enabled: reading 10,000 parameters is spread over the starts of tasks, not done here.
+ */
 export function ssmParameterStore(options: SsmOptions): ParameterStore {
   const client = new SSMClient({
     ...(options.region && { region: options.region }),
@@ -50,7 +52,7 @@ export function ssmParameterStore(options: SsmOptions): ParameterStore {
     try {
       return await send();
     } catch (error) {
-      // AWS repeats in its message what it does not like about a value.
+      // AWS's message may repeat parts of an invalid value.
       throw awsError(`SSM ${operation}`, error, { withMessage: false });
     }
   };
@@ -65,7 +67,7 @@ export function ssmParameterStore(options: SsmOptions): ParameterStore {
         KeyId: options.keyId,
       };
       const org = ORG_IN_NAME.exec(name)?.[1];
-      // SSM takes tags only with a new parameter. An old one keeps its tags, and its value becomes a version.
+      // SSM accepts tags only for a new parameter. An existing one keeps its tags and gets a new version.
       const Tags = org ? [{ Key: ORG_TAG, Value: org }] : [];
       await call(`PutParameter ${name}`, async () => {
         try {

@@ -1,15 +1,15 @@
 import type { Secret } from "../secret.ts";
 
 /**
- * Where secrets that an instance needs at start lie: SSM SecureStrings on AWS, 0600 files on one machine.
+ * The store of secrets that an instance needs at start: SSM SecureStrings on AWS, 0600 files on one machine.
  * Names are absolute, like `/strongroom/orgs/<id>/unseal-token`.
  */
 export interface ParameterStore {
-  /** Writes or overwrites; the old value is never readable in part. */
+  /** Writes or overwrites atomically. */
   put(name: string, value: Secret): Promise<void>;
-  /** The value, or undefined where there is none. */
+  /** The value, or undefined if there is none. */
   get(name: string): Promise<Secret | undefined>;
-  /** Deletes; deleting what is not there is no error. */
+  /** Deletes a parameter; a missing one is no error. */
   delete(name: string): Promise<void>;
   /** Names that start with the prefix (a path ending in `/`). */
   list(prefix: string): Promise<string[]>;
@@ -23,12 +23,12 @@ export const orgParameters = (prefix: string, org: string) => ({
 });
 
 /**
- * The name itself, if it is one that every store takes: `/` and segments of letters, digits, `_`, `-` and
- * `.`, 200 characters at most. Throws otherwise.
+ * Returns the name if every store accepts it: `/` and segments of letters, digits, `_`, `-` and `.`, at most 200
+ * characters. Throws otherwise.
  */
 export function checkParameterName(name: string): string {
   if (name.length > 200 || !/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9_.-]+)+$/.test(name)) {
-    throw new TypeError(`not a parameter's name: ${JSON.stringify(name.slice(0, 200))}`);
+    throw new TypeError(`not a valid parameter name: ${JSON.stringify(name.slice(0, 200))}`);
   }
   return name;
 }

@@ -1,12 +1,12 @@
 const LIMIT = 600;
 
-/** Vault's tokens, JWTs and PEM blocks. Vault does not log them; a reason that is shown must not rely on it. */
+/** Matches Vault tokens, JWTs and PEM blocks. Vault should not log them, but a displayed reason must not rely on it. */
 const SECRETS =
   /\b(?:hv[sbr]|[sbr])\.[A-Za-z0-9_-]{20,}|\beyJ[\w-]+\.[\w-]+\.[\w-]*|-----BEGIN[\s\S]*?(?:-----END[^-]*-----|$)/g;
 
 /**
- * Why a Vault server ended, in its own words, out of what it wrote since it was started: the plain text that
- * it prints when it cannot start, or else its last log line of a warning or an error. One line.
+ * The reason why a Vault server ended, as one line from its output since its start: the plain text that it prints if
+ * it cannot start, otherwise its last warning or error in the log.
  */
 export function exitReason(log: string): string | undefined {
   const lines = log.split("\n");
@@ -14,14 +14,14 @@ export function exitReason(log: string): string | undefined {
   return tidy(plain.length > 0 ? plain.join(" ") : lastComplaint(lines));
 }
 
-/** Why a Vault server that answers is sealed: its last complaint about unsealing since it was last unsealed. */
+/** The reason why a running Vault server is sealed: its last unseal error since it was last unsealed. */
 export function sealedReason(log: string): string | undefined {
   const lines = log.split("\n");
   const since = lines.slice(lines.findLastIndex((line) => /vault is unsealed/.test(line)) + 1);
   return tidy(lastComplaint(since.filter((line) => /(?<!post-)unseal/.test(line))));
 }
 
-/** Vault's description of itself at a start that went well, and its own headings. */
+/** Vault's banner of a successful start, and its headings. */
 function withoutBanner(lines: string[]): string[] {
   const started = lines.findLastIndex((line) => line.startsWith("==> Vault server started!"));
   return lines.slice(started + 1).filter((line) => !line.startsWith("==>"));

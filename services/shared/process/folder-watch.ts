@@ -2,8 +2,8 @@ import { type FSWatcher, watch } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
- * Waits for changes in a folder: told by the system where it can, and looking again at an interval in any
- * case, since not every file system tells.
+ * Waits for changes in a folder, by notifications of the system and also at an interval, because not every file
+ * system sends notifications.
  */
 export class FolderWatch {
   readonly #pollMs: number;
@@ -20,7 +20,7 @@ export class FolderWatch {
     }
   }
 
-  /** Resolves at the next change (or at once, at one since the last call), at the latest after the interval. */
+  /** Resolves on the next change, at once if there was one since the last call, and at the latest after the interval. */
   async next(): Promise<void> {
     await sleep(this.#pollMs, undefined, { signal: this.#change.signal }).catch(() => {});
     this.#change = new AbortController();

@@ -1,14 +1,14 @@
 import { copyFile, open, rename, rm, stat, truncate } from "node:fs/promises";
 
-/** When a growing file is rotated (bytes), and how many old ones are kept as `<path>.1` (newest) onwards. */
+/** The size (bytes) at which a file is rotated, and the number of old files kept as `<path>.1` (newest) onwards. */
 export interface RotationLimits {
   bytes: number;
   keep: number;
 }
 
 /**
- * Rotates a file by renaming it: nothing is lost, and its writer goes on writing into the renamed file until
- * it opens the path again. Returns whether it did.
+ * Rotates a file by renaming it if it has reached the limit. Nothing is lost: its writer keeps writing into the
+ * renamed file until it reopens the path. Returns whether it rotated.
  */
 export async function rotateByRename(path: string, limits: RotationLimits): Promise<boolean> {
   if ((await sizeOf(path)) <= limits.bytes) return false;
@@ -18,8 +18,8 @@ export async function rotateByRename(path: string, limits: RotationLimits): Prom
 }
 
 /**
- * Rotates a file whose writer never opens it again (a child's stdout, opened for appending): copies it, then
- * empties it. Lines written between the two are lost. Returns whether it did.
+ * Rotates a file whose writer never reopens it (a child's stdout, opened for appending) by copying and truncating
+ * it. Lines written in between are lost. Returns whether it rotated.
  */
 export async function rotateByCopy(path: string, limits: RotationLimits): Promise<boolean> {
   if ((await sizeOf(path)) <= limits.bytes) return false;
@@ -36,7 +36,7 @@ async function makeRoom(path: string, keep: number): Promise<void> {
   }
 }
 
-/** A file's size in bytes; 0 where there is none. */
+/** A file's size in bytes; 0 if it does not exist. */
 export async function sizeOf(path: string): Promise<number> {
   return (await stat(path).catch(ignoreMissing))?.size ?? 0;
 }
@@ -44,8 +44,8 @@ export async function sizeOf(path: string): Promise<number> {
 const TAIL_BYTES = 16 * 1024;
 
 /**
- * The last 16 KiB at most of what was written to a log since it had `from` bytes; if it is shorter than that
- * now, it was rotated in between, and what it holds is all newer.
+ * At most the last 16 KiB written to a log since it had `from` bytes. If it is shorter now, it was rotated in
+ * between, and all of its content is newer.
  */
 export async function readTail(path: string, from: number): Promise<string> {
   const file = await open(path, "r").catch(ignoreMissing);

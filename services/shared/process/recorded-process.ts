@@ -7,21 +7,21 @@ import { Value } from "typebox/value";
 import { readJson } from "../files.ts";
 import { poll } from "../poll.ts";
 
-/** A living process, told from every other that ever has its pid. */
+/** A living process, distinguishable from any other that reuses its pid. */
 export interface ProcessIdentity {
   pid: number;
-  /** When it started, in the system's own terms; only compared. */
+  /** Its start time in the system's format; only compared. */
   startTime: string;
   /** Its command line, arguments separated by one space. */
   command: string;
 }
 
-/** A process that we started, as kept on disk for whoever comes after us. */
+/** A process that we started, recorded on disk for our successors. */
 export const ProcessRecord = Type.Object(
   {
     pid: Type.Integer({ minimum: 2 }),
     startTime: Type.String({ minLength: 1 }),
-    /** The path of a configuration file, which is on its command line. */
+    /** The path of a configuration file on its command line. */
     marker: Type.String({ minLength: 1 }),
     /** RFC 3339. */
     startedAt: Type.String(),
@@ -30,14 +30,14 @@ export const ProcessRecord = Type.Object(
 );
 export type ProcessRecord = Static<typeof ProcessRecord>;
 
-/** The process that has this pid now; undefined where none has, or only a dead one not yet reaped. */
+/** The process that has this pid now; undefined if there is none, or only a zombie. */
 export async function processIdentity(pid: number): Promise<ProcessIdentity | undefined> {
   return identify(pid);
 }
 
 /**
- * Whether the recorded process still lives: the pid, its start time, and the marker on its command line all
- * agree. A stranger that was given the pid later fails on the start time.
+ * Whether the recorded process is still alive: its pid, start time, and the marker on its command line all match. A
+ * process that reuses the pid has another start time.
  */
 export async function isSame(
   record: Pick<ProcessRecord, "pid" | "startTime">,
@@ -45,13 +45,13 @@ export async function isSame(
 ): Promise<boolean> {
   const now = identify(record.pid);
   if (now?.startTime !== record.startTime) return false;
-  // For a moment at its beginning and at its end a process has no command line, and holds all its files.
+  // Briefly at its start and its end a process has no command line, but has all its files open.
   return now.command === "" || hasArgument(now.command, marker);
 }
 
 /**
- * Records a process just started by this one. All of it happens before control returns, so that as little
- * time as can be lies between a process and the record of it. Undefined where it has ended already.
+ * Records a process that this one just started. It is synchronous, to minimize the time in which the process is
+ * unrecorded. Returns undefined if the process has ended already.
  */
 export function recordProcess(path: string, pid: number, marker: string): ProcessRecord | undefined {
   const identity = identify(pid);
@@ -64,15 +64,15 @@ export function recordProcess(path: string, pid: number, marker: string): Proces
   return record;
 }
 
-/** Reads a record; undefined where there is none, or the file is damaged (no process can be told by it). */
+/** Reads a record; undefined if there is none, or if the file is corrupt (then it identifies no process). */
 export async function readProcessRecord(path: string): Promise<ProcessRecord | undefined> {
   const record = await readJson(path).catch(() => undefined);
   return Value.Check(ProcessRecord, record) ? record : undefined;
 }
 
 /**
- * Ends the recorded process and waits until it is gone: SIGTERM, and SIGKILL after `graceMs`. Compared anew
- * right before each signal; a stranger with its pid gets none. Throws where it outlives SIGKILL by 5 s.
+ * Ends the recorded process and waits until it is gone: SIGTERM, then SIGKILL after `graceMs`. It is compared again
+ * right before each signal, so that a process that reuses the pid gets none. Throws if it survives SIGKILL for 5 s.
  */
 export async function endProcess(record: ProcessRecord, options: { graceMs: number }): Promise<void> {
   for (const [signal, waitMs] of [
@@ -82,10 +82,10 @@ export async function endProcess(record: ProcessRecord, options: { graceMs: numb
     if (!(await signalProcess(record, signal))) return;
     if (await gone(record, waitMs)) return;
   }
-  throw new Error(`process ${record.pid} outlived SIGKILL`);
+  throw new Error(`process ${record.pid} survived SIGKILL`);
 }
 
-/** Sends a signal to the recorded process; false, and nothing sent, where it is no longer that process. */
+/** Sends a signal to the recorded process. Returns false, and sends nothing, if the process is gone. */
 export async function signalProcess(record: ProcessRecord, signal: NodeJS.Signals): Promise<boolean> {
   if (!(await isSame(record, record.marker))) return false;
   try {
@@ -97,10 +97,10 @@ export async function signalProcess(record: ProcessRecord, signal: NodeJS.Signal
   }
 }
 
-/** How often a process that is not our child is looked at: `/proc` is free, `ps` is a process itself. */
+/** Interval of polling a process that is not our child: reading `/proc` is cheap, `ps` is a process itself. */
 export const POLL_MS = process.platform === "linux" ? 50 : 500;
 
-/** Waits until the recorded process is gone; false where it still lives after `timeoutMs`. */
+/** Waits until the recorded process is gone. Returns false if it is still alive after `timeoutMs`. */
 export async function gone(record: ProcessRecord, timeoutMs: number, signal?: AbortSignal): Promise<boolean> {
   const isGone = async () => {
     if (!(await isSame(record, record.marker))) return true;
@@ -118,13 +118,13 @@ let bootId: string | undefined;
 function fromProc(pid: number): ProcessIdentity | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    // The second field is the program's name in parentheses and may itself contain spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     const [state, threads, ticks] = [fields[0], Number(fields[17]), fields[19]];
-    // While other threads of a process wind up, the first is already dead.
+    // While other threads of a process are ending, its first thread may already be dead.
     if (!ticks || ((state === "Z" || state === "X") && threads <= 1)) return undefined;
     const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replace(/\0$/, "").replaceAll("\0", " ");
-    // Ticks count from boot, so they only tell processes of one boot apart.
+    // Ticks count from boot, so they only distinguish processes of one boot.
     bootId ??= readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
     return { pid, startTime: `${bootId}/${ticks}`, command };
   } catch (error) {
@@ -150,7 +150,7 @@ function fromPs(pid: number): ProcessIdentity | undefined {
   return { pid, startTime, command: command.trim() };
 }
 
-/** Whether the path stands on the command line as an argument (`PATH`) or as an option's value (`-o=PATH`). */
+/** Whether the path is on the command line as an argument (`PATH`) or as an option's value (`-o=PATH`). */
 function hasArgument(command: string, path: string): boolean {
   for (let at = command.indexOf(path); at !== -1; at = command.indexOf(path, at + 1)) {
     const before = command[at - 1] ?? " ";

@@ -14,48 +14,48 @@ import {
   signalProcess,
 } from "./recorded-process.ts";
 
-/** One start of a program: absolute path, arguments, and all the environment that it gets. */
+/** One start of a program: absolute path, arguments, and its whole environment. */
 export interface Launch {
   command: string;
   args: readonly string[];
   environment: Record<string, string>;
-  /** Working folder. */
+  /** Working directory. */
   folder: string;
 }
 
-/** A supervised program as it is now. */
+/** The current state of a supervised program. */
 export interface ChildState {
-  /** `starting` until the process exists, `backoff` while waiting to start it again. */
+  /** `starting` until the process exists, `backoff` while waiting to restart it. */
   state: "starting" | "running" | "backoff" | "stopped";
   pid?: number;
   /** RFC 3339. */
   startedAt?: string;
-  /** How often it was started by this supervisor; taking over a living process is no start. */
+  /** Number of starts by this supervisor; taking over a running process does not count. */
   starts: number;
-  /** How its last run ended: null where a signal ended it, or nobody can know. */
+  /** Exit code of its last run; null if a signal ended it, or if it is unknown. */
   exitCode?: number | null;
-  /** Why its last run ended, or could not begin. */
+  /** The reason why its last run ended or could not start. */
   reason?: string;
 }
 
 export interface SupervisorOptions {
-  /** Called before each start, so that each takes what holds then. An error counts as a failed start. */
+  /** Called before each start, so that each start uses current settings. An error counts as a failed start. */
   prepare(): Promise<Launch>;
-  /** A path on the program's command line that no other program has there. */
+  /** A path on the program's command line that identifies it. */
   marker: string;
-  /** Where the process is recorded, so that the next supervisor can take it over. */
+  /** File in which the process is recorded, so that the next supervisor can take it over. */
   recordFile: string;
-  /** Gets the program's stdout and stderr. */
+  /** File for the program's stdout and stderr. */
   logFile: string;
   logLimits?: RotationLimits;
-  /** Between SIGTERM and SIGKILL. */
+  /** Time between SIGTERM and SIGKILL, in ms. */
   graceMs: number;
-  /** Makes a reason of what the last run wrote to its log; the last line unless given. */
+  /** Extracts the reason from the last run's log output (default: its last line). */
   explain?(log: string): string | undefined;
   onChange(state: ChildState): void;
-  /** `firstMs` doubles up to `maxMs`; a run of at least `steadyMs` begins anew. */
+  /** The backoff starts at `firstMs` and doubles up to `maxMs`; a run of at least `steadyMs` resets it. */
   backoff?: { firstMs: number; maxMs: number; steadyMs: number };
-  /** For the backoff's jitter: 0 to 1. */
+  /** Random number from 0 to 1 for the backoff's jitter. */
   random?: () => number;
 }
 
@@ -70,14 +70,14 @@ interface Exit {
 }
 
 /**
- * Keeps one program running. The program outlives its supervisor: it has a session of its own and writes
- * straight to its log file, and the next supervisor takes it over by its record.
+ * Keeps one program running. The program outlives its supervisor: it has its own session and writes directly to its
+ * log file, and the next supervisor takes it over from its record.
  */
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #state: ChildState = { state: "stopped", starts: 0 };
   #wanted = false;
-  /** Set by {@link restart}: what was prepared before it is out of date. */
+  /** Set by {@link restart}: an earlier preparation is outdated. */
   #again = false;
   #failures = 0;
   #process: ProcessRecord | undefined;
@@ -92,21 +92,21 @@ export class Supervisor {
     return this.#state;
   }
 
-  /** Takes over the recorded process if it lives, else starts one, and keeps one running from now on. */
+  /** Takes over the recorded process if it is alive, otherwise starts one, and keeps one running from then on. */
   start(): void {
     if (this.#wanted) return;
     this.#wanted = true;
     this.#loop = this.#loop.then(() => this.#run());
   }
 
-  /** Ends the process, gracefully, and starts it again at once; it resolves when the old one is gone. */
+  /** Stops the process gracefully and restarts it at once. Resolves when the old process is gone. */
   async restart(): Promise<void> {
     this.#again = true;
     this.#pause.abort();
     if (this.#process) await endProcess(this.#process, this.#options);
   }
 
-  /** Ends the process, gracefully, and resolves when it is gone. */
+  /** Stops the process gracefully, and resolves when it is gone. */
   async stop(): Promise<void> {
     this.#wanted = false;
     this.#pause.abort();
@@ -114,7 +114,7 @@ export class Supervisor {
     await this.#loop;
   }
 
-  /** Sends the process a signal; false where none runs. */
+  /** Sends the process a signal. Returns false if none runs. */
   async signal(signal: NodeJS.Signals): Promise<boolean> {
     return this.#process ? signalProcess(this.#process, signal) : false;
   }
@@ -135,7 +135,7 @@ export class Supervisor {
     this.#change({ state: "stopped" });
   }
 
-  /** One run of the program, begun here or taken over; undefined where it was called off before it began. */
+  /** One run of the program, started here or taken over; undefined if it was cancelled before its start. */
   async #runOnce(): Promise<Exit | undefined> {
     const adopted = await this.#adopt();
     const logSize = adopted ? 0 : await sizeOf(this.#options.logFile);
@@ -158,7 +158,7 @@ export class Supervisor {
     const record = await readProcessRecord(recordFile);
     if (!record || (await gone(record, 0))) return undefined;
     if (record.marker !== marker) {
-      // Ours, but of a folder that has been moved since.
+      // Our process, but recorded in a folder that has been moved since.
       await endProcess(record, this.#options);
       return undefined;
     }
@@ -219,10 +219,10 @@ export class Supervisor {
 
   #explain(log: string): string {
     const lastLine = log.trimEnd().split("\n").at(-1);
-    return (this.#options.explain ? this.#options.explain(log) : lastLine) || "it gave no reason";
+    return (this.#options.explain ? this.#options.explain(log) : lastLine) || "no reason logged";
   }
 
-  /** How the last run ended stays known until the next one has. */
+  /** The end of the last run stays in the state until the next run ends. */
   #change(change: Omit<ChildState, "starts"> & { starts?: number }): void {
     const { starts, exitCode, reason } = this.#state;
     this.#state = {
@@ -235,7 +235,7 @@ export class Supervisor {
   }
 }
 
-/** The end of a process that is not our child; nobody can tell us its exit code. */
+/** The end of a process that is not our child, whose exit code is unknown. */
 async function ended(record: ProcessRecord): Promise<[null, null]> {
   await gone(record, Number.POSITIVE_INFINITY);
   return [null, null];

@@ -51,7 +51,7 @@ test("all are different ports of loopback; what others wrote down stays from run
 test("another period is not taken, and that is said", async () => {
   await settle({ period: 60 });
   expect((await settle({ period: 5 })).settled.unsealTokenPeriodSeconds).toBe(60);
-  expect(lines).toEqual(["Unseal tokens keep the period this folder began with: 60 s"]);
+  expect(lines).toEqual(["--unseal-token-period ignored: this state folder was created with 60 s"]);
 });
 
 test("a settled port that is taken now gives way to another", async () => {
@@ -84,6 +84,6 @@ test("a folder that was moved is refused, since its Vaults know it by its path",
   state = new StateFolder(moved);
   await expect(settle()).rejects.toMatchObject({
     exit: "config",
-    message: `This state folder was made at ${before}, and its Vaults know it by that path`,
+    message: `This state folder was created at ${before}, and its Vaults refer to it by that path`,
   });
 });

@@ -21,8 +21,8 @@ test("a port in use is not free, and is again once it is let go", async () => {
 test("a taken port is named, with the option that takes another", async () => {
   await expect(requireFree(port, "gateway", "--gateway-port")).rejects.toMatchObject({
     exit: "unavailable",
-    message: `Port ${port}, where the gateway should listen, is taken by another process`,
-    hint: "End that process, or take another port: --gateway-port N (0: any free one)",
+    message: `The gateway's port ${port} is in use by another process`,
+    hint: "Stop that process, or choose another port: --gateway-port N (0: any free port)",
   });
   await expect(requireFree(0, "gateway", "--gateway-port")).resolves.toBeUndefined();
 });

@@ -49,7 +49,7 @@ test("is ready when start returns, and started again when it dies", async () => 
   expect(await readFile(state.at("identity-provider", "signing-key.json"), "utf8")).toContain("RSA");
   const record = await readProcessRecord(state.processFile("identity-provider"));
   process.kill(record?.pid ?? 0, "SIGKILL");
-  await expect.poll(() => events).toEqual(["identity-provider: ended by SIGKILL; starting it again"]);
+  await expect.poll(() => events).toEqual(["identity-provider: ended by SIGKILL; restarting"]);
   await expect.poll(() => answersHealthy("identity-provider", address)).toBe(true);
   await service.stop();
   expect(await answersHealthy("identity-provider", address)).toBe(false);
@@ -60,9 +60,9 @@ test("a wrong setting ends its start at once, in its own words", async () => {
   await expect(service.start(never)).rejects.toMatchObject({
     exit: "unavailable",
     message: expect.stringMatching(
-      /did not get ready: exited with 78: STRONGROOM_LISTEN: must match pattern/,
+      /did not become ready: exited with 78: STRONGROOM_LISTEN: must match pattern/,
     ),
-    hint: `Its log: ${state.logFile("identity-provider")}`,
+    hint: `Read its log: ${state.logFile("identity-provider")}`,
   });
 });
 

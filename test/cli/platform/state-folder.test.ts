@@ -26,7 +26,7 @@ test("a folder that others may read is refused, with what closes it", async () =
   await chmod(state.path, 0o755);
   await expect(state.prepare()).rejects.toMatchObject({
     exit: "config",
-    hint: `Close it: chmod 700 ${state.path}`,
+    hint: `Restrict it: chmod 700 ${state.path}`,
   });
 });
 
@@ -34,7 +34,7 @@ test("a second holder is refused and told the pid of the first", async () => {
   const unlock = await state.lock();
   await expect(state.lock()).rejects.toMatchObject({
     exit: "conflict",
-    message: `A platform already runs on ${state.path} (pid ${process.pid})`,
+    message: `A platform is already running with the state folder ${state.path} (pid ${process.pid})`,
   });
   unlock();
   (await state.lock())();

@@ -39,7 +39,7 @@ test("of a Vault's log the answers are told, by whom and with what error", () =>
 });
 
 test("a request that was never answered is told as that; another's is not told", () => {
-  expect(vaultLines([record("request")], ID)[0]?.what).toContain("no answer recorded");
+  expect(vaultLines([record("request")], ID)[0]?.what).toContain("no response recorded");
   const other = record("response", { request: { path: "x", operation: "read", headers: {} }, error: ID });
   expect(vaultLines([other], ID)).toEqual([]);
 });

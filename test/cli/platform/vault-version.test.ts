@@ -28,7 +28,7 @@ test.each([
 ])("after Vault %s, Vault %s is refused, and the note stays", async (before, version) => {
   await note(before);
   await expect(note(version)).rejects.toMatchObject({
-    message: expect.stringContaining(`last used by Vault ${before}, and Vault ${version} is older`),
+    message: expect.stringContaining(`last used by Vault ${before}; the older Vault ${version}`),
     hint: expect.stringContaining(`VAULT_BIN to Vault ${before} or newer`),
   });
   expect(await noted()).toBe(before);

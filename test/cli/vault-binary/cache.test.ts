@@ -48,7 +48,7 @@ test("one at a time works under a folder, whoever waits says so, and a failure g
   await expect(first).rejects.toThrow("no luck");
   await expect(second).resolves.toBe("done");
   expect(events).toEqual(["first begins", "first ends", "second begins"]);
-  expect(progress.lines).toEqual(["Waiting for another process that is getting Vault: done"]);
+  expect(progress.lines).toEqual(["Waiting for another process that is downloading or building Vault: done"]);
 });
 
 test("waiting ends with the signal", async () => {
@@ -59,5 +59,7 @@ test("waiting ends with the signal", async () => {
     stop.abort(new Error("enough"));
     await expect(waiting).rejects.toThrow("enough");
   });
-  expect(progress.lines).toEqual(["Waiting for another process that is getting Vault: failed "]);
+  expect(progress.lines).toEqual([
+    "Waiting for another process that is downloading or building Vault: failed ",
+  ]);
 });

@@ -92,7 +92,7 @@ test("VAULT_BIN comes first; the real binary has every storage type", async () =
     source: "VAULT_BIN",
     passedOver: [],
   });
-  expect(progress.lines.slice(-1)).toEqual([`Vault ${found.version}, named by VAULT_BIN: ${VAULT_BIN}`]);
+  expect(progress.lines.slice(-1)).toEqual([`Vault ${found.version}, set by VAULT_BIN: ${VAULT_BIN}`]);
 });
 
 test("a VAULT_BIN that will not do is an error, even where another Vault is at hand", async () => {
@@ -107,10 +107,10 @@ test("a VAULT_BIN that will not do is an error, even where another Vault is at h
   const cases = {
     missing: "is not an executable file",
     text: "is not an executable file",
-    old: "is Vault 1.20.4; 1.21.0 or newer is needed",
+    old: "is Vault 1.20.4, but 1.21.0 or newer is required",
     other: "is not HashiCorp Vault",
-    broken: "does not run as Vault does",
-    poor: "has no storage of type raft",
+    broken: "does not behave like Vault",
+    poor: "lacks storage of type raft",
   };
   for (const [name, message] of Object.entries(cases)) {
     const error = await withEnv({ VAULT_BIN: join(bin, name) }).catch((reason: unknown) => reason);
@@ -131,9 +131,9 @@ test.each([
   [
     "lacks a storage type",
     { vault: vaultScript("1.21.2", { without: "raft" }) },
-    "has no storage of type raft",
+    "lacks storage of type raft",
   ],
-  ["does not run", { vault: "#!/bin/sh\nexit 1\n" }, "does not run"],
+  ["does not run", { vault: "#!/bin/sh\nexit 1\n" }, "does not behave like Vault"],
 ])("a `vault` on PATH that %s is passed over, and that is said", async (_, tools, message) => {
   await writeTools(bin, tools);
   expect((await find()).source).toBe("release");
@@ -206,7 +206,7 @@ test("a failed build is an error and leaves nothing", async () => {
 test("a build whose result is no Vault of a usable version is not kept", async () => {
   unreachable();
   await writeTools(bin, { go: goScript({ builds: "1.2.3" }) });
-  await expect(find()).rejects.toThrow(/what came of it is Vault 1\.2\.3/);
+  await expect(find()).rejects.toThrow(/the resulting binary is Vault 1\.2\.3/);
   expect(await cached()).toEqual([]);
 });
 
@@ -217,11 +217,11 @@ test("with nothing at hand, one error names what was tried and all ways out", as
   const { message } = error as VaultNotFoundError;
   for (const part of [
     "VAULT_BIN: not set",
-    "PATH: no `vault` on it",
+    "PATH: has no `vault`",
     `cache: nothing usable in ${cache()}`,
     "release: ",
     "answered 404",
-    "build: there is no Go 1.25.3 or newer on PATH, and no pip to get it with",
+    "build: there is no Go 1.25.3 or newer on PATH, and no pip to install it with",
     "set VAULT_BIN",
     "put such a `vault` on PATH",
     `allow downloads from ${server.release.url}`,
@@ -319,7 +319,7 @@ test("a release that fails the check gives way to a build, and each search after
   await writeTools(bin, { go: goScript({}) });
   const { asked, check } = checkOf("2.2.2", cannot);
   const passedOver = [
-    "the release of Vault 2.2.2: what came of it is Vault 2.2.2, which fails the check before its first use: " +
+    "the release of Vault 2.2.2: the resulting binary is Vault 2.2.2, which fails the check before first use: " +
       "configuring the internal Vault: no such path",
   ];
   expect(await find({ check })).toMatchObject({ source: "build", version: "1.21.2", passedOver });
@@ -347,7 +347,7 @@ test("a `vault` on PATH that fails the check is passed over, without asking it a
   }
   expect(asked).toEqual(["1.22.0", "2.2.2"]);
   const named = find({ check, env: { ...options.env, VAULT_BIN: path } });
-  await expect(named).rejects.toThrow(/^VAULT_BIN=.*fails the check before its first use: configuring/);
+  await expect(named).rejects.toThrow(/^VAULT_BIN=.*fails the check before first use: configuring/);
 });
 
 test("a check that had no answer in time is made again", async () => {

@@ -322,7 +322,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
     wire.calls.length = 0;
     const org = newOrgId();
     expect((await failure(small.publish(specOf(org)))).message).toMatch(
-      /^Fargate has no room for another organization: with it, 6.25 vCPU .* quota is 6\. Ask for more: aws service-quotas .*L-3032A538/,
+      /^The account's Fargate quota has no capacity for another organization: it would need 6.25 vCPU.* quota is 6\. Request more: aws service-quotas .*L-3032A538/,
     );
     expect(operations()).not.toContain("CreateRole");
     expect(await inventory.of(org)).toMatchObject({ roles: [], tables: [], services: 0, names: 0 });
@@ -384,7 +384,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
       new CreateRoleCommand({ RoleName, Path: ORG_ROLE_PATH, AssumeRolePolicyDocument }),
     );
     expect((await failure(runtime.publish(specOf(org)))).message).toMatch(
-      /was not made for this organization/,
+      /was not created for this organization/,
     );
     expect(sent("AttachRolePolicy").map(({ RoleName }) => RoleName)).not.toContain(RoleName);
   });
@@ -395,7 +395,7 @@ describeOnAws("the runtime on the AWS APIs", () => {
     await runtime.remove(org);
     await inventory.tagTable(orgTable(org, 1), { org: newOrgId() });
     expect((await failure(runtime.publish(specOf(org)))).message).toMatch(
-      /was not made for this organization/,
+      /was not created for this organization/,
     );
     expect(await inventory.of(org)).toMatchObject({ services: 0 });
   });

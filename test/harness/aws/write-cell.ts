@@ -16,7 +16,7 @@ else {
     if (error.name !== "ClusterNotFoundException") throw error;
     process.stderr.write(
       `The emulator at ${endpoint} has forgotten the cluster ${cluster}: it keeps nothing when it stops.\n` +
-        "Begin anew, without what is here: docker compose down --volumes\n",
+        "To start over and delete all data: docker compose down --volumes\n",
     );
     process.exitCode = 4;
   });

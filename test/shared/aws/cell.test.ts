@@ -23,9 +23,13 @@ describe("parseCell", () => {
     ["a missing one", { cluster: undefined }, /STRONGROOM_CELL: .*cluster/],
     ["another service's ARN", { taskPolicyArn: CELL.tableKeyArn }, /\/taskPolicyArn/],
     ["AWS's own key", { parameterKeyArn: "alias/aws/ssm" }, /\/parameterKeyArn/],
-    ["one key for both", { tableKeyArn: CELL.parameterKeyArn }, /\/tableKeyArn is the parameters' key/],
+    [
+      "one key for both",
+      { tableKeyArn: CELL.parameterKeyArn },
+      /\/tableKeyArn must differ from \/parameterKeyArn/,
+    ],
     ["no subnet", { subnets: [] }, /\/subnets/],
-    ["Spot on EC2", { spot: true, launchType: "EC2" }, /\/spot is Fargate's/],
+    ["Spot on EC2", { spot: true, launchType: "EC2" }, /\/spot is only for Fargate/],
   ])("refuses %s", (_, changes, message) => {
     expect(() => parse(changes)).toThrow(message);
   });

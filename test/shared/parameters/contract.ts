@@ -60,12 +60,12 @@ export function parameterStoreContract(store: () => ParameterStore): void {
       "/p\0",
       "p/q",
     ]) {
-      await expect(store().put(name, new Secret("canary"))).rejects.toThrow("not a parameter's name");
-      await expect(store().get(name)).rejects.toThrow("not a parameter's name");
-      await expect(store().delete(name)).rejects.toThrow("not a parameter's name");
+      await expect(store().put(name, new Secret("canary"))).rejects.toThrow("not a valid parameter name");
+      await expect(store().get(name)).rejects.toThrow("not a valid parameter name");
+      await expect(store().delete(name)).rejects.toThrow("not a valid parameter name");
     }
     await expect(store().put(`/${"x".repeat(200)}`, new Secret("canary"))).rejects.toThrow(
-      "not a parameter's name",
+      "not a valid parameter name",
     );
     expect(await store().list("/")).toEqual([]);
   });

@@ -10,7 +10,7 @@ import { orgRecord, type Platform } from "../../dependencies.ts";
 import type { Step } from "../../jobs/workflow.ts";
 import type { OrgRecord } from "../../registry/records.ts";
 
-/** The server certificate by which the organization's Vault proves whose it is, in the parameter store. */
+/** Puts the organization's server certificate, by which its Vault proves its identity, in the parameter store. */
 export const issueCertificate = (platform: Platform): Step => ({
   name: "issue-certificate",
   async do({ org }) {
@@ -22,9 +22,10 @@ export const issueCertificate = (platform: Platform): Step => ({
 });
 
 /**
- * Has a certificate signed and puts it in place of the one before, which is retired: revoke it only once the
- * instance has loaded the new one. It is of the key that the Vault keeps for life, which is made here if it has none
- * yet and leaves this process for the parameter store alone: a renewal knows the request that the key has signed.
+ * Has a new certificate signed and stored, and retires the previous one: revoke that only once the instance has
+ * loaded the new one. All certificates are for one key, which lasts for the Vault's life. It is created here if
+ * there is none yet, and leaves this process only for the parameter store: a renewal reuses the certificate signing
+ * request.
  */
 export async function replaceCertificate(platform: Platform, org: string): Promise<OrgRecord> {
   const { vault, registry, parameters, parameterPrefix, certificateSeconds, failpoint } = platform;
@@ -64,7 +65,7 @@ export async function replaceCertificate(platform: Platform, org: string): Promi
 }
 
 /**
- * Finds a certificate that was issued in the instant of a crash and recorded nowhere, if there may be one.
+ * Retires certificates that were issued right before a crash and not recorded, if there may be any.
  */
 async function retireLostCertificates(platform: Platform, org: string): Promise<void> {
   const { vault, registry } = platform;
@@ -82,7 +83,7 @@ async function retireLostCertificates(platform: Platform, org: string): Promise<
   }));
 }
 
-/** Revokes the certificates that were replaced. */
+/** Revokes the replaced certificates. */
 export async function revokeRetiredCertificates({ vault, registry }: Platform, org: string): Promise<void> {
   const { retiredCertificateSerials: retired } = (await registry.orgs.read(org))?.value ?? {};
   if (!retired || retired.length === 0) return;
@@ -93,7 +94,7 @@ export async function revokeRetiredCertificates({ vault, registry }: Platform, o
   }));
 }
 
-/** Revokes every certificate the organization has, and deletes the parameters. */
+/** Revokes all of the organization's certificates, and deletes the parameters. */
 export async function endCertificates(platform: Platform, org: string): Promise<void> {
   const { vault, registry, parameters, parameterPrefix } = platform;
   const names = orgParameters(parameterPrefix, org);

@@ -3,7 +3,7 @@ import { orgRecord, orgVaultSettings, type Platform } from "../../dependencies.t
 import type { Step } from "../../jobs/workflow.ts";
 import { rootClient } from "../root-token.ts";
 
-/** Mounts, logins, policies and audit devices of the organization's Vault. They go with its storage. */
+/** Writes mounts, logins, policies and audit devices of the organization's Vault. Its storage contains them: no undo. */
 export const configure = (platform: Platform): Step => ({
   name: "configure",
   async do({ org }) {

@@ -17,9 +17,9 @@ const ACTIVE_WITHIN_MS = 30_000;
 const LOOK_TIMEOUT_MS = 2_000;
 
 /**
- * Initializes the Vault, and keeps the root token for as long as the deploy lasts. What it answers comes
- * once: where an earlier try may have got that far and has kept nothing, its storage is set aside and
- * another attempt begun on new storage.
+ * Initializes the Vault, and keeps the root token during onboarding. Vault returns the result only once: if an
+ * earlier try may have initialized it but kept no result, the storage is set aside and another attempt starts on
+ * new storage.
  */
 export const initializeVault = (platform: Platform): Step => ({
   name: "initialize",
@@ -40,9 +40,9 @@ export const initializeVault = (platform: Platform): Step => ({
     const kept = await readInitResult(platform, org);
     if (!kept) return;
     const root = orgClient(platform, await orgRecord(platform, org), () => kept.rootToken, LOOK_TIMEOUT_MS);
-    // A Vault that does not answer will not do so again: its storage is set aside next.
+    // A Vault that does not answer now will not run again: the next undo sets its storage aside.
     const revoke = async () => ((await isTokenAlive(root)) ? revokeSelf(root) : undefined);
-    await revoke().catch((err) => platform.log.warn({ org, err }, "the root token could not be revoked"));
+    await revoke().catch((err) => platform.log.warn({ org, err }, "cannot revoke the root token"));
     await forgetInitResult(platform, org);
   },
 });
@@ -54,7 +54,7 @@ async function begin(platform: Platform, job: JobRecord) {
   record = await launch(platform, org);
   const client = orgClient(platform, record, undefined, INIT_TIMEOUT_MS);
   if ((await sealStatus(client)).initialized) {
-    throw new StrongroomError("step_failed", "The organization's storage is not new; it was left alone.");
+    throw new StrongroomError("step_failed", "The organization's storage is not new; it was not changed.");
   }
   const { attempt } = record;
   await platform.registry.orgs.update(org, (record) => ({ ...record, initializingAttempt: attempt }));
@@ -66,7 +66,7 @@ async function begin(platform: Platform, job: JobRecord) {
   return result;
 }
 
-/** Sets the storage of this attempt aside, and records another. */
+/** Sets this attempt's storage aside, and records the next attempt. */
 async function nextAttempt(platform: Platform, { id, attempt }: OrgRecord): Promise<OrgRecord> {
   const { runtime, registry } = platform;
   await runtime.remove(id);
@@ -75,7 +75,7 @@ async function nextAttempt(platform: Platform, { id, attempt }: OrgRecord): Prom
     restarted(platform, { ...record, attempt: attempt + 1 }),
   );
   if (await hasReadyStorage(platform, record)) {
-    throw new StrongroomError("quarantined", "There is storage with a ready marker.");
+    throw new StrongroomError("quarantined", "An attempt's storage has the marker of a live organization.");
   }
   return record;
 }

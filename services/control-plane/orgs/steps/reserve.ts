@@ -8,17 +8,17 @@ import { type Collection, claimKey } from "../../registry/registry.ts";
 
 const CLAIM_TAKEN = "The claim belongs to another organization of this issuer.";
 
-/** What a job that creates an organization was asked for. */
+/** The request of a job that creates an organization. */
 export function requestOf(job: JobRecord): NonNullable<JobRecord["request"]> {
   if (!job.request) throw new Error(`${job.id}: the job has no request`);
   return job.request;
 }
 
 /**
- * Takes the name and the claim, each by an index record that only one job can make, writes down who owns the
- * organization, which nobody but an operator can change from then on, and makes the organization's record. Fails
- * with `conflict` if another live organization has either, with `issuer_keys_unreachable` if its keys are not to
- * be had.
+ * Reserves the name and the claim, each with an index record that only one job can create, then creates the owner's
+ * record, which only an operator can change from then on, and the organization's record. Fails with `conflict` if
+ * another live organization has the name or the claim, and with `issuer_keys_unreachable` if the issuer's keys
+ * cannot be fetched.
  */
 export const reserve = (platform: Platform): Step => ({
   name: "reserve",
@@ -56,7 +56,7 @@ export const reserve = (platform: Platform): Step => ({
   },
 });
 
-/** Frees the organization's name and claims, those that are its own. */
+/** Releases the name and the claims that are the organization's own. */
 export async function release(
   { registry: { names, claims } }: Platform,
   org: string,
@@ -68,7 +68,7 @@ export async function release(
   if ((await names.read(name))?.value.org === org) await names.remove(name);
 }
 
-/** Takes a claim for an organization that may have had it before. Throws `conflict` if another has it. */
+/** Reserves a claim for an organization that may already have it. Throws `conflict` if another has it. */
 export async function takeClaim(
   claims: Collection<Reservation>,
   key: string,

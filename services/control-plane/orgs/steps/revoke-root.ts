@@ -3,7 +3,7 @@ import { orgClient, orgRecord, type Platform } from "../../dependencies.ts";
 import type { Step } from "../../jobs/workflow.ts";
 import { forgetInitResult, readInitResult } from "../root-token.ts";
 
-/** Ends the root token, proves that it is dead by a lookup that is refused, and deletes what was kept. */
+/** Revokes the root token, proves it by a lookup that is refused, and deletes the kept result. */
 export const revokeRoot = (platform: Platform): Step => ({
   name: "revoke-root",
   async do({ org }) {

@@ -10,7 +10,7 @@ import { until } from "../until.ts";
 const LOOK_TIMEOUT_MS = 2_000;
 const ADDRESS_TRIES = 3;
 
-/** The organization's Vault as a running process that answers, on storage of this attempt. */
+/** Starts the organization's Vault on this attempt's storage and waits until it answers. */
 export const startInstance = (platform: Platform): Step => ({
   name: "start-instance",
   async do({ org }) {
@@ -25,8 +25,8 @@ export const startInstance = (platform: Platform): Step => ({
 });
 
 /**
- * Has the organization's instance run, and waits until its Vault answers; gives the record with its address.
- * What runs already is left as it is.
+ * Starts the organization's instance unless it already runs, and waits until its Vault answers. Returns the record
+ * with its address.
  */
 export async function launch(platform: Platform, org: string): Promise<OrgRecord> {
   let record = await orgRecord(platform, org);
@@ -37,7 +37,7 @@ export async function launch(platform: Platform, org: string): Promise<OrgRecord
   return record;
 }
 
-/** Publishes the instance and waits until it runs. It moves where another process has its port. */
+/** Publishes the instance and waits until it runs. Moves it to another port if another process has its port. */
 async function start(platform: Platform, found: OrgRecord): Promise<OrgRecord> {
   const { runtime } = platform;
   const { id } = found;
@@ -47,37 +47,37 @@ async function start(platform: Platform, found: OrgRecord): Promise<OrgRecord> {
     const status = await runtime.waitFor(id, (status) => hasTried(record, status), runtime.patience.startMs);
     if (status.state === "running") return record;
     if (!isAddressTaken(status) || tries === ADDRESS_TRIES) {
-      const why = status.lastError ?? "no reason is given";
+      const why = status.lastError ?? "no reason was reported";
       throw new StrongroomError("step_failed", `The organization's Vault does not start: ${why}`);
     }
     record = await moveTo(platform, id, await runtime.allocate(id));
   }
 }
 
-/** Whether a status is of what the record says should run. */
+/** Whether a status belongs to the attempt and restart of the record. */
 const isOf = (record: OrgRecord, status: InstanceStatus) =>
   status.attempt === record.attempt && status.restart === record.restart;
 
 const hasTried = (record: OrgRecord, status: InstanceStatus) =>
   isOf(record, status) && (status.state === "running" || status.state === "backoff");
 
-/** Whether an instance does not run because another process has its port. */
+/** Whether an instance fails because another process has its port. */
 export const isAddressTaken = ({ state, lastError }: InstanceStatus): boolean =>
   state === "backoff" && /address already in use/.test(lastError ?? "");
 
-/** Records another address; the instance takes it when it is restarted. */
+/** Records another address, which restarts the instance. */
 export async function moveTo(platform: Platform, org: string, listen: string): Promise<OrgRecord> {
   return platform.registry.orgs.update(org, (record) => restarted(platform, { ...record, listen }));
 }
 
-/** The record of an instance that has to be restarted, to take the settings it has now. */
+/** The record with a restart of the instance, which applies its current settings. */
 export function restarted(platform: Platform, record: OrgRecord): OrgRecord {
   return { ...record, restart: record.restart + 1, settingsDigest: settingsDigest(platform, record) };
 }
 
-/** Tells whether a process was started with the settings that it would be started with now. */
+/** Digest of an instance's settings, to detect that a process was started with other ones. */
 export function settingsDigest(platform: Platform, record: OrgRecord): string {
   const { config, environment, secrets, files } = instanceSpec(platform, record);
-  // What is absent counts for nothing, so that the digests of specs that never had it stay.
+  // Absent members are left out, so that the digests of specs without them do not change.
   return sha256(JSON.stringify([config, environment, secrets, ...(files ? [files] : [])]));
 }

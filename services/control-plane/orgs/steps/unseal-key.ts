@@ -2,7 +2,7 @@ import { createUnsealKey } from "../../../shared/vault/transit.ts";
 import type { Platform } from "../../dependencies.ts";
 import type { Step } from "../../jobs/workflow.ts";
 
-/** The transit key the organization's Vault is sealed with. The control plane cannot delete it again. */
+/** Creates the transit key that seals the organization's Vault. The control plane cannot delete it. */
 export const createKey = (platform: Platform): Step => ({
   name: "create-unseal-key",
   do: ({ org }) => createUnsealKey(platform.vault, org),

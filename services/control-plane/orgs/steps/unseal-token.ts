@@ -4,13 +4,13 @@ import { orgRecord, type Platform } from "../../dependencies.ts";
 import type { Step } from "../../jobs/workflow.ts";
 import type { OrgRecord } from "../../registry/records.ts";
 
-/** The token by which the organization's Vault unseals itself, in the parameter store. */
+/** Puts the token with which the organization's Vault unseals itself in the parameter store. */
 export const issueUnsealToken = (platform: Platform): Step => ({
   name: "issue-unseal-token",
   async do({ org }) {
     const { unsealTokenAccessor, pendingTokenAccessor } = await orgRecord(platform, org);
     if (pendingTokenAccessor || !unsealTokenAccessor) {
-      // Nothing runs by one yet, and one minted in the instant of a crash is recorded nowhere.
+      // No instance uses one yet, and a token minted right before a crash may be unrecorded.
       await endUnsealTokensOf(platform.vault, org);
       await replaceUnsealToken(platform, org);
     }
@@ -20,10 +20,9 @@ export const issueUnsealToken = (platform: Platform): Step => ({
 });
 
 /**
- * Mints an unseal token and puts it in place of the one before, which is retired: revoke it only once the
- * instance has unsealed itself with the new one. A token is recorded before it is handed on. (One minted in
- * the instant of a crash, before even that, is held by nobody, and ends with its period or with the
- * organization.)
+ * Mints an unseal token, stores it, and retires the previous one: revoke that only once the instance has unsealed
+ * itself with the new one. A token is recorded before it is stored. (Nobody has a token minted right before a crash
+ * that prevented its recording; it expires after its period, or is revoked with the organization.)
  */
 export async function replaceUnsealToken(platform: Platform, org: string): Promise<OrgRecord> {
   const { vault, registry, parameters, parameterPrefix, failpoint } = platform;
@@ -45,7 +44,7 @@ export async function replaceUnsealToken(platform: Platform, org: string): Promi
   }));
 }
 
-/** Ends the tokens that were replaced. */
+/** Revokes the replaced tokens. */
 export async function revokeRetiredTokens({ vault, registry }: Platform, org: string): Promise<void> {
   const { retiredTokenAccessors: retired } = (await registry.orgs.read(org))?.value ?? {};
   if (!retired || retired.length === 0) return;
@@ -56,7 +55,7 @@ export async function revokeRetiredTokens({ vault, registry }: Platform, org: st
   }));
 }
 
-/** Deletes the parameter and ends every unseal token the organization has, recorded or not. */
+/** Deletes the parameter and revokes every unseal token of the organization, recorded or not. */
 export async function endUnsealTokens(platform: Platform, org: string): Promise<void> {
   const { vault, registry, parameters, parameterPrefix } = platform;
   await parameters.delete(orgParameters(parameterPrefix, org).unsealToken);

@@ -12,9 +12,9 @@ import { loginToObserve } from "../observe.ts";
 import { rootClient } from "../root-token.ts";
 
 /**
- * Reads the Vault back and compares, while root can still see everything; then tries what must be refused:
- * a token by a key that nobody trusts, a platform login for another organization, and a secret read by
- * the login that is there to look.
+ * Reads back the Vault's configuration and compares it while root can still read everything; then tries what must
+ * be refused: a token signed by an untrusted key, a platform login for another organization, and a secret read by
+ * the read-only login.
  */
 export const verify = (platform: Platform): Step => ({
   name: "verify",
@@ -22,11 +22,11 @@ export const verify = (platform: Platform): Step => ({
     const record = await orgRecord(platform, org);
     const settings = await orgVaultSettings(platform, record);
     const differences = await compareOrgVault(await rootClient(platform, record), settings, { sudo: true });
-    if (differences.length > 0) throw failed(`it differs from what it should be: ${differences.join("; ")}`);
+    if (differences.length > 0) throw failed(`its configuration differs: ${differences.join("; ")}`);
 
     const endpoint = orgEndpoint(platform, record);
     const forged = await forgedToken(record, platform.now());
-    await refused("a token by an unknown key", () => loginWithJwt(endpoint, "jwt", "reader", forged));
+    await refused("a token signed by an unknown key", () => loginWithJwt(endpoint, "jwt", "reader", forged));
 
     const stranger = { org: newOrgId(), subject: "control-plane", now: platform.now() };
     const foreign = await signPlatformJwt(platform.vault, stranger);
@@ -41,7 +41,7 @@ export const verify = (platform: Platform): Step => ({
   },
 });
 
-/** Keys that nobody trusts, made once: an RSA key takes long. */
+/** Untrusted keys, cached because generating an RSA key is slow. */
 const strangerKeys = new Map<string, Promise<CryptoKey>>();
 
 function strangerKey(alg: string): Promise<CryptoKey> {
@@ -50,7 +50,7 @@ function strangerKey(alg: string): Promise<CryptoKey> {
   return key;
 }
 
-/** What a member's token would be, by a key that is not the issuer's. */
+/** A member's token, signed by a key that is not the issuer's. */
 async function forgedToken({ issuer, claim }: OrgRecord, now: Date): Promise<Secret> {
   const [alg = "RS256"] = issuer.algorithms;
   const iat = Math.floor(now.getTime() / 1000);
@@ -76,4 +76,4 @@ async function refused(what: string, attempt: () => Promise<unknown>): Promise<v
 }
 
 const failed = (why: string) =>
-  new StrongroomError("step_failed", `The organization's Vault was not accepted: ${why}.`);
+  new StrongroomError("step_failed", `The organization's Vault failed verification: ${why}.`);

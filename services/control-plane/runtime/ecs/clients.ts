@@ -13,7 +13,7 @@ import { ServiceReader } from "./describe-services.ts";
 const ATTEMPTS = 6;
 const REQUEST_TIMEOUT_MS = 10_000;
 
-/** A cell, and the clients of the AWS services that its organizations are made of. */
+/** A cell, and the clients of the AWS services that its organizations use. */
 export interface Aws {
   cell: Cell;
   ecs: ECSClient;
@@ -25,7 +25,7 @@ export interface Aws {
   quotas: ServiceQuotasClient;
 }
 
-/** Credentials and endpoints are found by the SDK's own rules; all clients keep to the account's rates. */
+/** The SDK's defaults find credentials and endpoints; all clients respect the account's rate limits. */
 export function awsClients(cell: Cell, limits: RateLimits, attempts = ATTEMPTS): Aws {
   const settings = { region: cell.region, ...clientSettings(attempts, REQUEST_TIMEOUT_MS) };
   const ecs = limits.limit("ECS", new ECSClient(settings));
@@ -41,7 +41,7 @@ export function awsClients(cell: Cell, limits: RateLimits, attempts = ATTEMPTS):
   };
 }
 
-/** The answer; an error becomes an AwsError that names the operation. */
+/** Returns the response; an error becomes an AwsError that names the operation. */
 export async function call<T>(operation: string, sent: Promise<T>): Promise<T> {
   try {
     return await sent;
@@ -50,5 +50,5 @@ export async function call<T>(operation: string, sent: Promise<T>): Promise<T> {
   }
 }
 
-/** The partition of the cell's ARNs: `aws`, or that of China's or another's own. */
+/** The partition of the cell's ARNs: `aws`, `aws-cn` or another. */
 export const partition = ({ tableKeyArn }: Cell): string => tableKeyArn.split(":")[1] ?? "aws";

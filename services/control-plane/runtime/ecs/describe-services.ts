@@ -1,9 +1,9 @@
 import { DescribeServicesCommand, type ECSClient, type Service } from "@aws-sdk/client-ecs";
 import { awsError } from "../../../shared/aws/aws-error.ts";
 
-/** Services that ECS describes in one call. */
+/** Maximum number of services that ECS describes in one call. */
 const MOST_TOGETHER = 10;
-/** How long, ms, a question waits for others to go with it. */
+/** Time, in ms, to gather questions for one call. */
 const GATHER_MS = 25;
 
 interface Question {
@@ -13,8 +13,8 @@ interface Question {
 }
 
 /**
- * Asks ECS for services, up to ten in a call: reads are granted by the call, and looking at every organization
- * by itself would take a cell of 750 longer than the time between two looks.
+ * Describes services in batches of up to ten per call: AWS limits the rate of calls, and one call per organization
+ * would make a reconcile pass over a cell of 750 take longer than its interval.
  */
 export class ServiceReader {
   readonly #ecs: ECSClient;
@@ -27,7 +27,7 @@ export class ServiceReader {
     this.#cluster = cluster;
   }
 
-  /** A service as ECS has it; undefined where it has none of that name, or none any more. */
+  /** A service's description; undefined if ECS has no such service, or no longer. */
   read(service: string): Promise<Service | undefined> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ service, resolve, reject });

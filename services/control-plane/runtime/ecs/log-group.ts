@@ -3,7 +3,7 @@ import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { ORG_TAG, orgNames } from "../../../shared/aws/names.ts";
 import { type Aws, call } from "./clients.ts";
 
-/** Makes an organization's log group where it is missing. It is never deleted: it holds the audit log. */
+/** Creates an organization's log group if it is missing. It is never deleted: it contains the audit log. */
 export async function ensureLogGroup({ logs, cell }: Aws, org: string): Promise<void> {
   const { logGroup: logGroupName } = orgNames(org);
   try {

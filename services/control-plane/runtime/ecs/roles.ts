@@ -19,9 +19,9 @@ export interface OrgRoles {
 }
 
 /**
- * Makes the roles of an organization where they are missing: one that opens its parameters while a task
- * starts, one that opens its tables while its Vault runs. All that they may is in the cell's two shared
- * policies, by the role's tag; a role of the same name with another tag, path or boundary is refused.
+ * Creates an organization's roles if they are missing: the execution role reads its parameters while a task starts,
+ * the task role accesses its tables while its Vault runs. The cell's two shared policies define all their
+ * permissions, by the role's tag. A role of the same name with another tag, path or boundary is refused.
  */
 export async function ensureRoles(aws: Aws, org: string): Promise<void> {
   const { executionRole, taskRole } = orgNames(org);
@@ -29,14 +29,14 @@ export async function ensureRoles(aws: Aws, org: string): Promise<void> {
   await ensureRole(aws, org, taskRole, aws.cell.taskPolicyArn);
 }
 
-/** The roles of an organization, made or not. */
+/** ARNs of an organization's roles, whether they exist or not. */
 export function orgRoles(cell: Aws["cell"], org: string): OrgRoles {
   const { executionRole, taskRole } = orgNames(org);
   const path = `arn:${partition(cell)}:iam::${cell.account}:role${ORG_ROLE_PATH}`;
   return { execution: path + executionRole, task: path + taskRole };
 }
 
-/** Deletes the roles of an organization; what is not there is no error. */
+/** Deletes the roles of an organization; a missing role is no error. */
 export async function deleteRoles({ iam, cell }: Aws, org: string): Promise<void> {
   const { executionRole, taskRole } = orgNames(org);
   for (const [RoleName, PolicyArn] of [
@@ -66,7 +66,7 @@ async function ensureRole(aws: Aws, org: string, RoleName: string, PolicyArn: st
   ) {
     throw new StrongroomError(
       "step_failed",
-      `There is a role ${RoleName} that was not made for this organization; it was left alone.`,
+      `The existing role ${RoleName} was not created for this organization. It was not changed.`,
     );
   }
   await call(
@@ -75,7 +75,7 @@ async function ensureRole(aws: Aws, org: string, RoleName: string, PolicyArn: st
   );
 }
 
-/** The role as IAM has it: just made, or found. */
+/** The role in IAM, created if it did not exist. */
 async function createRole(aws: Aws, org: string, RoleName: string): Promise<Partial<Role>> {
   const { iam, cell } = aws;
   try {
@@ -85,7 +85,7 @@ async function createRole(aws: Aws, org: string, RoleName: string): Promise<Part
         new CreateRoleCommand({
           RoleName,
           Path: ORG_ROLE_PATH,
-          Description: "Made by Strongroom for one organization's Vault",
+          Description: "Created by Strongroom for one organization's Vault",
           AssumeRolePolicyDocument: trustPolicy(aws),
           PermissionsBoundary: cell.permissionsBoundaryArn,
           Tags: [{ Key: ORG_TAG, Value: org }],
@@ -99,7 +99,7 @@ async function createRole(aws: Aws, org: string, RoleName: string): Promise<Part
   return Role ?? {};
 }
 
-/** Tasks of this account's ECS, and nobody else's. */
+/** Trusts only ECS tasks of this account. */
 function trustPolicy({ cell }: Aws): string {
   const { region, account } = cell;
   return JSON.stringify({

@@ -5,12 +5,12 @@ import { type Aws, call } from "./clients.ts";
 import { countServices } from "./service.ts";
 
 const CPU_OF_VCPU = 1024;
-/** AWS's codes of the quotas of vCPU that Fargate runs at once: "Fargate On-Demand" and "Fargate Spot". */
+/** AWS's codes of the quotas of concurrent Fargate vCPUs: "Fargate On-Demand" and "Fargate Spot". */
 const QUOTA = { onDemand: "L-3032A538", spot: "L-36FBB829" };
 
 /**
- * Refuses one organization more than the account's quota of vCPU would run, before anything is made for it: ECS
- * takes its service and never starts its task. Where the quota cannot be read, ECS's own word has to do.
+ * Refuses an organization that would exceed the account's vCPU quota, before anything is created for it: ECS would
+ * accept its service but never start its task. If the quota cannot be read, ECS's own error has to suffice.
  */
 export async function ensureRoom(aws: Aws): Promise<void> {
   const { cell } = aws;
@@ -23,13 +23,13 @@ export async function ensureRoom(aws: Aws): Promise<void> {
   if (needed <= limit) return;
   throw new StrongroomError(
     "step_failed",
-    `Fargate has no room for another organization: with it, ${needed} vCPU would run at once, and the account's ` +
-      `quota is ${limit}. Ask for more: aws service-quotas request-service-quota-increase --service-code fargate ` +
+    `The account's Fargate quota has no capacity for another organization: it would need ${needed} vCPU, and the ` +
+      `quota is ${limit}. Request more: aws service-quotas request-service-quota-increase --service-code fargate ` +
       `--quota-code ${quota} --desired-value ${Math.ceil(needed * 2)}`,
   );
 }
 
-/** A quota's value; undefined where it cannot be read. */
+/** A quota's value; undefined if it cannot be read. */
 async function vcpuOf({ quotas }: Aws, QuotaCode: string): Promise<number | undefined> {
   try {
     const { Quota } = await call(

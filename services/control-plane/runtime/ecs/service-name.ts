@@ -10,14 +10,14 @@ import { StrongroomError } from "../../../shared/errors.ts";
 import { poll } from "../../../shared/poll.ts";
 import { type Aws, call, partition } from "./clients.ts";
 
-/** How long, s, a resolver may keep an address: what a replaced task is missed for at most. */
+/** DNS TTL: the longest time that clients miss a replaced task. */
 const TTL_SECONDS = 5;
 const POLL_MS = 500;
 const EMPTY_WITHIN_MS = 90_000;
-/** More than any namespace holds, at 100 a page. */
+/** More than any namespace has, at 100 per page. */
 const MAX_PAGES = 50;
 
-/** Makes an organization's name in the cell's namespace, where it is missing; gives its registry's ARN. */
+/** Creates an organization's name in the cell's namespace if it is missing. Returns its service registry's ARN. */
 export async function ensureName({ cloudMap, cell }: Aws, org: string): Promise<string> {
   const { Service } = await call(
     `Cloud Map CreateService ${org}`,
@@ -26,7 +26,7 @@ export async function ensureName({ cloudMap, cell }: Aws, org: string): Promise<
         new CreateServiceCommand({
           Name: org,
           NamespaceId: cell.namespaceId,
-          // Has a retry of a lost answer give the same one.
+          // Makes a retry after a lost response return the same service.
           CreatorRequestId: org,
           DnsConfig: { DnsRecords: [{ Type: "A", TTL: TTL_SECONDS }], RoutingPolicy: "MULTIVALUE" },
           HealthCheckCustomConfig: { FailureThreshold: 1 },
@@ -46,7 +46,7 @@ export async function ensureName({ cloudMap, cell }: Aws, org: string): Promise<
   );
 }
 
-/** Deletes an organization's name, once ECS has taken its last address from it. */
+/** Deletes an organization's name once ECS has removed its last address. */
 export async function deleteName(aws: Aws, org: string): Promise<void> {
   const Id = await findName(aws, org);
   if (!Id) return;
@@ -61,7 +61,10 @@ export async function deleteName(aws: Aws, org: string): Promise<void> {
     }
   };
   if (!(await poll(isDeleted, { everyMs: POLL_MS, withinMs: EMPTY_WITHIN_MS }))) {
-    throw new StrongroomError("step_timeout", `The name ${org} still has addresses, from ECS or others.`);
+    throw new StrongroomError(
+      "step_timeout",
+      `The Cloud Map name ${org} still has addresses, of ECS or others.`,
+    );
   }
 }
 

@@ -23,16 +23,16 @@ import { STOPPED_WITHIN_SECONDS, TASK_TAGS } from "./task-definition.ts";
 import { endOf, isAlive, tasksOf } from "./tasks.ts";
 
 const POLL_MS = 500;
-/** How many definitions DeleteTaskDefinitions takes. */
+/** Maximum number of definitions per DeleteTaskDefinitions. */
 const DELETED_TOGETHER = 10;
 const MAX_PAGES = 100;
 
-/** An organization's service as ECS has it, unless it has none or none any more. */
+/** The description of an organization's service; undefined if there is none, or no longer. */
 export function describeService({ services }: Aws, org: string): Promise<Service | undefined> {
   return services.read(orgNames(org).service);
 }
 
-/** How many services the cell has; each runs one task. */
+/** The number of services in the cell; each runs one task. */
 export async function countServices({ ecs, cell }: Aws): Promise<number> {
   let count = 0;
   let nextToken: string | undefined;
@@ -54,7 +54,7 @@ export async function countServices({ ecs, cell }: Aws): Promise<number> {
   return count;
 }
 
-/** A definition's ARN and tags; undefined where there is none of that name. */
+/** A definition's ARN and tags; undefined if there is none of that name. */
 export async function describeDefinition(
   { ecs }: Aws,
   taskDefinition: string,
@@ -69,13 +69,13 @@ export async function describeDefinition(
       tags: tagsOf({ tags: answer.tags }),
     };
   } catch (error) {
-    // What a family without an active definition is answered with.
+    // The error for a family without an active definition.
     if (hasAwsCode(error, "ClientException")) return undefined;
     throw error;
   }
 }
 
-/** The family's definition of this content: the latest one where it is that, or else a new one. */
+/** The family's latest definition if it has this content, otherwise a new one. */
 export async function ensureDefinition(aws: Aws, input: RegisterTaskDefinitionCommandInput): Promise<string> {
   const family = input.family ?? "";
   const latest = await describeDefinition(aws, family);
@@ -88,7 +88,7 @@ export async function ensureDefinition(aws: Aws, input: RegisterTaskDefinitionCo
   return taskDefinition?.taskDefinitionArn ?? family;
 }
 
-/** Makes the service of an organization that has none. */
+/** Creates the service of an organization that has none. */
 export async function createService(
   { ecs, cell }: Aws,
   org: string,
@@ -105,7 +105,7 @@ export async function createService(
         taskDefinition,
         desiredCount: 1,
         ...capacity(cell),
-        // One at a time: the lock in the storage elects a server, it does not fence another one off.
+        // One task at a time: the lock in the storage elects an active server but does not fence off another one.
         deploymentConfiguration: {
           minimumHealthyPercent: 0,
           maximumPercent: 100,
@@ -123,7 +123,7 @@ export async function createService(
           },
         },
         serviceRegistries: [{ registryArn }],
-        // One for all tries of this call; a service that is made again later is another.
+        // Shared by the retries of this call; a service created again later has another token.
         clientToken: randomUUID(),
         tags: [{ key: ORG_TAG, value: org }],
       }),
@@ -143,23 +143,26 @@ export async function updateService(
   );
 }
 
-/** Waits until ECS confirms that each task of a service that shall have none has ended. */
+/** Waits until ECS confirms that all tasks of a service with a desired count of 0 have ended. */
 export async function waitUntilStopped(aws: Aws, org: string): Promise<void> {
   let tasks: string[] = [];
   const haveStopped = async () => {
     const service = await describeService(aws, org);
     const alive = (await tasksOf(aws, org)).filter(isAlive);
     tasks = alive.map((task) => `${task.taskArn?.split("/").at(-1)} is ${task.lastStatus}`);
-    // One that is being started may be counted before it is listed.
+    // A starting task may be counted before it is listed.
     const counted = (service?.runningCount ?? 0) + (service?.pendingCount ?? 0);
     return (alive.length === 0 && counted === 0) || undefined;
   };
   if (!(await poll(haveStopped, { everyMs: POLL_MS, withinMs: STOPPED_WITHIN_SECONDS * 1000 }))) {
-    throw new StrongroomError("step_timeout", `ECS has not confirmed that its task ended: ${tasks.join()}`);
+    throw new StrongroomError(
+      "step_timeout",
+      `ECS has not confirmed that the organization's task has ended: ${tasks.join()}`,
+    );
   }
 }
 
-/** Deletes the service, whose tasks have ended, and waits until ECS would make another of its name. */
+/** Deletes the service, whose tasks have ended, and waits until ECS would accept a new one of its name. */
 export async function deleteService(aws: Aws, org: string): Promise<void> {
   const { service } = orgNames(org);
   try {
@@ -173,11 +176,14 @@ export async function deleteService(aws: Aws, org: string): Promise<void> {
   const isGone = async () => !(await describeService(aws, org)) || undefined;
   if (!(await poll(isGone, { everyMs: POLL_MS, withinMs: STOPPED_WITHIN_SECONDS * 1000 }))) {
     const [task] = (await tasksOf(aws, org)).map(endOf);
-    throw new StrongroomError("step_timeout", `ECS still drains ${service}: ${task ?? "it has no tasks"}`);
+    throw new StrongroomError(
+      "step_timeout",
+      `ECS is still draining ${service}: ${task ?? "it has no tasks"}`,
+    );
   }
 }
 
-/** Deregisters and deletes the family's definitions but the one given. */
+/** Deregisters and deletes the family's definitions except the given one. */
 export async function deleteDefinitions({ ecs }: Aws, org: string, except?: string): Promise<void> {
   const { service: family } = orgNames(org);
   const arns: string[] = [];
@@ -207,7 +213,7 @@ export async function deleteDefinitions({ ecs }: Aws, org: string, except?: stri
   }
 }
 
-/** What an update has to say so that tasks run where they are to; ECS takes another strategy only when forced. */
+/** The changes that move tasks to the desired capacity; ECS changes the strategy only with a forced deployment. */
 export function changedCapacity(
   cell: Aws["cell"],
   { capacityProviderStrategy: current = [] }: Service,
@@ -219,7 +225,7 @@ export function changedCapacity(
   return !wanted || isSame ? {} : { capacityProviderStrategy: wanted, forceNewDeployment: true };
 }
 
-/** Where tasks are to run. */
+/** The capacity for tasks. */
 function capacity(
   { launchType, spot }: Aws["cell"],
   onDemand = false,

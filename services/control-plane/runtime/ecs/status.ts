@@ -3,16 +3,16 @@ import type { InstanceStatus } from "../../../shared/instance-spec.ts";
 import { TASK_TAGS } from "./task-definition.ts";
 import { endOf, isAlive } from "./tasks.ts";
 
-/** Ends of tasks that may pass by themselves: a role that was just made is not known everywhere at once. */
+/** Tolerated failures of tasks: a new role is only eventually consistent. */
 const ENDS_FORGIVEN = 1;
-/** Events in which ECS says what keeps it from doing what it should. */
+/** Matches events in which ECS reports a problem. */
 const COMPLAINT = /unable|unhealthy|failed|error|not |circuit breaker/i;
 const LONGEST = 600;
 
 /** A definition's tags, as a map. */
 export type Tags = Map<string, string>;
 
-/** An instance's status out of what ECS says: its service, its tasks, and the tags of the service's definition. */
+/** An instance's status, from its ECS service, its tasks, and the tags of the service's definition. */
 export function instanceStatus(
   org: string,
   service: Service,
@@ -40,7 +40,7 @@ export function instanceStatus(
   };
 }
 
-/** Whether the service has what it should, so that its tasks need not be looked at. */
+/** Whether the service is in its desired state, so that its tasks need not be read. */
 export function isSteady({ deployments = [], desiredCount, runningCount, pendingCount }: Service): boolean {
   const [deployment] = deployments;
   return (
@@ -52,7 +52,7 @@ export function isSteady({ deployments = [], desiredCount, runningCount, pending
   );
 }
 
-/** The deployment that the service works on, and whether ECS has given it up. */
+/** Whether ECS has given up the service's primary deployment. */
 export const hasGivenUp = ({ deployments = [] }: Service): boolean =>
   deployments.find(({ status }) => status === "PRIMARY")?.rolloutState === "FAILED";
 
@@ -65,7 +65,7 @@ function stateOf(service: Service, alive: Task | undefined, ended: Task[]): Inst
   return failed > ENDS_FORGIVEN && !alive ? "backoff" : "starting";
 }
 
-/** What ECS complains of: how the last task ended, or else its last event. */
+/** ECS's problem with the service: the end of its last task, and its last event with a problem. */
 function complaint({ events = [] }: Service, ended: Task[]): string | undefined {
   const event = events.find(({ message }) => COMPLAINT.test(message ?? ""))?.message;
   const end = ended[0] && endOf(ended[0]);

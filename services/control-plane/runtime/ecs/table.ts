@@ -12,20 +12,20 @@ import { poll } from "../../../shared/poll.ts";
 import { type Aws, call, partition } from "./clients.ts";
 
 const ATTEMPT_TAG = "strongroom:attempt";
-/** Holds a live organization, since when. */
+/** Tag of a live organization's storage; its value is the time. */
 export const READY_TAG = "strongroom:ready";
-/** Never to be used again, and why. */
+/** Tag of storage never to be used again; its value is the reason. */
 export const SET_ASIDE_TAG = "strongroom:set-aside";
 
 const POLL_MS = 500;
 const ACTIVE_WITHIN_MS = 120_000;
 const TAGGED_WITHIN_MS = 30_000;
-/** What a tag's value may not hold. */
+/** Characters that AWS does not allow in a tag's value. */
 const NOT_IN_A_TAG = /[^\p{L}\p{Z}\p{N}_.:/=+\-@]/gu;
 
 /**
- * Makes the table of one storage attempt where it is missing, as Vault expects it, and waits until it can
- * be used. Refused is a table of that name that is not this attempt's, or that was set aside.
+ * Creates the table of one storage attempt with Vault's schema if it is missing, and waits until it is active.
+ * Refuses a table of that name that is not this attempt's, or that was set aside.
  */
 export async function ensureTable(aws: Aws, org: string, attempt: number): Promise<void> {
   const TableName = orgTable(org, attempt);
@@ -35,16 +35,19 @@ export async function ensureTable(aws: Aws, org: string, attempt: number): Promi
   if (tags?.get(ORG_TAG) !== org || tags.get(ATTEMPT_TAG) !== String(attempt)) {
     throw new StrongroomError(
       "step_failed",
-      `There is a table ${TableName} that was not made for this organization; it was left alone.`,
+      `The existing table ${TableName} was not created for this organization. It was not changed.`,
     );
   }
   if (tags.has(SET_ASIDE_TAG)) {
-    throw new StrongroomError("step_failed", `The table ${TableName} was set aside and is not used again.`);
+    throw new StrongroomError(
+      "step_failed",
+      `The table ${TableName} was set aside and cannot be used again.`,
+    );
   }
   if (isNew) await keepBackups(aws, TableName);
 }
 
-/** The tags of an attempt's table; undefined where there is no such table. */
+/** The tags of an attempt's table; undefined if there is no such table. */
 export async function tableTags(
   { dynamodb, cell }: Aws,
   org: string,
@@ -52,7 +55,7 @@ export async function tableTags(
 ): Promise<Map<string, string> | undefined> {
   const table = orgTable(org, attempt);
   try {
-    // A table has fewer tags than one page holds.
+    // All tags of a table fit on one page.
     const { Tags = [] } = await call(
       `DynamoDB ListTagsOfResource ${table}`,
       dynamodb.send(new ListTagsOfResourceCommand({ ResourceArn: tableArn(cell, table) })),
@@ -64,7 +67,7 @@ export async function tableTags(
   }
 }
 
-/** Tags an attempt's table, and waits until the tag is seen: DynamoDB shows it some moments later. */
+/** Tags an attempt's table, and waits until the tag is visible: DynamoDB's tags are eventually consistent. */
 export async function tagTable(
   aws: Aws,
   org: string,
@@ -84,7 +87,7 @@ export async function tagTable(
   }
 }
 
-/** False where there is one already. */
+/** Returns false if the table exists already. */
 async function createTable({ dynamodb, cell }: Aws, org: string, attempt: number): Promise<boolean> {
   const TableName = orgTable(org, attempt);
   try {
@@ -133,7 +136,7 @@ async function whenActive({ dynamodb }: Aws, TableName: string): Promise<void> {
   }
 }
 
-/** Point-in-time recovery, which a table that was just made may not take yet. */
+/** Enables point-in-time recovery, which a new table may not support yet. */
 async function keepBackups({ dynamodb }: Aws, TableName: string): Promise<void> {
   let refusal: unknown;
   const areKept = async () => {

@@ -6,7 +6,7 @@ import { sha256 } from "../../registry/registry.ts";
 import { partition } from "./clients.ts";
 import type { OrgRoles } from "./roles.ts";
 
-/** Tags that a task has from its definition, and by which its status is told. */
+/** Tags that a task inherits from its definition, from which its status is read. */
 export const TASK_TAGS = {
   attempt: "strongroom:attempt",
   restart: "strongroom:restart",
@@ -14,7 +14,7 @@ export const TASK_TAGS = {
   digest: "strongroom:digest",
 } as const;
 
-/** A tmpfs that every container has, on Fargate as on EC2: what is written there reaches no disk. */
+/** A tmpfs that every container has, on Fargate and on EC2: files there reach no disk. */
 const FOLDER = "/dev/shm";
 const AUDIT_FILE = "audit.log";
 const AUDIT_BYTES = 4 * 1024 * 1024;
@@ -22,15 +22,15 @@ const CONFIG = "VAULT_CONFIG";
 const STOP_TIMEOUT_SECONDS = 60;
 
 /**
- * The two audit logs of a task: its stdout, which goes to the log group, and a file of bounded size beside
- * the certificate. They cannot fail together, and the file outlives no task.
+ * The two audit logs of a task: its stdout, which goes to the log group, and a size-limited file beside the
+ * certificate. They cannot fail together, and the file ends with the task.
  */
 export const AUDIT_FILES = ["stdout", `./${AUDIT_FILE}`] as const;
 
-/** Seconds that a task may take to end, from being told to. */
+/** Seconds within which a task must end after a request to stop. */
 export const STOPPED_WITHIN_SECONDS = STOP_TIMEOUT_SECONDS + 60;
 
-/** What ECS is given to run for an instance. Its secrets are only ever named by their parameters. */
+/** The ECS task definition of an instance. It refers to secrets only by their parameters. */
 export function taskDefinition(
   cell: Cell,
   roles: OrgRoles,
@@ -69,7 +69,7 @@ export function taskDefinition(
         ],
         secrets: spec.secrets.map((secret) => secretOf(cell, secret)),
         linuxParameters: { capabilities: { drop: ["ALL"] } },
-        // What Fargate does not offer: it allows no ulimit but nofile, and so no mlock (`place` in ecs.ts).
+        // Fargate allows no ulimit but nofile, and so no mlock (`place` in ecs.ts).
         ulimits: isFargate ? [] : [{ name: "memlock", softLimit: -1, hardLimit: -1 }],
         stopTimeout: STOP_TIMEOUT_SECONDS,
         healthCheck: {
@@ -85,7 +85,7 @@ export function taskDefinition(
             "awslogs-group": logGroup,
             "awslogs-region": cell.region,
             "awslogs-stream-prefix": "vault",
-            // A log service that does not answer would block the audit log, and with it every request.
+            // Otherwise an unresponsive log service would block the audit log, and with it every request.
             mode: "non-blocking",
             "max-buffer-size": "16m",
           },
@@ -96,15 +96,15 @@ export function taskDefinition(
   return { ...definition, tags: tagsOf(spec, definition) };
 }
 
-/** Healthy is a Vault that answers, sealed or not: a sealed one is not helped by being killed. */
+/** A Vault that answers is healthy, sealed or not: killing a sealed Vault would not help. */
 const HEALTH_CHECK =
   "unset VAULT_TOKEN; vault status -tls-skip-verify -address=https://$(hostname -i | cut -d' ' -f1):8200 " +
   ">/dev/null 2>&1; test $? -ne 1";
 
 /**
- * What the container runs. It writes the certificate and the key to the tmpfs, takes them out of the
- * environment, and becomes Vault, whose own environment so holds neither. Beside it, with none of the
- * environment, goes what keeps the audit file small.
+ * The container's start script. It writes the certificate and the key to the tmpfs, removes them from the
+ * environment, and becomes Vault, whose environment then has neither. A loop with an empty environment runs beside
+ * it and rotates the audit file.
  */
 function startScript(files: string[]): string {
   const variables = files.map(fileVariable);
@@ -130,7 +130,7 @@ const AUDIT_LOOP = [
   "done",
 ].join(" ");
 
-/** The variable by which a file's content reaches the container. */
+/** The environment variable that carries a file's content into the container. */
 const fileVariable = (file: string) => `FILE_${file.replace(/[^A-Za-z0-9]/g, "_").toUpperCase()}`;
 
 function secretOf(cell: Cell, secret: InstanceSpec["secrets"][number]): Secret {
@@ -140,7 +140,7 @@ function secretOf(cell: Cell, secret: InstanceSpec["secrets"][number]): Secret {
   };
 }
 
-/** The instance's own folder is the one it is started in. */
+/** Replaces the instance's folder by the working directory. */
 function inFolder(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value).replaceAll("{dir}/", "./"));
 }

@@ -3,10 +3,10 @@ import { hasAwsCode } from "../../../shared/aws/aws-error.ts";
 import { orgNames } from "../../../shared/aws/names.ts";
 import { type Aws, call } from "./clients.ts";
 
-/** One page each of those that shall run and those that shall not: an organization has one or two. */
+/** One page of running and one of stopped tasks suffices: an organization has one or two tasks. */
 const PAGE = 50;
 
-/** The tasks of an organization's service that ECS still knows, those that have ended included. */
+/** The tasks of an organization's service that ECS still lists, including ended ones. */
 export async function tasksOf({ ecs, cell }: Aws, org: string): Promise<Task[]> {
   const { cluster } = cell;
   const { service: serviceName } = orgNames(org);
@@ -28,14 +28,14 @@ export async function tasksOf({ ecs, cell }: Aws, org: string): Promise<Task[]> 
   return described.tasks ?? [];
 }
 
-/** Whether anything of a task may still run: one whose network is being taken away has no container any more. */
+/** Whether a task's containers may still run: a DEPROVISIONING task has none any more. */
 export const isAlive = ({ lastStatus }: Task): boolean =>
   lastStatus !== "STOPPED" && lastStatus !== "DEPROVISIONING" && lastStatus !== "DELETED";
 
-/** Why a task ended, in AWS's words. */
+/** The reason that AWS reports for a task's end. */
 export function endOf({ stoppedReason, containers = [] }: Task): string {
   const [container] = containers;
   const exit = container?.exitCode === undefined ? "" : ` (exit code ${container.exitCode})`;
   const reason = container?.reason ? `: ${container.reason}` : "";
-  return `${stoppedReason ?? "no reason is given"}${exit}${reason}`;
+  return `${stoppedReason ?? "no reason was reported"}${exit}${reason}`;
 }

@@ -1,12 +1,12 @@
 type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
-/** Labels: they change nothing of what a policy allows, and IAM may add empty ones. */
+/** Labels do not change what a policy allows, and IAM may add empty ones. */
 const LABELS = new Set(["Sid", "Id"]);
 
 /**
- * Whether two policy documents, as JSON, mean the same. IAM stores a document's meaning and not its text: it
- * returns other key order, one-element arrays folded or unfolded, an account's id as its root's ARN, booleans
- * and numbers as strings. What is not JSON is equal to nothing.
+ * Whether two policy documents, as JSON, are equivalent. IAM stores a document's meaning, not its text: it may
+ * change key order, fold or unfold one-element arrays, and return an account's id as its root's ARN, and booleans
+ * and numbers as strings. Text that is not JSON equals nothing.
  */
 export function isSamePolicy(one: string, other: string): boolean {
   try {
@@ -16,14 +16,14 @@ export function isSamePolicy(one: string, other: string): boolean {
   }
 }
 
-/** One text for all documents of one meaning. */
+/** The canonical text of all equivalent documents. */
 function canonical(document: Json): string {
   return JSON.stringify(ordered(document, []));
 }
 
 function ordered(value: Json, path: string[]): Json {
   if (Array.isArray(value)) {
-    // Everything that a policy lists is a set: of statements, actions, principals, values.
+    // Every list in a policy is a set: of statements, actions, principals or values.
     const members = value.map((each) => JSON.stringify(ordered(each, path)));
     return [...new Set(members)].sort().map((text) => JSON.parse(text) as Json);
   }
@@ -39,7 +39,7 @@ function ordered(value: Json, path: string[]): Json {
   return path.at(-2)?.endsWith("Principal") && path.at(-1) === "AWS" && account ? account : text;
 }
 
-/** A member of a document, in the form that lists what may be listed. */
+/** A member of a document, with a single value as a list if it may be a list. */
 function member(key: string, value: Json, path: string[]): Json {
   if (path.length === 0 && key === "Version") return value;
   const isGroup = typeof value === "object" && value !== null && !Array.isArray(value);
