@@ -3,20 +3,20 @@ import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "../sha
 import type { Limits } from "../shared/front/limits.ts";
 import { announcedBytes } from "../shared/front/uploads.ts";
 
-/** A request that has come to nothing, and its body if that was read. */
+/** A failed request, with its body if that was read. */
 interface Failed {
   raw: IncomingMessage;
   address: string | undefined;
   body?: unknown;
 }
 
-/** Has an address pay for a request that came to nothing, by what the request cost. */
+/** Charges a failed request to its client's address, by what it cost. */
 export function chargeFailed(limits: Limits, { raw, address, body }: Failed): void {
   const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
   limits.countAddress(address, performance.now(), unitsOfHead(raw) + read);
 }
 
-/** Has an organization, or an address of none, pay for a body that comes in too many pieces. */
+/** Charges a body that comes in too many pieces to the organization, or to the address if that is not known. */
 export function chargePieces(limits: Limits, org: string | undefined, address: string | undefined): void {
   if (org) limits.chargeOrg(org, UNITS_OF_PIECES);
   else limits.countAddress(address, performance.now(), UNITS_OF_PIECES);

@@ -22,7 +22,7 @@ export interface ServeOptions {
   logRequest: LogRequest;
 }
 
-/** Serves requests: a trace, the checks, the body, the answer. */
+/** Serves requests in this order: trace, checks, body, answer. */
 export function serveRequests(
   app: Server,
   { dependencies: { bodies }, pipeline, answers, logRequest }: ServeOptions,
@@ -41,7 +41,7 @@ export function serveRequests(
     });
     request.passage = passage;
     await pipeline.admit(passage);
-    // What is anyone's is answered before a body is read; a login is in its body.
+    // An open path is answered before a body is read, except for a login, whose JWT is in its body.
     const { answer } = passage.target.route;
     if (passage.isOpen && answer !== "login")
       return answers[answer]({ request, reply, passage, body: undefined });

@@ -116,7 +116,7 @@ describe("the vault program", () => {
     expect(JSON.parse(await admin("token", "lookup", "-format=json")).data.policies).toEqual(["admin"]);
     const renewed = JSON.parse(await admin("token", "renew", "-format=json"));
     expect(renewed.auth).toMatchObject({ renewable: false, policies: ["admin"] });
-    expect(renewed.warnings.join()).toContain("get a new one");
+    expect(renewed.warnings.join()).toContain("Get a new one");
     expect(JSON.parse(await admin("status", "-format=json"))).toMatchObject({ sealed: false });
   });
 

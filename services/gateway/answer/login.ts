@@ -12,7 +12,7 @@ import { levelOf } from "../upstream/login.ts";
 import type { Handler } from "./handler.ts";
 import { sendAuth } from "./own-token.ts";
 
-/** A login's body is a JWT and little more; strangers may send it. */
+/** A login's body is a JWT and little more, and its sender is unauthenticated. */
 const MAX_LOGIN_BYTES = 16 * 1024;
 
 const Login = Type.Object({
@@ -20,14 +20,14 @@ const Login = Type.Object({
   role: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 
-/** Refuses a login whose length is announced before its body is read. Throws `body_too_large`. */
+/** Refuses a login by its Content-Length, before its body is read. Throws `body_too_large`. */
 export function checkLoginLength(contentLength: string | undefined): void {
   if (Number(contentLength ?? 0) > MAX_LOGIN_BYTES) throw tooLong();
 }
 
 /**
- * The body of a login that comes in chunks, as it is read: it fails with `body_too_large` as soon as it is too
- * long. The rest is not read, so the connection has to end with the answer.
+ * Bounds the body of a login sent in chunks: it fails with `body_too_large` as soon as it is too long. The rest is not
+ * read, so the connection has to end with the response.
  */
 export function boundedLogin(body: Readable, reply: FastifyReply): Readable {
   let size = 0;
@@ -39,22 +39,25 @@ export function boundedLogin(body: Readable, reply: FastifyReply): Readable {
       done(tooLong());
     },
   });
-  // Not by a pipeline, which would end the connection before the answer.
+  // Not `pipeline`, which would end the connection before the response.
   body.once("error", (error) => bounded.destroy(error));
   return body.pipe(bounded);
 }
 
-const tooLong = () => new StrongroomError("body_too_large", "The body of a login is at most 16 KiB.");
+const tooLong = () => new StrongroomError("body_too_large", "A login's body must not exceed 16 KiB.");
 
-/** The JWT in a login's body, and the role that is asked for. Throws `invalid_request`. */
+/** The JWT in a login's body, and the role it requests. Throws `invalid_request`. */
 function readLogin(body: unknown): { jwt: string; role: string | undefined } {
   let login: unknown;
   try {
     login = JSON.parse(Buffer.isBuffer(body) ? body.toString("utf8") : "");
   } catch {
-    // told below
+    // refused below
   }
-  if (!Value.Check(Login, login)) throw new StrongroomError("invalid_request", "A login needs a jwt.");
+  if (!Value.Check(Login, login)) {
+    const detail = "The login has no JWT. Send a JSON object with a member `jwt`.";
+    throw new StrongroomError("invalid_request", detail);
+  }
   const { jwt, role } = login;
   if (role && !(LEVELS as readonly string[]).includes(role)) {
     throw new StrongroomError("invalid_request", `The role must be one of ${LEVELS.join(", ")}.`);
@@ -62,7 +65,7 @@ function readLogin(body: unknown): { jwt: string; role: string | undefined } {
   return { jwt, role: role || undefined };
 }
 
-/** `auth/jwt/login`: lets the caller in by the JWT in its body, and gives that JWT back as the token. */
+/** `auth/jwt/login`: authenticates the caller by the JWT in the body, and returns that JWT as the token. */
 export const answerLogin =
   ({ now }: Dependencies, pipeline: Pipeline): Handler =>
   async ({ request, reply, passage }) => {
@@ -72,8 +75,8 @@ export const answerLogin =
   };
 
 /**
- * Answers a login with the caller's own JWT as its token: it already is one here. A role below the JWT's level
- * is answered with a warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
+ * Answers a login with the caller's own JWT, which the gateway takes as a token. A role below the JWT's level gets a
+ * warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
  */
 function sendLogin(
   reply: FastifyReply,
@@ -84,7 +87,12 @@ function sendLogin(
   const level = levelOf(identity);
   const asked = LEVELS.findIndex((each) => each === (role ?? level));
   const held = LEVELS.indexOf(level);
-  if (asked > held) throw new StrongroomError("forbidden", `The JWT does not show the group ${role}.`);
-  const warning = asked < held && `The token acts at the level of its JWT, ${level}, and not as ${role}.`;
+  if (asked > held) {
+    throw new StrongroomError(
+      "forbidden",
+      `The JWT's groups do not include ${role}, so it cannot log in as ${role}.`,
+    );
+  }
+  const warning = asked < held && `The token keeps its JWT's level, ${level}; it is not limited to ${role}.`;
   return sendAuth(reply, identity, now, warning || undefined);
 }

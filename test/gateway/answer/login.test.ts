@@ -51,7 +51,7 @@ test("a role above the JWT's level is refused; below it, it is said that the JWT
   expect((await login({ jwt: token(), role: "writer" })).status).toBe(403);
   const { json } = await login({ jwt: token("admin"), role: "reader" });
   expect(json.auth).toMatchObject({ policies: ["admin"] });
-  expect((json.warnings as unknown as string[]).join()).toMatch(/admin, and not as reader/);
+  expect((json.warnings as unknown as string[]).join()).toMatch(/admin; it is not limited to reader/);
   expect((await login({ jwt: token(), role: "root" })).status).toBe(400);
 });
 
@@ -79,7 +79,7 @@ test("a body in chunks is read as far as a login may be long, and the connection
   expect((await login(padded(16 * 1024), chunked)).status).toBe(200);
   const { status, headers, json } = await login(padded(16 * 1024 + 1), chunked);
   expect({ status, connection: headers.connection }).toEqual({ status: 413, connection: "close" });
-  expect(json.errors).toEqual(["The body of a login is at most 16 KiB."]);
+  expect(json.errors).toEqual(["A login's body must not exceed 16 KiB."]);
   // One without end is not waited for.
   const head = "POST /v1/auth/jwt/login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
   const chunk = `1000\r\n${"a".repeat(4096)}\r\n`;

@@ -84,5 +84,5 @@ test.each([
   expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   expect(head).toMatch(/^connection: close$/m);
   expect(head).toContain(`content-length: ${body.length}`);
-  expect(JSON.parse(body)).toEqual({ errors: [expect.stringContaining("The request is refused")] });
+  expect(JSON.parse(body)).toEqual({ errors: [expect.stringContaining("cannot process the request")] });
 });
