@@ -106,7 +106,7 @@ export function tlsIdentity({
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined || key === undefined) {
     throw new ConfigError(
-      "Set STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE together, or neither",
+      "STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE: set both or neither",
     );
   }
   return {
