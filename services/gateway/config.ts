@@ -105,9 +105,7 @@ export function tlsIdentity({
 }: Config): TlsIdentity | undefined {
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined || key === undefined) {
-    throw new ConfigError(
-      "STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE: set both or neither",
-    );
+    throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE: set both or neither");
   }
   return {
     cert: readPem(certificate, "STRONGROOM_TLS_CERTIFICATE_FILE"),

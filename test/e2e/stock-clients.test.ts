@@ -143,7 +143,7 @@ describe("the vault program", () => {
     await expect(vault(reader, get, { VAULT_NAMESPACE: "team" })).rejects.toThrow(/Unset VAULT_NAMESPACE/);
     await expect(vault(reader, get, { VAULT_NAMESPACE: acme.org })).rejects.toThrow(/No value found/);
     await expect(vault(reader, ["read", "-wrap-ttl=60s", "secret/data/x"])).rejects.toThrow(
-      /not wrapped here/,
+      /wrapping is not supported/,
     );
   });
 

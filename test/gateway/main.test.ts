@@ -312,9 +312,15 @@ test("wrong settings are said a line each, and it ends with 78", async () => {
     [{ STRONGROOM_ORG_LIMIT: "-1" }, /^STRONGROOM_ORG_LIMIT: /],
     [{ STRONGROOM_DIRECTORY_URL: undefined }, /^STRONGROOM_DIRECTORY_URL: missing/],
     [{ STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: "1h" }, /^STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: /],
-    [{ STRONGROOM_TLS_KEY_FILE: join(dir, "ca.pem") }, /^STRONGROOM_TLS_CERTIFICATE_FILE and .*: set both or neither/],
+    [
+      { STRONGROOM_TLS_KEY_FILE: join(dir, "ca.pem") },
+      /^STRONGROOM_TLS_CERTIFICATE_FILE and .*: set both or neither/,
+    ],
     [{ STRONGROOM_CA_FILE: join(dir, "none.pem") }, /^STRONGROOM_CA_FILE: cannot read .*ENOENT/],
-    [{ STRONGROOM_CA_FILE: join(dir, "nonsense.pem") }, /^STRONGROOM_CA_FILE: .* does not contain a certificate/],
+    [
+      { STRONGROOM_CA_FILE: join(dir, "nonsense.pem") },
+      /^STRONGROOM_CA_FILE: .* does not contain a certificate/,
+    ],
     [
       { STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "nonsense.pem") },
       /^STRONGROOM_DIRECTORY_KEY_FILE: .* does not contain an ECDSA P-256 public key/,

@@ -252,7 +252,9 @@ describe("a login that fails is not kept, is tried once, and is not told why", (
     const error = await login("a").catch((each) => each);
     expect(error.code).toBe(code);
     if (code === "org_vault_unavailable" && status === 200 && `${body}`.length < 100) {
-      expect(error.message).toBe("The organization's Vault returned an unusable response. Try again in a moment.");
+      expect(error.message).toBe(
+        "The organization's Vault returned an unusable response. Try again in a moment.",
+      );
     }
     if (code === "forbidden") {
       expect(error).toMatchObject({ message: "permission denied", cause: `login ${status}` });

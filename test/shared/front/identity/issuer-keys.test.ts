@@ -122,7 +122,7 @@ describe("while the address does not answer", () => {
     answer = undefined;
     const many = await Promise.allSettled(Array.from({ length: 20 }, () => keys.find(header(pair))));
     expect(many.map(({ status }) => status)).toEqual(many.map(() => "rejected"));
-    await expect(keys.find(header(pair))).rejects.toThrow("The issuer's keys cannot be fetched now.");
+    await expect(keys.find(header(pair))).rejects.toThrow("The token issuer's keys cannot be fetched now.");
     expect(fetches).toBe(1);
     serve(pair);
     pass(999);
@@ -195,7 +195,7 @@ describe("what the address answers", () => {
     expect(log).toMatchObject([
       {
         level: 40,
-        msg: "the issuer's keys cannot be fetched",
+        msg: "cannot fetch the issuer's keys",
         reason: "the answer is larger than 262144 bytes",
       },
     ]);

@@ -127,7 +127,7 @@ test("with the control plane down, the copy serves", async () => {
   await next.refresh();
   expect(next.current?.version).toBe(5);
   expect(log.map((line) => line.msg)).toContain("the directory in use is the copy on disk");
-  expect(troubles().map((line) => line.msg)).toEqual(["the directory cannot be fetched"]);
+  expect(troubles().map((line) => line.msg)).toEqual(["cannot fetch the directory"]);
 });
 
 test("a copy that was tampered with is not used", async () => {

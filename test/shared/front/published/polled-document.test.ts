@@ -96,7 +96,7 @@ test("a copy that cannot be written is told of, and what is published is used al
   await document.refresh();
   expect(used).toEqual(["text"]);
   expect(log).toMatchObject([
-    { level: 50, msg: "the copy of the list cannot be written", copy, reason: "EISDIR" },
+    { level: 50, msg: "cannot write the copy of the list", copy, reason: "EISDIR" },
   ]);
 });
 
@@ -109,8 +109,8 @@ describe("what cannot be fetched is logged once, and again once it can", () => {
     await document.refresh();
     await document.refresh();
     expect(log).toMatchObject([
-      { level: 40, msg: "the list cannot be fetched", url, reason: "UND_ERR_SOCKET" },
-      { level: 30, msg: "the list can be fetched again", url },
+      { level: 40, msg: "cannot fetch the list", url, reason: "UND_ERR_SOCKET" },
+      { level: 30, msg: "fetching the list works again", url },
     ]);
     expect(log).toHaveLength(2);
   });
@@ -119,7 +119,7 @@ describe("what cannot be fetched is logged once, and again once it can", () => {
     answer = { status, body: "text" };
     await document.refresh();
     expect(verified).toEqual([]);
-    expect(log).toMatchObject([{ msg: "the list cannot be fetched", reason: `status ${status}` }]);
+    expect(log).toMatchObject([{ msg: "cannot fetch the list", reason: `status ${status}` }]);
   });
 
   test("a redirect, which is not followed", async () => {

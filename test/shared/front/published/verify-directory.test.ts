@@ -51,7 +51,7 @@ test("a good directory is taken", async () => {
 });
 
 test.each<[string, Partial<Directory>, string]>([
-  ["an older one", { version: 4 }, "the directory is refused (older): version 4, in use is 5"],
+  ["an older one", { version: 4 }, "the directory is refused (older): version 4 is older than the one in use, 5"],
   [
     "another one of the version",
     { orgs: [acme] },
@@ -60,7 +60,7 @@ test.each<[string, Partial<Directory>, string]>([
   [
     "a pair that moved",
     { version: 6, orgs: [{ ...acme, id: globex.id }] },
-    `the directory is refused (pair_moved): org_acme of ${issuer.issuer} went from ${acme.id} to ${globex.id}`,
+    `the directory is refused (pair_moved): org_acme of ${issuer.issuer} moved from ${acme.id} to ${globex.id}`,
   ],
   [
     "an unknown issuer",
@@ -178,7 +178,7 @@ describe("held against the one in use", () => {
     expect(await reason({ ...next, orgs: [renamed] }, held)).toBe("key_changed");
     const jws = await directoryKey.sign({ ...next, orgs: [{ ...keyed, serverKey: key("B") }] });
     await expect(verifyDirectory(jws, directoryKey.keys, held)).rejects.toThrow(
-      `the directory is refused (key_changed): the Vault of ${acme.id} would have another key than it had`,
+      `the directory is refused (key_changed): it names another key for the Vault of ${acme.id}`,
     );
   });
 
@@ -280,7 +280,7 @@ describe("who owns a known organization", () => {
   test("the refusal says which organization, and since when", async () => {
     const jws = await directoryKey.sign(owned(6, "org_ajax"));
     await expect(verifyDirectory(jws, directoryKey.keys, await holding(base))).rejects.toThrow(
-      `the directory is refused (owner_unproven): ${acme.id} would have another owner, and no operator has signed that since statement 0`,
+      `the directory is refused (owner_unproven): ${acme.id} has another owner, without an operator's statement newer than serial 0`,
     );
     const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
     const stripped = await directoryKey.sign(owned(7, "org_ajax"));
