@@ -55,7 +55,7 @@ test.each<[string, Partial<Directory>, string]>([
   [
     "another one of the version",
     { orgs: [acme] },
-    "the directory is refused (same_version_differs): version 5",
+    "the directory is refused (same_version_differs): its content differs from the one in use, also version 5",
   ],
   [
     "a pair that moved",
@@ -285,7 +285,7 @@ describe("who owns a known organization", () => {
     const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
     const stripped = await directoryKey.sign(owned(7, "org_ajax"));
     await expect(verifyDirectory(stripped, directoryKey.keys, held)).rejects.toThrow(
-      `(owner_unproven): ${acme.id} comes without its owner's statement, and no operator has signed that since statement 2`,
+      `(owner_unproven): ${acme.id} lacks its owner's statement, without an operator's statement newer than serial 2`,
     );
   });
 
