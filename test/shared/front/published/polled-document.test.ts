@@ -162,7 +162,7 @@ describe("polling", () => {
       vi.advanceTimersByTime(999);
       expect(begun).toHaveBeenCalledTimes(turn - 1);
       vi.advanceTimersByTime(1);
-      await Promise.resolve(); // the question begins once the one before is over
+      await turnOfTheLoop(); // a fetch begins once the one before is over
       expect(begun).toHaveBeenCalledTimes(turn);
       while (vi.getTimerCount() === 0) await turnOfTheLoop();
       expect(asked).toHaveLength(turn);
