@@ -126,7 +126,7 @@ export class TrailFollower {
   /** Why the slot after the head is not on the chain, if there are slots after it and none is on the chain. */
   get stoppedBy(): string | undefined {
     const more =
-      this.#pendingCount > 1 ? `, and none of the ${this.#pendingCount - 1} behind it is either` : "";
+      this.#pendingCount > 1 ? `, and neither is any of the ${this.#pendingCount - 1} after it` : "";
     const [first] = this.#pending;
     return first && `${first.why}${more}`;
   }

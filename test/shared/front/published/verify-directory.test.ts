@@ -51,7 +51,11 @@ test("a good directory is taken", async () => {
 });
 
 test.each<[string, Partial<Directory>, string]>([
-  ["an older one", { version: 4 }, "the directory is refused (older): version 4 is older than the one in use, 5"],
+  [
+    "an older one",
+    { version: 4 },
+    "the directory is refused (older): version 4 is older than the one in use, 5",
+  ],
   [
     "another one of the version",
     { orgs: [acme] },
