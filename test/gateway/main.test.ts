@@ -139,7 +139,7 @@ test("control plane stopped, gateway restarted: it serves from its last director
   controlPlane = await startDirectoryServer(key); // for afterEach to close
 });
 
-test("without any directory it says so, and serves as soon as there is one", async () => {
+test("without a directory it reports 503, and serves as soon as there is one", async () => {
   await run();
   const at = await address();
   expect((await fetch(`${at}/v1/sys/health`)).status).toBe(503);
@@ -148,8 +148,8 @@ test("without any directory it says so, and serves as soon as there is one", asy
   await expect.poll(read, { timeout: 5_000 }).toBe(200);
 });
 
-describe("a directory that is not to be trusted changes nothing", () => {
-  test("older, tampered, or with acme's pair given to another id; a deletion makes way", async () => {
+describe("an untrusted directory changes nothing", () => {
+  test("older, tampered with, or with acme's pair assigned to another id; a deletion allows it", async () => {
     await controlPlane.publish(directory(5));
     await run();
     expect(await read()).toBe(200);
@@ -179,7 +179,7 @@ describe("a directory that is not to be trusted changes nothing", () => {
     expect(other.requests.length).toBeGreaterThan(0);
   });
 
-  test("another owner of a known organization takes an operator's statement", async () => {
+  test("another owner of a known organization requires an operator's statement", async () => {
     await controlPlane.publish(directory(5));
     await run();
     expect(await read()).toBe(200);
@@ -210,7 +210,7 @@ describe("a directory that is not to be trusted changes nothing", () => {
   });
 });
 
-test("several gateways share one port, and when one ends the others serve on", async () => {
+test("several gateways share one port, and if one ends the others keep serving", async () => {
   await controlPlane.publish(directory(3));
   const lines = { first: "", second: "" };
   const collect = (name: keyof typeof lines) =>
@@ -247,7 +247,7 @@ test("several gateways share one port, and when one ends the others serve on", a
   for (let tries = 0; tries < 20; tries++) expect(await read()).toBe(200);
 });
 
-test("metrics listen where they are told to, and nowhere else", async () => {
+test("metrics are served at the configured address only", async () => {
   await controlPlane.publish(directory(1));
   await run({ STRONGROOM_METRICS_LISTEN: "127.0.0.1:0" });
   expect(await read()).toBe(200);
@@ -263,7 +263,7 @@ test("metrics listen where they are told to, and nowhere else", async () => {
   expect(await end("SIGTERM")).toBe(0);
 });
 
-test("with a certificate it speaks TLS and nothing else, tells browsers to, and takes LIST there too", async () => {
+test("with a certificate it serves only TLS, sends HSTS, and accepts LIST", async () => {
   const { certificate, key: tlsKey } = await issueOrgCertificate(internal.controlPlane, newOrgId(), 3600);
   await writeFile(join(dir, "tls.pem"), certificate);
   await writeFile(join(dir, "tls-key.pem"), tlsKey.reveal(), { mode: 0o600 });
@@ -303,7 +303,7 @@ test("with a certificate it speaks TLS and nothing else, tells browsers to, and 
   await expect(fetch(`http://${hostname}:${port}/v1/sys/health`)).rejects.toThrow();
 });
 
-test("wrong settings are said a line each, and it ends with 78", async () => {
+test("each wrong setting is a line on stderr, and the exit status is 78", async () => {
   await writeFile(join(dir, "nonsense.pem"), "nonsense");
   for (const [changes, expected] of [
     [{ STRONGROOM_TYPO: "1" }, /^STRONGROOM_TYPO: unknown setting/],

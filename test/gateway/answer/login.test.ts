@@ -86,7 +86,7 @@ test("a body in chunks is read as far as a login may be long, and the connection
   expect(await gateway.raw(head + chunk.repeat(5))).toMatch(/^HTTP\/1\.1 413 /);
 });
 
-test("a renewal gives the same JWT and says that it is none", async () => {
+test("a renewal returns the same JWT, with a warning that it is not renewed", async () => {
   const jwt = token("writer");
   for (const method of ["POST", "PUT"]) {
     const { status, json } = await gateway.call(method, "/v1/auth/token/renew-self", {

@@ -3,7 +3,7 @@ import { checkHeaders } from "../../../services/shared/front/check-headers.ts";
 
 const ORG = "oaaaaaaaaaaaaaaa";
 
-test("no namespace, an empty one, and the organization's own id are one thing", () => {
+test("no namespace, an empty one, and the organization's own id are equivalent", () => {
   for (const namespace of [undefined, "", ORG, `${ORG}/`]) {
     checkHeaders(namespace === undefined ? {} : { "x-vault-namespace": namespace }, ORG);
   }
