@@ -37,7 +37,7 @@ const read = async (token: string) => (await gateway.call("GET", "/v1/secret/dat
 const revokeSelf = (token: string, method = "POST") =>
   gateway.call(method, "/v1/auth/token/revoke-self", { token });
 
-test("a caller ends its own token: here at once, and the control plane is told a digest and no token", async () => {
+test("a caller revokes its own token: here at once, and the control plane gets a digest and no token", async () => {
   const token = newToken();
   expect(await read(token)).toBe(200);
   expect(await revokeSelf(token)).toMatchObject({ status: 204, text: "" });
@@ -57,7 +57,7 @@ test("a caller ends its own token: here at once, and the control plane is told a
   expect(await read(newToken())).toBe(200);
 });
 
-test("ending it again is no error: other gateways may not have been told", async () => {
+test("revoking it again is no error, since other gateways may not have been notified", async () => {
   const token = newToken();
   gateway.directoryServer.askedStatus = 503;
   const untold = await revokeSelf(token, "PUT");
@@ -70,13 +70,13 @@ test("ending it again is no error: other gateways may not have been told", async
   expect((await revokeSelf(newToken())).status).toBe(429);
 });
 
-test("a token that is not valid ends nothing", async () => {
+test("an invalid token revokes nothing", async () => {
   expect((await revokeSelf(issuer.token({ exp: 2_000, iat: 1_000 }))).status).toBe(403);
   expect((await revokeSelf("x")).status).toBe(403);
   expect(gateway.directoryServer.asked).toEqual([]);
 });
 
-test("the list's three ways; a session that was open ends with the next request", async () => {
+test("the list's three kinds of entry; an open session ends with its next request", async () => {
   const [byDigest, byId, bySubject, other] = [newToken(), newToken(), newToken(), newToken()];
   for (const token of [byDigest, byId, bySubject, other]) expect(await read(token)).toBe(200);
   await revokeSelf(byDigest); // for its digest
@@ -100,7 +100,7 @@ test("the list's three ways; a session that was open ends with the next request"
   if (spelled) expect(await read(spelled)).toBe(403);
 });
 
-test("what was revoked stays so though its organization is made anew, here and by the list", async () => {
+test("a revoked token stays revoked after its organization is recreated, here and by the list", async () => {
   const gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: orgs() });
   const anew = await startRecorder(internal);
   onTestFinished(async () => {
@@ -122,12 +122,14 @@ test("what was revoked stays so though its organization is made anew, here and b
   expect(await read(good)).toBe(200);
 });
 
-test("a token whose id is no text could not be revoked by it, and is refused", async () => {
+test("a token whose id is not a string is refused, since it could not be revoked by id", async () => {
   for (const jti of [1, "", [], { a: 1 }]) expect(await read(issuer.token({ jti }))).toBe(403);
   expect(gateway.log().at(-1)).toMatchObject({ reason: "token_id" });
 });
 
-test("where others could not be told, it says so, within five seconds", { timeout: 20_000 }, async () => {
+test("if other gateways could not be notified, it says so within five seconds", {
+  timeout: 20_000,
+}, async () => {
   const asked: { redirected: number; hung: (() => void)[] } = { redirected: 0, hung: [] };
   const server = createServer((request, response) => {
     const status = Number(request.url?.slice(1));

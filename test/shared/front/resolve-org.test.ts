@@ -61,7 +61,7 @@ describe("an organization that the loaded directory does not have", () => {
     });
   });
 
-  test("is the only reason for a fetch", async () => {
+  test("is fetched for; a known one is not", async () => {
     const source = { current: directory, confirm: vi.fn(async () => true) };
     await resolveOrgNow(source, directory, identity("https://a/", "org_acme"));
     expect(source.confirm).not.toHaveBeenCalled();
