@@ -15,8 +15,8 @@ export interface Storage {
 }
 
 /**
- * The server configuration of the internal Vault's nodes. Vault resolves the template for a node's own address. S3 is the
- * storage; the table only elects the leader, since S3 has no lock.
+ * The server configuration of the internal Vault's nodes. Vault resolves the template for a node's own address. S3 is
+ * the storage; the table only elects the leader, since S3 has no lock.
  */
 export function internalVaultConfig({ region, bucket, lock, sealKey, storageKey }: Storage) {
   return {

@@ -32,8 +32,8 @@ export interface PublicEntranceOptions {
 
 /**
  * The only entrance from the internet: HTTPS with TLS 1.2 or later, HSTS, and a rate limit by address. There is no port
- * 80: a token sent in clear text would be exposed before any redirect. WAF logs no requests, since their headers contain
- * tokens, and inspects no body, since that is a secret and may look like anything.
+ * 80: a token sent in clear text would be exposed before any redirect. WAF logs no requests, since their headers
+ * contain tokens, and inspects no body, since that is a secret and may look like anything.
  */
 export class PublicEntrance extends Construct {
   readonly loadBalancer: ApplicationLoadBalancer;

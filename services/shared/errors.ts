@@ -33,7 +33,9 @@ export type ErrorCode = keyof typeof ERRORS;
 /** The error codes, for schemas. */
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
-/** An error of the closed set above. `detail` tells the caller what happened and what to do; it never holds a secret. */
+/**
+ * An error of the closed set above. `detail` tells the caller what happened and what to do; it never holds a secret.
+ */
 export class StrongroomError extends Error {
   readonly code: ErrorCode;
   readonly status: number;

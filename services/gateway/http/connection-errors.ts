@@ -9,9 +9,9 @@ type ConnectionError = Error & ParseError;
 const LOG_EVERY_MS = 1_000;
 
 /**
- * Handles a connection whose bytes Node cannot parse as a request: a LIST is served like any request, anything else gets
- * an error in Vault's form, both after the answers to earlier requests. Either way the connection ends. `count` charges
- * malformed HTTP to an address, and returns whether to answer it.
+ * Handles a connection whose bytes Node cannot parse as a request: a LIST is served like any request, anything else
+ * gets an error in Vault's form, both after the answers to earlier requests. Either way the connection ends. `count`
+ * charges malformed HTTP to an address, and returns whether to answer it.
  */
 export function connectionErrors(
   serve: Serve,

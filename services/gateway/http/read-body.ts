@@ -5,7 +5,9 @@ import type { Server } from "../../shared/http/server.ts";
 import { boundedLogin } from "../answer/login.ts";
 import { chargePieces } from "../charges.ts";
 
-/** Reads bodies as bytes, whatever their content type, in a bounded number of pieces; a login's body has its own limit. */
+/**
+ * Reads bodies as bytes, whatever their content type, in a bounded number of pieces; a login's body has its own limit.
+ */
 export function readBodies(app: Server, limits: Limits): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));

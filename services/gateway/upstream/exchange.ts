@@ -7,7 +7,8 @@ const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
  * Posts JSON to an organization's Vault, or sends a GET if there is no body, and returns the whole answer if its status
- * is 2xx or 4xx. Throws as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
+ * is 2xx or 4xx. Throws as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other
+ * status.
  */
 export async function exchange(
   upstream: Upstream,

@@ -109,7 +109,9 @@ export class Logins {
 
 const nameOf = (org: string, { key }: Pick<Identity, "key">): string => `${org}\n${key}`;
 
-/** Logs in to an organization's Vault by a role of its mount `jwt`, and keeps nothing. Throws as {@link Logins} does. */
+/**
+ * Logs in to an organization's Vault by a role of its mount `jwt`, and keeps nothing. Throws as {@link Logins} does.
+ */
 export async function logIn(
   upstream: Upstream,
   role: string,

@@ -39,7 +39,9 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
     },
   };
 
-  /** Refuses an address over its limit for failed requests, unless the JWT was verified before. Throws TooManyRequests. */
+  /**
+   * Refuses an address over its limit for failed requests, unless the JWT was verified before. Throws TooManyRequests.
+   */
   const address: Check = {
     run({ identity, address, trace }) {
       const wait = limits.addressWait(address, trace.began);

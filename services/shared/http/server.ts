@@ -39,8 +39,8 @@ export const HSTS = ["Strict-Transport-Security", "max-age=63072000; includeSubD
 
 /**
  * A Fastify server with the settings that production and tests share: a request id generated here and returned as
- * `X-Request-Id`, bounded time and size, no URL or header in the log, unknown fields refused rather than dropped, and no
- * route without a declared {@link Access}.
+ * `X-Request-Id`, bounded time and size, no URL or header in the log, unknown fields refused rather than dropped, and
+ * no route without a declared {@link Access}.
  */
 export function createServer(logger: Logger, { tls, ...options }: Options = {}) {
   const https = tls && { ...HTTP, cert: tls.cert, key: tls.key.reveal(), minVersion: "TLSv1.2" };

@@ -65,8 +65,8 @@ const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
 const KEEP_ONLY_CONNECTION_MS = 60_000;
 
 /**
- * A client for one Vault: node-vault on our own transport instead of axios, which takes proxies from the environment and
- * follows redirects, both with the token. Ours ignores the environment, follows no redirect, checks the CA and the
+ * A client for one Vault: node-vault on our own transport instead of axios, which takes proxies from the environment
+ * and follows redirects, both with the token. Ours ignores the environment, follows no redirect, checks the CA and the
  * server's name, bounds time and size, and its errors contain nothing of the request. `token` is called for each
  * request, so that a renewed login is used; omit it for open paths.
  */

@@ -16,9 +16,10 @@ export async function sealStatus(
 }
 
 /**
- * Initializes an auto-unsealing Vault. Returns one recovery key for each PGP key (base64 of the binary key), in the same
- * order, encrypted to it (base64). Vault returns them only once. Test-encrypt to the PGP keys before: one that cannot
- * encrypt leaves the Vault initialized and its keys lost. Takes seconds, so set the client's timeout accordingly.
+ * Initializes an auto-unsealing Vault. Returns one recovery key for each PGP key (base64 of the binary key), in the
+ * same order, encrypted to it (base64). Vault returns them only once. Test-encrypt to the PGP keys before: one that
+ * cannot encrypt leaves the Vault initialized and its keys lost. Takes seconds, so set the client's timeout
+ * accordingly.
  */
 export async function initialize(
   client: VaultClient,

@@ -33,8 +33,8 @@ export const jwtConfig = ({ issuer, algorithms, keys }: JwtMount) => ({
 });
 
 /**
- * All settings of a role, since a write leaves unnamed settings as they are. A leeway of -1 means none: an expired JWT is
- * refused, and so is one without `exp`.
+ * All settings of a role, since a write leaves unnamed settings as they are. A leeway of -1 means none: an expired JWT
+ * is refused, and so is one without `exp`.
  */
 export const jwtRole = (role: JwtRole) => {
   const isBatch = !role.makesTokens;

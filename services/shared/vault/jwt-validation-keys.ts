@@ -21,8 +21,8 @@ export interface KeyChange {
 
 /**
  * Makes an organization's Vault accept the issuer's keys: in addition to its current keys, or with `finish` instead of
- * them. Logins continue meanwhile: Vault switches the set atomically. Requires a login at `platform-maintain`. Throws if
- * there would be no key, or too many.
+ * them. Logins continue meanwhile: Vault switches the set atomically. Requires a login at `platform-maintain`. Throws
+ * if there would be no key, or too many.
  */
 export async function changeIssuerKeys(
   client: VaultClient,

@@ -45,8 +45,8 @@ export function kv2(client: VaultClient, mount: string) {
     },
 
     /**
-     * Writes a new version and returns its number. With `cas` (0: must not exist), throws {@link CasConflictError} unless
-     * that is the current version.
+     * Writes a new version and returns its number. With `cas` (0: must not exist), throws {@link CasConflictError}
+     * unless that is the current version.
      */
     async write(
       path: string,

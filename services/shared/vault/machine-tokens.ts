@@ -46,8 +46,8 @@ export interface MachineToken {
 const AT_ONCE = 100;
 
 /**
- * An organization's live machine tokens, the oldest first. `login` returns a client at `platform-maintain`, and is called
- * again for every hundred tokens in its Vault.
+ * An organization's live machine tokens, the oldest first. `login` returns a client at `platform-maintain`, and is
+ * called again for every hundred tokens in its Vault.
  */
 export async function machineTokens(login: () => Promise<VaultClient>): Promise<MachineToken[]> {
   const body = await ifFound((await login()).list("auth/token/accessors"));
@@ -70,7 +70,10 @@ export async function revokeMachineToken(client: VaultClient, accessor: string):
   return true;
 }
 
-/** Revokes the live machine tokens that a subject created, and returns their number. `login` as in {@link machineTokens}. */
+/**
+ * Revokes the live machine tokens that a subject created, and returns their number. `login` as in {@link
+ * machineTokens}.
+ */
 export async function revokeMadeBy(login: () => Promise<VaultClient>, subject: string): Promise<number> {
   const made = (await machineTokens(login)).filter(({ createdBy }) => createdBy === subject);
   for (const { accessor } of made) await revokeMachineToken(await login(), accessor);

@@ -28,8 +28,8 @@ export async function allowOperator(root: VaultClient, publicKey: string, cluste
 }
 
 /**
- * Signs in at the internal Vault for five minutes, with a JWT that is valid for 30 seconds and at this Vault only. `key`
- * is the private key as PEM. Throws `VaultError` 400 if Vault refuses the JWT.
+ * Signs in at the internal Vault for five minutes, with a JWT that is valid for 30 seconds and at this Vault only.
+ * `key` is the private key as PEM. Throws `VaultError` 400 if Vault refuses the JWT.
  */
 export async function loginAsOperator(
   endpoint: VaultEndpoint,

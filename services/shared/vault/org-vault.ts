@@ -228,7 +228,9 @@ function compareMount(path: string, wanted: Partial<Mount>, mount: Mount | undef
   return compareFields(path, { type: wanted.type, options: wanted.options }, { type, options, ...tuned });
 }
 
-/** Differences in keys have their own texts: they come from the issuer's rotations, and another command repairs them. */
+/**
+ * Differences in keys have their own texts: they come from the issuer's rotations, and another command repairs them.
+ */
 async function compareJwtConfig(client: VaultClient, path: string, mount: JwtMount): Promise<string[]> {
   const where = `auth/${path}/config`;
   const body = await ifFound(client.read(where));

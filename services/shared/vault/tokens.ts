@@ -20,8 +20,8 @@ export async function mintUnsealToken(
 }
 
 /**
- * A token's remaining and initial lifetime in seconds, of which the latter is a periodic token's period; undefined if it
- * is dead.
+ * A token's remaining and initial lifetime in seconds, of which the latter is a periodic token's period; undefined if
+ * it is dead.
  */
 export async function lookupAccessor(
   client: VaultClient,
@@ -68,8 +68,8 @@ export async function revokeSelf(client: VaultClient): Promise<void> {
 }
 
 /**
- * Whether the client's token is valid. Only for tokens that may look themselves up, as root tokens may: for others, Vault
- * returns the same refusal as for a dead one.
+ * Whether the client's token is valid. Only for tokens that may look themselves up, as root tokens may: for others,
+ * Vault returns the same refusal as for a dead one.
  */
 export async function isTokenAlive(client: VaultClient): Promise<boolean> {
   try {

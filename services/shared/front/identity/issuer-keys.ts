@@ -52,15 +52,18 @@ export class IssuerKeys {
     }, RELOAD_EVERY_MS).unref();
   }
 
-  /** The key set, a new object with every fetch, which shows what was verified against an older one; undefined without trusted keys. */
+  /**
+   * The key set, a new object with every fetch, which shows what was verified against an older one; undefined without
+   * trusted keys.
+   */
   get current(): unknown {
     const { uat, jwks } = this.#cache as { uat?: number; jwks?: unknown };
     return uat !== undefined && this.#now() - uat < STALE_AFTER_MS ? jwks : undefined;
   }
 
   /**
-   * The public key (SPKI, PEM) for a token's header. Throws {@link TokenRefused} for a key that is not in the set or not
-   * suitable, `issuer_keys_unreachable` if there is no set.
+   * The public key (SPKI, PEM) for a token's header. Throws {@link TokenRefused} for a key that is not in the set or
+   * not suitable, `issuer_keys_unreachable` if there is no set.
    */
   async find(header: { alg: string; kid: string }): Promise<string> {
     if (this.current === undefined) await this.#load();

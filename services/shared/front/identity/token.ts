@@ -4,8 +4,8 @@ import { TokenRefused } from "./refused.ts";
 const BEARER = /^Bearer +([^\s]+)$/i;
 
 /**
- * The token of a request, from `Authorization: Bearer` or `X-Vault-Token`. Throws {@link TokenRefused} if there is none,
- * a header is repeated, or the two contain different tokens: every reader of the request must see the same token.
+ * The token of a request, from `Authorization: Bearer` or `X-Vault-Token`. Throws {@link TokenRefused} if there is
+ * none, a header is repeated, or the two contain different tokens: every reader of the request must see the same token.
  */
 export function requestToken(request: IncomingMessage): string {
   let authorization: string | undefined;
