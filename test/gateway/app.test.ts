@@ -217,7 +217,9 @@ test("one log line a request, linked to Vault's audit log by the request id, wit
 });
 
 describe("an unavailable Vault", () => {
-  test("sealed or down: one try, 503, Retry-After; served at once after recovery", async () => {
+  test("sealed or down: one try, 503, Retry-After; served at once after recovery", {
+    timeout: 90_000,
+  }, async () => {
     const path = `${KV}/data/app/down`;
     const writer = token("writer", "down");
     await gateway.call("POST", path, { token: writer, body: { data: { a: 1 } } });

@@ -303,7 +303,7 @@ test("with a certificate it serves only TLS, sends HSTS, and accepts LIST", asyn
   await expect(fetch(`http://${hostname}:${port}/v1/sys/health`)).rejects.toThrow();
 });
 
-test("each wrong setting is a line on stderr, and the exit status is 78", async () => {
+test("each wrong setting is a line on stderr, and the exit status is 78", { timeout: 120_000 }, async () => {
   await writeFile(join(dir, "nonsense.pem"), "nonsense");
   for (const [changes, expected] of [
     [{ STRONGROOM_TYPO: "1" }, /^STRONGROOM_TYPO: unknown setting/],
