@@ -1,5 +1,5 @@
-# Everything with the organization's secrets, destroying them for good included. Nothing beside them: no
-# mounts, logins, identities or system settings, so an organization cannot saw off the platform's hooks.
+# Full access to the organization's secrets, including permanent destruction. Nothing else: no mounts, logins,
+# identities or system settings, so an organization cannot remove the platform's hooks.
 path "secret/data/*" {
   capabilities = ["create", "read", "update", "patch", "delete"]
 }
@@ -16,14 +16,14 @@ path "secret/destroy/*" {
   capabilities = ["create", "update"]
 }
 
-# Walk the tree; keep notes and version limits on a secret; delete a secret with its history.
+# List the tree; set a secret's custom metadata and version limits; delete a secret with its history.
 path "secret/metadata/*" {
   capabilities = ["create", "read", "update", "patch", "delete", "list"]
 }
 
-# Encrypt, decrypt and sign by the organization's own keys. The first use of a name makes its key, of the one
-# usual kind; one that signs is made by its name. A key is rotated, which is what rewrapping is for, and its old
-# versions are retired. No key is exported, backed up, made exportable or deleted.
+# Encrypt, decrypt and sign with the organization's own keys. The first use of a name creates its key, of the default
+# type; a signing key is created by name. Keys can be rotated, after which rewrapping makes sense, and old versions
+# retired. No key can be exported, backed up, made exportable or deleted.
 path "transit/encrypt/+" {
   capabilities      = ["create", "update"]
   denied_parameters = { "partial_failure_response_code" = [], "type" = [], "convergent_encryption" = [] }
@@ -60,7 +60,7 @@ path "transit/keys/+/rotate" {
   denied_parameters = { "*" = [] }
 }
 
-# See which keys there are and their versions, never a key; check what they signed; random bytes.
+# List keys and their versions, never the keys themselves; verify signatures; get random bytes.
 path "transit/keys" {
   capabilities = ["list"]
 }
@@ -90,12 +90,12 @@ path "transit/random/+/+" {
   capabilities = ["update"]
 }
 
-# How many versions are kept, and other settings of the mount.
+# The mount's settings, such as the number of versions kept.
 path "secret/config" {
   capabilities = ["create", "read", "update"]
 }
 
-# Ask what this token may do.
+# Query this token's capabilities.
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

@@ -1,9 +1,9 @@
-# The control plane's login at the internal Vault: all it may do there. Tests hold it to a golden file and
-# try what a thief of this login would try. It can mint any organization's unseal token, and Vault cannot
-# bind that to one organization: see the threat model.
+# All permissions of the control plane's login at the internal Vault. Tests compare it with a golden file and try
+# attacks by a thief of this login. It can mint any organization's unseal token, and Vault cannot limit that to one
+# organization: see the threat model.
 
-# Its database. Records change by check-and-set. KV takes a path apart after the policy has matched it, so no
-# rule spans records of several kinds, and none has a `*`: by `%2F` one kind would be reached as another.
+# Its database. Records change by check-and-set. KV parses a path after the policy has matched it, so no rule covers
+# records of several kinds, and none has a `*`: with `%2F`, one kind could be reached as another.
 path "registry/data/orgs/+" {
   capabilities = ["create", "read", "update"]
 }
@@ -29,7 +29,7 @@ path "registry/data/revocation-index" {
   capabilities = ["create", "read", "update"]
 }
 
-# Walk organizations, jobs and idempotency keys.
+# List organizations, jobs and idempotency keys.
 path "registry/metadata/orgs" {
   capabilities = ["list"]
 }
@@ -40,7 +40,7 @@ path "registry/metadata/idempotency" {
   capabilities = ["list"]
 }
 
-# Free a name or a claim, by deleting its index record with every version; forget old jobs and their keys.
+# Free a name or a claim by deleting its index record with all versions; delete old jobs and their idempotency keys.
 path "registry/metadata/names/+" {
   capabilities = ["delete"]
 }
@@ -54,8 +54,8 @@ path "registry/metadata/idempotency/+" {
   capabilities = ["delete"]
 }
 
-# Its trail, in a mount of its own: make entries, read and list them. No update, no delete: what stands there
-# stands, whatever a path is spelled like.
+# Its trail, in a separate mount: create, read and list entries. No update, no delete: entries are permanent, however
+# a path is spelled.
 path "trail/data/+/+" {
   capabilities = ["create", "read"]
 }
@@ -66,18 +66,18 @@ path "trail/metadata/+" {
   capabilities = ["list"]
 }
 
-# Write down who owns an organization, once, and read it. No update, no delete: changing it is an operator's.
+# Record an organization's owner, once, and read it. No update, no delete: only an operator changes it.
 path "owners/data/+" {
   capabilities = ["create", "read"]
 }
 
-# Keep an organization's root token while its deploy lasts. No update: one that is kept is never overwritten.
+# Store an organization's root token during its deployment. No update: a stored token is never overwritten.
 path "root-tokens/+" {
   capabilities = ["create", "read", "delete"]
 }
 
-# Create organizations' unseal keys and read signing keys' public halves. Only the type may be given, so no
-# key is ever born exportable; creating a key that exists changes nothing.
+# Create organizations' unseal keys, and read signing keys' public keys. Only the type may be set, so no key is ever
+# created exportable; creating an existing key changes nothing.
 path "transit/keys/+" {
   capabilities       = ["create", "read", "update"]
   allowed_parameters = { "type" = ["aes256-gcm96"] }
@@ -89,7 +89,8 @@ path "transit/keys/+/config" {
   allowed_parameters = { "min_decryption_version" = [] }
 }
 
-# The platform's own signing keys are not organizations' keys: more exact than the two above, so these win.
+# The platform's own signing keys are not organizations' keys. These paths are more specific than the two above, so
+# they take precedence.
 path "transit/keys/platform-observe" {
   capabilities = ["read"]
 }
@@ -109,9 +110,9 @@ path "transit/keys/ownership/*" {
   capabilities = ["deny"]
 }
 
-# Mint unseal tokens by the token role, with the role's policy and period and no other. The alias becomes part
-# of a path in the policy `unseal`, where `*` and `+` are wildcards: `org-*` would open every organization,
-# those to come included. ("***" matches what has a `*` in it.)
+# Mint unseal tokens with the token role, and only with the role's policy and period. The alias becomes part of a path
+# in the policy `unseal`, where `*` and `+` are wildcards: `org-*` would open every organization, including future
+# ones. ("***" matches any value that contains a `*`.)
 path "auth/token/create/unseal" {
   capabilities        = ["create", "update"]
   required_parameters = ["entity_alias"]
@@ -119,7 +120,7 @@ path "auth/token/create/unseal" {
   denied_parameters   = { "entity_alias" = ["***", "*+*", "*/*"] }
 }
 
-# Watch, renew and end unseal tokens, by accessor.
+# Look up, renew and revoke unseal tokens, by accessor.
 path "auth/token/lookup-accessor" {
   capabilities = ["update"]
 }
@@ -130,8 +131,8 @@ path "auth/token/revoke-accessor" {
   capabilities = ["update"]
 }
 
-# End every unseal token of an organization at once, the unrecorded included, by ending the entity behind
-# their alias. Entities have ids and no names to go by, so this could end any entity's tokens; it opens none.
+# Invalidate every unseal token of an organization at once, including unrecorded ones, by deleting the entity of their
+# alias. Entity ids have no pattern, so this could invalidate any entity's tokens; it opens none.
 path "sys/auth" {
   capabilities = ["read"]
 }
@@ -144,8 +145,8 @@ path "identity/entity/id/+" {
   capabilities = ["delete"]
 }
 
-# Sign organizations' server certificates, with exactly one name each, find and revoke them. (Any certificate
-# by its serial is an open path.)
+# Sign organizations' server certificates, with exactly one name each; find and revoke them. (Reading a certificate by
+# its serial number requires no token.)
 path "pki/certs" {
   capabilities = ["list"]
 }
@@ -158,8 +159,8 @@ path "pki/revoke" {
   allowed_parameters = { "serial_number" = [] }
 }
 
-# Sign its own short logins for reading organizations' health and configuration, and the directory.
-# Client certificates for platform-maintain and platform-backup are signed at mounts that it has no path to.
+# Sign the directory, and its own short-lived logins that read organizations' health and configuration. Client
+# certificates for platform-maintain and platform-backup are signed at mounts to which it has no access.
 path "transit/sign/platform-observe" {
   capabilities = ["update"]
 }
@@ -167,7 +168,7 @@ path "transit/sign/directory" {
   capabilities = ["update"]
 }
 
-# Keep its own login alive: it has no default policy.
+# Renew its own login, since it has no default policy.
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }

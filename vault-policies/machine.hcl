@@ -1,4 +1,4 @@
-# Beside its level, a machine token may keep itself alive, look at itself and end itself.
+# In addition to its level, a machine token may renew, look up and revoke itself.
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }

@@ -1,8 +1,7 @@
-# An operator repairs the configuration of an organization's Vault, for a minute. Whoever may write policies
-# and logins can give itself more: this policy keeps honest hands to their work and makes any other use a
-# change that the audit log names and the next comparison reports. It is not a wall, and opens the
-# organization to its holder. It comes by a client certificate that an operator had signed at the internal Vault,
-# no other way.
+# An operator repairs the configuration of an organization's Vault, for a minute. Whoever may write policies and
+# logins can escalate: this policy guards against mistakes, and makes any other use a change that the audit log records
+# and the next comparison reports. It is not a security boundary: its holder can open the organization. It is granted
+# only for a client certificate that an operator had signed at the internal Vault.
 
 # The platform's policies.
 path "sys/policies/acl" {
@@ -12,7 +11,7 @@ path "sys/policies/acl/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 
-# The ways in: keys, issuers, authorities, roles. Enabling a mount takes sudo.
+# Auth methods: keys, issuers, authorities, roles. Enabling a mount requires sudo.
 path "sys/auth" {
   capabilities = ["read"]
 }
@@ -35,7 +34,7 @@ path "auth/+/certs/+" {
   capabilities = ["create", "read", "update", "delete"]
 }
 
-# The mounts of secrets and of keys: that they are there, never what is in them.
+# The mounts of secrets and of keys: their existence, never their content.
 path "sys/mounts" {
   capabilities = ["read"]
 }
@@ -46,7 +45,7 @@ path "sys/mounts/transit" {
   capabilities = ["create", "update"]
 }
 
-# The audit devices and the headers they record.
+# The audit devices and the headers that they record.
 path "sys/audit" {
   capabilities = ["read", "sudo"]
 }
@@ -60,12 +59,12 @@ path "sys/config/auditing/request-headers/+" {
   capabilities = ["create", "update", "delete", "sudo"]
 }
 
-# Whether it counts its clients.
+# Whether the Vault counts its clients.
 path "sys/internal/counters/config" {
   capabilities = ["read", "update"]
 }
 
-# Ways in beside the roles above: none, but for machines where the organization has them.
+# Other ways to gain access must not exist, except machine tokens if the organization has them.
 path "auth/token/roles" {
   capabilities = ["list"]
 }
@@ -82,7 +81,7 @@ path "identity/group/id/+" {
   capabilities = ["delete"]
 }
 
-# Tokens of machines: which there are, and their end. By accessor, so no token is seen.
+# List and revoke machine tokens, by accessor, so that no token is revealed.
 path "auth/token/accessors" {
   capabilities = ["list", "sudo"]
 }

@@ -1,5 +1,5 @@
-# The control plane at an organization's Vault: compares its configuration with what it should be. Reads
-# only, and nothing below secret/. (Health and seal status are open paths.)
+# The control plane at an organization's Vault compares its configuration with the desired one. Read-only, and nothing
+# below secret/. (Health and seal status require no token.)
 path "sys/mounts" {
   capabilities = ["read"]
 }
@@ -28,7 +28,7 @@ path "auth/+/certs/+" {
   capabilities = ["read"]
 }
 
-# How many of the organization's people use it: numbers for each mount and no names.
+# How many clients use each mount: numbers, without names.
 path "sys/internal/counters/config" {
   capabilities = ["read"]
 }
@@ -36,7 +36,7 @@ path "sys/internal/counters/activity/monthly" {
   capabilities = ["read"]
 }
 
-# Ways in beside the roles above: none, but for machines where the organization has them.
+# Other ways to gain access must not exist, except machine tokens if the organization has them.
 path "auth/token/roles" {
   capabilities = ["list"]
 }

@@ -6,18 +6,18 @@ path "secret/subkeys/*" {
   capabilities = ["read"]
 }
 
-# Walk the tree; see versions and their times.
+# List the tree; read versions and their times.
 path "secret/metadata/*" {
   capabilities = ["read", "list"]
 }
 
-# Decrypt what the organization has encrypted: it reads.
+# Decrypt the organization's ciphertexts, which is a kind of reading.
 path "transit/decrypt/+" {
   capabilities      = ["update"]
   denied_parameters = { "partial_failure_response_code" = [] }
 }
 
-# See which keys there are and their versions, never a key; check what they signed; random bytes.
+# List keys and their versions, never the keys themselves; verify signatures; get random bytes.
 path "transit/keys" {
   capabilities = ["list"]
 }
@@ -42,12 +42,12 @@ path "transit/random/+/+" {
   capabilities = ["update"]
 }
 
-# How many versions are kept, and other settings of the mount.
+# The mount's settings, such as the number of versions kept.
 path "secret/config" {
   capabilities = ["read"]
 }
 
-# Ask what this token may do.
+# Query this token's capabilities.
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

@@ -1,5 +1,5 @@
-# One organization's unseal token: its own key, named by the token's alias on the token mount, whose accessor
-# takes the place of TOKEN_MOUNT. No `create`: encrypting would make a key that is missing.
+# One organization's unseal token may use only its own key, named by the token's alias on the token mount, whose
+# accessor replaces TOKEN_MOUNT. No `create`, since encrypting would create a missing key.
 path "transit/encrypt/{{identity.entity.aliases.TOKEN_MOUNT.name}}" {
   capabilities = ["update"]
 }
@@ -7,7 +7,7 @@ path "transit/decrypt/{{identity.entity.aliases.TOKEN_MOUNT.name}}" {
   capabilities = ["update"]
 }
 
-# A server keeps its own token alive, and asks whether it can be: the token has no default policy.
+# A server renews its own token, and looks up whether it is renewable: the token has no default policy.
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }

@@ -1,4 +1,4 @@
-# Read and write the organization's secrets; deleting is soft, and can be undone.
+# Read and write the organization's secrets; deletion is soft, and can be undone.
 path "secret/data/*" {
   capabilities = ["create", "read", "update", "patch", "delete"]
 }
@@ -12,13 +12,13 @@ path "secret/undelete/*" {
   capabilities = ["create", "update"]
 }
 
-# Walk the tree; see versions and their times; keep notes on a secret, and no limits.
+# List the tree; read versions and their times; set a secret's custom metadata, but not its limits.
 path "secret/metadata/*" {
   capabilities       = ["create", "read", "update", "patch", "list"]
   allowed_parameters = { "custom_metadata" = [] }
 }
 
-# Encrypt, decrypt and sign by the organization's own keys. No `create`: a key that is not there is not made.
+# Encrypt, decrypt and sign with the organization's own keys. No `create`, so a missing key is not created.
 path "transit/encrypt/+" {
   capabilities      = ["update"]
   denied_parameters = { "partial_failure_response_code" = [] }
@@ -51,7 +51,7 @@ path "transit/sign/+/+" {
   denied_parameters = { "partial_failure_response_code" = [] }
 }
 
-# See which keys there are and their versions, never a key; check what they signed; random bytes.
+# List keys and their versions, never the keys themselves; verify signatures; get random bytes.
 path "transit/keys" {
   capabilities = ["list"]
 }
@@ -76,12 +76,12 @@ path "transit/random/+/+" {
   capabilities = ["update"]
 }
 
-# How many versions are kept, and other settings of the mount.
+# The mount's settings, such as the number of versions kept.
 path "secret/config" {
   capabilities = ["read"]
 }
 
-# Ask what this token may do.
+# Query this token's capabilities.
 path "sys/capabilities-self" {
   capabilities = ["update"]
 }

@@ -10,9 +10,9 @@ import type { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
 
 /**
- * A bucket that is private, versioned, reached by TLS 1.2 at least, and never removed with its stack. Nor when
- * the stack's creation fails: its name is AWS's to choose, so it is in nobody's way, and S3 would refuse, since
- * a load balancer leaves a file there at once.
+ * A private, versioned bucket that requires TLS 1.2 or later and is never removed with its stack, not even if the
+ * stack's creation fails: its generated name blocks nothing, and S3 would refuse to delete it, since a load balancer
+ * writes a file there at once.
  */
 export function privateBucket(scope: Construct, id: string, props: BucketProps): Bucket {
   return new Bucket(scope, id, {
@@ -26,12 +26,12 @@ export function privateBucket(scope: Construct, id: string, props: BucketProps):
   });
 }
 
-/** A bucket for access logs of a year; S3's own encryption is the only one that load balancers write to. */
+/** A bucket for a year of access logs. It has S3-managed encryption, the only kind that load balancers support. */
 export function accessLogBucket(scope: Construct, id: string): Bucket {
   const bucket = privateBucket(scope, id, {
     encryption: BucketEncryption.S3_MANAGED,
     lifecycleRules: [{ expiration: Duration.days(365), noncurrentVersionExpiration: Duration.days(30) }],
   });
-  acknowledge(bucket, { S1: "It holds access logs itself" });
+  acknowledge(bucket, { S1: "It stores access logs itself" });
   return bucket;
 }

@@ -3,7 +3,7 @@ import { ORG_CLUSTER } from "./cell.ts";
 import type { Parts } from "./parts.ts";
 import { digestOf, type Settings } from "./settings.ts";
 
-/** What the control plane is told of its cell, in the form that it reads. */
+/** The cell's settings for the control plane, in the format that it reads. */
 export function cellSettings(
   { cell, network }: Parts,
   { vaultImage, gateways, orgs }: Settings,
@@ -22,7 +22,7 @@ export function cellSettings(
     parameterKeyArn: cell.parameterKey.keyArn,
     tableKeyArn: cell.tableKey.keyArn,
     image: network.vaultImages.repositoryUriForDigest(digestOf(vaultImage)),
-    // Three nodes of the internal Vault, the control plane, the gateways, an operator's task.
+    // Three nodes of the internal Vault, the control plane, the gateways and an operator's task.
     platformCpu: 3 * 512 + 512 + gateways * 1024 + 256,
     ...orgs,
   };

@@ -16,13 +16,13 @@ import { allow, executionPolicy, ORG_SHAPE, orgArns, orgBoundary, taskPolicy } f
 import { privateNamespace } from "./private-namespace.ts";
 import type { Settings } from "./settings.ts";
 
-/** The cluster of organizations' Vaults, and of nothing else. */
+/** The cluster that runs only organizations' Vaults. */
 export const ORG_CLUSTER = "strongroom-orgs";
 const KEEP_BACKUPS = Duration.days(35);
 
 /**
- * Where organizations' Vaults run: their cluster, their names, their keys, and the policies that all their
- * roles share. What belongs to one organization alone the control plane makes, as it is onboarded.
+ * The environment of organizations' Vaults: cluster, namespace, keys, and the policies that all their roles share. The
+ * control plane creates each organization's own resources when it onboards the organization.
  */
 export class Cell extends Stack {
   readonly parameterPrefix: string;
@@ -67,26 +67,26 @@ export class Cell extends Stack {
     this.executionPolicy = policy(
       "ExecutionPolicy",
       "execution",
-      "Shared by all organizations' execution roles; the tag org on the role is what it opens",
+      "Shared by all organizations' execution roles; the role's tag org determines what it opens",
       executionPolicy(of),
     );
     this.taskPolicy = policy(
       "TaskPolicy",
       "task",
-      "Shared by all organizations' task roles; the tag org on the role is what it opens",
+      "Shared by all organizations' task roles; the role's tag org determines what it opens",
       taskPolicy(of),
     );
     this.permissionsBoundary = policy(
       "PermissionsBoundary",
       "boundary",
-      "The most that a role made for an organization can do",
+      "The permissions boundary of all organizations' roles",
       orgBoundary(of),
     );
-    const ownLog = "The streams of the own log group of whoever has the tag";
-    const ownTables = "The own tables of whoever has the tag, one for each attempt";
+    const ownLog = "The streams of the log group of the organization in the tag";
+    const ownTables = "The tables of the organization in the tag, one for each attempt";
     const logs = pattern(this, "logs", "log-group:/strongroom/orgs/<aws:PrincipalTag/org>:log-stream:*");
     const tables = pattern(this, "dynamodb", "table/strongroom-<aws:PrincipalTag/org>-*");
-    const registry = "ecr:GetAuthorizationToken knows no resource";
+    const registry = "ecr:GetAuthorizationToken has no resource-level permissions";
     acknowledge(this.executionPolicy, { "IAM5[Resource::*]": registry, [logs]: ownLog });
     acknowledge(this.taskPolicy, { [tables]: ownTables });
     acknowledge(this.permissionsBoundary, {
@@ -97,7 +97,7 @@ export class Cell extends Stack {
     this.#backups(settings);
   }
 
-  /** The backup job: AWS Backup, by a role that can copy organizations' tables and do nothing else. */
+  /** The backup job: AWS Backup, with a role that can only copy organizations' tables. */
   #backups(settings: Settings): void {
     const { tables, tableNames } = orgArns(
       { stack: this, parameterPrefix: settings.parameterPrefix },
@@ -135,7 +135,7 @@ export class Cell extends Stack {
       ),
     );
     acknowledge(role, {
-      [pattern(this, "dynamodb", `table/${tableNames}`)]: "Every organization's tables: it is the backup job",
+      [pattern(this, "dynamodb", `table/${tableNames}`)]: "The backup job copies every organization's tables",
     });
     const plan = new BackupPlan(this, "BackupPlan", { backupVault: vault });
     plan.addRule(

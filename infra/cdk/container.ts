@@ -19,13 +19,13 @@ import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
 import { digestOf } from "./settings.ts";
 
-/** IAM path of the platform's own roles; none of them is an organization's. */
+/** IAM path of the platform's own roles, which excludes organizations' roles. */
 export const PLATFORM_ROLE_PATH = "/strongroom/platform/";
 
-/** Memory that every container has, whatever runs it; nothing in it outlives the task. */
+/** A tmpfs in every container, on any launch type; its content does not outlive the task. */
 const FOLDER = "/dev/shm/strongroom";
 
-/** Where a container finds one of its files. */
+/** The path of a file in the container. */
 export const fileInMemory = (name: string): string => `${FOLDER}/${name}`;
 
 /** User and group of the services' image, and of Vault's. */
@@ -41,28 +41,28 @@ export interface TaskOptions {
   /** Tag and digest of the image in it. */
   image: string;
   user: string;
-  /** Settings, as they are. No secret. */
+  /** Plain settings, without secrets. */
   environment: Record<string, string>;
   /** Public files, by name; each at {@link fileInMemory}. */
   files: Record<string, string>;
-  /** Secret files: the SecureString each comes from, by name; gone from the environment when the command runs. */
+  /** Secret files: the SecureString for each, by file name. Not in the environment when the command runs. */
   secretFiles?: { key: IKey; parameters: Record<string, string> };
   command: string[];
-  /** For people: ECS Exec needs a root file system it can write to. */
+  /** Whether people enter it: ECS Exec needs a writable root file system. */
   isEntered?: boolean;
   port?: number;
   healthCheck?: string[];
 }
 
 /**
- * One container as a Fargate task: read-only, no capabilities, not root, its files written to memory before
- * its command begins. Its roles hold what every task needs, and what is added to them.
+ * One container as a Fargate task: read-only, without capabilities, not root, with its files written to memory before
+ * its command starts. Its roles have the permissions that every task needs, plus those added to them.
  */
 export class Task extends Construct {
   readonly definition: FargateTaskDefinition;
-  /** What the container may do. */
+  /** The container's permissions. */
   readonly role: Role;
-  /** What ECS may do to start it. */
+  /** The permissions that ECS needs to start it. */
   readonly executionRole: Role;
   readonly log: LogGroup;
 
@@ -79,7 +79,7 @@ export class Task extends Construct {
     repository.grantPull(this.executionRole);
     this.log.grantWrite(this.executionRole);
     acknowledge(this.executionRole, {
-      "IAM5[Resource::*]": "ecr:GetAuthorizationToken knows no resource",
+      "IAM5[Resource::*]": "ecr:GetAuthorizationToken has no resource-level permissions",
     });
     const secrets = this.#secrets(secretFiles);
     this.definition = new FargateTaskDefinition(this, "Definition", {
@@ -94,10 +94,10 @@ export class Task extends Construct {
         operatingSystemFamily: OperatingSystemFamily.LINUX,
       },
     });
-    // With its policies, which a task that starts before them would miss.
+    // Depends on the role's policies, so that no task starts before them.
     this.definition.node.addDependency(this.executionRole);
     acknowledge(this.definition, {
-      ECS2: "The environment holds settings and public files; secrets are named by parameter",
+      ECS2: "The environment contains settings and public files; secrets are referenced by parameter",
     });
     const variable = (file: string) => `FILE_${file.toUpperCase().replaceAll(/[^A-Z0-9]/g, "_")}`;
     const named = <T>(of: Record<string, T>) =>
@@ -111,14 +111,14 @@ export class Task extends Construct {
       environment: { ...environment, ...named(files) },
       secrets: named(secrets),
       entryPoint: ["/bin/sh", "-euc", writeFiles([...Object.keys(files), ...Object.keys(secrets)], variable)],
-      // `sh -c` takes the first word as its own name.
+      // `sh -c` takes the first argument after the script as $0.
       command: ["sh", ...options.command],
       readonlyRootFilesystem: !options.isEntered,
       linuxParameters: linux,
       logging: LogDriver.awsLogs({
         logGroup: this.log,
         streamPrefix: name,
-        // A log service that does not answer would otherwise hold up what is logged, and with it every request.
+        // Otherwise an unresponsive log service would block logging, and with it every request.
         mode: AwsLogDriverMode.NON_BLOCKING,
         maxBufferSize: Size.mebibytes(25),
       }),
@@ -136,7 +136,7 @@ export class Task extends Construct {
     });
   }
 
-  /** Lets ECS read exactly these parameters when it starts the task, and decrypt nothing else. */
+  /** Lets ECS read and decrypt exactly these parameters when it starts the task. */
   #secrets(from: TaskOptions["secretFiles"]): Record<string, Secret> {
     if (!from) return {};
     const { key, parameters } = from;
@@ -168,7 +168,7 @@ export class Task extends Construct {
   }
 }
 
-/** The shell that writes each file out of its variable, forgets the variable, and becomes the command. */
+/** A shell script that writes each file from its variable, unsets the variable, and execs the command. */
 function writeFiles(files: string[], variable: (file: string) => string): string {
   return [
     "umask 077",

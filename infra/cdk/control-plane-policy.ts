@@ -4,11 +4,11 @@ import { acknowledge, pattern } from "./acknowledge.ts";
 import { type Cell, ORG_CLUSTER } from "./cell.ts";
 import { allow, deny, ORG_SHAPE, orgArns } from "./org-policies.ts";
 
-/** The tag that a request would give; in an ARN it binds a role's name to its tag. */
+/** The tag in a request; in an ARN, it binds a role's name to its tag. */
 const GIVEN = `\${aws:RequestTag/${ORG_TAG}}`;
 const IS_GIVEN_ID = { [`aws:RequestTag/${ORG_TAG}`]: ORG_SHAPE };
 
-/** All that the control plane may do on AWS: make, change and remove organizations' resources in its cell. */
+/** All of the control plane's permissions on AWS: create, change and remove organizations' resources in its cell. */
 export function controlPlanePolicy(cell: Cell): PolicyStatement[] {
   const { partition, region, account } = cell;
   const of = { stack: cell, parameterPrefix: cell.parameterPrefix };
@@ -27,7 +27,7 @@ export function controlPlanePolicy(cell: Cell): PolicyStatement[] {
     ...parameterStatements(cell, any.parameters),
     ...tableStatements(cell, any.tables, any.tableNames),
 
-    // The tag is a role's authority, and its name is bound to the tag: no role changes hands.
+    // A role's tag is its authority, and its name is bound to the tag, so no role can move to another organization.
     allow("CreateRole", ["iam:CreateRole"], roles(GIVEN, both), {
       StringLike: IS_GIVEN_ID,
       StringEquals: bounded,
@@ -77,7 +77,7 @@ export function controlPlanePolicy(cell: Cell): PolicyStatement[] {
     ),
     allow("ListNames", ["servicediscovery:ListServices", "servicediscovery:TagResource"], ["*"]),
 
-    // A log group is never deleted: it holds the audit log.
+    // A log group is never deleted, since it contains the audit log.
     allow(
       "Logs",
       ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"],
@@ -86,16 +86,18 @@ export function controlPlanePolicy(cell: Cell): PolicyStatement[] {
   ];
 }
 
-/** Why the policy names some things by pattern. The proof is in its tests: what it allows, and what it does not. */
+/** Why the policy has patterns. Its tests prove what it allows, and what it does not. */
 export function acknowledgeControlPlane(role: Role, cell: Cell): void {
   const { service, logGroup } = orgNames(ORG_SHAPE);
   const { tableNames } = orgArns({ stack: cell, parameterPrefix: cell.parameterPrefix }, ORG_SHAPE);
-  const later = "Organizations' own, whose ids are not known before they are onboarded";
+  const later = "Organizations' own resources, whose ids are not known before onboarding";
   acknowledge(role, {
-    "IAM5[Resource::*]": "Lists and reads that know no resource; bound to the cluster where IAM can",
-    "IAM5[Action::kms:ReEncrypt*]": "What DynamoDB asks for; only through it, for organizations' tables",
+    "IAM5[Resource::*]":
+      "Lists and reads without resource-level permissions; limited to the cluster if IAM supports it",
+    "IAM5[Action::kms:ReEncrypt*]":
+      "DynamoDB requires it; allowed only through DynamoDB, for organizations' tables",
     "IAM5[Action::kms:GenerateDataKey*]":
-      "What DynamoDB asks for; only through it, for organizations' tables",
+      "DynamoDB requires it; allowed only through DynamoDB, for organizations' tables",
     [pattern(role, "dynamodb", `table/${tableNames}`)]: later,
     [pattern(role, "ecs", `task-definition/${service}:*`)]: later,
     [pattern(role, "logs", `log-group:${logGroup}:*`)]: later,
@@ -104,7 +106,7 @@ export function acknowledgeControlPlane(role: Role, cell: Cell): void {
   });
 }
 
-/** It writes organizations' parameters and reads none: not by name, not by path, not by the key. */
+/** It writes organizations' parameters and reads none: neither by name, nor by path, nor by decrypting. */
 function parameterStatements(cell: Cell, parameters: string[]): PolicyStatement[] {
   return [
     allow(
@@ -123,7 +125,7 @@ function parameterStatements(cell: Cell, parameters: string[]): PolicyStatement[
   ];
 }
 
-/** It makes tables, removes none, and reads nothing in them, nor any copy of them. */
+/** It creates tables, deletes none, and reads neither their items nor any copy of them. */
 function tableStatements(cell: Cell, tables: string, tableNames: string): PolicyStatement[] {
   const throughTables = {
     StringEquals: { "kms:ViaService": `dynamodb.${cell.region}.amazonaws.com` },
@@ -140,7 +142,7 @@ function tableStatements(cell: Cell, tables: string, tableNames: string): Policy
       ],
       [tables],
     ),
-    // DynamoDB asks on behalf of whoever makes a table; the key opens nothing without a right to items.
+    // DynamoDB uses the key with the permissions of the table's creator; without access to items, it reveals nothing.
     allow(
       "EncryptTables",
       ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*"],

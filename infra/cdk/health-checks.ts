@@ -1,15 +1,15 @@
 /**
- * Health checks of containers. ECS replaces a task whose check fails, also while its service starts: so each
- * asks only whether the process lives. Whether a gateway is ready is what the load balancer asks.
+ * Liveness checks of containers. ECS replaces a task whose check fails, even while its service starts, so each checks
+ * only that the process responds. The load balancer checks a gateway's readiness.
  */
 
 /**
- * Vault answers: one that is not initialized, or cannot unseal, gains nothing by being replaced. Nor does one
- * whose certificate has ended, so the check does not look at it.
+ * Vault responds. A node that is uninitialized or cannot unseal gains nothing from a replacement, nor does one with an
+ * expired certificate, so the check does not verify it.
  */
 export const VAULT_ANSWERS = ["CMD-SHELL", "vault status -tls-skip-verify >/dev/null 2>&1; [ $? -ne 1 ]"];
 
-/** A service answers at the URL, whatever it says; by its own Node, since its image has no other client. */
+/** A service responds at the URL, with any status. Uses Node, since the image has no other HTTP client. */
 export const answers = (url: string): string[] => [
   "CMD",
   "node",

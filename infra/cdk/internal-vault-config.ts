@@ -5,7 +5,7 @@ import { INTERNAL_REQUESTS } from "../../services/shared/vault/server-config.ts"
 import { fileInMemory } from "./container.ts";
 import { CLUSTER_PORT, VAULT_PORT } from "./ports.ts";
 
-/** What the internal Vault's nodes stand on. */
+/** The AWS resources of the internal Vault's nodes. */
 export interface Storage {
   region: string;
   bucket: Bucket;
@@ -15,12 +15,12 @@ export interface Storage {
 }
 
 /**
- * Vault's server configuration of the internal Vault's nodes. A node learns its own address where it runs
- * (Vault resolves the template). S3 stores and the table only elects: S3 has no lock of its own.
+ * The server configuration of the internal Vault's nodes. Vault resolves the template for a node's own address. S3 is
+ * the storage; the table only elects the leader, since S3 has no lock.
  */
 export function internalVaultConfig({ region, bucket, lock, sealKey, storageKey }: Storage) {
   return {
-    // A Fargate task cannot lock memory; it has no swap either.
+    // A Fargate task cannot lock memory, but it has no swap either.
     disable_mlock: true,
     ui: false,
     log_format: "json",

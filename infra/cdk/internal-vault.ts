@@ -23,11 +23,11 @@ const NODES = 3;
 const KEEP_VERSIONS_DAYS = 90;
 
 /**
- * The Vault that unseals all others, and depends on none of them: nodes in three zones, in a cluster of
- * their own, on a versioned bucket and a lock table, sealed by a KMS key that only they may use.
+ * The Vault that unseals all others and depends on none of them: nodes in three zones, in a separate cluster, with a
+ * versioned bucket and a lock table, sealed by a KMS key that only they may use.
  */
 export class InternalVault extends Stack {
-  /** `https://…` as the control plane and the organizations' Vaults reach it. */
+  /** `https://…` address for the control plane and the organizations' Vaults. */
   readonly address: string;
   readonly task: Task;
   readonly service: FargateService;
@@ -78,8 +78,8 @@ export class InternalVault extends Stack {
       containerInsightsV2: ContainerInsights.ENABLED,
     });
     const namespace = privateNamespace(this, "Namespace", network, settings.internalDomain);
-    // ECS spreads a service's tasks over the zones, and rebalancing keeps them spread: one each. A change
-    // starts a fourth node before it stops one.
+    // ECS spreads a service's tasks over the zones, and rebalancing keeps one in each. A deployment starts a
+    // fourth node before it stops one.
     this.service = new FargateService(this, "Nodes", {
       cluster: this.cluster,
       serviceName: NAME,
@@ -146,7 +146,7 @@ export class InternalVault extends Stack {
     });
     acknowledge(this.task.role, {
       [`IAM5[Resource::<${this.getLogicalId(of.bucket.node.defaultChild as never)}.Arn>/*]`]:
-        "The objects of its own bucket",
+        "The objects in its own bucket",
     });
   }
 }

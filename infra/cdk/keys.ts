@@ -3,15 +3,15 @@ import { AnyPrincipal, Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 
-/** A customer key that rotates every year and is never removed with its stack, once that has been created. */
+/** A customer-managed key that rotates every year and, once its stack has been created, is never removed with it. */
 export function customerKey(scope: Construct, id: string, description: string, alias?: string): Key {
   const removalPolicy = RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE;
   return new Key(scope, id, { description, alias, enableKeyRotation: true, removalPolicy });
 }
 
 /**
- * Lets roles of one path or name alone decrypt with the key, whatever any other policy of the account says.
- * Whoever may write the key's policy can undo it, which stands in CloudTrail.
+ * Allows only roles with one path or name to decrypt with the key, whatever other policies in the account say. Whoever
+ * may change the key policy can undo this, which CloudTrail records.
  */
 export function decryptOnlyBy(key: Key, role: string): void {
   const { partition, account } = Stack.of(key);

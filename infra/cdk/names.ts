@@ -3,9 +3,9 @@ import type { Settings } from "./settings.ts";
 
 export const CONTROL_PLANE = "control-plane";
 
-/** The private domain in which organizations' Vaults and the control plane are found. */
+/** The private DNS domain of organizations' Vaults and the control plane. */
 export const cellDomain = ({ internalDomain }: Settings): string => `vaults.${internalDomain}`;
 
-/** Where the gateways and operators find the control plane. */
+/** The control plane's URL for gateways and operators. */
 export const controlPlaneAddress = (settings: Settings): string =>
   `http://${CONTROL_PLANE}.${cellDomain(settings)}:${CONTROL_PLANE_PORT}`;

@@ -19,17 +19,17 @@ import type { Settings } from "./settings.ts";
 
 const KEEP_IMAGES = 100;
 
-/** What everything else stands on: three zones, who reaches whom, image repositories, and a first key. */
+/** The base of all other stacks: three zones, security groups, image repositories, and the platform's key. */
 export class Network extends Stack {
   readonly vpc: Vpc;
   readonly groups: SecurityGroups;
-  /** Without a way to or from the internet. */
+  /** Isolated: no route to or from the internet. */
   readonly vaultSubnets: ISubnet[];
-  /** With a way out through NAT: the services fetch issuers' keys. */
+  /** With internet access through NAT, since the services fetch issuers' keys. */
   readonly serviceSubnets: ISubnet[];
   readonly vaultImages: Repository;
   readonly serviceImages: Repository;
-  /** Encrypts the platform's own parameters, which are there before all else; no organization's. */
+  /** Encrypts the platform's own parameters, which exist before any other stack, and no organization's. */
   readonly platformKey: Key;
 
   constructor(scope: Construct, id: string, settings: Settings, props?: StackProps) {
@@ -90,7 +90,7 @@ export class Network extends Stack {
       .addToPolicy(through(["*"], ["*"], resourcesToo));
     const s3 = this.vpc.addGatewayEndpoint("S3", { service: S3, subnets });
     s3.addToPolicy(through(["*"], ["*"], resourcesToo));
-    // Images' layers lie in a bucket of AWS's own.
+    // Image layers are in a bucket that AWS owns.
     const layers = `arn:${this.partition}:s3:::prod-${this.region}-starport-layer-bucket/*`;
     s3.addToPolicy(through(["s3:GetObject"], [layers]));
   }
@@ -107,7 +107,7 @@ export class Network extends Stack {
   }
 }
 
-/** A statement of an endpoint's policy: it bounds what the callers' own policies allow, and grants nothing. */
+/** A statement of an endpoint policy, which limits the callers' own policies and grants nothing. */
 function through(actions: string[], resources: string[], conditions?: Record<string, unknown>) {
   return new PolicyStatement({ principals: [new AnyPrincipal()], actions, resources, conditions });
 }

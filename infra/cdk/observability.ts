@@ -9,7 +9,8 @@ import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
 import { customerKey } from "./keys.ts";
-import type { Parts, Services } from "./services.ts";
+import type { Parts } from "./parts.ts";
+import type { Services } from "./services.ts";
 
 const NAMESPACE = "Strongroom";
 const FIVE_MINUTES = Duration.minutes(5);
@@ -77,7 +78,7 @@ export class Observability extends Stack {
       });
       this.#alarm(
         id,
-        `The control plane logged: ${message}. Ask \`strongroom org list\` which`,
+        `The control plane logged: ${message}. \`strongroom org list\` shows which organization`,
         filter.metric({ statistic: Stats.SUM, period: FIVE_MINUTES }),
         1,
       );
@@ -95,7 +96,7 @@ export class Observability extends Stack {
     });
     this.#alarm(
       "OrgTasksLoop",
-      "Organizations' tasks stop again and again: see stoppedReason in ECS, and the organizations' logs",
+      "Organizations' tasks keep stopping. See stoppedReason in ECS, and the organizations' logs",
       new Metric({
         namespace: "AWS/Events",
         metricName: "MatchedEvents",
@@ -106,7 +107,7 @@ export class Observability extends Stack {
       FEW_STOPS,
     );
     new Rule(this, "ServicesImpaired", {
-      description: "ECS says that a service cannot start its tasks, or that a deployment failed",
+      description: "A service cannot start its tasks, or a deployment failed, as reported by ECS",
       eventPattern: {
         source: ["aws.ecs"],
         detail: { eventName: ["SERVICE_TASK_START_IMPAIRED", "SERVICE_DEPLOYMENT_FAILED"] },
@@ -119,7 +120,7 @@ export class Observability extends Stack {
     ] as const) {
       this.#alarm(
         id,
-        `Fewer than ${wanted} tasks of ${service} run`,
+        `Fewer than ${wanted} tasks of ${service} are running`,
         new Metric({
           namespace: "ECS/ContainerInsights",
           metricName: "RunningTaskCount",
@@ -142,13 +143,13 @@ export class Observability extends Stack {
     const sum = { statistic: Stats.SUM, period: FIVE_MINUTES };
     this.#alarm(
       "GatewayErrors",
-      "The gateway answers 5xx: its log names the organizations",
+      "The gateway returns 5xx. Its log names the organizations",
       metrics.httpCodeTarget(HttpCodeTarget.TARGET_5XX_COUNT, sum),
       FEW_ERRORS,
     );
     this.#alarm(
       "EntranceErrors",
-      "The load balancer answers 5xx itself: no gateway is healthy",
+      "The load balancer itself returns 5xx: no gateway is healthy",
       metrics.httpCodeElb(HttpCodeElb.ELB_5XX_COUNT, sum),
       FEW_ERRORS,
     );

@@ -12,10 +12,10 @@ import type { Settings } from "./settings.ts";
 const ENDS_AFTER_SECONDS = 3600;
 
 /**
- * A place inside the network for an operator's own work: started by hand, ended by itself within the hour,
- * and entered by ECS Exec, which CloudTrail records. It carries no login; the operator brings one. Its role
- * can write the platform's parameters, which is how the first login gets there, and read none. It can read the
- * internal Vault's log, with which `strongroom audit verify` compares the control plane's trail.
+ * A task inside the network for an operator's work: started by hand, ending by itself within the hour, and entered by
+ * ECS Exec, which CloudTrail records. It has no login; the operator brings one. Its role can write the platform's
+ * parameters, which is how the first login is stored, and read none. It can read the internal Vault's log, with which
+ * `strongroom audit verify` compares the control plane's trail.
  */
 export class OperatorTask extends Construct {
   readonly task: Task;
@@ -70,9 +70,9 @@ export class OperatorTask extends Construct {
       this.task.role.addToPolicy(new PolicyStatement(statement));
     }
     acknowledge(this.task.role, {
-      "IAM5[Resource::*]": "ECS Exec: ssmmessages knows no resource",
+      "IAM5[Resource::*]": "ECS Exec: ssmmessages has no resource-level permissions",
       [pattern(this, "ssm", `parameter${settings.parameterPrefix}/platform/*`)]:
-        "The platform's own parameters, to write",
+        "Writes the platform's own parameters",
     });
     const subnets = network.serviceSubnets.map(({ subnetId }) => subnetId).join(",");
     const group = network.groups.operator.securityGroupId;

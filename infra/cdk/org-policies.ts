@@ -4,15 +4,15 @@ import { ORG_TAG, orgNames, orgTable } from "../../services/shared/aws/names.ts"
 import { orgParameters } from "../../services/shared/parameters/store.ts";
 
 /**
- * The value of the caller's own tag `org`, as IAM fills it in. ECS passes no session tags, so each
- * organization has roles of its own; they share these policies, and the tag on the role is its authority.
+ * The value of the caller's own tag `org`, which IAM fills in. ECS passes no session tags, so each organization has its
+ * own roles. They share these policies, and a role's tag is its authority.
  */
 const OWN = `\${aws:PrincipalTag/${ORG_TAG}}`;
 const TAG_KEY = `aws:PrincipalTag/${ORG_TAG}`;
 
-/** As long as an id and beginning like one, which no other tag value of IAM's with a wildcard's effect is. */
+/** A pattern with the length and first letter of an id, which no tag value that acts as a wildcard matches. */
 export const ORG_SHAPE = `o${"?".repeat(15)}`;
-/** What would make a path, a pattern or a version out of an id; IAM writes a character itself as `${*}`. */
+/** Characters that would turn an id into a path, a pattern or a version. IAM writes the literal character as `${*}`. */
 const NO_ID = ["*/*", "*:*", "*.*", ...["*", "?"].map((character) => `*\${${character}}*`)];
 const IS_ID: Conditions = { StringLike: { [TAG_KEY]: ORG_SHAPE }, StringNotLike: { [TAG_KEY]: NO_ID } };
 
@@ -29,11 +29,11 @@ const TABLE_ACTIONS = [
 
 const PULL_ACTIONS = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
 
-/** What the policies of a cell's organizations speak of. ARNs, and the prefix of parameters. */
+/** The resources in the policies of a cell's organizations: ARNs, and the prefix of parameters. */
 export interface OrgResources {
   stack: Stack;
   parameterPrefix: string;
-  /** The key that encrypts parameters, and those before it that still decrypt some. */
+  /** The key that encrypts parameters, and earlier keys that still decrypt some. */
   parameterKeyArns: string[];
   tableKeyArn: string;
   /** The repository of Vault's image. */
@@ -58,7 +58,7 @@ export function orgArns(
   };
 }
 
-/** What ECS may do to start an organization's task: read its parameters, write its log, pull Vault. */
+/** The permissions that ECS needs to start an organization's task: read its parameters, write its log, pull Vault. */
 export function executionPolicy(of: OrgResources): PolicyStatement[] {
   const { parameters } = orgArns(of, OWN);
   return [
@@ -74,7 +74,7 @@ export function executionPolicy(of: OrgResources): PolicyStatement[] {
   ];
 }
 
-/** What an organization's Vault may do: use its own tables. */
+/** The permissions of an organization's Vault: use its own tables. */
 export function taskPolicy(of: OrgResources): PolicyStatement[] {
   const { tables, tableNames } = orgArns(of, OWN);
   return [
@@ -90,7 +90,7 @@ export function taskPolicy(of: OrgResources): PolicyStatement[] {
   ];
 }
 
-/** What a role made for an organization can be at the very most, whatever is attached to it. */
+/** The permissions boundary of an organization's roles: their maximum, whatever is attached to them. */
 export function orgBoundary(of: OrgResources): PolicyStatement[] {
   return [...startAllowed(of), ...tableAllowed(of)];
 }
@@ -126,7 +126,7 @@ function tableAllowed(of: OrgResources): PolicyStatement[] {
   ];
 }
 
-/** A Deny with a variable in it does not fire where the tag is missing; the first of these two does. */
+/** A Deny with a variable does not apply if the tag is missing; the first of these two does. */
 function denyMalformedTag(actions: string[]): PolicyStatement[] {
   return [
     deny("NoTag", actions, { resources: ["*"], conditions: { StringNotLike: { [TAG_KEY]: ORG_SHAPE } } }),
@@ -134,11 +134,11 @@ function denyMalformedTag(actions: string[]): PolicyStatement[] {
   ];
 }
 
-/** A statement that allows. */
+/** An Allow statement. */
 export const allow = (sid: string, actions: string[], resources: string[], conditions?: Conditions) =>
   new PolicyStatement({ sid, actions, resources, conditions });
 
-/** A statement that denies. */
+/** A Deny statement. */
 export const deny = (
   sid: string,
   actions: string[],

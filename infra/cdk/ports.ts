@@ -1,5 +1,5 @@
-/** Vault's API; the gateway listens on it too, since it speaks that API. */
+/** Vault's API port; the gateway, which speaks that API, listens on it too. */
 export const VAULT_PORT = 8200;
-/** What the nodes of the internal Vault say to each other. */
+/** The port for traffic between the internal Vault's nodes. */
 export const CLUSTER_PORT = 8201;
 export const CONTROL_PLANE_PORT = 8280;

@@ -3,8 +3,8 @@ import type { Construct } from "constructs";
 import type { Network } from "./network.ts";
 
 /**
- * How long, s, a resolver may remember that a name is not there: a service that asks for another one before it
- * has started finds it soon after. AWS's own is 15 minutes and more.
+ * How long, in seconds, a resolver may cache that a name does not exist: a service that looks up another one before it
+ * has started finds it soon after. AWS's default is 15 minutes or more.
  */
 const NEGATIVE_TTL_SECONDS = 5;
 

@@ -24,16 +24,16 @@ export interface PublicEntranceOptions {
   vpc: IVpc;
   securityGroup: ISecurityGroup;
   certificate: ICertificate;
-  /** How many requests one address may send in five minutes. */
+  /** Maximum number of requests from one address in five minutes. */
   requestsPerAddress: number;
   /** Whether AWS refuses to delete the load balancer. */
   isProtected: boolean;
 }
 
 /**
- * The one way in from the internet: HTTPS with TLS 1.2 at least, HSTS, and a limit by address. There is no
- * port 80: a token sent in clear would be lost before it is redirected. WAF keeps no log of requests, whose
- * headers are tokens, and inspects no body, which is a secret and may look like anything.
+ * The only entrance from the internet: HTTPS with TLS 1.2 or later, HSTS, and a rate limit by address. There is no port
+ * 80: a token sent in clear text would be exposed before any redirect. WAF logs no requests, since their headers
+ * contain tokens, and inspects no body, since that is a secret and may look like anything.
  */
 export class PublicEntrance extends Construct {
   readonly loadBalancer: ApplicationLoadBalancer;
@@ -53,7 +53,7 @@ export class PublicEntrance extends Construct {
       deletionProtection: options.isProtected,
       dropInvalidHeaderFields: true,
       desyncMitigationMode: DesyncMitigationMode.STRICTEST,
-      // The gateway takes the last address of X-Forwarded-For: the one that is added here.
+      // The gateway uses the last address in X-Forwarded-For, which is the one appended here.
       xffHeaderProcessingMode: XffHeaderProcessingMode.APPEND,
     });
     this.loadBalancer.logAccessLogs(accessLogBucket(this, "AccessLog"));
@@ -74,7 +74,7 @@ export class PublicEntrance extends Construct {
     this.webAcl = this.#limit(options.requestsPerAddress);
   }
 
-  /** Sends what comes in to one service. Its security groups are opened where all groups are. */
+  /** Forwards requests to one service. The rules of its security groups are in security-groups.ts. */
   forwardTo(service: FargateService): void {
     const group = new ApplicationTargetGroup(this, "Targets", {
       vpc: this.#vpc,

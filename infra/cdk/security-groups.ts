@@ -4,8 +4,8 @@ import { acknowledge } from "./acknowledge.ts";
 import { CLUSTER_PORT, CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
 
 /**
- * Who reaches whom. All groups and all their rules are here, each way said once; what is not said is
- * refused, outgoing connections too.
+ * Allowed connections. All groups and all their rules are here, each connection listed once. Any other is refused,
+ * including outgoing ones.
  */
 export class SecurityGroups extends Construct {
   readonly loadBalancer: SecurityGroup;
@@ -13,7 +13,7 @@ export class SecurityGroups extends Construct {
   readonly controlPlane: SecurityGroup;
   readonly orgVaults: SecurityGroup;
   readonly internalVault: SecurityGroup;
-  /** Of the task in which an operator works; none stands. */
+  /** For the operator's task, which runs only on demand. */
   readonly operator: SecurityGroup;
   readonly endpoints: SecurityGroup;
 
@@ -30,7 +30,7 @@ export class SecurityGroups extends Construct {
     this.endpoints = group("Endpoints", "Private endpoints of the AWS APIs");
 
     this.loadBalancer.addIngressRule(Peer.anyIpv4(), Port.tcp(443), "HTTPS; there is no port 80");
-    acknowledge(this.loadBalancer, { EC23: "It is the one thing that faces the internet" });
+    acknowledge(this.loadBalancer, { EC23: "It is the only resource that faces the internet" });
     allow(this.loadBalancer, this.gateway, VAULT_PORT, "requests of callers");
     allow(this.gateway, this.orgVaults, VAULT_PORT, "requests of callers");
     allow(this.gateway, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
@@ -53,14 +53,14 @@ export class SecurityGroups extends Construct {
       this.operator,
     ]) {
       this.endpoints.addIngressRule(client, Port.tcp(443), "AWS APIs");
-      // S3 and DynamoDB are reached by routes, at addresses that only AWS knows. For Vaults it leads nowhere
-      // else: their subnets have no way out. The services fetch issuers' keys from the internet.
+      // S3 and DynamoDB have gateway endpoints, with addresses that only AWS knows. Vaults can reach nothing else by
+      // this rule, since their subnets have no other route. The services fetch issuers' keys from the internet.
       client.addEgressRule(Peer.anyIpv4(), Port.tcp(443), "AWS APIs, keys of issuers");
     }
   }
 }
 
-/** Opens a port between two groups, on both sides; in the stack that holds both. */
+/** Opens a port between two groups, on both sides, in the stack that has both. */
 function allow(from: SecurityGroup, to: SecurityGroup, port: number, why: string): void {
   to.addIngressRule(from, Port.tcp(port), why);
   from.addEgressRule(to, Port.tcp(port), why);

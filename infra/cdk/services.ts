@@ -46,7 +46,7 @@ export class Services extends Stack {
       isProtected: settings.isProtected,
     });
     const gateway = this.#runGateway();
-    // A gateway is ready only once it has a directory, and the circuit breaker waits for no other service.
+    // A gateway is ready only once it has a directory, and the deployment circuit breaker waits for no other service.
     gateway.node.addDependency(controlPlane);
     this.entrance.forwardTo(gateway);
   }
@@ -109,7 +109,7 @@ export class Services extends Stack {
       serviceName: CONTROL_PLANE,
       taskDefinition: this.controlPlane.definition,
       desiredCount: 1,
-      // One at a time: its locks on organizations are its own. Vaults and gateways go on without it.
+      // One task at a time, since its locks on organizations are in its memory. Vaults and gateways run without it.
       minHealthyPercent: 0,
       maxHealthyPercent: 100,
       availabilityZoneRebalancing: AvailabilityZoneRebalancing.DISABLED,
@@ -144,14 +144,14 @@ export class Services extends Stack {
         STRONGROOM_REVOCATIONS_URL: `${controlPlaneAddress(this.#settings)}/v1/revocations`,
         STRONGROOM_REVOCATIONS_COPY: fileInMemory("revocations.jws"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
-        STRONGROOM_BEHIND_PROXY: "true", // the load balancer, whose own address all callers have
+        STRONGROOM_BEHIND_PROXY: "true", // all connections come from the load balancer's address
       },
       files: {
         "ca.pem": ca,
         "directory-key.pem": this.#published("directory-key"),
         "ownership-key.pem": this.#published("ownership-key"),
       },
-      // It has one core: docs/decisions/gateway-speed.md.
+      // It has one core: see docs/decisions/gateway-speed.md.
       command: ["node", "--single-threaded-gc", "services/gateway/main.ts"],
       port: VAULT_PORT,
       healthCheck: answers(`http://127.0.0.1:${VAULT_PORT}/v1/sys/health`),
@@ -170,8 +170,8 @@ export class Services extends Stack {
       availabilityZoneRebalancing: AvailabilityZoneRebalancing.ENABLED,
       circuitBreaker: { rollback: true },
       assignPublicIp: false,
-      // ECS replaces what the load balancer finds unhealthy, too, and a new gateway has to wait while the control
-      // plane is away: replacing it would only make it wait again.
+      // ECS also replaces tasks that the load balancer finds unhealthy. A new gateway waits while the control plane is
+      // down, and replacing it would only make it wait again.
       healthCheckGracePeriod: Duration.minutes(15),
       vpcSubnets: { subnets: network.serviceSubnets },
       securityGroups: [network.groups.gateway],

@@ -6,18 +6,18 @@ const { spot, architecture, cpu, memory, logRetentionDays } = Cell.properties;
 const Image = (description: string) =>
   Type.String({ pattern: "^[A-Za-z0-9_.-]{1,128}@sha256:[0-9a-f]{64}$", description });
 
-/** What differs from one installation to the next: the context `strongroom` of cdk.json. No secret. */
+/** The settings of an installation: the context `strongroom` in cdk.json. None is a secret. */
 export const Settings = Type.Object(
   {
     zones: Type.Array(Type.String({ pattern: "^[a-z]{2}(-[a-z]+)+-[0-9][a-z]$" }), {
       minItems: 3,
       maxItems: 3,
       uniqueItems: true,
-      description: "Three availability zones of the Region that is deployed to",
+      description: "Three availability zones of the Region to deploy to",
     }),
     internalDomain: Type.String({
       pattern: "^[a-z0-9-]+(\\.[a-z0-9-]+)+$",
-      description: "A domain of yours that is used inside the VPC alone, as strongroom.example.com",
+      description: "A domain of yours that is used only inside the VPC, such as strongroom.example.com",
     }),
     certificateArn: Type.String({
       pattern: "^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/.+$",
@@ -27,41 +27,43 @@ export const Settings = Type.Object(
     parameterPrefix: Type.String({
       pattern: "^(/[A-Za-z0-9_.-]+)+$",
       default: "/strongroom",
-      description: "What the names of all parameters begin with",
+      description: "Prefix of all parameter names",
     }),
     retiredParameterKeys: Type.Array(
       Type.String({ pattern: "^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+$" }),
       {
         default: [],
         maxItems: 3,
-        description: "KMS keys that organizations' parameters were encrypted by before, while some still are",
+        description: "ARNs of earlier KMS keys with which some organizations' parameters are still encrypted",
       },
     ),
-    vaultImage: Image("Tag and digest of Vault's image in the repository strongroom/vault, 1.21.2@sha256:…"),
+    vaultImage: Image(
+      "Tag and digest of Vault's image in the repository strongroom/vault, such as 2.2.2@sha256:…",
+    ),
     servicesImage: Image("Tag and digest of the services' image in the repository strongroom/services"),
     isProtected: Type.Boolean({
       default: true,
       description:
-        "Whether AWS refuses to delete stacks, load balancer and lock. False until all stacks have been created " +
-        "once: a creation that fails is rolled back, and could not be",
+        "Whether AWS refuses to delete stacks, load balancer and lock table. Keep it false until all stacks have " +
+        "been created, since a failed creation could otherwise not be rolled back",
     }),
     gateways: Type.Integer({ minimum: 2, maximum: 30, default: 3 }),
     requestsPerAddress: Type.Integer({
       minimum: 100,
       maximum: 1_000_000,
       default: 3_000,
-      description: "How many requests one address may send in five minutes",
+      description: "Maximum number of requests from one address in five minutes",
     }),
     orgs: Type.Partial(
       Type.Object({ spot, architecture, cpu, memory, logRetentionDays }, { additionalProperties: false }),
-      { default: {}, description: "How the organizations' Vaults run; the defaults are the cell's own" },
+      { default: {}, description: "Task settings of the organizations' Vaults; by default the cell's own" },
     ),
   },
   { additionalProperties: false },
 );
 export type Settings = Static<typeof Settings>;
 
-/** The digest of an image's setting: what is run is exactly that, whatever becomes of the tag, which is for people. */
+/** The digest in an image setting. Exactly that image runs, whatever the tag refers to, which is only for people. */
 export const digestOf = (image: string): string => image.slice(image.indexOf("@") + 1);
 
 /** The settings in a context, defaults filled in. Throws with a line for each problem. */

@@ -6,9 +6,9 @@ import { Observability } from "./observability.ts";
 import { Services } from "./services.ts";
 import type { Settings } from "./settings.ts";
 
-/** All of the platform on AWS, as five stacks, in the order in which they are deployed. */
+/** The whole platform on AWS: five stacks, in deployment order. */
 export function strongroom(app: App, settings: Settings) {
-  // The account is whichever is deployed to. Once created, none of the stacks is taken down by a slip of the hand.
+  // The account is the one deployed to. Once protected, no stack can be deleted by accident.
   const region = settings.zones[0]?.slice(0, -1);
   const props = { env: { region }, terminationProtection: settings.isProtected };
   const network = new Network(app, "StrongroomNetwork", settings, props);

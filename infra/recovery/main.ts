@@ -13,9 +13,9 @@ if (!values.bucket || !/Z$/.test(values.at ?? "") || Number.isNaN(at.getTime()) 
   process.exitCode = 2;
 } else {
   const { putBack, removed, unchanged } = await restoreBucket(new S3Client(), values.bucket, at, values);
-  for (const key of putBack) process.stdout.write(`back     ${key}\n`);
+  for (const key of putBack) process.stdout.write(`restored ${key}\n`);
   for (const key of removed) process.stdout.write(`removed  ${key}\n`);
   process.stderr.write(
-    `${putBack.length} put back, ${removed.length} removed, ${unchanged} as they were${values.write ? "" : "; nothing was written: add --write"}\n`,
+    `${putBack.length} restored, ${removed.length} removed, ${unchanged} unchanged${values.write ? "" : ". This was a dry run: nothing was written. Pass --write to apply."}\n`,
   );
 }

@@ -5,14 +5,14 @@ import {
   type S3Client,
 } from "@aws-sdk/client-s3";
 
-/** What was done, or would be: keys whose older version is put back, and keys that were not there then. */
+/** The changes made, or planned: keys restored to an older version, and keys that did not exist at that time. */
 export interface Restored {
   putBack: string[];
   removed: string[];
   unchanged: number;
 }
 
-/** What became of one object at one time; a deletion has no content. */
+/** A version of an object, or a deletion, which has no content. */
 interface Version {
   versionId: string;
   isDeletion: boolean;
@@ -23,9 +23,8 @@ interface Version {
 const MAX_PAGES = 10_000;
 
 /**
- * Makes a versioned bucket hold what it held at a time, by copying versions over newer ones: nothing that it
- * holds is lost, so another time can be tried after this one. Whoever writes to it has to be stopped before.
- * Without `write` it only says what it would do. Errors are the SDK's own.
+ * Restores a versioned bucket to its state at a time, by copying old versions over newer ones. No version is lost, so
+ * another time can be tried afterwards. Stop all writers before. Without `write` it is a dry run. Errors are the SDK's.
  */
 export async function restoreBucket(
   client: S3Client,
@@ -58,7 +57,7 @@ export async function restoreBucket(
   return done;
 }
 
-/** S3 tells times to the second; among those of one second the one that is the latest is the newer one. */
+/** S3's times have a resolution of a second; within the same second, S3's own "latest" flag decides. */
 const newestFirst = (a: Version, b: Version): number =>
   b.at.getTime() - a.at.getTime() || Number(b.isLatest) - Number(a.isLatest);
 

@@ -1,13 +1,13 @@
-/** How a person is told what takes its time: single lines, and steps that last. */
+/** Progress messages for a person: single lines, and steps that take time. */
 export interface Progress {
   line(text: string): void;
-  /** Begins a step. One step at a time is drawn on a terminal: the newest that has not ended. */
+  /** Begins a step. A terminal shows one step at a time: the newest that has not ended. */
   step(label: string): ProgressStep;
 }
 
-/** A step that has begun. It ends once, by `done` or `fail`. */
+/** A step in progress. It ends once, by `done` or `fail`. */
 export interface ProgressStep {
-  /** What it is doing now. Cheap: it is only shown when the step is drawn next. */
+  /** Sets what it is doing now. Cheap: the text is shown when the step is next drawn. */
   update(text: string): void;
   done(text?: string): void;
   fail(text?: string): void;
@@ -25,8 +25,8 @@ const PLAIN_MS = 15_000;
 const CLEAR_LINE = "\r\u001b[2K";
 
 /**
- * Progress on a stream. On a terminal a step is one line, rewritten each second with the time it has
- * taken; elsewhere it is a plain line when it begins, every 15 s, and when it ends.
+ * Progress on a stream. On a terminal a step is one line, redrawn each second with the elapsed time; elsewhere it is a
+ * plain line when it begins, every 15 s, and when it ends.
  */
 export function createProgress(stream: ProgressStream): Progress {
   const terminal = stream.isTTY === true;
@@ -55,7 +55,7 @@ export function createProgress(stream: ProgressStream): Progress {
         },
         terminal ? REDRAW_MS : PLAIN_MS,
       );
-      // A step that nobody ends must not keep the process.
+      // A step that never ends must not keep the process alive.
       timer.unref();
       const end = (result: string) => {
         clearInterval(timer);

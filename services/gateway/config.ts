@@ -10,60 +10,66 @@ import type { TlsIdentity } from "../shared/http/server.ts";
 const File = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });
 
-/** The gateway's settings, by the names of their variables. None of them is a secret: it has none. */
+/** The gateway's settings, by environment variable. */
 export const Config = Type.Object({
   ...LISTEN_SETTINGS,
   STRONGROOM_SHARE_PORT: Type.Boolean({
     default: false,
-    description: "Several gateways may listen on this port; the system shares its connections out (Linux)",
+    description: "Let several gateways listen on this port (SO_REUSEPORT); Linux distributes the connections",
   }),
   STRONGROOM_DIRECTORY_URL: Type.String({
     pattern: "^https?://",
-    description: "Where the control plane publishes the directory: …/v1/directory",
+    description: "The control plane's URL of the directory: …/v1/directory",
   }),
-  STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that directories are signed by"),
-  STRONGROOM_OWNERSHIP_KEY_FILE: File("PEM public key that operators sign an organization's new owner by"),
-  STRONGROOM_DIRECTORY_COPY: File("Where the last good directory is kept"),
-  STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
-  STRONGROOM_TLS_CERTIFICATE_FILE: Type.Optional(
-    File("PEM of the gateway's certificate and those between it and its authority; without it, plain HTTP"),
+  STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that verifies directories and revocation lists"),
+  STRONGROOM_OWNERSHIP_KEY_FILE: File(
+    "PEM public key that verifies operators' statements of an organization's owner",
   ),
-  STRONGROOM_TLS_KEY_FILE: Type.Optional(SecretFile("PEM of the certificate's key")),
+  STRONGROOM_DIRECTORY_COPY: File("Copy of the last good directory, used until a newer one is fetched"),
+  STRONGROOM_CA_FILE: File(
+    "PEM certificate of the authority that issues the organizations' server certificates",
+  ),
+  STRONGROOM_TLS_CERTIFICATE_FILE: Type.Optional(
+    File("PEM certificate of the gateway, followed by its intermediates; without it, plain HTTP"),
+  ),
+  STRONGROOM_TLS_KEY_FILE: Type.Optional(SecretFile("PEM private key of the gateway's certificate")),
   STRONGROOM_REVOCATIONS_URL: Type.String({
     pattern: "^https?://",
-    description: "Where the control plane publishes and takes revocations: …/v1/revocations",
+    description: "The control plane's URL to fetch and add revocations: …/v1/revocations",
   }),
-  STRONGROOM_REVOCATIONS_COPY: File("Where the last good list of revocations is kept"),
+  STRONGROOM_REVOCATIONS_COPY: File(
+    "Copy of the last good revocation list, used until a newer one is fetched",
+  ),
   STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: maxTokenLifetime,
   STRONGROOM_MAX_LOGINS: Type.Integer({
     minimum: 1,
     maximum: 1_000_000,
     default: 10_000,
-    description: "How many callers' Vault tokens are kept at most, each for 55 seconds",
+    description: "Maximum number of callers' Vault tokens kept in memory, each for at most 55 seconds",
   }),
   STRONGROOM_BEHIND_PROXY: Type.Boolean({
     default: false,
     description:
-      "A caller's address is the last of X-Forwarded-For: only where a proxy that adds to it is the one way in",
+      "Take a client's IP address from the last entry of X-Forwarded-For. Set it only if every request comes through a proxy that appends that entry",
   }),
   STRONGROOM_METRICS_LISTEN: Type.Optional(
     Type.String({
       pattern: LISTEN_PATTERN,
-      description: "IPv4 address and port of the metrics, for Prometheus alone; without it there are none",
+      description: "IPv4 address and port that serve metrics, for Prometheus only; without it, no metrics",
     }),
   ),
   STRONGROOM_ORG_LIMIT: Type.Integer({
     minimum: 0,
     maximum: 1_000_000,
     default: 2_000,
-    description: "Requests a second of one organization, twice as many at once; 0 for no limit",
+    description: "Requests per second for one organization, with a burst of twice as many; 0 for no limit",
   }),
   STRONGROOM_ADDRESS_LIMIT: Type.Integer({
     minimum: 0,
     maximum: 1_000_000,
     default: 50,
     description:
-      "Requests a second of one address without a good token, ten times as many at once; 0 for no limit",
+      "Failed or unauthenticated requests per second from one IP address, with a burst of ten times as many; 0 for no limit",
   }),
 });
 export type Config = Static<typeof Config>;
@@ -77,29 +83,29 @@ export function limitRates(config: Config): LimitRates {
   };
 }
 
-/** The public key in the file that a setting names. Throws ConfigError if it holds none of ECDSA P-256. */
+/** The public key in the file that a setting names. Throws ConfigError if it holds no ECDSA P-256 public key. */
 export function readPublicKey(path: string, setting: string): KeyObject {
   const pem = readPem(path, setting);
   let key: KeyObject | undefined;
   try {
     key = pem.includes("PRIVATE KEY") ? undefined : createPublicKey(pem);
   } catch {
-    // told below
+    // refused below
   }
   if (key?.asymmetricKeyDetails?.namedCurve !== "prime256v1") {
-    throw new ConfigError(`${setting}: ${path} holds no public key of ECDSA P-256`);
+    throw new ConfigError(`${setting}: ${path} does not contain an ECDSA P-256 public key (PEM)`);
   }
   return key;
 }
 
-/** What the gateway shows to callers, where it is set. Throws ConfigError where half of it is. */
+/** The gateway's certificate and key; undefined if neither is set. Throws ConfigError if only one is. */
 export function tlsIdentity({
   STRONGROOM_TLS_CERTIFICATE_FILE: certificate,
   STRONGROOM_TLS_KEY_FILE: key,
 }: Config): TlsIdentity | undefined {
   if (certificate === undefined && key === undefined) return undefined;
   if (certificate === undefined || key === undefined) {
-    throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE go together");
+    throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE and STRONGROOM_TLS_KEY_FILE: set both or neither");
   }
   return {
     cert: readPem(certificate, "STRONGROOM_TLS_CERTIFICATE_FILE"),
@@ -107,11 +113,11 @@ export function tlsIdentity({
   };
 }
 
-/** The certificate in the file. Throws ConfigError where it holds none. */
+/** The certificate in the file. Throws ConfigError if it holds none. */
 export function readCertificate(path: string): string {
   const pem = readPem(path, "STRONGROOM_CA_FILE");
   if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-    throw new ConfigError(`STRONGROOM_CA_FILE: ${path} holds no certificate`);
+    throw new ConfigError(`STRONGROOM_CA_FILE: ${path} does not contain a certificate (PEM)`);
   }
   return pem;
 }

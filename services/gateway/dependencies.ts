@@ -13,40 +13,40 @@ import { Upstreams, type UpstreamTimes } from "./upstream/upstreams.ts";
 
 export interface GatewayOptions {
   logger: Logger;
-  /** Has the line of a request made later; each is made at once by default. */
+  /** Defers the writing of a request's log line; by default each is written at once. */
   deferLine?: (log: () => void) => void;
   directory: DirectorySource;
   revocations: RevocationSource;
-  /** Where the control plane takes revocations. */
+  /** The control plane's URL for revocations. */
   revocationsUrl: string;
   /** The authority behind the organizations' server certificates, PEM. */
   ca: string;
   maxTokenLifetimeSeconds: number;
-  /** How many of the callers' Vault tokens are kept at most. */
+  /** Maximum number of callers' Vault tokens kept. */
   maxLogins: number;
-  /** What the gateway shows to callers; without it they come by plain HTTP. */
+  /** The gateway's certificate and key; without it, plain HTTP. */
   tls?: TlsIdentity | undefined;
   /** Counts requests. */
   metrics?: Metrics;
-  /** How much is done for whom; no limits unless given. */
+  /** Rate limits; none by default. */
   limits?: LimitRates;
-  /** Whether a caller's address is the last of `X-Forwarded-For`, as the proxy in front has added it. */
+  /** Whether a client's address is the last entry of `X-Forwarded-For`, which the proxy in front appends. */
   behindProxy?: boolean;
-  /** How long the organizations' Vaults may take, if it is not the usual. */
+  /** Timeouts for the organizations' Vaults, if not the defaults. */
   upstreamTimes?: UpstreamTimes;
   /** Milliseconds since 1970; the system's clock by default. */
   now?: () => number;
 }
 
-/** What the gateway works with. */
+/** What the gateway's pipeline and handlers share. */
 export interface Dependencies extends Pick<GatewayOptions, "directory" | "revocations" | "revocationsUrl"> {
   limits: Limits;
   upstreams: Upstreams;
   logins: Logins;
   machines: MachineCallers;
-  /** Bodies of those who have been verified, by organization. */
+  /** Uploads by verified callers, by organization. */
   uploads: Uploads;
-  /** Bodies of those whom nothing has verified yet, by address: they take no room from those who are. */
+  /** Uploads by callers not verified yet, by address: a separate budget, so they crowd out no verified caller. */
   unverified: Uploads;
   bodies: Bodies;
   now: () => number;

@@ -15,22 +15,22 @@ export interface KnownReadsOptions {
   pipeline: Pipeline;
   limits: Limits;
   logRequest: LogRequest;
-  /** Whether callers come by TLS. */
+  /** Whether the gateway serves TLS. */
   tls: boolean;
 }
 
 /**
- * Serves, before Fastify sees them, the reads of callers who are known: GET without a body, by a JWT verified
- * before and logged in at its Vault. They are most of what there is, and in them nothing has to be waited for
- * but the Vault. They pass the checks of every request; if one of them has anything to say, nothing has been counted
- * or sent yet, and the request takes the long way, which says it.
+ * Fast path for known callers' reads, before Fastify sees them: GET without a body, by a JWT verified before and logged
+ * in at its Vault. They are most of the traffic, and nothing but the Vault has to be awaited. They pass the checks of
+ * every request; if a check refuses or would have to wait, nothing has been counted or sent yet, and the request goes
+ * through Fastify, which answers it.
  */
 export function serveKnownReads(app: Server, { pipeline, limits, logRequest, tls }: KnownReadsOptions): void {
   const [others] = app.server.listeners("request") as RequestListener[];
-  if (!others) throw new Error("the server has no listener of Fastify's");
+  if (!others) throw new Error("Fastify has registered no request listener on the server");
   let closing = false;
   app.addHook("preClose", (done) => {
-    closing = true; // Fastify tells callers to close their connections
+    closing = true; // from now on Fastify answers, and tells clients to close their connections
     done();
   });
   app.server.removeAllListeners("request");

@@ -7,18 +7,18 @@ import type { CanonicalPath } from "./route/canonical-path.ts";
 import type { Route } from "./route/routes.ts";
 import type { Upstream } from "./upstream/upstreams.ts";
 
-/** A request to the gateway on its way through the checks. */
+/** A request on its way through the gateway's checks. */
 export class GatewayPassage extends Passage {
   declare readonly trace: Trace;
-  /** Path and query, as they came. */
+  /** Path and query, as received. */
   readonly url: string;
   readonly response: ServerResponse;
-  /** The one spelling of its path, and the route that has it; what no route has is refused once it is known by whom. */
+  /** Its canonical path, and the route that serves it; without a route it is refused, once the caller is known. */
   path: CanonicalPath | undefined;
   route: Route | undefined;
-  /** Whether it asks for what is anyone's; then nobody has asked who it is. */
+  /** Whether its path is open to anyone; then the caller has not been authenticated. */
   isOpen = false;
-  /** The token of the organization's Vault that is kept for its JWT. */
+  /** The Vault token kept for its JWT. */
   vaultToken: Secret | undefined;
   #target: Target | undefined;
   #upstream: Upstream | undefined;
@@ -33,7 +33,7 @@ export class GatewayPassage extends Passage {
     this.response = request.response;
   }
 
-  /** What it was granted: a route's verb, with path and query as they are forwarded. */
+  /** The authorized target: a route's verb, with path and query as they are forwarded. */
   get target(): Target {
     return found("target", this.#target);
   }

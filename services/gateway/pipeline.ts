@@ -17,17 +17,17 @@ import type { Logins } from "./upstream/logins.ts";
 
 type GatewayCheck = Check<GatewayPassage>;
 
-/** Where a request is refused, or let through to its answer. */
+/** Refuses a request, or admits it to its handler. */
 export interface Pipeline {
-  /** Lets a request in before its body is read. Throws what a check refuses it with. */
+  /** Admits a request before its body is read. Throws the error of the check that refuses it. */
   admit(passage: GatewayPassage): Promise<void>;
-  /** Lets a login in by the JWT in its body. Throws what a check refuses it with. */
+  /** Admits a login by the JWT in its body. Throws the error of the check that refuses it. */
   admitLogin(passage: GatewayPassage, jwt: string): Promise<void>;
-  /** Whether a read passes at once: by a JWT that was verified before and is logged in at its Vault. */
+  /** Whether a read passes without waiting: its JWT was verified before and is logged in at its Vault. */
   admitKnownRead(passage: GatewayPassage): boolean;
 }
 
-/** The checks of every request, over what the gateway works with. */
+/** The checks of every request. */
 export function createPipeline(dependencies: Dependencies, authenticator: Authenticator): Pipeline {
   const { logins } = dependencies;
   const own = gatewayChecks(dependencies);
@@ -37,27 +37,27 @@ export function createPipeline(dependencies: Dependencies, authenticator: Authen
     onRevoked: ({ org, identity }) => identity && logins.forget(org.id, identity),
   });
 
-  /** Who is it? A login begins here, once its body has been read. */
+  /** Who is the caller? A login starts here, once its body has been read. */
   const whose: readonly GatewayCheck[] = [
-    caller.token, // its JWT is by an issuer of the directory
+    caller.token, // its JWT was signed by an issuer in the directory
     caller.organization, // the JWT's pair (issuer, claim) names an organization
     caller.revocation, // the JWT was not revoked
-    caller.charge, // the organization has units left to pay with
+    caller.charge, // the organization is within its rate limit, and is charged
     caller.headers, // no header names another organization or namespace
   ];
   /** The order in which a request is checked, before its body is read. */
   const order: readonly GatewayCheck[] = [
-    own.framing, // its body ends where everybody would have it end
+    own.framing, // every parser agrees where its body ends
     caller.recall, // was its JWT verified before?
-    caller.address, // if not, its address owes nothing for failed requests
+    caller.address, // if not, its address is within the limit for failed requests
     own.path, // its path has one meaning
-    own.openPath, // what is anyone's ends here
-    own.machine, // a machine's token names its organization, and its Vault judges it
+    own.openPath, // an open path is admitted here
+    own.machine, // a machine token names its organization, and its Vault verifies it
     ...whose,
     own.target, // the route takes the verb and the query
     own.room, // there is room for its body
   ];
-  /** The same of one that gives up, and last whether its JWT is logged in, then what counts it. */
+  /** The same checks for a request that gives up rather than waits: those that count it come last, after the login. */
   const counts = ({ counts }: GatewayCheck) => counts === true;
   const atOnce = [
     ...order.filter((check) => !counts(check)),
@@ -100,12 +100,12 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
     run(passage) {
       const { raw, response, route, address, trace } = passage;
       if (!route || !("open" in route.access)) return undefined;
-      // With a token, the question is how the Vault of its organization is.
+      // With a token, the request is about the state of the organization's Vault.
       if (OF_A_VAULT.has(route.answer) && hasToken(raw)) return undefined;
       if (!passage.isPatient) return "gives up";
       passage.target = authorizePath(route, raw.method ?? "", found("path", passage.path));
       passage.isOpen = true;
-      passage.identity = undefined; // a header's token does not count here: a login's is in its body
+      passage.identity = undefined; // a token in the headers does not count here; a login's is in its body
       trace.subject = undefined;
       if (route.answer === "login") {
         checkLoginLength(raw.headers["content-length"]);
@@ -149,7 +149,7 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
       return undefined;
     },
   };
-  /** Only a machine that its Vault knows has a body read, and the organization pays for it. */
+  /** A machine's body is read only once its Vault has accepted its token; the organization is charged for it. */
   async function roomForMachine(passage: GatewayPassage): Promise<undefined> {
     const { raw, response, org, upstream, trace } = passage;
     await knowMachine(machines, found("machine", passage.machine), upstream, trace.requestId).catch(
@@ -166,7 +166,7 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
   return { framing, path, openPath, machine, target, room };
 }
 
-/** A read that its Vault answers, by a JWT that is logged in there. */
+/** Passes a read that the organization's Vault answers, if a Vault token is kept for its JWT. */
 const loggedIn = (logins: Logins): GatewayCheck => ({
   run(passage) {
     if (passage.target.route.answer !== "vault") return "gives up";
@@ -175,5 +175,5 @@ const loggedIn = (logins: Logins): GatewayCheck => ({
   },
 });
 
-/** Answers that are about one organization's Vault if a token says which, and about the gateway if none does. */
+/** Answers about one organization's Vault if the request has a token, and otherwise about the gateway. */
 const OF_A_VAULT: ReadonlySet<Answer> = new Set<Answer>(["health", "seal-status"]);

@@ -5,8 +5,8 @@ import { sendError } from "./answer/send.ts";
 import { chargeFailed } from "./charges.ts";
 
 /**
- * Answers what was refused or failed. Whoever belongs to no organization pays by the address if it was the caller's
- * fault; what still comes of the body is taken and thrown away; too many requests are told so slowly.
+ * Answers requests that were refused or failed. A failure that is the caller's fault and belongs to no organization is
+ * charged to the client's address; the rest of the body is drained; a 429 is delayed.
  */
 export function answerErrors(app: Server, limits: Limits): void {
   app.setErrorHandler(async (error, request, reply) => {

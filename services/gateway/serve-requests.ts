@@ -24,7 +24,7 @@ export interface ServeOptions {
   logRequest: LogRequest;
 }
 
-/** Serves requests: a trace, the checks, the body, the answer. */
+/** Serves requests in this order: trace, checks, body, answer. */
 export function serveRequests(
   app: Server,
   { dependencies: { bodies, limits }, pipeline, answers, logRequest }: ServeOptions,
@@ -44,7 +44,7 @@ export function serveRequests(
     request.passage = passage;
     boundPieces(request, reply.raw, limits);
     await pipeline.admit(passage);
-    // What is anyone's is answered before a body is read; a login is in its body.
+    // An open path is answered before a body is read, except for a login, whose JWT is in its body.
     const { answer } = passage.target.route;
     if (passage.isOpen && answer !== "login")
       return answers[answer]({ request, reply, passage, body: undefined });

@@ -1,6 +1,6 @@
 /**
- * A function that runs `work` once at a time: a call returns what a run returns that has begun after the call. Calls
- * that come while one run lasts share the next. A run that failed does not keep the next from running.
+ * Returns a function that runs `work`, one run at a time. A call returns the result of a run that began after the call;
+ * calls during a run share the next one. A failed run does not prevent the next.
  */
 export function coalesce<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<unknown> = Promise.resolve();

@@ -3,22 +3,22 @@ import { type Static, type TObject, Type } from "typebox";
 import { Value } from "typebox/value";
 import { Secret } from "./secret.ts";
 
-/** A setting is wrong; the message says which and what is expected, never the value. */
+/** A setting is wrong. The message names the setting and what is expected, never the value. */
 export class ConfigError extends Error {
   override name = "ConfigError";
 }
 
 /**
- * Reads a service's settings out of an environment by one strict schema whose keys are the variables'
- * names. Numbers and booleans are converted; an unknown `STRONGROOM_*` name, a missing or a malformed
- * value throws {@link ConfigError} with a line for each.
+ * Reads a service's settings from an environment by a strict schema whose keys are the variables' names. Numbers and
+ * booleans are converted. Throws {@link ConfigError} with a line for each unknown `STRONGROOM_*` name and each missing
+ * or malformed value.
  */
 export function readConfig<T extends TObject>(env: Record<string, string | undefined>, schema: T): Static<T> {
   const problems: string[] = [];
   const known = Object.keys(schema.properties);
   for (const name of Object.keys(env)) {
     if (name.startsWith("STRONGROOM_") && !known.includes(name)) {
-      problems.push(`${name}: unknown setting. Known are: ${known.join(", ")}`);
+      problems.push(`${name}: unknown setting. Known settings: ${known.join(", ")}`);
     }
   }
   const given: Record<string, unknown> = {};
@@ -43,7 +43,7 @@ function describe(schema: TObject, name: string): string {
 export const SecretFile = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });
 
-/** Reads the secret behind a `*_FILE` setting; surrounding white space is not part of it. */
+/** Reads the secret that a `*_FILE` setting names, without surrounding white space. Throws {@link ConfigError}. */
 export function readSecretFile(path: string, setting: string): Secret {
   let text: string;
   try {

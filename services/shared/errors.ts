@@ -1,30 +1,30 @@
 /**
- * Every error that may reach a caller, by code: HTTP status, title, and whether the same request can
- * succeed later without being changed. Details that only help an operator go to the log, as `cause`.
+ * Every error that may reach a caller, by code: HTTP status, title, and whether the same request may succeed later
+ * unchanged. Details that only help an operator go to the log, as `cause`.
  */
 const ERRORS = {
   invalid_request: { status: 400, title: "The request is not valid", retry: false },
   invalid_path: { status: 400, title: "The path is not in canonical form", retry: false },
   body_too_large: { status: 413, title: "The request body is too large", retry: false },
-  unsupported_media_type: { status: 415, title: "The body's content type is not accepted", retry: false },
+  unsupported_media_type: { status: 415, title: "The body's content type is not supported", retry: false },
   unauthenticated: { status: 401, title: "A valid token is required", retry: false },
   forbidden: { status: 403, title: "The token does not allow this", retry: false },
   not_served: { status: 403, title: "The gateway does not serve this", retry: false },
-  not_found: { status: 404, title: "There is no such thing here", retry: false },
-  method_not_allowed: { status: 405, title: "The method is not allowed here", retry: false },
-  conflict: { status: 409, title: "The request conflicts with what exists", retry: false },
-  recovery_key_unusable: { status: 422, title: "A recovery PGP key cannot encrypt", retry: false },
+  not_found: { status: 404, title: "The resource does not exist", retry: false },
+  method_not_allowed: { status: 405, title: "The method is not allowed for this path", retry: false },
+  conflict: { status: 409, title: "The request conflicts with the current state", retry: false },
+  recovery_key_unusable: { status: 422, title: "A recovery PGP key cannot be used to encrypt", retry: false },
   too_many_requests: { status: 429, title: "Too many requests", retry: true },
-  internal: { status: 500, title: "Something went wrong here", retry: true },
+  internal: { status: 500, title: "Internal error", retry: true },
   issuer_keys_unreachable: { status: 503, title: "The issuer's keys cannot be fetched", retry: true },
   directory_unavailable: { status: 503, title: "No directory has been loaded yet", retry: true },
-  revocations_unavailable: { status: 503, title: "Revocations cannot be had or made now", retry: true },
-  internal_vault_unavailable: { status: 503, title: "The internal Vault does not answer", retry: true },
-  org_vault_unavailable: { status: 503, title: "The organization's Vault does not answer", retry: true },
-  org_vault_timeout: { status: 504, title: "The organization's Vault took too long", retry: true },
+  revocations_unavailable: { status: 503, title: "Revocations cannot be read or added now", retry: true },
+  internal_vault_unavailable: { status: 503, title: "The internal Vault is not responding", retry: true },
+  org_vault_unavailable: { status: 503, title: "The organization's Vault is not responding", retry: true },
+  org_vault_timeout: { status: 504, title: "The organization's Vault did not respond in time", retry: true },
   org_vault_sealed: { status: 503, title: "The organization's Vault is sealed", retry: true },
   step_failed: { status: 500, title: "A step of the job failed", retry: true },
-  step_timeout: { status: 504, title: "A step of the job took too long", retry: true },
+  step_timeout: { status: 504, title: "A step of the job timed out", retry: true },
   quarantined: { status: 409, title: "The organization is quarantined", retry: false },
 } as const;
 
@@ -33,7 +33,9 @@ export type ErrorCode = keyof typeof ERRORS;
 /** The error codes, for schemas. */
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
-/** An error of the closed set above. `detail` is for the caller and names what to do; it never holds a secret. */
+/**
+ * An error of the closed set above. `detail` tells the caller what happened and what to do; it never holds a secret.
+ */
 export class StrongroomError extends Error {
   readonly code: ErrorCode;
   readonly status: number;

@@ -2,14 +2,14 @@ import { randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
-/** Makes a folder and those above it that are missing, for the owner alone (0700). */
+/** Creates a folder and its missing parents, with mode 0700. */
 export async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true, mode: 0o700 });
 }
 
 /**
- * Writes a file so that a reader sees the old text or the new one, never a part, and so that it outlives a
- * power cut: a temporary file in the same folder, fsync, rename. The folder is made where it is missing.
+ * Writes a file atomically and durably, by a temporary file in the same folder, fsync and rename: a reader sees the old
+ * text or the new one, never a part, and the file survives a power failure. A missing folder is created.
  */
 export async function writeFileAtomic(path: string, text: string, mode = 0o600): Promise<void> {
   const folder = dirname(path);
@@ -46,7 +46,7 @@ export async function writeJson(path: string, value: unknown, mode = 0o600): Pro
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`, mode);
 }
 
-/** The text of a file, or undefined where there is none. */
+/** The text of a file, or undefined if it does not exist. */
 export async function readText(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
@@ -57,8 +57,8 @@ export async function readText(path: string): Promise<string | undefined> {
 }
 
 /**
- * The JSON value in a file, or undefined where there is none. Check its shape before use. Throws an error
- * that names the file, and holds nothing of its text, where it is not JSON.
+ * The JSON value in a file, or undefined if the file does not exist. Check its shape before use. If it is not JSON,
+ * throws an error that names the file and contains nothing of its text.
  */
 export async function readJson(path: string): Promise<unknown> {
   const text = await readText(path);

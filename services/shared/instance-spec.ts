@@ -2,22 +2,22 @@ import { type Static, Type } from "typebox";
 import { OrgId } from "./org.ts";
 
 /**
- * What the control plane publishes for a runtime to run: one Vault server. It holds no secret; each
- * secret is named by its parameter and resolved by whoever starts the instance.
+ * The desired state of one Vault server, which the control plane publishes for a runtime. It contains no secret: each
+ * is named by its parameter, and resolved by the runtime that starts the instance.
  */
 export const InstanceSpec = Type.Object(
   {
     org: OrgId,
     /** Storage is named by org and attempt; a new attempt never touches an older one's storage. */
     attempt: Type.Integer({ minimum: 1 }),
-    /** `host:port` at which others reach its API. */
+    /** `host:port` of its API for clients. */
     listen: Type.String({ pattern: "^[a-z0-9-]+(\\.[a-z0-9-]+)*:[0-9]{1,5}$", maxLength: 260 }),
     /**
-     * Vault's server configuration as JSON. In a string value `{dir}` is the instance's own folder and
-     * `{address}` its address, where that is known only once it runs.
+     * Vault's server configuration as JSON. In string values, `{dir}` stands for the instance's own folder, and
+     * `{address}` for its address if that is known only once it runs.
      */
     config: Type.Record(Type.String(), Type.Unknown()),
-    /** Plain environment, beside which the process gets nothing but its `secrets`. */
+    /** Plain environment variables. The process gets these and its `secrets`, and nothing else. */
     environment: Type.Record(Type.String(), Type.String()),
     secrets: Type.Array(
       Type.Union([
@@ -29,7 +29,7 @@ export const InstanceSpec = Type.Object(
         Type.Object({ file: Type.String(), parameter: Type.String() }, { additionalProperties: false }),
       ]),
     ),
-    /** Files that are no secret, relative to the instance's own folder. */
+    /** Files without secrets, relative to the instance's own folder. */
     files: Type.Optional(
       Type.Array(
         Type.Object(
@@ -39,16 +39,16 @@ export const InstanceSpec = Type.Object(
         { maxItems: 10 },
       ),
     ),
-    /** Changes when the process must be restarted to take new settings or secrets. */
+    /** Changes if the process must be restarted to apply new settings or secrets. */
     restart: Type.Integer({ minimum: 0 }),
-    /** Changes when file secrets must be written again and the process sent SIGHUP. */
+    /** Changes if the file secrets must be rewritten and SIGHUP sent to the process. */
     reload: Type.Integer({ minimum: 0 }),
   },
   { additionalProperties: false },
 );
 export type InstanceSpec = Static<typeof InstanceSpec>;
 
-/** What a runtime reports of an instance. */
+/** The observed state of an instance, which a runtime reports. */
 export const InstanceStatus = Type.Object(
   {
     org: OrgId,
@@ -56,15 +56,15 @@ export const InstanceStatus = Type.Object(
     state: Type.Enum(["starting", "running", "backoff", "stopped"]),
     pid: Type.Optional(Type.Integer()),
     startedAt: Type.Optional(Type.String()),
-    /** Starts since the spec was first seen. */
+    /** Number of starts since the spec was first seen. */
     starts: Type.Integer(),
-    /** The spec's `restart` and `reload` that are in force. */
+    /** The spec's `restart` and `reload` that have been applied. */
     restart: Type.Integer(),
     reload: Type.Integer(),
     exitCode: Type.Optional(Type.Union([Type.Integer(), Type.Null()])),
-    /** Why it is not running, in Vault's own words where it gave any. */
+    /** Why it is not running, in Vault's own words if there are any. */
     lastError: Type.Optional(Type.String()),
-    /** Free bytes on the audit volume fell below the limit. */
+    /** Whether free space on the audit volume is below the limit. */
     lowDisk: Type.Boolean(),
     updatedAt: Type.String(),
   },

@@ -8,10 +8,10 @@ const MAX_BYTES = 256 * 1024;
 const MAX_KEYS = 20;
 const MIN_RSA_BITS = 2048;
 
-/** Every organization of an issuer is looked at within one pass: one fetch for all of them. */
+/** Long enough for one reconcile pass over all organizations of an issuer to fetch its keys once. */
 const REMEMBERED_MS = 5_000;
 
-/** {@link fetchIssuerKeys} for many who ask at about the same time. `now` is in milliseconds. */
+/** {@link fetchIssuerKeys} with a short cache, shared by concurrent callers. `now` is in milliseconds. */
 export function rememberedIssuerKeys(now: () => number = Date.now): typeof fetchIssuerKeys {
   const fetched = new Map<string, { at: number; keys: Promise<string[]> }>();
   return (issuer) => {
@@ -24,7 +24,7 @@ export function rememberedIssuerKeys(now: () => number = Date.now): typeof fetch
   };
 }
 
-/** Which JWK makes signatures of an algorithm. */
+/** Whether a JWK can sign with an algorithm. */
 const FITS: Record<Issuer["algorithms"][number], (key: JWK) => boolean> = {
   RS256: (key) => key.kty === "RSA",
   ES256: (key) => key.kty === "EC" && key.crv === "P-256",
@@ -32,8 +32,8 @@ const FITS: Record<Issuer["algorithms"][number], (key: JWK) => boolean> = {
 };
 
 /**
- * The public keys (PEM) that an issuer's JWKS address gives for its algorithms. Throws
- * `issuer_keys_unreachable` where there are none to be had.
+ * The public keys (PEM) at an issuer's JWKS address that suit its algorithms. Throws `issuer_keys_unreachable` if there
+ * are none or they cannot be fetched.
  */
 export async function fetchIssuerKeys({ jwksUri, algorithms }: Issuer): Promise<string[]> {
   const pems = new Set<string>();
@@ -46,7 +46,7 @@ export async function fetchIssuerKeys({ jwksUri, algorithms }: Issuer): Promise<
     const { modulusLength } = key.algorithm as { modulusLength?: number };
     if (modulusLength === undefined || modulusLength >= MIN_RSA_BITS) pems.add(await exportSPKI(key));
   }
-  if (pems.size === 0) throw unreachable("it has no key for its algorithms");
+  if (pems.size === 0) throw unreachable("the key set has no key for the issuer's algorithms");
   return [...pems].sort();
 }
 
@@ -56,19 +56,19 @@ async function fetchKeySet(jwksUri: string): Promise<JWK[]> {
       redirect: "error",
       signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
     });
-    if (!response.ok) throw unreachable(`it answers ${response.status}`);
+    if (!response.ok) throw unreachable(`the address answered with status ${response.status}`);
     const { keys } = JSON.parse(await readBounded(response, MAX_BYTES)) as { keys?: unknown };
     return Array.isArray(keys) ? keys.filter((key) => typeof key === "object" && key !== null) : [];
   } catch (error) {
     if (error instanceof StrongroomError) throw error;
-    throw unreachable("it does not answer with a key set", error);
+    throw unreachable("the address did not return a key set", error);
   }
 }
 
 const unreachable = (why: string, cause?: unknown) =>
   new StrongroomError(
     "issuer_keys_unreachable",
-    `The issuer's keys cannot be had from its JWKS address: ${why}.`,
+    `The issuer's keys cannot be fetched from its JWKS address: ${why}.`,
     {
       cause,
     },

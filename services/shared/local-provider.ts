@@ -1,4 +1,4 @@
-/** What the local identity provider puts in its tokens; it listens anywhere, and is named the same. */
+/** Values in the local identity provider's tokens, which are the same at whatever address it listens. */
 export const LOCAL_ISSUER = "https://auth.strongroom.test/";
 export const TENANT_AUDIENCE = "https://strongroom.test/api";
 export const OPERATOR_AUDIENCE = "https://strongroom.test/control-plane";

@@ -1,16 +1,16 @@
 import { type DestinationStream, type Logger, pino } from "pino";
 
-/** Names whose values are not for a log. */
+/** Members whose values must not be logged. */
 const SECRETS = ["token", "jwt"];
 const CENSOR = "[secret]";
 
-/** Structured logs on stdout, one JSON object a line. Redaction is a second net: secrets are `Secret`s. */
+/** Structured logs on stdout, one JSON object a line. Redaction is a second safeguard: secrets are `Secret`s. */
 export function createLogger(service: string, level: string, destination?: DestinationStream): Logger {
   return pino(
     {
       name: service,
       level,
-      // A line that is made later than what it tells of brings its own time.
+      // A deferred line has its own `time`.
       timestamp: false,
       mixin: (line) => ("time" in line ? {} : { time: new Date().toISOString() }),
       redact: {
@@ -28,8 +28,8 @@ export function createLogger(service: string, level: string, destination?: Desti
 }
 
 /**
- * The same logger for lines that hold no objects: to look for secrets below the top, pino serializes each value
- * of a line by itself, which costs as much as the rest of the line.
+ * The same logger for lines without nested objects: to redact nested members, pino serializes each value of a line
+ * separately, which costs as much as the rest of the line.
  */
 export const forFlatLines = (logger: Logger): Logger =>
   logger.child({}, { redact: { paths: SECRETS, censor: CENSOR } });

@@ -1,16 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { type Static, Type } from "typebox";
 
-/** `o` and 15 characters of a–z2–7 (75 random bits): DNS-safe, independent of the name, never used again. */
+/** `o` and 15 characters of a–z2–7 (75 random bits): DNS-safe, independent of the name, never reused. */
 export const OrgId = Type.String({ pattern: "^o[a-z2-7]{15}$", description: "An organization's id" });
 
-/** What an operator calls an organization; unique among the live ones. */
+/** An organization's name, chosen by an operator; unique among live organizations. */
 export const OrgName = Type.String({
   pattern: "^[a-z0-9]([a-z0-9-]{1,38})[a-z0-9]$",
   description: "3 to 40 lower-case letters, digits and hyphens",
 });
 
-/** The identity provider's own id for the organization, as its tokens carry it. */
+/** The identity provider's own id for the organization, as in its tokens. */
 export const OrgClaim = Type.String({
   pattern: "^[A-Za-z0-9_.:-]{1,128}$",
   description: "The identity provider's organization id",
@@ -25,15 +25,15 @@ export function newOrgId(): string {
   return id;
 }
 
-/** The one DNS name in an organization's server certificate: it is how a Vault proves whose it is. */
+/** The one DNS name in an organization's server certificate, which proves whose Vault it is. */
 export const orgServerName = (id: string): string => `${id}.${ORG_DOMAIN}`;
 
-/** The domain of all organization server certificates; resolved by nobody, only compared. */
+/** The domain of all organizations' server certificates; never resolved, only compared. */
 export const ORG_DOMAIN = "org.strongroom.internal";
 
 /**
- * Who signs an organization's tokens, and how they name things. Keys are fetched from `jwksUri` only,
- * never from an address in a token.
+ * An identity provider that signs organizations' tokens, and the names of its claims. Keys are fetched from `jwksUri`
+ * only, never from an address in a token.
  */
 export const Issuer = Type.Object(
   {
@@ -52,6 +52,6 @@ export const Issuer = Type.Object(
 );
 export type Issuer = Static<typeof Issuer>;
 
-/** The levels of access inside an organization, lowest first; each is a role of its Vault's `jwt` mount. */
+/** The access levels in an organization, lowest first; each is a role of its Vault's `jwt` mount. */
 export const LEVELS = ["reader", "writer", "admin"] as const;
 export type Level = (typeof LEVELS)[number];

@@ -9,47 +9,47 @@ import { CasConflictError, kv2, type Versioned } from "./vault/kv.ts";
 import { signCompactJws } from "./vault/transit.ts";
 
 /**
- * The mount of the internal Vault that says who owns an organization. The control plane's login makes a record
- * there, at onboarding, and reads it; only an operator's changes one.
+ * The internal Vault's mount that records who owns an organization. The control plane's login creates a record there,
+ * at onboarding, and reads it; only an operator's login changes one.
  */
 export const OWNERS_MOUNT = "owners";
 
-/** The internal Vault's transit key that signs statements of ownership: the policy `operator` alone may use it. */
+/** The internal Vault's transit key that signs statements of ownership: only the policy `operator` may use it. */
 export const OWNERSHIP_KEY = "ownership";
 
-/** Makes a statement, as a compact JWS. Takes an operator's login. */
+/** Signs a statement, as a compact JWS. Requires an operator's login. */
 export const signOwnership = (vault: VaultClient, ownership: Ownership): Promise<string> =>
   signCompactJws(vault, OWNERSHIP_KEY, { typ: OWNERSHIP_TYP }, ownership);
 
-/** Who an organization's Vault lets in. */
+/** Whose tokens an organization's Vault admits. */
 export const Owner = Type.Object(
   {
     issuer: Issuer,
     claim: OrgClaim,
-    /** SHA-256 of each key (SPKI, DER) that the issuer's tokens may be signed by, sorted. */
+    /** SHA-256 of each key (SPKI, DER) that may sign the issuer's tokens, sorted. */
     keys: Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }), { minItems: 1, maxItems: 40 }),
-    /** What the operator signed for gateways who wrote this version; none if it was made at onboarding. */
+    /** The statement for gateways, signed by the operator who wrote this version; none for the one from onboarding. */
     statement: Type.Optional(Type.String()),
   },
   { additionalProperties: false },
 );
 export type Owner = Static<typeof Owner>;
 
-/** Who a configuration would let in; keys are PEM. */
+/** Whose tokens a configuration would admit; keys are PEM. */
 export interface Admitted {
   issuer: Issuer;
   claim: string;
   issuerKeys: string[];
 }
 
-/** The owner that a configuration amounts to. */
+/** The owner that a configuration implies. */
 export const ownerOf = ({ issuer, claim, issuerKeys }: Admitted): Owner => ({
   issuer,
   claim,
   keys: keyDigests(issuerKeys),
 });
 
-/** Digests of public keys (PEM), in the form and order that {@link Owner} has them. */
+/** Digests of public keys (PEM), in the form and order of {@link Owner}. */
 export const keyDigests = (pems: string[]): string[] => [...new Set(pems.map(digestOf))].sort();
 
 const digestOf = (pem: string): string =>
@@ -57,38 +57,38 @@ const digestOf = (pem: string): string =>
     .update(createPublicKey(pem).export({ type: "spki", format: "der" }))
     .digest("hex");
 
-/** The owners' records, by organization, with the login of the client. */
+/** The owners' records, by organization, accessed with the client's login. */
 export function ownerRecords(vault: VaultClient) {
   const store = kv2(vault, OWNERS_MOUNT);
   const read = async (org: string): Promise<Versioned<Owner> | undefined> => {
     const found = await store.read(org);
     if (!found) return undefined;
     if (!Value.Check(Owner, found.data))
-      throw new Error(`${OWNERS_MOUNT}/${org}: the record is not an owner's`);
+      throw new Error(`${OWNERS_MOUNT}/${org}: the record is not a valid owner record`);
     return { value: found.data, version: found.version };
   };
   return {
     read,
 
-    /** Makes a record. If there is one, it stays; throws unless it says the same of issuer and claim. */
+    /** Creates a record. An existing one stays; throws unless it has the same issuer and claim. */
     async create(org: string, owner: Owner): Promise<void> {
       try {
         await store.write(org, owner, 0);
       } catch (error) {
-        // If there is one already, writing is refused as the change that it would be.
+        // For an existing record, the write is an update, which the policy denies.
         const isThere =
           error instanceof CasConflictError || (error instanceof VaultError && error.status === 403);
         const found = isThere && (await read(org));
         if (!found) throw error;
         if (found.value.claim !== owner.claim || found.value.issuer.issuer !== owner.issuer.issuer) {
-          throw new Error(`${OWNERS_MOUNT}/${org}: the organization has another owner already`);
+          throw new Error(`${OWNERS_MOUNT}/${org}: the organization already has another owner`);
         }
       }
     },
 
     /**
-     * Writes a record over the version named, 0 for none, with a statement of it whose serial is the new version.
-     * Takes an operator's login.
+     * Replaces the given version of a record (0: there is none), and adds a signed statement whose serial is the new
+     * version. Requires an operator's login. Throws {@link CasConflictError}.
      */
     async replace(org: string, owner: Owner, version: number): Promise<number> {
       const { issuer, claim } = owner;
@@ -98,7 +98,7 @@ export function ownerRecords(vault: VaultClient) {
   };
 }
 
-/** In which ways a configuration would let in others than the owner, in words; no line if in none. */
+/** The ways in which a configuration would admit anyone but the owner, as text; empty if there is none. */
 export function ownerDifferences(owner: Owner, admitted: Admitted): string[] {
   const lines: string[] = [];
   if (admitted.claim !== owner.claim)

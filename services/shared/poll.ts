@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface PollOptions {
-  /** Milliseconds from an answer to the next question. */
+  /** Milliseconds between an answer and the next call. */
   everyMs: number;
-  /** Milliseconds after which no further question is asked. */
+  /** Milliseconds after which no further call is made. */
   withinMs: number;
-  /** Ends the waiting, which then rejects with the signal's reason. */
+  /** Aborts the wait, which then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
 }
 
-/** Asks again and again until the answer is something, and returns it; undefined if it took too long. */
+/** Calls `ask` until it returns a value, and returns that value; undefined if it took too long. */
 export async function poll<T>(
   ask: () => Promise<T | undefined>,
   { everyMs, withinMs, signal }: PollOptions,

@@ -3,8 +3,8 @@ import { inspect } from "node:util";
 const REDACTED = "[secret]";
 
 /**
- * A value that cannot be logged, serialized or interpolated by accident: every implicit conversion
- * gives `[secret]`, and only {@link Secret.reveal} gives the text.
+ * A value that cannot be logged, serialized or interpolated by accident: every implicit conversion returns `[secret]`,
+ * and only {@link Secret.reveal} returns the text.
  */
 export class Secret {
   readonly #value: string;
@@ -13,7 +13,7 @@ export class Secret {
     this.#value = value;
   }
 
-  /** The text itself. Call it where the value leaves the process, never to keep the result. */
+  /** The text itself. Call it only where the value leaves the process, and never store the result. */
   reveal(): string {
     return this.#value;
   }

@@ -1,7 +1,7 @@
 import { createHash, type KeyObject } from "node:crypto";
 import { Type } from "typebox";
 
-/** Of the key that an organization's Vault keeps for life: it is how a gateway knows it again. */
+/** Digest of the key that an organization's Vault keeps for life, by which a gateway recognizes it. */
 export const KeyDigest = Type.String({
   pattern: "^[A-Za-z0-9_-]{43}$",
   description: "SHA-256 of a public key (DER of its SubjectPublicKeyInfo), base64url",

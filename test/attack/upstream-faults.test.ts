@@ -239,7 +239,7 @@ describe("a Vault that lets its callers wait", () => {
     expect(told.filter((status) => status === 504).length).toBeLessThanOrEqual(probes);
     expect(told.filter((status) => status === 503).length).toBeGreaterThanOrEqual(100 - probes);
     expect(
-      gateway.log().filter(({ cause }) => cause === "it has not answered lately").length,
+      gateway.log().filter(({ cause }) => cause === "circuit open after repeated timeouts").length,
     ).toBeGreaterThan(90);
     for (let i = 0; i < 20; i++) await globexAsk();
   });

@@ -519,7 +519,7 @@ describe("platform-maintain, once root is dead", () => {
     await client.write("sys/policies/acl/platform-maintain", { policy: more });
     expect(await kv2(client, "secret").read("app/db")).toMatchObject({ version: 1 });
     expect(await compareOrgVault(await observe(acme), acme.settings, { sudo: false })).toEqual([
-      "sys/policies/acl/platform-maintain: policy is not as it should be",
+      "sys/policies/acl/platform-maintain: policy differs from the expected value",
     ]);
     await configureOrgVault(client, acme.settings);
   });

@@ -208,8 +208,8 @@ test("beyond their limit they are told to wait, and people are not", async () =>
 test("switched off, both ways in are gone, and comparing finds them where they are not", async () => {
   const off = { ...acme.settings, machineTokens: false };
   expect((await compareOrgVault(acme.root, off, { sudo: true })).sort()).toEqual([
-    "auth/jwt/role/machine-issuer should not be there",
-    "auth/token/roles/machine should not be there",
+    "auth/jwt/role/machine-issuer is not expected",
+    "auth/token/roles/machine is not expected",
   ]);
   await configureOrgVault(await maintain(), off);
   expect(await compareOrgVault(acme.root, off, { sudo: true })).toEqual([]);

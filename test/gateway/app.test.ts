@@ -83,7 +83,7 @@ describe("key-value secrets, at a real Vault", () => {
     expect((await gateway.call("GET", path, { token: token() })).status).toBe(404);
   });
 
-  test("as curl and fetch post it: JSON that says it is a form, a text, or nothing", async () => {
+  test("posted by curl or fetch: JSON with the content type of a form or text, or none", async () => {
     const body = '{"data":{"password":"s3cret"}}';
     for (const type of ["application/x-www-form-urlencoded", "text/plain;charset=UTF-8", undefined]) {
       const headers = type ? { "content-type": type } : {};
@@ -98,7 +98,7 @@ describe("key-value secrets, at a real Vault", () => {
     expect(read.json.data?.data).toEqual({ password: "s3cret" });
   });
 
-  test("names with spaces and other good characters are one secret, however they are encoded", async () => {
+  test("a name with spaces and other allowed characters is one secret in any encoding", async () => {
     const body = { data: { a: 1 } };
     const written = await gateway.call("POST", `${KV}/data/a%20b/c%40d+e,f=g:h~i`, {
       token: token("writer"),
@@ -111,13 +111,13 @@ describe("key-value secrets, at a real Vault", () => {
     expect(list.json.data?.keys).toEqual(["c@d+e,f=g:h~i"]);
   });
 
-  test("what a policy refuses is Vault's 403", async () => {
+  test("a policy's refusal is Vault's 403", async () => {
     const answer = await gateway.call("POST", `${KV}/data/app/x`, { token: token(), body: { data: {} } });
     expectErrors(answer, 403);
     expect(answer.json.errors?.join()).toContain("permission denied");
   });
 
-  test("one person's two tokens keep each its own rights", async () => {
+  test("one person's two tokens each keep their own level", async () => {
     const [reader, writer] = [token(undefined, "grace"), token("writer", "grace")];
     const write = (jwt: string) =>
       gateway.call("POST", `${KV}/data/app/g`, { token: jwt, body: { data: { n: 1 } } });
@@ -128,7 +128,7 @@ describe("key-value secrets, at a real Vault", () => {
   });
 });
 
-describe("what stock clients ask beside", () => {
+describe("other requests of stock clients", () => {
   test("the mounts, before each command of the vault program", async () => {
     const mount = await gateway.call("GET", "/v1/sys/internal/ui/mounts/secret/app/db", { token: token() });
     expect(mount.json.data).toMatchObject({ path: "secret/", type: "kv", options: { version: "2" } });
@@ -136,7 +136,7 @@ describe("what stock clients ask beside", () => {
     expectErrors(await gateway.call("GET", "/v1/sys/internal/ui/mounts/other", { token: token() }), 403);
   });
 
-  test("who am I: from the claims", async () => {
+  test("lookup-self: from the claims", async () => {
     const jwt = token("writer");
     for (const method of ["GET", "POST"]) {
       const { status, json } = await gateway.call(method, "/v1/auth/token/lookup-self", { token: jwt });
@@ -153,7 +153,7 @@ describe("what stock clients ask beside", () => {
     }
   });
 
-  test("whether it was initialized, which mounts there are for the caller, and what its policies come to", async () => {
+  test("init status, the caller's mounts, and the resultant ACL", async () => {
     for (const options of [{}, { token: token() }, { token: "x" }]) {
       const init = await gateway.call("GET", "/v1/sys/init", options);
       expect(init).toMatchObject({ status: 200, text: '{"initialized":true}' });
@@ -170,7 +170,7 @@ describe("what stock clients ask beside", () => {
     });
   });
 
-  test("health and seal status: of the gateway to anyone, of the org's Vault to a member", async () => {
+  test("health and seal status: about the gateway to anyone, about the org's Vault to a member", async () => {
     const own = await gateway.call("GET", "/v1/sys/health?standbyok=true&sealedcode=299");
     expect(own).toMatchObject({ status: 200, json: { sealed: false, cluster_name: "strongroom-gateway" } });
     // Nothing that counts changes.
@@ -199,7 +199,7 @@ describe("what stock clients ask beside", () => {
   });
 });
 
-test("one line a request in the log, joined to Vault's audit by the request's id, naming neither path, person nor token", async () => {
+test("one log line a request, linked to Vault's audit log by the request id, without path, person or token", async () => {
   const jwt = token(undefined, "auth0|lovelace");
   const answer = await gateway.call("GET", `${KV}/data/very/private`, { token: jwt });
   const requestId = answer.headers["x-request-id"];
@@ -216,8 +216,10 @@ test("one line a request in the log, joined to Vault's audit by the request's id
   expect(await readFile(`${acme.dir}/audit-1.log`, "utf8")).toContain(String(requestId));
 });
 
-describe("a Vault that is not there", () => {
-  test("sealed or down: one try, 503, Retry-After; back again it serves at once", async () => {
+describe("an unavailable Vault", () => {
+  test("sealed or down: one try, 503, Retry-After; served at once after recovery", {
+    timeout: 90_000,
+  }, async () => {
     const path = `${KV}/data/app/down`;
     const writer = token("writer", "down");
     await gateway.call("POST", path, { token: writer, body: { data: { a: 1 } } });

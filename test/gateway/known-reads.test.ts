@@ -61,7 +61,7 @@ async function lastLine(gateway: TestGateway, count = 1): Promise<Record<string,
 }
 
 describe("a known caller's read", () => {
-  test("goes to the Vault at once, with nothing of the caller's and one line in the log", async () => {
+  test("takes the fast path, with none of the caller's headers and one log line", async () => {
     const gateway = await gatewayThatKnows();
     vault.answer = (_request, response) => response.end('{"data":{"a":"1"}}');
     const answer = await gateway.call("GET", READ, { token, headers: { "x-vault-request": "true", x: "y" } });
@@ -134,7 +134,7 @@ describe("a known caller's read", () => {
     expect(longWay).not.toHaveBeenCalled();
   });
 
-  test("by HTTP/1.0, with a body or by another verb goes the long way", async () => {
+  test("by HTTP/1.0, with a body or by another verb takes the full path", async () => {
     const gateway = await gatewayThatKnows();
     const head = (line: string, ...more: string[]) =>
       [line, "Host: x", `X-Vault-Token: ${token}`, "Connection: close", ...more, "", ""].join("\r\n");
@@ -151,7 +151,7 @@ describe("a known caller's read", () => {
   });
 });
 
-describe("a caller is known no longer", () => {
+describe("a caller is no longer known", () => {
   const read = async (gateway: TestGateway) => (await gateway.call("GET", READ, { token })).status;
 
   test("when its token is revoked", async () => {
@@ -179,7 +179,7 @@ describe("a caller is known no longer", () => {
     expect(vault.requests).toEqual([]);
   });
 
-  test("when its login is over: it is logged in anew", async () => {
+  test("when its login has expired: it is logged in again", async () => {
     let shift = 0;
     const gateway = await gatewayThatKnows({ now: () => Date.now() + shift });
     shift = 56_000;
@@ -198,7 +198,7 @@ describe("a caller is known no longer", () => {
   });
 });
 
-test("an organization's limit counts each read once, whichever way it goes", async () => {
+test("an organization's limit counts each read once, on either path", async () => {
   const gateway = await gatewayThatKnows({ limits: { org: { perSecond: 0.01, burst: 6 } } });
   const answers = [];
   for (let i = 0; i < 8; i++) {
@@ -210,7 +210,7 @@ test("an organization's limit counts each read once, whichever way it goes", asy
   expect(gateway.log().at(-1)).toMatchObject({ status: 429, org: vault.org, reason: "too_many_requests" });
 });
 
-test("what keeps a Vault from answering is said as by the long way", async () => {
+test("a Vault's failure is reported as on the full path", async () => {
   const times = { connectMs: 500, silenceMs: 300, wholeMs: 1_000 };
   const faults: [Recorder["answer"], status: number][] = [
     [(_request, response) => response.writeHead(503).end('{"errors":["Vault is sealed"]}'), 503],
@@ -240,7 +240,7 @@ test("what keeps a Vault from answering is said as by the long way", async () =>
   }
 });
 
-test("an answer that breaks off breaks off for the caller too", async () => {
+test("an answer that is cut off is cut off for the caller too", async () => {
   const gateway = await gatewayThatKnows();
   vault.answer = (_request, response) => {
     response.writeHead(200, { "content-length": 100 });
@@ -252,7 +252,7 @@ test("an answer that breaks off breaks off for the caller too", async () => {
   expect(await lastLine(gateway)).toMatchObject({ status: 200, decision: "failed" });
 });
 
-test("a caller that goes away ends the request to its Vault", async () => {
+test("a caller that disconnects aborts the request to its Vault", async () => {
   const gateway = await gatewayThatKnows();
   const ended = new Promise((resolve) => {
     vault.answer = (_request, response) => response.on("close", resolve);
@@ -266,7 +266,7 @@ test("a caller that goes away ends the request to its Vault", async () => {
   expect(await lastLine(gateway)).toMatchObject({ status: 499, reason: "caller_gone" });
 });
 
-test("while it closes, what is under way is answered, and a kept connection with its next answer ended", async () => {
+test("during shutdown, requests in progress are answered, and kept-alive connections end with their next answer", async () => {
   const gateway = await gatewayThatKnows();
   const { promise, resolve: answerFirst } = Promise.withResolvers<void>();
   vault.answer = async (request, response) => {

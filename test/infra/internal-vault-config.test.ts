@@ -96,7 +96,7 @@ describeOnAws("the internal Vault on its bucket", () => {
         { env: { ...awsEnvironment(moto.endpoint), PATH: process.env.PATH }, encoding: "utf8" },
       );
     const looked = recover();
-    expect(looked.stderr).toContain("nothing was written: add --write");
+    expect(looked.stderr).toContain("This was a dry run: nothing was written");
     expect(looked.stdout).toMatch(/^removed .*\/later$/m);
     // Once more does no harm: a copy is a version like any other.
     for (const done of [recover("--write"), recover("--write")]) {

@@ -61,7 +61,7 @@ test("an operator reads, makes and changes one, signing each, and removes none",
 
 test("a record of another form is not taken for an owner's", async () => {
   await internal.root.write("owners/data/odd", { data: { ...ownerOf(acme), keys: [] } });
-  await expect(ownerRecords(internal.controlPlane).read("odd")).rejects.toThrow(/not an owner's/);
+  await expect(ownerRecords(internal.controlPlane).read("odd")).rejects.toThrow(/not a valid owner record/);
 });
 
 test("each way to let in others is told, and fewer keys than the owner's let in nobody else", () => {

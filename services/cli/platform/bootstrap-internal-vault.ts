@@ -19,23 +19,23 @@ import { limitRecovery } from "./recovery-quota.ts";
 export interface InternalVaultSettings {
   /** Period of unseal tokens. The default, 768 h, is Vault's own maximum. */
   unsealTokenPeriodSeconds?: number;
-  /** The longest life of an organization's server certificate. */
+  /** Maximum lifetime of an organization's server certificate. */
   certificateMaxTtlSeconds: number;
-  /** PEM of the public half of the operator's key: whoever holds the other half may open `platform-maintain`. */
+  /** PEM of the operator's public key: the holder of the private key may open `platform-maintain`. */
   operatorKey: string;
-  /** Absolute path of the audit log; undefined where none is kept. */
+  /** Absolute path of the audit log; undefined for none. */
   auditFile: string | undefined;
 }
 
-/** What the control plane and the gateways are given of the internal Vault. */
+/** What the control plane and the gateways need to know of the internal Vault. */
 export interface InternalVaultIdentity {
   roleId: Secret;
   secretId: Secret;
-  /** PEM of the key the directory is signed by. */
+  /** PEM of the public key that verifies the directory. */
   directoryKey: string;
-  /** PEM of the key that operators sign statements of ownership by. */
+  /** PEM of the public key that verifies operators' statements of ownership. */
   ownershipKey: string;
-  /** PEM of the authority behind the organizations' certificates. */
+  /** PEM of the authority that issues the organizations' certificates. */
   ca: string;
   clusterId: string;
 }
@@ -46,8 +46,8 @@ const CONTROL_PLANE_PERIOD_SECONDS = 3600;
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
 /**
- * Brings a new internal Vault into its form, with its root token. May be run again after a crash: what is
- * there stays, and the control plane's older secret ids end. Does not revoke the root token.
+ * Bootstraps a new internal Vault with its root token. May be run again after a crash: existing objects stay, and the
+ * control plane's older secret ids are destroyed. Does not revoke the root token.
  */
 export async function bootstrapInternalVault(
   root: VaultClient,
@@ -66,7 +66,7 @@ export async function bootstrapInternalVault(
   await createClientAuthorities(root);
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);
   const { clusterId } = await sealStatus(root);
-  if (!clusterId) throw new Error("the internal Vault does not show its cluster id");
+  if (!clusterId) throw new Error("the internal Vault does not report its cluster id");
   await allowOperator(root, settings.operatorKey, clusterId);
   await enableTrail(root);
   await enableOwners(root);
@@ -84,18 +84,18 @@ export async function bootstrapInternalVault(
 
 async function newestPublicKey(root: VaultClient, name: string): Promise<string> {
   const key = (await publicKeys(root, name)).at(-1);
-  if (!key) throw new Error(`the internal Vault does not show the key ${name}`);
+  if (!key) throw new Error(`the internal Vault has no public key ${name}`);
   return key;
 }
 
-/** The trail's own mount, and its head in clear in the audit log: what is written anew there differs from that. */
+/** The trail's own mount, and its head in clear text in the audit log, which exposes a rewritten trail. */
 async function enableTrail(root: VaultClient): Promise<void> {
   await enableSecretsEngines(root, { [TRAIL_MOUNT]: { type: "kv", options: { version: "2" } } });
   await auditHeader(root, TRAIL_HEAD_HEADER);
   await whenUpgraded(root, TRAIL_MOUNT);
 }
 
-/** Who owns which organization, apart from what the control plane may change. */
+/** The mount for owners' records, which the control plane may not change. */
 async function enableOwners(root: VaultClient): Promise<void> {
   await enableSecretsEngines(root, { [OWNERS_MOUNT]: { type: "kv", options: { version: "2" } } });
   await whenUpgraded(root, OWNERS_MOUNT);
@@ -103,7 +103,7 @@ async function enableOwners(root: VaultClient): Promise<void> {
 
 const AUTHORITY_TTL = "87600h";
 
-/** The authority can vouch for organizations' names alone: its certificate says so to every client. */
+/** The authority for organizations' certificates. Its own certificate constrains it to organizations' names. */
 async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promise<void> {
   if (!(await ifFound(root.list("pki/issuers")))) {
     await root.write("pki/root/generate/internal", {
@@ -122,7 +122,7 @@ async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promis
     allow_wildcard_certificates: false,
     allow_localhost: false,
     allow_ip_sans: false,
-    // The name stands beside the request, where the audit log shows it.
+    // The name is a parameter of the request, where the audit log shows it.
     use_csr_common_name: false,
     use_csr_sans: false,
     server_flag: true,
@@ -134,7 +134,7 @@ async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promis
     max_ttl: maxTtlSeconds,
     no_store: false,
   });
-  // Those that have ended are forgotten, so that neither the store nor the list of the revoked grows for ever.
+  // Expired certificates are removed, so that neither the store nor the CRL grows without bound.
   await root.write("pki/config/auto-tidy", {
     enabled: true,
     interval_duration: "24h",
@@ -146,7 +146,7 @@ async function createAuthority(root: VaultClient, maxTtlSeconds: number): Promis
 
 async function allowUnsealTokens(root: VaultClient, periodSeconds: number): Promise<void> {
   const accessor = (await authMethods(root)).get("token")?.accessor;
-  if (!accessor) throw new Error("the internal Vault does not show the token mount's accessor");
+  if (!accessor) throw new Error("the internal Vault does not report the token mount's accessor");
   await writePolicy(root, UNSEAL_ROLE, policyText("unseal").replaceAll("TOKEN_MOUNT", accessor));
   await root.write(`auth/token/roles/${UNSEAL_ROLE}`, {
     allowed_policies: [UNSEAL_ROLE],
@@ -161,7 +161,7 @@ async function allowUnsealTokens(root: VaultClient, periodSeconds: number): Prom
 
 async function allowControlPlane(root: VaultClient): Promise<{ roleId: Secret; secretId: Secret }> {
   await writePolicy(root, CONTROL_PLANE);
-  // A secret id is random and long: guessing is hopeless, and locking out would be anyone's who knows the role.
+  // A secret id is long and random, so it cannot be guessed, but anyone who knows the role could lock it out.
   await root.write("sys/auth/approle/tune", { user_lockout_config: { lockout_disable: true } });
   const role = `auth/approle/role/${CONTROL_PLANE}`;
   await root.write(role, {

@@ -10,8 +10,8 @@ import {
 import { CLIENT_ROLE, type ClientMount, clientAuthority } from "../../shared/vault/client-authority.ts";
 
 /**
- * A certificate that opens one mount of one organization's Vault for two minutes, signed at the internal Vault
- * by the authority that is the mount's own. Its key is made here and never leaves this process.
+ * A certificate that opens one mount of one organization's Vault for two minutes, signed at the internal Vault by that
+ * mount's authority. Its key is generated here and never leaves this process.
  */
 export async function makeClientCertificate(
   signer: VaultClient,
@@ -31,9 +31,9 @@ export async function makeClientCertificate(
 }
 
 /**
- * Logs in at a mount by a client certificate and returns a client with the token. What it is told is worth
- * nothing to anybody between: the certificate's key signs the handshake of this connection, and the token goes
- * out on no other. Throws `VaultError` 400 or 403 if Vault refuses it.
+ * Logs in at a mount with a client certificate and returns a client with the token. A relay gains nothing: the
+ * certificate's key signs this connection's handshake, and the token is sent on no other connection. Throws
+ * `VaultError` 400 or 403 if Vault refuses it.
  */
 export async function loginWithCertificate(
   endpoint: VaultEndpoint,

@@ -6,7 +6,7 @@ import { configureJwtMounts } from "../../shared/vault/jwt-auth.ts";
 import { login } from "../../shared/vault/login.ts";
 import { writePolicy } from "../../shared/vault/policies.ts";
 
-/** Who an operator is at the internal Vault: subject, role and policy. */
+/** An operator's subject, role and policy at the internal Vault. */
 export const OPERATOR = "operator";
 
 const MOUNT = "operators";
@@ -16,9 +16,9 @@ const JWT_SECONDS = 30;
 const TOKEN_SECONDS = 300;
 
 /**
- * Has the internal Vault let in whoever holds the private half of a key (PEM, P-256), and nobody who held an
- * earlier one. A key, since no secret is then sent, and since Vault counts failed logins against user names and
- * roles of passwords and AppRoles: anyone who reached it could lock an operator out.
+ * Makes the internal Vault admit the holder of the private key to this public key (PEM, P-256), and no holder of an
+ * earlier one. With a key no secret is sent, and nobody can lock the operator out: Vault's lockout after failed logins
+ * covers passwords and AppRoles only.
  */
 export async function allowOperator(root: VaultClient, publicKey: string, clusterId: string): Promise<void> {
   await writePolicy(root, OPERATOR);
@@ -28,8 +28,8 @@ export async function allowOperator(root: VaultClient, publicKey: string, cluste
 }
 
 /**
- * Signs in at the internal Vault, for five minutes, by a JWT of half a minute that is good at this one Vault.
- * `key` is the private key as PEM. Throws `VaultError` 400 if Vault does not take it.
+ * Signs in at the internal Vault for five minutes, with a JWT that is valid for 30 seconds and at this Vault only.
+ * `key` is the private key as PEM. Throws `VaultError` 400 if Vault refuses the JWT.
  */
 export async function loginAsOperator(
   endpoint: VaultEndpoint,

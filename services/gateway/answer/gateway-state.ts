@@ -6,10 +6,10 @@ import type { Asked, Handler } from "./handler.ts";
 import { sendJson } from "./send.ts";
 import { answerByVaultOpenly } from "./vault.ts";
 
-/** The Vault version whose API is spoken here. */
+/** The Vault version whose API the gateway speaks. */
 const VERSION = "1.21.2";
 
-/** What a gateway must have before it can serve. */
+/** The published documents that a gateway needs before it can serve. */
 interface Published {
   directory: DirectorySource;
   revocations: RevocationSource;
@@ -26,13 +26,13 @@ export const answerHealth =
       ? answerByVaultOpenly(asked)
       : sendHealth(asked.reply, dependencies, new Date(dependencies.now()));
 
-/** `sys/seal-status`, in the same way. */
+/** `sys/seal-status`: as {@link answerHealth}. */
 export const answerSealStatus =
   (dependencies: Dependencies): Handler =>
   (asked) =>
     isOfAVault(asked) ? answerByVaultOpenly(asked) : sendSealStatus(asked.reply, dependencies);
 
-/** Nobody hears how an organization's Vault is before it is known that they belong to the organization. */
+/** An organization's Vault reports its state to verified members only; a machine's token is not verified yet here. */
 const isOfAVault = ({ passage }: Asked): boolean => !passage.isOpen && !passage.machine;
 
 /** The gateway's own health: 200 once it has a directory and the revocations, 503 before. */
@@ -50,7 +50,7 @@ function sendHealth(reply: FastifyReply, published: Published, now: Date): Fasti
     version: VERSION,
     enterprise: false,
     cluster_name: "strongroom-gateway",
-    // No versions: they count the changes, and anyone may ask. The metrics have them.
+    // No versions: they count the changes, and this endpoint is public. The metrics have them.
     directory: { loaded: directory.current !== undefined, refused: directory.refusal ?? null },
     revocations: { loaded: revocations.version !== undefined, refused: revocations.refusal ?? null },
   });
@@ -74,7 +74,7 @@ function sendSealStatus(reply: FastifyReply, published: Published): FastifyReply
   });
 }
 
-/** `sys/leader`, for clients that ask it beside the seal status: where a Vault listens is no caller's business. */
+/** `sys/leader`, for clients that query it with the seal status. It never reveals a Vault's address. */
 export const answerLeader: Handler = ({ reply }) =>
   sendJson(reply, 200, {
     ha_enabled: false,
@@ -83,5 +83,5 @@ export const answerLeader: Handler = ({ reply }) =>
     leader_cluster_address: "",
   });
 
-/** `sys/init`: an organization that is in the directory has a Vault that was initialized. */
+/** `sys/init`: every organization in the directory has an initialized Vault. */
 export const answerInit: Handler = ({ reply }) => sendJson(reply, 200, { initialized: true });

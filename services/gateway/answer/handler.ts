@@ -4,7 +4,7 @@ import type { Secret } from "../../shared/secret.ts";
 import type { GatewayPassage } from "../passage.ts";
 import type { Logins } from "../upstream/logins.ts";
 
-/** A request that was let in, with its body if it takes one, which has been checked. */
+/** An admitted request, with its checked body if its verb takes one. */
 export interface Asked {
   request: FastifyRequest;
   reply: FastifyReply;
@@ -12,10 +12,10 @@ export interface Asked {
   body: Buffer | undefined;
 }
 
-/** Answers requests of one kind. Throws what the caller is told instead. */
+/** Answers requests of one kind. Throws the error to send instead. */
 export type Handler = (asked: Asked) => FastifyReply | Promise<FastifyReply>;
 
-/** A token of the organization's Vault for whoever asks. Throws as {@link Logins.tokenFor} does. */
+/** The caller's token at the organization's Vault. Throws as {@link Logins.tokenFor} does. */
 export async function vaultTokenOf(
   logins: Logins,
   { machine, identity, upstream, trace }: GatewayPassage,

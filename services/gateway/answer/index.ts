@@ -10,7 +10,7 @@ import { answerLookupSelf, answerRenewSelf } from "./own-token.ts";
 import { answerRevokeSelf } from "./revoke-self.ts";
 import { answerByVault } from "./vault.ts";
 
-/** What answers each kind of request. A kind without a handler does not compile. */
+/** The handler for each kind of answer. A kind without a handler does not compile. */
 export const createAnswers = (dependencies: Dependencies, pipeline: Pipeline): Record<Answer, Handler> => ({
   vault: answerByVault(dependencies),
   health: answerHealth(dependencies),

@@ -16,15 +16,18 @@ const Login = Type.Object({
   role: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 
-/** The JWT in a login's body, and the role that is asked for. Throws `invalid_request`. */
+/** The JWT in a login's body, and the role it requests. Throws `invalid_request`. */
 function readLogin(body: unknown): { jwt: string; role: string | undefined } {
   let login: unknown;
   try {
     login = JSON.parse(Buffer.isBuffer(body) ? body.toString("utf8") : "");
   } catch {
-    // told below
+    // refused below
   }
-  if (!Value.Check(Login, login)) throw new StrongroomError("invalid_request", "A login needs a jwt.");
+  if (!Value.Check(Login, login)) {
+    const detail = "The login has no JWT. Send a JSON object with a member `jwt`.";
+    throw new StrongroomError("invalid_request", detail);
+  }
   const { jwt, role } = login;
   if (role && !(LEVELS as readonly string[]).includes(role)) {
     throw new StrongroomError("invalid_request", `The role must be one of ${LEVELS.join(", ")}.`);
@@ -32,7 +35,7 @@ function readLogin(body: unknown): { jwt: string; role: string | undefined } {
   return { jwt, role: role || undefined };
 }
 
-/** `auth/jwt/login`: lets the caller in by the JWT in its body, and gives that JWT back as the token. */
+/** `auth/jwt/login`: authenticates the caller by the JWT in the body, and returns that JWT as the token. */
 export const answerLogin =
   ({ now }: Dependencies, pipeline: Pipeline): Handler =>
   async ({ request, reply, passage }) => {
@@ -42,8 +45,8 @@ export const answerLogin =
   };
 
 /**
- * Answers a login with the caller's own JWT as its token: it already is one here. A role below the JWT's level
- * is answered with a warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
+ * Answers a login with the caller's own JWT, which the gateway takes as a token. A role below the JWT's level gets a
+ * warning, since the JWT keeps its level. Throws `forbidden` for a role above it.
  */
 function sendLogin(
   reply: FastifyReply,
@@ -54,7 +57,12 @@ function sendLogin(
   const level = levelOf(identity);
   const asked = LEVELS.findIndex((each) => each === (role ?? level));
   const held = LEVELS.indexOf(level);
-  if (asked > held) throw new StrongroomError("forbidden", `The JWT does not show the group ${role}.`);
-  const warning = asked < held && `The token acts at the level of its JWT, ${level}, and not as ${role}.`;
+  if (asked > held) {
+    throw new StrongroomError(
+      "forbidden",
+      `The JWT's groups do not include ${role}, so it cannot log in as ${role}.`,
+    );
+  }
+  const warning = asked < held && `The token keeps its JWT's level, ${level}; it is not limited to ${role}.`;
   return sendAuth(reply, identity, now, warning || undefined);
 }

@@ -19,7 +19,7 @@ const NONE = Type.Union([
   Type.Null(),
 ]);
 
-/** What may be asked for, and what clients send beside it as long as it means nothing. */
+/** The options that a caller may set, and the no-op values of those that clients send anyway. */
 const Wanted = Type.Object(
   {
     policies: Type.Tuple([Type.Enum(MACHINE_LEVELS)]),
@@ -47,9 +47,9 @@ const Wanted = Type.Object(
 const DEFAULT_TTL = "1h";
 
 /**
- * `auth/token/create/machine`: makes a token for a machine at the organization's Vault, by a login of the admin's own
- * JWT that is good for nothing else. Throws `forbidden` if the organization has no machine tokens or the caller is no
- * admin, `invalid_request`, TooManyRequests, and as {@link exchange} does.
+ * `auth/token/create/machine`: creates a machine token at the organization's Vault, by a login with the admin's own JWT
+ * in a role that may do nothing else. Throws `forbidden` if the organization has no machine tokens or the caller is not
+ * an admin, `invalid_request`, TooManyRequests, and as {@link exchange} does.
  */
 export const answerMachineToken =
   ({ machines }: Dependencies): Handler =>
@@ -61,10 +61,12 @@ export const answerMachineToken =
     } = passage;
     const identity = found("caller", passage.identity);
     if (!org.machineTokens) {
-      throw new StrongroomError("forbidden", "Machine tokens are not switched on for this organization.");
+      const detail =
+        "Machine tokens are not enabled for this organization. Ask a platform operator to enable them.";
+      throw new StrongroomError("forbidden", detail);
     }
     if (levelOf(identity) !== "admin")
-      throw new StrongroomError("forbidden", "Only an admin makes machine tokens.");
+      throw new StrongroomError("forbidden", "Only an admin can create machine tokens.");
     const { policies, ttl, display_name } = wanted(body);
     const asked = {
       policies: [...policies, MACHINE_ROLE],
@@ -84,7 +86,7 @@ export const answerMachineToken =
     return sendAs(reply, org.id, made);
   };
 
-/** A machine's request about its own token, answered by its Vault: `lookup-self`, `renew-self`, `revoke-self`. */
+/** Has the Vault answer a machine's request about its own token: `lookup-self`, `renew-self`, `revoke-self`. */
 export async function askAboutMachine({ reply, passage, body }: Asked): Promise<FastifyReply> {
   const { org, upstream, machine, target, trace } = passage;
   const text = body?.toString("utf8") || "{}";
@@ -101,11 +103,11 @@ function wanted(body: Buffer | undefined): Static<typeof Wanted> {
   if (Value.Check(Wanted, value)) return value;
   const [problem] = Value.Errors(Wanted, value);
   const where = problem?.instancePath.slice(1) || "policies";
-  const detail = `A machine token takes policies (reader or writer alone), ttl and display_name: see ${where}.`;
+  const detail = `A machine token takes only policies (["reader"] or ["writer"]), ttl (at most 24h) and display_name. Check ${where}.`;
   throw new StrongroomError("invalid_request", detail);
 }
 
-/** Passes Vault's answer on, the token in it as its machine has to present it. */
+/** Passes Vault's answer on, with the token in the form that the machine has to present. */
 function sendAs(reply: FastifyReply, org: string, answer: { status: number; text: string }): FastifyReply {
   if (answer.status === 204 || answer.text === "") return sendDone(reply);
   const json = JSON.parse(answer.text) as { auth?: { client_token?: string }; data?: { id?: string } };

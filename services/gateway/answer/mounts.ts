@@ -6,7 +6,7 @@ import { exchange } from "../upstream/exchange.ts";
 import { type Handler, vaultTokenOf } from "./handler.ts";
 import { sendJson } from "./send.ts";
 
-/** The mounts whose paths are served, for members. */
+/** The mounts whose paths the gateway serves. */
 const SERVED = ["secret/", "transit/"];
 
 const Visible = Type.Object({
@@ -14,8 +14,8 @@ const Visible = Type.Object({
 });
 
 /**
- * `sys/mounts`: of the mounts that are served, those where the caller's own policies allow something, as its Vault
- * tells by a path that needs no policy. Throws `forbidden`, and as {@link exchange} does.
+ * `sys/mounts`: the served mounts in which the caller's own policies allow something, as the Vault lists them at a path
+ * that needs no policy. Throws `forbidden`, and as {@link exchange} does.
  */
 export const answerMounts =
   ({ logins }: Dependencies): Handler =>
@@ -37,7 +37,7 @@ function parseVisible(text: string): Record<string, unknown> {
   try {
     return Value.Parse(Visible, JSON.parse(text)).data.secret;
   } catch (cause) {
-    const detail = "The organization's Vault gave no usable answer.";
+    const detail = "The organization's Vault returned an unusable response. Try again in a moment.";
     throw new StrongroomError("org_vault_unavailable", detail, { cause });
   }
 }

@@ -7,7 +7,7 @@ import type { Handler } from "./handler.ts";
 import { askAboutMachine } from "./machine-token.ts";
 import { sendJson } from "./send.ts";
 
-/** `auth/token/lookup-self`, of a JWT from its claims. */
+/** `auth/token/lookup-self`: for a JWT, answered from its claims. */
 export const answerLookupSelf =
   ({ now }: Dependencies): Handler =>
   (asked) =>
@@ -15,7 +15,7 @@ export const answerLookupSelf =
       ? askAboutMachine(asked)
       : sendLookupSelf(asked.reply, found("caller", asked.passage.identity), new Date(now()));
 
-/** `auth/token/renew-self`: a JWT as it is, with the seconds it has left. */
+/** `auth/token/renew-self`: for a JWT, the JWT unchanged, with the seconds it has left. */
 export const answerRenewSelf =
   ({ now }: Dependencies): Handler =>
   (asked) =>
@@ -23,9 +23,10 @@ export const answerRenewSelf =
       ? askAboutMachine(asked)
       : sendAuth(asked.reply, found("caller", asked.passage.identity), new Date(now()), NOT_RENEWED);
 
-const NOT_RENEWED = "A JWT is not renewed: get a new one before this one ends.";
+const NOT_RENEWED =
+  "A JWT cannot be renewed. Get a new one from your identity provider before this one expires.";
 
-/** The JWT's claims in Vault's form of a token's lookup: `vault login` keeps the `id` as its token. */
+/** The JWT's claims in the form of Vault's token lookup: `vault login` keeps the `id` as its token. */
 function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
   const { issuedAt, expiresAt, subject, org = "" } = identity;
   const level = levelOf(identity);
@@ -52,7 +53,7 @@ function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): Fas
   return sendJson(reply, 200, { request_id: reply.request.id, ...nothing, data, auth: null });
 }
 
-/** Vault's form of a token that was given; the token is the JWT that the caller has. */
+/** Vault's response to a login or a renewal; the token in it is the caller's own JWT. */
 export function sendAuth(reply: FastifyReply, identity: Identity, now: Date, warning?: string): FastifyReply {
   const level = levelOf(identity);
   return sendJson(reply, 200, {

@@ -10,7 +10,7 @@ import { sendDone } from "./send.ts";
 
 const ANSWER_WITHIN_MS = 5_000;
 
-/** `auth/token/revoke-self`: a machine's own at its Vault, a JWT here and at every other gateway. */
+/** `auth/token/revoke-self`: revokes a machine token at its Vault, a JWT here and at every other gateway. */
 export const answerRevokeSelf =
   ({ logins, revocations, revocationsUrl }: Dependencies): Handler =>
   async (asked) => {
@@ -23,8 +23,8 @@ export const answerRevokeSelf =
   };
 
 /**
- * Ends the caller's own token: here at once, and everywhere through the control plane, which is told a digest of
- * it and never the token. Throws `revocations_unavailable` or `too_many_requests` if others could not be told.
+ * Revokes the caller's own token: here at once, and everywhere through the control plane, which gets a digest of it and
+ * never the token. Throws `revocations_unavailable` or `too_many_requests` if the control plane did not take it.
  */
 export async function revokeSelf(
   revocations: RevocationSource,
@@ -49,7 +49,8 @@ export async function revokeSelf(
     cause = error;
   }
   if (status === 204) return;
-  const detail = "The token is revoked at this gateway, but others could not be told. Repeat the request.";
+  const detail =
+    "The token is revoked at this gateway, but the other gateways could not be notified. Repeat the request.";
   const code = status === 429 ? "too_many_requests" : "revocations_unavailable";
   throw new StrongroomError(code, detail, { cause: cause ?? status });
 }

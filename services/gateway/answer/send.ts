@@ -6,43 +6,43 @@ import { TooManyRequests } from "../../shared/front/limits.ts";
 import type { Trace } from "../record/request-log.ts";
 import { MethodNotAllowed } from "../route/authorize-path.ts";
 
-/** Without a charset: hvac reads errors only from exactly this. */
+/** Without a charset: hvac reads errors only from exactly this content type. */
 const JSON_TYPE = "application/json";
 
-/** What every answer carries. */
+/** The headers of every answer with a body. */
 export const HEADERS = {
   "content-type": JSON_TYPE,
   "cache-control": "no-store",
   "x-content-type-options": "nosniff",
 };
 
-/** Answers with JSON of the gateway's own. */
+/** Answers with JSON that the gateway itself makes. */
 export function sendJson(reply: FastifyReply, status: number, body: object): FastifyReply {
-  // Bytes, since to a text Fastify adds a charset.
+  // Bytes, since Fastify adds a charset to a string.
   return reply
     .code(status)
     .headers(HEADERS)
     .send(Buffer.from(JSON.stringify(body)));
 }
 
-/** Answers that it is done, with nothing more to say. */
+/** Answers 204: done, without a body. */
 export const sendDone = (reply: FastifyReply): FastifyReply =>
   reply.code(204).headers({ "cache-control": "no-store" }).send();
 
-/** Fastify's own errors that are the caller's doing, and what the caller is told. */
+/** Fastify's own errors that are the caller's fault: status and message. */
 const CALLERS_ERRORS: Record<string, readonly [number, string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: [413, "The body is larger than 1 MiB."],
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "The body's length is not the one announced."],
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "The body's content type is not accepted."],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [400, "The body's length does not match Content-Length."],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [415, "The body's content type is not supported."],
 };
 
-/** What a caller is told of an error, in Vault's form. Anything unexpected is a 500 that says nothing. */
+/** Answers with an error in Vault's form. Anything unexpected is a 500 without details. */
 export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   const [status, message] = publicError(error);
   return sendJson(reply.headers(errorHeaders(status, error)), status, { errors: [message] });
 }
 
-/** The same, for an answer that is not Fastify's. */
+/** {@link sendError} for a response that Fastify does not handle. */
 export function endWithError(response: ServerResponse, { requestId }: Trace, error: unknown): void {
   const [status, message] = publicError(error);
   const body = JSON.stringify({ errors: [message] });
@@ -62,14 +62,19 @@ function errorHeaders(status: number, error: unknown): Record<string, string | n
   return status === 503 ? { "retry-after": "1" } : {};
 }
 
-/** Nothing that could be a token came. A browser or an API gateway asks for one at 401, and at nothing else. */
+/** The request has no token. Browsers and API gateways ask for one at 401 only. */
 const NO_TOKEN: ReadonlySet<Refusal> = new Set<Refusal>(["token_missing", "authorization_scheme"]);
-/** Vault's own words: its agent and others log in anew by them. */
+/** Vault's own words: its agent and other clients log in again when they see them. */
 const INVALID_TOKEN = "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n";
 
 function publicError(error: unknown): readonly [number, string] {
   if (error instanceof TokenRefused && !NO_TOKEN.has(error.reason)) return [403, INVALID_TOKEN];
   if (error instanceof StrongroomError) return [error.status, error.message];
   const { code = "" } = error as { code?: string };
-  return CALLERS_ERRORS[code] ?? [500, "Something went wrong here."];
+  return (
+    CALLERS_ERRORS[code] ?? [
+      500,
+      "Internal error. The gateway's log has the details under this X-Request-Id.",
+    ]
+  );
 }

@@ -7,7 +7,7 @@ import { type Handler, vaultTokenOf } from "./handler.ts";
 
 const CONTENT_TYPES = { json: "application/json", "merge-patch": "application/merge-patch+json" };
 
-/** Has the organization's Vault answer, to the caller's own identity. */
+/** Forwards the request to the organization's Vault under the caller's own identity. */
 export const answerByVault =
   ({ limits, logins, machines }: Dependencies): Handler =>
   async ({ request, reply, passage, body }) => {
@@ -22,7 +22,7 @@ export const answerByVault =
       await forward(upstream, sent, relay).finally(() => limits.chargeOrg(org.id, unitsOfAnswer(relay.size)));
     } catch (error) {
       if (!reply.sent) throw error;
-      trace.error = error; // the answer broke off, and so has the caller's
+      trace.error = error; // Vault's answer was cut off, and so the caller's was too
       return reply;
     }
     if (machine && !machines.isKnown(machine)) {
@@ -33,7 +33,7 @@ export const answerByVault =
     return reply;
   };
 
-/** Has the organization's Vault say how it is, as it says to anyone. */
+/** Forwards a status request to the organization's Vault without a token. */
 export const answerByVaultOpenly: Handler = async ({ request, reply, passage }) => {
   const { trace, upstream } = passage;
   const [path = ""] = passage.target.path.split("?", 1);

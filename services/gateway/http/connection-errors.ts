@@ -5,13 +5,13 @@ import { afterEarlierAnswers, answerList, ListHeads, type ParseError, type Serve
 
 type ConnectionError = Error & ParseError;
 
-/** One line in this time at most, of all addresses. */
+/** At most one log line in this time, for all addresses together. */
 const LOG_EVERY_MS = 1_000;
 
 /**
- * What happens to a connection whose bytes are no request to Node: a LIST is served as a request is, anything else
- * answered with an error in Vault's form, both after what was asked before. Either way the connection ends. `count`
- * counts what is no HTTP against an address, and tells whether it may have an answer.
+ * Handles a connection whose bytes Node cannot parse as a request: a LIST is served like any request, anything else
+ * gets an error in Vault's form, both after the answers to earlier requests. Either way the connection ends. `count`
+ * charges malformed HTTP to an address, and returns whether to answer it.
  */
 export function connectionErrors(
   serve: Serve,
@@ -44,14 +44,14 @@ export function connectionErrors(
         else if (list) answerList(socket, list, serve);
         else refuse(socket, error.code);
       } catch (failure) {
-        logger.error({ err: failure }, "a LIST could not be answered");
+        logger.error({ err: failure }, "cannot answer a LIST request");
         socket.destroy();
       }
     });
   };
 }
 
-/** Logs the first of what comes in a second, and with the next line how many there were meanwhile. */
+/** Logs at most one line a second, with the number of errors not logged since the line before. */
 function sampledLog(logger: Logger): (code: string) => void {
   let loggedAt = Number.NEGATIVE_INFINITY;
   let unlogged = 0;
@@ -61,7 +61,7 @@ function sampledLog(logger: Logger): (code: string) => void {
       unlogged++;
       return;
     }
-    logger.info({ code, unlogged }, "what came was no HTTP");
+    logger.info({ code, unlogged }, "malformed HTTP received");
     loggedAt = now;
     unlogged = 0;
   };
@@ -75,7 +75,9 @@ const STATUSES: Record<string, number> = {
 
 function refuse(socket: Socket, code = ""): void {
   const status = STATUSES[code] ?? 400;
-  const body = JSON.stringify({ errors: [`The request is refused: ${STATUS_CODES[status]}.`] });
+  const body = JSON.stringify({
+    errors: [`The server cannot process the request: ${STATUS_CODES[status]}.`],
+  });
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     "content-type: application/json",

@@ -2,12 +2,12 @@ import type { Server } from "node:net";
 import { network } from "../../shared/front/limits.ts";
 
 const MAX_OF_ALL = 20_000;
-/** Far more than a busy client keeps, and far less than it takes to keep others out. */
+/** Far more than a busy client keeps open, and far too few to crowd out others. */
 const MAX_OF_ADDRESS = 2_000;
 
 /**
- * Bounds the connections open at once; one too many is closed without a word. `byAddress`: also those of one
- * address (IPv6: one /64), where callers have addresses of their own, and none of one that `isBarred`.
+ * Bounds the connections open at once; one too many is closed without an answer. `byAddress` also bounds those of one
+ * address (IPv6: one /64), if clients have addresses of their own, and closes any from an address that `isBarred`.
  */
 export function boundConnections(
   server: Server,

@@ -7,12 +7,12 @@ import { BoundedRequest } from "./pieces.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
 
-/** The gateway's server, before it serves anything: one reader of paths, bounded connections, and the verb LIST. */
+/** The gateway's server without routes: a single path parser, bounded connections, and the verb LIST. */
 export function createGatewayServer(
   { logger, tls, behindProxy = false, limits: rates }: GatewayOptions,
   limits: Limits,
 ): Server {
-  /** Whether an address may have an answer to what is no HTTP. A proxy in front has an address of its own. */
+  /** Whether to answer malformed HTTP from an address. Behind a proxy the address is the proxy's, so always. */
   const countGarbage = (address: string | undefined): boolean => {
     if (behindProxy) return true;
     const now = performance.now();
@@ -24,7 +24,7 @@ export function createGatewayServer(
     bodyLimit: MAX_BODY_BYTES,
     tls,
     IncomingMessage: BoundedRequest,
-    // There is one reader of paths here, and it is not Fastify's router.
+    // Only `canonicalPath` parses paths, never Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
     clientErrorHandler: connectionErrors(

@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { Server } from "../../shared/http/server.ts";
 import { boundedLogin } from "./login-body.ts";
 
-/** Has bodies read as bytes, whatever their content type says, and logins' in a few KiB. */
+/** Reads bodies as bytes, whatever their content type; a login's body has its own limit. */
 export function readBodies(app: Server): void {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", { parseAs: "buffer" }, (_request, body, done) => done(null, body));

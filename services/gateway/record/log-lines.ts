@@ -1,22 +1,22 @@
 import { type DestinationStream, destination } from "pino";
 
-/** Lines are written together once there is so much of them, in characters: a pipe takes it whole. */
+/** Characters after which lines are written together: a pipe takes that many in one write. */
 const WRITE_AT = 16 * 1024;
 const WRITE_EVERY_MS = 100;
-/** So many lines are made together: more would hold up the requests of that moment. */
+/** Lines serialized in one go: more would delay the requests being served. */
 const MAKE_AT = 64;
 
-/** What a logger writes to, and what makes lines later. */
+/** A logger's destination that can also defer the making of a line. */
 export interface GatheredLines extends DestinationStream {
-  /** Has `log` write its line when lines are next written. It must not throw. */
+  /** Calls `log`, which logs a line, when lines are next written. It must not throw. */
   defer(log: () => void): void;
 }
 
 /**
- * Standard output for a line a request: lines are made and written together, at least ten times a second
- * and when the process exits, by writes that nobody waits for. A line made on its own, between one request and
- * the next, costs much more than one in a row; and pino's own gathering costs several times as much, since it
- * measures all that it has gathered with each line.
+ * Standard output for one line a request: lines are serialized and written in batches, at least ten times a second and
+ * when the process exits, by asynchronous writes. Serializing a line on its own, between two requests, costs much more
+ * than in a batch; and pino's own buffering costs several times as much, since it measures its whole buffer with each
+ * line.
  */
 export function gatheredLines(fd = 1): GatheredLines {
   const out = destination({ dest: fd, sync: false });
@@ -42,7 +42,7 @@ export function gatheredLines(fd = 1): GatheredLines {
     make();
     out.flushSync();
     if (length === 0) return;
-    // Not by `out`: a write that it begins now would not be waited for.
+    // Not by `out`, whose writes are asynchronous: the process would exit first.
     const last = destination({ dest: fd, sync: true });
     last.write(lines.join(""));
     last.flushSync();

@@ -3,30 +3,30 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import { createServer, type Server } from "../../shared/http/server.ts";
 import type { RequestLine } from "./request-log.ts";
 
-/** What is read when the metrics are asked for. */
+/** The values read at each scrape. */
 export interface Gauges {
   /** Organizations in the directory, and its version; undefined without one. */
   directory(): { version: number; orgs: number } | undefined;
-  /** Of the organizations' Vaults: circuits that are open, requests not yet answered. */
+  /** Open circuits and requests not yet answered, over all organizations' Vaults. */
   upstreams(): { openCircuits: number; pending: number };
-  /** The callers' Vault tokens that are kept. */
+  /** The number of callers' Vault tokens kept. */
   logins(): number;
 }
 
-/** Reasons are a closed set but for codes of unforeseen errors; beyond this many series they are `other`. */
+/** Reasons are a closed set except for codes of unforeseen errors; beyond this many series they become `other`. */
 const MAX_SERIES = 1_000;
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /**
- * The gateway's metrics, for Prometheus. Their labels are routes, decisions and reasons: no organization, no
- * caller and no path is among them, so their number is bounded and they name nobody.
+ * The gateway's metrics, for Prometheus. Their labels are routes, decisions and reasons, and never an organization, a
+ * caller or a path, so the number of series is bounded and they identify nobody.
  */
 export class Metrics {
   readonly #registry = new Registry();
   readonly #requests: Counter<"route" | "decision" | "reason">;
   readonly #seconds: Histogram<"route">;
   readonly #upstreamSeconds: Histogram;
-  /** The counters and histograms in use, found without making a label set each time. */
+  /** The counters and histograms in use, looked up without building a label set each time. */
   readonly #counters = new Map<string, { inc(): void }>();
   readonly #histograms = new Map<string, { observe(value: number): void }>();
 
@@ -39,19 +39,19 @@ export class Metrics {
         registers,
         labelNames: ["route", "decision", "reason"],
       },
-      help: "Requests by route, what was decided, and why",
+      help: "Requests by route, decision and reason",
     });
     this.#seconds = new Histogram({
       ...{ name: "strongroom_gateway_request_seconds", registers, labelNames: ["route"], buckets: SECONDS },
-      help: "From a request's head to the end of its answer",
+      help: "Time from a request's headers to the end of its response",
     });
     this.#upstreamSeconds = new Histogram({
       ...{ name: "strongroom_gateway_upstream_seconds", registers, buckets: SECONDS },
-      help: "From the work with an organization's Vault, a login included, to the head of its answer",
+      help: "Time an organization's Vault takes to begin its response, including a login if one is needed",
     });
   }
 
-  /** Counts a request that has ended. */
+  /** Counts a completed request. */
   observe({ route = "none", decision, reason = "ok", ms, upstreamMs }: RequestLine): void {
     const name = `${route} ${decision} ${reason}`;
     let counter = this.#counters.get(name);
@@ -70,7 +70,7 @@ export class Metrics {
     if (upstreamMs !== undefined) this.#upstreamSeconds.observe(upstreamMs / 1_000);
   }
 
-  /** Has these read whenever the metrics are asked for. Call it once. */
+  /** Registers gauges that are read at each scrape. Call it once. */
   watch({ directory, upstreams, logins }: Gauges): void {
     const gauge = (name: string, help: string, value: () => number) =>
       new Gauge({
@@ -79,14 +79,18 @@ export class Metrics {
           this.set(value());
         },
       });
-    gauge("directory_version", "The directory in use; 0 without one", () => directory()?.version ?? 0);
+    gauge(
+      "directory_version",
+      "Version of the directory in use; 0 without one",
+      () => directory()?.version ?? 0,
+    );
     gauge("organizations", "Organizations in the directory", () => directory()?.orgs ?? 0);
-    gauge("open_circuits", "Organizations' Vaults that do not answer", () => upstreams().openCircuits);
-    gauge("upstream_pending", "Requests sent to Vaults and not answered yet", () => upstreams().pending);
-    gauge("logins", "Callers' Vault tokens that are kept", logins);
+    gauge("open_circuits", "Organizations' Vaults with an open circuit", () => upstreams().openCircuits);
+    gauge("upstream_pending", "Requests sent to Vaults and not yet answered", () => upstreams().pending);
+    gauge("logins", "Callers' Vault tokens kept in memory", logins);
   }
 
-  /** All of it, in Prometheus' text format. */
+  /** All metrics, in Prometheus' text format. */
   text(): Promise<string> {
     return this.#registry.metrics();
   }
@@ -96,10 +100,10 @@ export class Metrics {
   }
 }
 
-/** A server of its own for the metrics, to listen where only the one who scrapes them can reach. */
+/** A separate server for the metrics, to listen on an address that only the scraper can reach. */
 export function buildMetricsServer(metrics: Metrics, logger: Logger): Server {
   const app = createServer(logger);
-  const access = { open: "it listens on an address of its own, which the operator keeps private" };
+  const access = { open: "it listens on a separate address, which the operator keeps private" };
   app.get("/metrics", { config: { access } }, async (_request, reply) =>
     reply
       .type(metrics.contentType)

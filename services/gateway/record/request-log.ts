@@ -5,18 +5,18 @@ import { TokenRefused } from "../../shared/front/identity/refused.ts";
 import type { CallerTrace } from "../../shared/front/passage.ts";
 import { forFlatLines } from "../../shared/log.ts";
 
-/** What is known of a request so far, for its one line in the log. */
+/** What is known so far about a request, for its one log line. */
 export interface Trace extends CallerTrace {
   readonly requestId: string;
   readonly method: string;
   route: string | undefined;
-  /** When the work with the organization's Vault began, and when the head of its answer came. */
+  /** When the work with the organization's Vault began, and when its response headers arrived. */
   sentAt: number | undefined;
   answeredAt: number | undefined;
   error: unknown;
 }
 
-/** The trace of a request that has just come. */
+/** The trace of a request that has just arrived. */
 export const newTrace = (requestId: string, method: string): Trace => ({
   requestId,
   method,
@@ -37,38 +37,40 @@ export interface RequestLine {
   method: string;
   route: string | undefined;
   status: number;
-  /** Whether it was let through, whatever its Vault said to it; refused here; or could not be served. */
+  /**
+   * `allowed`: forwarded or answered, whatever its Vault decided. `refused`: by the gateway. `failed`: it could not be
+   * served. `gone`: the caller disconnected before the response ended.
+   */
   decision: "allowed" | "refused" | "failed" | "gone";
-  /** Why, of a closed set; undefined where it was allowed and the answer is a 2xx. */
+  /** Why, from a closed set; undefined if it was allowed and the status is below 400. */
   reason?: string;
-  /** What went wrong on the way to a Vault. */
+  /** The underlying error, if there is one. */
   cause?: string;
   ms: number;
   upstreamMs: number | undefined;
 }
 
-/** The status logged for a caller that went away before its answer began, as others log it too. */
+/** The status logged if the caller disconnected before the response began (nginx's 499). */
 const CALLER_GONE = 499;
 
 export interface RequestLogOptions {
   logger: Logger;
-  /** Told of each line. */
+  /** Called with each line. */
   observe?: ((line: RequestLine) => void) | undefined;
-  /** Says when a line is made; at once by default. */
+  /** Schedules the writing of a line; at once by default. */
   defer?: ((log: () => void) => void) | undefined;
 }
 
-/** Logs the line of a trace when the answer to its request has ended, in whatever way. */
+/** Logs a trace's line when the response has ended, whether it completed or not. */
 export type LogRequest = (trace: Trace, response: ServerResponse) => void;
 
 /**
- * A log of one line a request: nothing of its path but the route, of its caller but a digest, of its token
- * nothing.
+ * A log of one line a request: of the path only the route, of the caller only a digest, and nothing of the token.
  */
 export function createRequestLog({ logger, observe, defer = (log) => log() }: RequestLogOptions): LogRequest {
   const lines = forFlatLines(logger);
   return (trace, response) => {
-    // Fastify's onResponse does not come if a connection breaks.
+    // Fastify does not call onResponse if the connection breaks.
     response.on("close", () => {
       const line = requestLine(trace, response);
       if (line.status === 500) logger.error({ ...line, err: trace.error }, "request");
@@ -103,14 +105,14 @@ function decide(
   finished: boolean,
 ): Pick<RequestLine, "decision" | "reason" | "cause"> {
   if (error !== undefined) {
-    // An answer that breaks off has the status that it began with.
+    // A response that was cut off keeps the status that it began with.
     return { decision: status >= 400 && status < 500 ? "refused" : "failed", ...describe(error) };
   }
   if (!finished) return { decision: "gone", reason: "caller_gone" };
   return status < 400 ? { decision: "allowed" } : { decision: "allowed", reason: `answer_${status}` };
 }
 
-/** `reason` is of a closed set; `cause` says what went wrong on the way to a Vault. */
+/** `reason` is from a closed set; `cause` is the underlying error, if there is one. */
 function describe(error: unknown): { reason: string; cause?: string } {
   const { code, cause } = error as { code?: string; cause?: unknown };
   if (error instanceof TokenRefused) return { reason: error.reason };

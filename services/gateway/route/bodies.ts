@@ -3,22 +3,22 @@ import { type Limits, TooManyRequests } from "../../shared/front/limits.ts";
 import { bodyCheck, checkBody } from "./check-body.ts";
 import type { Verb } from "./routes.ts";
 
-/** A body up to this is checked in one go, in some 0.1 ms. */
+/** A body up to this size is checked in one go, in about 0.1 ms. */
 const SMALL_BYTES = 16 * 1024;
-/** With so many parts, or more than {@link SMALL_BYTES}, a body is large for its Vault: from 5 ms on. */
+/** A body with more parts, or more than {@link SMALL_BYTES}, is large: it costs its Vault 5 ms or more. */
 const SMALL_PARTS = 64;
-/** So many large bodies of an organization are checked, or before its Vault, at once: of 32 connections to it. */
+/** Large bodies of one organization that may be checked or sent at once, over its 32 connections. */
 const AT_ONCE = 4;
-/** So many wait for their turn; beyond it they are told to come back. */
+/** Large bodies of one organization that may wait for their turn; further ones get a 429. */
 const MAX_WAITING = 64;
 
-/** A request's body, and what its check has to know. */
+/** A request's body, and what its check needs to know. */
 export interface Body {
   org: string;
   bytes: Buffer;
   contentType: string | undefined;
   verb: Verb;
-  /** Whether nobody waits for an answer any more. */
+  /** Whether the caller has disconnected. */
   isGone(): boolean;
 }
 
@@ -29,13 +29,12 @@ interface Check {
 }
 
 /**
- * Checks bodies, has their organizations pay for what is in them, and lets only so many large ones of each
- * organization go on at once. Large ones are checked a slice at a time, in turns, and between two slices the
- * gateway does whatever else there is to do.
+ * Checks bodies, charges their content to their organizations, and bounds how many large ones of each organization
+ * proceed at once. Large ones are checked a slice at a time, round-robin, and other work runs between two slices.
  */
 export class Bodies {
   readonly #limits: Limits;
-  /** Of each organization: large bodies that go on, and those that wait. */
+  /** By organization: the number of large bodies that proceed, and the queue of those that wait. */
   readonly #orgs = new Map<string, { going: number; waiting: (() => void)[] }>();
   readonly #checks: Check[] = [];
 
@@ -44,8 +43,8 @@ export class Bodies {
   }
 
   /**
-   * Checks a body, and then has `send` do with it what there is to do. Throws as {@link checkBody} and `send`
-   * do, and {@link TooManyRequests}.
+   * Checks a body, and then calls `send`, which may forward it. Throws as {@link checkBody} and `send` do, and
+   * {@link TooManyRequests}.
    */
   async take<T>(body: Body, send: () => Promise<T>): Promise<T> {
     const { org, bytes, contentType, verb } = body;
@@ -57,7 +56,7 @@ export class Bodies {
     }
     await this.#enter(org);
     try {
-      if (body.isGone()) throw new Error("the caller has gone");
+      if (body.isGone()) throw new Error("the caller has disconnected");
       if (!isSmall) this.#charge(org, await this.#check(bodyCheck(bytes, contentType, verb)));
       return await send();
     } finally {
@@ -82,7 +81,7 @@ export class Bodies {
     await new Promise<void>((resolve) => state.waiting.push(resolve));
   }
 
-  /** Gives its place to the next one. */
+  /** Hands its place to the next waiting body. */
   #leave(org: string): void {
     const state = this.#orgs.get(org);
     const next = state?.waiting.shift();
@@ -103,7 +102,7 @@ export class Bodies {
     try {
       const { done, value } = check.slices.next();
       if (done) check.resolve(value);
-      else this.#checks.push(check); // behind the others: an organization has few of them
+      else this.#checks.push(check); // round-robin; fair, since each organization has few checks at once
     } catch (error) {
       check.reject(error);
     }
@@ -112,7 +111,7 @@ export class Bodies {
   };
 }
 
-/** The body that a verb takes. Where it needs none, clients send an empty one or `null`, and mean none. */
+/** The body to forward for a verb. If the verb requires none, an empty body or `null` counts as none. */
 export function bodyOf(body: unknown, verb: Verb): Buffer | undefined {
   if (!verb.body || !Buffer.isBuffer(body)) return undefined;
   const isNone =

@@ -5,7 +5,7 @@ export type QueryRules = Readonly<Record<string, RegExp>>;
 
 export interface Verb {
   query?: QueryRules;
-  /** The body it takes, by content type. Without it a body is not forwarded. */
+  /** The kind of body it takes. Without this, a body is not forwarded. */
   body?: "json" | "merge-patch";
   /** A body must have these members, and they must be objects. */
   objects?: readonly string[];
@@ -13,39 +13,39 @@ export interface Verb {
   without?: readonly string[];
 }
 
-/** Something the gateway serves. What is not listed is refused. */
+/** A path that the gateway serves. Paths that are not listed are refused. */
 export interface Route {
-  /** For logs: the path without anything of the caller's in it. */
+  /** For logs: the path without any part that the caller chooses. */
   name: string;
   /** The segments it begins with, after `v1`. */
   prefix: readonly string[];
   /** Whether more segments follow. */
   below: "none" | "one" | "one or two" | "some" | "any";
-  /** Segments that stand behind the one that follows. */
+  /** Segments after the variable one. */
   suffix?: readonly string[];
-  /** Whether the path may end in a slash: always, or where it lists. */
+  /** Whether the path may end in a slash: always, or only if it lists. */
   folder?: "always" | "list";
   verbs: Readonly<Record<string, Verb>>;
   answer: Answer;
   access: Access;
 }
 
-/** Who answers, and how: `answer/` has a handler for each. */
+/** The kind of answer: `answer/` has a handler for each. */
 export type Answer =
-  /** The organization's Vault, to the caller's own identity. */
+  /** The organization's Vault answers, under the caller's own identity. */
   | "vault"
-  /** The organization's Vault if a token says which, else the gateway about itself. */
+  /** The organization's Vault if a token identifies it, otherwise the gateway about itself. */
   | "health"
   | "seal-status"
-  /** The gateway, from the caller's own token. */
+  /** The gateway answers from the caller's own token. */
   | "login"
   | "lookup-self"
   | "renew-self"
   | "revoke-self"
-  /** The gateway, with what it has asked the organization's Vault. */
+  /** The gateway answers from its own request to the organization's Vault. */
   | "machine-token"
   | "mounts"
-  /** The gateway, about itself. */
+  /** The gateway answers about itself. */
   | "leader"
   | "init";
 
@@ -54,7 +54,7 @@ const JSON_BODY: Verb = { body: "json" };
 const DATA_BODY: Verb = { body: "json", objects: ["data"] };
 const DATA_PATCH: Verb = { body: "merge-patch", objects: ["data"] };
 
-/** Vault ignores what it does not know here, and so do we; clients ask for other statuses by these. */
+/** Clients choose other status codes by these. Vault ignores values that it cannot parse, and so does the gateway. */
 const HEALTH_QUERY = Object.fromEntries(
   [
     ...["standbyok", "perfstandbyok"],
@@ -74,10 +74,10 @@ const versions = (name: "delete" | "undelete" | "destroy"): Route => ({
   access: tenant,
 });
 
-/** It would have Vault answer with whatever status its caller likes, also with one that says it cannot serve. */
+/** The excluded member would let a caller choose Vault's status, even a 5xx, which the gateway takes for a failure. */
 const BATCH: Verb = { body: "json", without: ["partial_failure_response_code"] };
 
-/** What the organization's own keys do; some by an algorithm, which stands behind the key's name. */
+/** Operations with the organization's own keys; some take an algorithm after the key's name. */
 const transit = (name: string, prefix: readonly string[], below: Route["below"] = "one"): Route => ({
   name: `transit/${name}`,
   prefix: ["transit", ...prefix],
@@ -97,7 +97,7 @@ const keyChange = (name: "rotate" | "config"): Route => ({
   access: tenant,
 });
 
-/** All that the gateway serves; LIST comes in as GET with `list=true`. */
+/** All that the gateway serves; a LIST arrives here as GET with `list=true`. */
 export const ROUTES: readonly Route[] = [
   {
     name: "secret/data",
@@ -224,7 +224,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { POST: JSON_BODY, PUT: JSON_BODY },
     answer: "machine-token",
-    access: { permission: "an admin of the organization, where an operator has switched it on" },
+    access: { permission: "an admin of the organization, if an operator has enabled machine tokens" },
   },
   {
     name: "auth/jwt/login",
@@ -232,7 +232,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { POST: JSON_BODY, PUT: JSON_BODY },
     answer: "login",
-    access: { open: "the token that it needs, a JWT, is in its body" },
+    access: { open: "its JWT is in the body, and is verified there" },
   },
   {
     name: "sys/capabilities-self",
@@ -248,7 +248,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { GET: { query: HEALTH_QUERY }, HEAD: { query: HEALTH_QUERY } },
     answer: "health",
-    access: { open: "load balancers and clients ask it before they have a token, as at Vault" },
+    access: { open: "load balancers and clients query it before they have a token, as at Vault" },
   },
   {
     name: "sys/seal-status",
@@ -256,7 +256,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { GET: {} },
     answer: "seal-status",
-    access: { open: "clients ask it before they have a token, as at Vault" },
+    access: { open: "clients query it before they have a token, as at Vault" },
   },
   {
     name: "sys/init",
@@ -264,7 +264,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { GET: {} },
     answer: "init",
-    access: { open: "it says nothing but that there is nothing to initialize" },
+    access: { open: "it reveals nothing: it only says that everything is initialized" },
   },
   {
     name: "sys/leader",
@@ -272,7 +272,7 @@ export const ROUTES: readonly Route[] = [
     below: "none",
     verbs: { GET: {} },
     answer: "leader",
-    access: { open: "it says nothing but that there is no other address to go to" },
+    access: { open: "it reveals nothing: it only says that there is no other node to use" },
   },
 ];
 

@@ -1,21 +1,20 @@
 import { isTimeout } from "./server-error.ts";
 
-/** So many requests in a row must end without an answer in time. */
+/** Consecutive timeouts that open the circuit. */
 const OPENS_AFTER = 5;
-/** While open, one request in this time is let through to see whether there are answers again. */
+/** While open, one request in this time is let through as a probe. */
 const PROBE_EVERY_MS = 1_000;
 
 /**
- * Whether an organization's Vault is worth asking. One that lets requests run into their timeouts is left
- * alone but for a probe a second, so that its callers are told at once and hold nothing here. A Vault that
- * refuses connections or hangs up costs no time, so it opens no circuit, and serves the moment it is back.
- * Times are milliseconds of any steady clock.
+ * A circuit breaker for an organization's Vault. After repeated timeouts, only one probe a second is sent, so that
+ * callers get an error at once and hold nothing here. A Vault that refuses or drops connections fails fast, so it does
+ * not open the circuit, and is served again the moment it is back. Times are milliseconds of any monotonic clock.
  */
 export class Circuit {
   #timeouts = 0;
   #probeAt = 0;
 
-  /** Whether a request may be sent; an open circuit lets a probe through by this. */
+  /** Whether a request may be sent; for an open circuit, true makes that request the probe. */
   admits(now: number): boolean {
     if (this.#timeouts < OPENS_AFTER) return true;
     if (now < this.#probeAt) return false;
@@ -27,7 +26,7 @@ export class Circuit {
     return this.#timeouts >= OPENS_AFTER;
   }
 
-  /** An answer has begun, whatever it says. */
+  /** A response has begun, whatever its status. */
   answered(): void {
     this.#timeouts = 0;
   }

@@ -6,8 +6,9 @@ import type { Upstream } from "./upstreams.ts";
 const MAX_ANSWER_BYTES = 64 * 1024;
 
 /**
- * Posts JSON to an organization's Vault, or reads from it where there is no body, without a token unless one is
- * given, and gives the answer whole: 2xx and 4xx. Throws as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other status.
+ * Posts JSON to an organization's Vault, or sends a GET if there is no body, and returns the whole answer if its status
+ * is 2xx or 4xx. Throws as {@link forward} does, and `org_vault_sealed` or `org_vault_unavailable` for any other
+ * status.
  */
 export async function exchange(
   upstream: Upstream,

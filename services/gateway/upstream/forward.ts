@@ -4,44 +4,44 @@ import type { Secret } from "../../shared/secret.ts";
 import { tooLate, unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/** A request as an organization's Vault gets it. Nothing of the caller's headers goes along. */
+/** A request as an organization's Vault receives it. None of the caller's headers is forwarded. */
 export interface VaultRequest {
   method: string;
   /** Canonical, with its query. */
   path: string;
-  /** None for the paths that need none. */
+  /** Absent for paths that need no token. */
   token?: Secret | undefined;
   body?: Buffer | string | undefined;
   contentType?: string | undefined;
   requestId: string;
 }
 
-/** Takes an answer as it comes. What it throws ends the request, and is what {@link forward} throws. */
+/** Consumes an answer as it arrives. An error that it throws ends the request, and {@link forward} rethrows it. */
 export type AnswerHandler = Required<
   Pick<Dispatcher.DispatchHandler, "onResponseStart" | "onResponseData" | "onResponseEnd">
 > &
   Pick<Dispatcher.DispatchHandler, "onRequestStart" | "onResponseError">;
 
-/** Beyond this many, requests to a Vault that does not keep up are refused rather than queued. */
+/** Requests to one Vault that may be pending; further ones are refused rather than queued. */
 const MAX_PENDING = 512;
 
-/** When a request is sent, the login that goes with it lives for at least this long. */
+/** A Vault token sent with a request has at least this long left to live. */
 export const TOKEN_LEFT_MS = 4_000;
 
-const NOT_LATELY = "it has not answered lately";
+const CIRCUIT_OPEN = "circuit open after repeated timeouts";
 
 /**
- * Sends a request to an organization's Vault, once, and has `handler` take the answer; resolves when it
- * has been taken whole. Throws `org_vault_timeout` where none came in time, and `org_vault_unavailable` where
- * none came at all, where the certificate was not the organization's, where too many wait already, where it
- * has not answered lately (circuit.ts), or where it came so late that its 403 may mean a login that has ended.
+ * Sends a request to an organization's Vault, once, and passes the answer to `handler`; resolves when the answer is
+ * complete. Throws `org_vault_timeout` if it did not come in time, and `org_vault_unavailable` if none came at all, the
+ * certificate was not the organization's, too many requests are pending, the circuit is open (circuit.ts), or a 403
+ * came so late that it may be due to the token's end.
  */
 export function forward(upstream: Upstream, request: VaultRequest, handler: AnswerHandler): Promise<void> {
-  if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many requests wait for it"));
+  if (upstream.pending >= MAX_PENDING) return Promise.reject(unavailable("too many pending requests"));
   const { circuit, times } = upstream;
   const began = performance.now();
   const probe = circuit.open;
-  if (!circuit.admits(began)) return Promise.reject(unavailable(NOT_LATELY));
+  if (!circuit.admits(began)) return Promise.reject(unavailable(CIRCUIT_OPEN));
   const headers = ["x-vault-request", "true", "x-request-id", request.requestId];
   if (request.token) headers.push("x-vault-token", request.token.reveal());
   if (request.contentType) headers.push("content-type", request.contentType);
@@ -56,20 +56,20 @@ export function forward(upstream: Upstream, request: VaultRequest, handler: Answ
       },
       {
         onRequestStart: (controller, context) => {
-          // It may have waited for a connection while those before it ran into their timeouts.
-          if (circuit.open && !probe) throw new Error(NOT_LATELY);
+          // The circuit may have opened while this request waited for a connection.
+          if (circuit.open && !probe) throw new Error(CIRCUIT_OPEN);
           handler.onRequestStart?.(controller, context);
         },
         onResponseStart: (controller, status, head) => {
           circuit.answered();
-          // Its token may have ended on the way, and then this says nothing about the caller.
+          // The token may have expired on the way, and then the 403 says nothing about the caller.
           if (status === 403 && request.token && performance.now() - began > TOKEN_LEFT_MS) {
-            throw unavailable("403 after the time that its login was sure to last");
+            throw unavailable("403 after the token may have expired");
           }
           handler.onResponseStart(controller, status, head);
         },
         onResponseData: (controller, chunk) => {
-          if (performance.now() - began > times.wholeMs) throw tooLate("the answer takes too long");
+          if (performance.now() - began > times.wholeMs) throw tooLate("the answer took too long");
           handler.onResponseData(controller, chunk);
         },
         onResponseEnd: (controller, trailers) => {

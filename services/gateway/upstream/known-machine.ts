@@ -4,8 +4,8 @@ import { exchange } from "./exchange.ts";
 import type { Upstream } from "./upstreams.ts";
 
 /**
- * Asks an organization's Vault whether it takes a machine's token, unless it has lately: before that is known,
- * nobody's body is read on the organization's account. Throws `forbidden`, and as {@link exchange} does.
+ * Asks an organization's Vault whether it accepts a machine token, unless it accepted it recently: no body is read on
+ * the organization's account before that. Throws `forbidden`, and as {@link exchange} does.
  */
 export async function knowMachine(
   machines: MachineCallers,

@@ -9,7 +9,7 @@ import { TOKEN_LEFT_MS } from "./forward.ts";
 import { unavailable } from "./server-error.ts";
 import type { Upstream } from "./upstreams.ts";
 
-/** A Vault token is kept no longer than this after its login was begun; it lives for 60 s, which may be 59. */
+/** How long a Vault token is kept, from the start of its login. It lives 60 s, or 59 by Vault's rounding. */
 const KEEP_MS = 59_000 - TOKEN_LEFT_MS;
 const SWEEP_MS = 2_000;
 
@@ -22,19 +22,19 @@ interface CachedLogin {
 }
 
 export interface LoginsOptions {
-  /** How many tokens are kept at most; beyond it the oldest go first. */
+  /** Maximum number of tokens kept; the oldest are dropped first. */
   maxKept: number;
   /** Milliseconds since 1970; the system's clock by default. */
   now?: () => number;
 }
 
-/** The highest level that a token's groups show. */
+/** The highest level among a token's groups. */
 export const levelOf = ({ groups }: Pick<Identity, "groups">): Level =>
   LEVELS.findLast((level) => groups.includes(level)) ?? "reader";
 
 /**
- * Logs callers in at their organization's Vault with their own JWTs, and keeps each token for the JWT's
- * further requests: until the JWT ends, and never for longer than 55 seconds.
+ * Logs callers in at their organization's Vault with their own JWTs, and keeps each token for further requests with the
+ * same JWT: until the JWT expires, and never for longer than 55 seconds.
  */
 export class Logins {
   readonly #kept = new Map<string, CachedLogin>();
@@ -50,8 +50,8 @@ export class Logins {
   }
 
   /**
-   * A Vault token for the identity. Many requests with one JWT share one login. Throws `forbidden` where
-   * Vault refuses the JWT, `org_vault_sealed` or `org_vault_unavailable` where it cannot answer.
+   * A Vault token for the identity. Concurrent requests with one JWT share one login. Throws `forbidden` if Vault
+   * refuses the JWT, `org_vault_sealed` or `org_vault_unavailable` if it cannot answer.
    */
   async tokenFor(upstream: Upstream, identity: Identity, requestId: string): Promise<Secret> {
     const kept = this.kept(upstream, identity);
@@ -68,7 +68,7 @@ export class Logins {
     return await pending;
   }
 
-  /** The Vault token that an identity has already. */
+  /** The Vault token kept for an identity, if any. */
   kept(upstream: Upstream, identity: Pick<Identity, "key">): Secret | undefined {
     const kept = this.#kept.get(nameOf(upstream.id, identity));
     return kept?.upstream === upstream && kept.expiresAt > this.#now() ? kept.token : undefined;
@@ -79,7 +79,7 @@ export class Logins {
     this.#kept.delete(nameOf(org, identity));
   }
 
-  /** Forgets the tokens whose time is over. */
+  /** Forgets expired tokens. */
   sweep(): void {
     const now = this.#now();
     for (const [name, { expiresAt }] of this.#kept) if (expiresAt <= now) this.#kept.delete(name);
@@ -109,7 +109,9 @@ export class Logins {
 
 const nameOf = (org: string, { key }: Pick<Identity, "key">): string => `${org}\n${key}`;
 
-/** A token of an organization's Vault by a role of its mount `jwt`, not kept. Throws as {@link Logins} does. */
+/**
+ * Logs in to an organization's Vault by a role of its mount `jwt`, and keeps nothing. Throws as {@link Logins} does.
+ */
 export async function logIn(
   upstream: Upstream,
   role: string,
@@ -120,7 +122,7 @@ export async function logIn(
   const { status, text } = await exchange(upstream, "/v1/auth/jwt/login", body, requestId);
   if (status === 400 || status === 403)
     throw new StrongroomError("forbidden", "permission denied", { cause: `login ${status}` });
-  // Anything else that is no success is not about the JWT: too many requests, a path that is not there (yet).
+  // Other 4xx are not about the JWT: too many requests, or a mount that does not exist yet.
   if (status >= 400) throw unavailable(`login ${status}`);
   return new Secret(parseToken(text));
 }
@@ -129,7 +131,8 @@ function parseToken(text: string): string {
   try {
     return Value.Parse(LoginAnswer, JSON.parse(text)).auth.client_token;
   } catch {
-    // Nothing of the answer goes into the error: it may hold the token.
-    throw new StrongroomError("org_vault_unavailable", "The organization's Vault gave no usable answer.");
+    // Nothing of the answer goes into the error: it may contain the token.
+    const detail = "The organization's Vault returned an unusable response. Try again in a moment.";
+    throw new StrongroomError("org_vault_unavailable", detail);
   }
 }

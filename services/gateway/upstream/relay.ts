@@ -5,20 +5,20 @@ import type { Trace } from "../record/request-log.ts";
 import type { AnswerHandler } from "./forward.ts";
 import { isAnswer, serverError } from "./server-error.ts";
 
-/** A Vault holds at most 1 MiB in an entry; only long lists are larger. */
+/** Vault stores at most 1 MiB in an entry; only long lists are larger. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024;
 
 const MAX_WITHHELD = 4_096;
 
-/** For so long a caller may take nothing of an answer. */
+/** How long a caller may stop reading before it is disconnected. */
 const MAX_PAUSE_MS = 10_000;
 
-/** Those whose answers have come whole in this turn of the event loop. */
+/** Relays whose answers completed in this event-loop turn. */
 let complete: Relay[] = [];
 
 /**
- * Ends the answers of a turn together. Each write wakes whom it goes to; where one follows the other at once,
- * it is mostly awake already, and a write costs less.
+ * Ends the responses of a turn together. Each write wakes its reader; if writes follow one another at once, the reader
+ * is mostly awake already, and a write costs less.
  */
 function endAnswers(): void {
   const relays = complete;
@@ -27,15 +27,15 @@ function endAnswers(): void {
 }
 
 interface RelayOptions {
-  /** Called before anything is passed on. */
+  /** Called before the response begins. */
   begins?: () => void;
-  /** A 5xx is part of the answer too, as it is of `sys/health`. */
+  /** Relays a 5xx as well: for `sys/health` it is a proper answer. */
   anyStatus?: boolean;
 }
 
 /**
- * Passes a Vault's answer on to the caller as it comes, no faster than the caller takes it. One that is a
- * server's error is withheld, and thrown as what the caller is told instead.
+ * Relays a Vault's answer to the caller as it arrives, no faster than the caller reads it. A server error is withheld,
+ * and thrown as the error to send instead.
  */
 export class Relay implements AnswerHandler {
   readonly #response: ServerResponse;
@@ -44,11 +44,11 @@ export class Relay implements AnswerHandler {
   readonly #anyStatus: boolean;
   #size = 0;
   #status = 0;
-  /** The beginning of what is not passed on. */
+  /** The beginning of a withheld answer. */
   #withheld: string | undefined;
-  /** How long the answer says it is. */
+  /** The answer's Content-Length. */
   #length: number | undefined;
-  /** An answer that came in one piece, each byte as a character: sent with its head in one write. */
+  /** An answer that came in one piece, each byte as a character: sent with its headers in one write. */
   #whole = "";
 
   constructor(response: ServerResponse, trace: Trace, { begins, anyStatus = false }: RelayOptions = {}) {
@@ -60,7 +60,7 @@ export class Relay implements AnswerHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     const response = this.#response;
-    const abort = () => controller.abort(new Error("the caller has gone"));
+    const abort = () => controller.abort(new Error("the caller has disconnected"));
     if (response.destroyed) abort();
     response.on("close", () => {
       if (!response.writableFinished) abort();
@@ -102,7 +102,7 @@ export class Relay implements AnswerHandler {
     const response = this.#response;
     if (response.write(chunk)) return;
     controller.pause();
-    // Meanwhile it holds one of the few connections to its Vault.
+    // A paused answer holds one of the few connections to its Vault.
     const tooSlow = setTimeout(() => response.destroy(), MAX_PAUSE_MS).unref();
     response.once("drain", () => {
       clearTimeout(tooSlow);
@@ -116,7 +116,7 @@ export class Relay implements AnswerHandler {
     if (complete.length === 1) setImmediate(endAnswers);
   }
 
-  /** Bytes of the answer that have come. */
+  /** Bytes of the answer received so far. */
   get size(): number {
     return this.#size;
   }
@@ -126,7 +126,7 @@ export class Relay implements AnswerHandler {
     this.#response.end(this.#whole, "latin1");
   }
 
-  /** An answer that breaks off must not look whole. */
+  /** An answer that was cut off must not look complete. */
   onResponseError(): void {
     if (this.#response.headersSent) this.#response.destroy();
   }

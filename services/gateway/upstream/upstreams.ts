@@ -10,33 +10,32 @@ import { Circuit } from "./circuit.ts";
 export interface Upstream {
   id: string;
   address: string;
-  /** Digest of the key that it has to show; undefined if the directory names none. */
+  /** Digest of the public key that its certificate must have; undefined if the directory names none. */
   serverKey: string | undefined;
   pool: Pool;
-  /** Requests sent and not answered yet. */
+  /** Requests sent and not yet answered. */
   pending: number;
   circuit: Circuit;
   times: UpstreamTimes;
 }
 
-/** How long an organization's Vault may take, in milliseconds. */
+/** Timeouts for an organization's Vault, in milliseconds. */
 export interface UpstreamTimes {
   connectMs: number;
-  /** To the head of an answer, and from each piece of its body to the next. */
+  /** To the response headers, and between two pieces of its body. */
   silenceMs: number;
-  /** From the sending of a request to the last piece of its answer. */
+  /** From sending a request to the last piece of its answer. */
   wholeMs: number;
 }
 
 const TIMES: UpstreamTimes = { connectMs: 2_000, silenceMs: 10_000, wholeMs: 30_000 };
 const CONNECTIONS = 32;
-/** Vault closes idle connections after five minutes; one of ours must not be used at that very moment. */
+/** Well below Vault's own five minutes, so that no request uses a connection that Vault is about to close. */
 const KEEP_ALIVE_MS = 60_000;
 
 /**
- * The Vaults in the directory. A connection is only made to one that shows a certificate by our authority
- * for the organization's own id, of the key that the directory names, each time anew: whatever else answers at
- * the address gets not a byte.
+ * The Vaults in the directory. Every new connection requires a certificate from our authority, for the organization's
+ * own id and with the key that the directory names: any other server at the address receives no byte of a request.
  */
 export class Upstreams {
   readonly #ca: string;
@@ -50,7 +49,7 @@ export class Upstreams {
     this.#times = times;
   }
 
-  /** The Vault of an organization in the directory. Those that have left it are let go of. */
+  /** The Vault of an organization in the directory. Connections to Vaults no longer in it are dropped. */
   of({ id, address, serverKey }: DirectoryOrg, directory: LoadedDirectory): Upstream {
     if (directory !== this.#directory) this.#dropThoseNotIn(directory);
     let upstream = this.#upstreams.get(id);
@@ -63,7 +62,7 @@ export class Upstreams {
     return upstream;
   }
 
-  /** Circuits that are open, and requests not yet answered. */
+  /** Open circuits, and requests not yet answered. */
   counts(): { openCircuits: number; pending: number } {
     let [openCircuits, pending] = [0, 0];
     for (const upstream of this.#upstreams.values()) {
@@ -110,13 +109,13 @@ export class Upstreams {
   }
 }
 
-/** Node's own check of the name, then of the key. TLS has shown by then that the server has that key. */
+/** Node's own check of the name, then of the key. By then TLS has proven that the server holds that key. */
 function identityOf(serverKey: string): typeof checkServerIdentity {
   return (name: string, peer: PeerCertificate) => {
     const wrong = checkServerIdentity(name, peer);
     if (wrong) return wrong;
     if (keyDigest(new X509Certificate(peer.raw).publicKey) === serverKey) return undefined;
-    return Object.assign(new Error("its certificate is not of the key that the directory names"), {
+    return Object.assign(new Error("the certificate's key is not the one that the directory names"), {
       code: "SERVER_KEY_UNKNOWN",
     });
   };

@@ -6,20 +6,25 @@ import { OrgId } from "../org.ts";
 const Digest = Type.String({ pattern: "^[0-9a-f]{64}$" });
 
 /**
- * One thing that the control plane was asked to do or did. `hash` is over all the rest, and `previous` is the
- * hash of the entry before: to change one is to change all that follow.
+ * One request to the control plane, or one of its actions. `hash` covers all other members, and `previous` is the hash
+ * of the entry before, so that changing one entry changes all that follow.
  */
 export const TrailEntry = Type.Object(
   {
     sequence: Type.Integer({ minimum: 1, maximum: 999_999_999_999 }),
     at: Type.String({ description: "RFC 3339, UTC" }),
     actor: Type.String({ description: "An operator's `sub`, or control-plane" }),
-    action: Type.String({ description: "Like `POST /v1/orgs`, before it is done, or `create succeeded`" }),
+    action: Type.String({
+      description:
+        "A request before it is carried out, such as `POST /v1/orgs`, or a result, such as `create succeeded`",
+    }),
     org: Type.Optional(OrgId),
     requestId: Type.Optional(Type.String()),
     job: Type.Optional(Type.String()),
     status: Type.Optional(
-      Type.Integer({ description: "With it the entry is of the answer, without it of the request" }),
+      Type.Integer({
+        description: "HTTP status. Present if the entry records the answer, absent if it records the request",
+      }),
     ),
     previous: Digest,
     hash: Digest,
@@ -28,38 +33,38 @@ export const TrailEntry = Type.Object(
 );
 export type TrailEntry = Static<typeof TrailEntry>;
 
-/** What is known of an entry before it has its place. */
+/** An entry before it is placed in the chain. */
 export type TrailEvent = Pick<TrailEntry, "at" | "actor" | "action" | "org" | "requestId" | "job" | "status">;
 
-/** Where a trail ends: to be noted elsewhere, and held against it later. */
+/** The end of a trail, to be stored elsewhere and compared with the trail later. */
 export const TrailHead = Type.Object(
   { sequence: Type.Integer({ minimum: 0 }), hash: Digest },
   { additionalProperties: false },
 );
 export type TrailHead = Static<typeof TrailHead>;
 
-/** Before the first entry. */
+/** The head of an empty trail. */
 export const TRAIL_BEGIN: TrailHead = { sequence: 0, hash: "0".repeat(64) };
 
-/** The mount of the internal Vault that holds the trail and nothing else. */
+/** The internal Vault's mount for the trail alone. */
 export const TRAIL_MOUNT = "trail";
 
 /**
- * The request header that names the entry a write makes, as {@link headText}. The internal Vault records it in
- * clear in its audit log, which the control plane can add to and cannot rewrite.
+ * The request header that names the entry that a write creates, as {@link headText}. The internal Vault records it in
+ * clear text in its audit log, which the control plane can append to but not rewrite.
  */
 export const TRAIL_HEAD_HEADER = "x-strongroom-trail-head";
 
-/** Like `1234:<hash>`. */
+/** A head as text, such as `1234:<hash>`. */
 export const headText = ({ sequence, hash }: TrailHead): string => `${sequence}:${hash}`;
 
-/** Reads what {@link headText} wrote; undefined for anything else. */
+/** Parses the output of {@link headText}; undefined for any other text. */
 export function parseHead(text: string): TrailHead | undefined {
   const [, sequence, hash] = /^([0-9]{1,12}):([0-9a-f]{64})$/.exec(text) ?? [];
   return sequence === undefined || hash === undefined ? undefined : { sequence: Number(sequence), hash };
 }
 
-/** Entries lie in folders of this many, so that no list is long. */
+/** Number of entries in a folder, which bounds the length of each list. */
 export const TRAIL_FOLDER = 1000;
 
 /** The key of a slot in the mount: `000000001/234` is slot 1234. */
@@ -68,31 +73,31 @@ export function slotKey(slot: number): string {
   return `${folder}/${String(slot % TRAIL_FOLDER).padStart(3, "0")}`;
 }
 
-/** The entry that an event becomes behind another, in the next slot unless a later one is named. */
+/** The entry that chains an event to the one before, in the next slot unless a later one is given. */
 export function chained(event: TrailEvent, before: TrailHead, slot = before.sequence + 1): TrailEntry {
   const entry = { ...event, sequence: slot, previous: before.hash };
   return { ...entry, hash: hashOf(entry) };
 }
 
-/** A trail that is not as it was written; the message says where. */
+/** The trail's chain is broken; the message says where. */
 export class TrailBroken extends Error {
   override name = "TrailBroken";
 }
 
-/** How many slots off the chain are kept by number; of more there is only the count. */
+/** Maximum number of slots off the chain that are listed; further ones are only counted. */
 const NAMED_SLOTS = 100;
 
 /**
- * Follows the chain through its slots, one by one. An entry is on the chain if it has the form of one, its hash
- * covers all of it, and it names the hash of the last that was. A slot that holds anything else is passed over:
- * the next entry on the chain names the head from before it. So nobody who can only add slots can stop the chain.
+ * Follows the chain through its slots, one by one. An entry is on the chain if its form and hash are valid and it names
+ * the hash of the last entry on the chain. Any other slot is skipped: the next entry on the chain names the head before
+ * it. So an attacker who can only add slots cannot block the chain.
  */
 export class TrailFollower {
   /** The last entry on the chain. */
   head: TrailHead;
-  /** The slot to look at next. */
+  /** The slot to examine next. */
   next: number;
-  /** Slots that the chain has passed over, the first hundred of them. */
+  /** Slots that the chain has skipped, at most the first hundred. */
   readonly passed: number[] = [];
   #pending: { slot: number; why: string }[] = [];
   #pendingCount = 0;
@@ -102,7 +107,7 @@ export class TrailFollower {
     this.next = from.sequence + 1;
   }
 
-  /** Looks at what is in the next slot. Returns whether it is on the chain. */
+  /** Examines the content of the next slot. Returns whether it is on the chain. */
   take(found: unknown): boolean {
     const slot = this.next++;
     const why = this.#whyNot(found, slot);
@@ -118,10 +123,10 @@ export class TrailFollower {
     return true;
   }
 
-  /** Why the slot behind the head is not on the chain, if there are slots behind it and none is. */
+  /** Why the slot after the head is not on the chain, if there are slots after it and none is on the chain. */
   get stoppedBy(): string | undefined {
     const more =
-      this.#pendingCount > 1 ? `, and none of the ${this.#pendingCount - 1} behind it is either` : "";
+      this.#pendingCount > 1 ? `, and neither is any of the ${this.#pendingCount - 1} after it` : "";
     const [first] = this.#pending;
     return first && `${first.why}${more}`;
   }

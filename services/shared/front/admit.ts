@@ -16,14 +16,14 @@ export interface FrontOptions {
   revocations: RevocationSource;
   authenticator: Authenticator;
   limits: Limits;
-  /** Called with a caller whose token turned out to be revoked: what was kept for it has to go. */
+  /** Called with a caller whose token is revoked, to drop what is kept for it. */
   onRevoked?(passage: Passage): void;
 }
 
 /**
- * The checks of a caller, in the order in which a service lists them: who is it, of which organization, not revoked,
- * not too often, and naming no other organization. A machine's token, which a check before them may have taken, is
- * judged by the organization's Vault and passes {@link token} to {@link charge} as it is.
+ * The checks of a caller, in the order in which a service lists them: authenticated, member of an organization, not
+ * revoked, within the rate limit, and naming no other organization. A machine token, which an earlier check may have
+ * taken, is verified by the organization's Vault and skips {@link token} to {@link charge}.
  */
 export function callerChecks({ directory, revocations, authenticator, limits, onRevoked }: FrontOptions) {
   /** Recognizes a JWT that was verified before. */
@@ -39,7 +39,9 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
     },
   };
 
-  /** An address that owes for requests that came to nothing waits, unless it presents a JWT that is known. */
+  /**
+   * Refuses an address over its limit for failed requests, unless the JWT was verified before. Throws TooManyRequests.
+   */
   const address: Check = {
     run({ identity, address, trace }) {
       const wait = limits.addressWait(address, trace.began);
@@ -49,8 +51,8 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
   };
 
   /**
-   * Verifies the JWT. Throws TokenRefused, `issuer_keys_unreachable`, or `directory_unavailable` without the
-   * directory that names the issuers.
+   * Verifies the JWT. Throws TokenRefused, `issuer_keys_unreachable`, or `directory_unavailable` if no directory, which
+   * names the issuers, has been loaded.
    */
   const token: Check = {
     run(passage) {
@@ -61,7 +63,8 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
     const presented = passage.token ?? requestToken(passage.raw);
     const { current } = directory;
     if (!current) {
-      throw new StrongroomError("directory_unavailable", "There is no directory of organizations here yet.");
+      const detail = "No directory of organizations has been loaded yet. Try again in a moment.";
+      throw new StrongroomError("directory_unavailable", detail);
     }
     passage.identity = await authenticator.verify(presented);
     passage.directory = current;
@@ -71,7 +74,7 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
 
   /**
    * Finds the organization by the JWT's pair (issuer, claim). Throws `forbidden` if there is none, and
-   * `directory_unavailable` if that cannot be known; who is of no organization known here pays by the address.
+   * `directory_unavailable` if that cannot be determined, which is charged to the client's address.
    */
   const organization: Check = {
     run(passage) {
@@ -97,24 +100,25 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
     }
   }
 
-  /** Refuses a revoked JWT: TokenRefused. Throws `revocations_unavailable` before the first list has come. */
+  /** Refuses a revoked JWT: TokenRefused. Throws `revocations_unavailable` if no list has been loaded. */
   const revocation: Check = {
     run(passage) {
       const { machine, org, address, trace } = passage;
       if (machine) return undefined;
       if (revocations.version === undefined) {
-        throw new StrongroomError("revocations_unavailable", "There is no list of revocations here yet.");
+        const detail = "No revocation list has been loaded yet. Try again in a moment.";
+        throw new StrongroomError("revocations_unavailable", detail);
       }
       if (passage.mayBeRevoked || !revocations.isRevoked(org, found("caller", passage.identity)))
         return undefined;
       if (!passage.isPatient) return "gives up";
       onRevoked?.(passage);
-      limits.countAddress(address, trace.began); // no member's any more: the organization does not pay
+      limits.countAddress(address, trace.began); // no longer a member's: not charged to the organization
       throw new TokenRefused("revoked");
     },
   };
 
-  /** Has the organization pay for the request, and for the body that it announces. Throws TooManyRequests. */
+  /** Charges the request and its announced body to the organization. Throws TooManyRequests. */
   const charge: Check = {
     counts: true,
     run(passage) {
@@ -134,7 +138,7 @@ export function callerChecks({ directory, revocations, authenticator, limits, on
   return { recall, address, token, organization, revocation, charge, headers };
 }
 
-/** Has an organization pay for a request, and for the body that it announces. Throws TooManyRequests. */
+/** Charges a request and its announced body to an organization. Throws TooManyRequests. */
 export function chargeOrg(limits: Limits, { raw, org, trace }: Passage): void {
   const wait = limits.orgWait(org.id, trace.began, unitsOfHead(raw) + unitsOfBody(announcedBytes(raw)));
   if (wait > 0) throw new TooManyRequests("org", wait);

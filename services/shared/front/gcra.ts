@@ -1,12 +1,12 @@
-/** So many a second on the long run, and so many at once. */
+/** A sustained rate, and the burst allowed on top of it. */
 export interface Rate {
   perSecond: number;
   burst: number;
 }
 
 /**
- * Counts by key, in one number a key: when all that was counted will have been paid off at the rate (GCRA, the
- * generic cell rate algorithm). Times are milliseconds of any steady clock.
+ * A rate limiter by key (GCRA, the generic cell rate algorithm): one number a key, the time at which all counted units
+ * will be paid off at the rate. Times are milliseconds of any monotonic clock.
  */
 export class KeyedGcra {
   readonly #dueAt = new Map<string, number>();
@@ -14,26 +14,26 @@ export class KeyedGcra {
   readonly #burstMs: number;
   readonly #maxKeys: number;
 
-  /** Beyond `maxKeys` the key known for longest is forgotten. */
+  /** Beyond `maxKeys`, the oldest key is dropped. */
   constructor({ perSecond, burst }: Rate, maxKeys: number) {
     this.#intervalMs = 1_000 / perSecond;
     this.#burstMs = burst * this.#intervalMs;
     this.#maxKeys = maxKeys;
   }
 
-  /** Milliseconds until one more is within the limit; 0 where it is now. */
+  /** Milliseconds until one more unit is within the limit; 0 if it is now. */
   wait(key: string, now: number): number {
     const dueAt = this.#dueAt.get(key);
     if (dueAt === undefined) return 0;
     return Math.max(0, dueAt + this.#intervalMs - this.#burstMs - now);
   }
 
-  /** The units that have to be paid off until one more is within the limit. */
+  /** The units to pay off before one more is within the limit. */
   debt(key: string, now: number): number {
     return this.wait(key, now) / this.#intervalMs;
   }
 
-  /** Counts so many, also where they are more than there is room for: all of it has to be paid off then. */
+  /** Counts units, even beyond the limit: the whole debt then has to be paid off. */
   count(key: string, now: number, units = 1): void {
     const dueAt = Math.max(this.#dueAt.get(key) ?? now, now) + units * this.#intervalMs;
     if (this.#dueAt.size >= this.#maxKeys && !this.#dueAt.has(key)) {

@@ -3,34 +3,34 @@ import type { Identity } from "./identity/authenticator.ts";
 import type { MachineCaller } from "./machine-callers.ts";
 import type { DirectoryOrg, LoadedDirectory } from "./published/directory-source.ts";
 
-/** What a request's line in the log says of its caller. */
+/** What a request's log line says about its caller. */
 export interface CallerTrace {
-  /** When the request came, by `performance.now()`. */
+  /** When the request arrived, by `performance.now()`. */
   readonly began: number;
   /** The organization's id. */
   org: string | undefined;
-  /** A digest: the log names nobody. */
+  /** A digest of the subject: the log names nobody. */
   subject: string | undefined;
 }
 
-/** A request on its way through the checks, with what they have found out. What none has found cannot be read. */
+/** A request on its way through the checks, with their findings. Reading a finding before its check throws. */
 export class Passage {
   readonly raw: IncomingMessage;
-  /** The client's, or its proxy's last word on it. */
+  /** The client's address, or the one that the proxy reports. */
   readonly address: string | undefined;
   readonly trace: CallerTrace;
   /**
-   * Whether checks wait for what they need, and refuse with a reason. One that is not patient gives up instead, with
+   * Whether checks may wait, and refuse with a reason. For a request that is not patient they give up instead, with
    * nothing sent and nothing counted.
    */
   readonly isPatient: boolean;
-  /** The token that counts; undefined until it is known which. */
+  /** The token to verify, if it is not the one in the headers. */
   token: string | undefined;
-  /** A token that was ended may be ended again: other services may not have been told. */
+  /** A revoked token may be revoked again, since other services may not have been notified. */
   mayBeRevoked = false;
-  /** Whose JWT it is. */
+  /** The identity in the verified JWT. */
   identity: Identity | undefined;
-  /** Whose machine's token it is. Whether it is good only the organization's Vault can tell. */
+  /** The machine token's caller. Only the organization's Vault can verify that token. */
   machine: MachineCaller | undefined;
   #org: DirectoryOrg | undefined;
   #directory: LoadedDirectory | undefined;
@@ -57,7 +57,7 @@ export class Passage {
     this.trace.org = org.id;
   }
 
-  /** The directory that the whole request goes by, though a newer one may come meanwhile. */
+  /** The directory used for the whole request, even if a newer one arrives meanwhile. */
   get directory(): LoadedDirectory {
     return found("directory", this.#directory);
   }
@@ -67,23 +67,23 @@ export class Passage {
   }
 }
 
-/** What a check has found. Throws if none has: an order of checks that leaves one out serves nobody. */
+/** A check's finding. Throws if there is none, so a pipeline that omits a check serves nobody. */
 export function found<T>(what: string, value: T | undefined): T {
-  if (value === undefined) throw new Error(`no check has found the ${what}`);
+  if (value === undefined) throw new Error(`no check has determined the ${what}`);
   return value;
 }
 
-/** How a check ends the order early: nothing is left to check, or it cannot go on without waiting. */
+/** How a check ends the pipeline early: the request is admitted, or cannot proceed without waiting. */
 export type Verdict = "admitted" | "gives up";
 
-/** One of the checks that requests pass in order. It throws what it refuses a request with. */
+/** One of the checks that requests pass in order. It throws to refuse a request. */
 export interface Check<P extends Passage = Passage> {
-  /** True if it counts the request: one that may give up comes to it last. */
+  /** True if it counts the request: for a request that may give up it runs last. */
   counts?: true;
   run(passage: P): undefined | Verdict | Promise<undefined | Verdict>;
 }
 
-/** Has a patient passage pass the checks, in their order. Throws what one of them refuses it with. */
+/** Runs the checks in order on a patient passage. Throws the error of the check that refuses it. */
 export async function pass<P extends Passage>(checks: readonly Check<P>[], passage: P): Promise<void> {
   for (const check of checks) {
     const verdict = check.run(passage);
@@ -91,7 +91,7 @@ export async function pass<P extends Passage>(checks: readonly Check<P>[], passa
   }
 }
 
-/** Whether a passage that is not patient passes the checks, all at once; those that count come last. */
+/** Whether a passage that is not patient passes all checks without waiting; those that count must come last. */
 export function passAtOnce<P extends Passage>(checks: readonly Check<P>[], passage: P): boolean {
   try {
     for (const check of checks) if (check.run(passage) !== undefined) return false;

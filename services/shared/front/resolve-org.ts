@@ -3,15 +3,15 @@ import type { Identity } from "./identity/authenticator.ts";
 import { TokenRefused } from "./identity/refused.ts";
 import type { DirectoryOrg, DirectorySource, LoadedDirectory } from "./published/directory-source.ts";
 
-/** An organization, and the directory that it was found in. */
+/** An organization, and the directory that contains it. */
 export interface ResolvedOrg {
   org: DirectoryOrg;
   directory: LoadedDirectory;
 }
 
 /**
- * The organization of a verified identity: by its pair (issuer, claim), and by nothing else of a request.
- * Undefined if the directory has none. Throws TokenRefused if the token names none.
+ * The organization of a verified identity: by its pair (issuer, claim), and by nothing else in a request.
+ * Undefined if the directory has none. Throws TokenRefused if the token has no organization claim.
  */
 export function resolveOrg(
   directory: LoadedDirectory,
@@ -22,9 +22,9 @@ export function resolveOrg(
 }
 
 /**
- * The same for a directory that may be a moment old: an organization that is missing may have become ready since,
- * so it is looked for once more in what is published now. Throws `forbidden` if there is none,
- * `directory_unavailable` if it cannot be known.
+ * {@link resolveOrg} for a directory that may be stale: a missing organization may have become ready since, so it is
+ * looked up again in the newest directory. Throws `forbidden` if there is none, `directory_unavailable` if the newest
+ * directory cannot be fetched.
  */
 export async function resolveOrgNow(
   source: Pick<DirectorySource, "current" | "confirm">,
@@ -39,6 +39,6 @@ export async function resolveOrgNow(
   if (isNewest) throw new StrongroomError("forbidden", "permission denied");
   throw new StrongroomError(
     "directory_unavailable",
-    "The gateway does not know this organization, and cannot ask for the newest directory now.",
+    "The gateway does not know this organization, and cannot fetch the newest directory now. Try again in a moment.",
   );
 }

@@ -1,4 +1,4 @@
-/** The text of a response of at most `maxBytes`; a larger one throws, and is not read to its end. */
+/** The text of a response of at most `maxBytes`. Throws if it is larger, without reading the rest. */
 export async function readBounded(response: Response, maxBytes: number): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;

@@ -13,10 +13,12 @@ export const LISTEN_PATTERN = "^[0-9]{1,3}(\\.[0-9]{1,3}){3}:[0-9]{1,5}$";
 export const LISTEN_SETTINGS = {
   STRONGROOM_LISTEN: Type.String({
     pattern: LISTEN_PATTERN,
-    description: "IPv4 address and port, like 127.0.0.1:8200; port 0 takes any free one",
+    description: "IPv4 address and port to listen on, such as 127.0.0.1:8200; port 0 picks a free one",
   }),
   STRONGROOM_ADDRESS_FILE: Type.Optional(
-    Type.String({ description: "File to write the address to (http(s)://…) once it is listening" }),
+    Type.String({
+      description: "File to write the bound address to (http(s)://…) once the service is listening",
+    }),
   ),
   STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
 };
@@ -24,8 +26,8 @@ export const LISTEN_SETTINGS = {
 const CLOSE_WITHIN_MS = 5_000;
 
 /**
- * Listens, writes the bound address to the address file, and from then on closes the server and exits with
- * 0 at SIGTERM or SIGINT: requests under way are finished, for five seconds at most.
+ * Listens, writes the bound address to the address file, and from then on, at SIGTERM or SIGINT, closes the server and
+ * exits with status 0. Requests in progress may finish, for at most five seconds.
  */
 export async function serve(
   app: Server,
@@ -34,7 +36,7 @@ export async function serve(
   const colon = settings.STRONGROOM_LISTEN.lastIndexOf(":");
   const host = settings.STRONGROOM_LISTEN.slice(0, colon);
   const port = Number(settings.STRONGROOM_LISTEN.slice(colon + 1));
-  // Fastify hands the option on to Node, and its types do not know it.
+  // Fastify passes the option to Node, though its types do not have it.
   const options: ListenOptions = { host, port, reusePort: settings.STRONGROOM_SHARE_PORT ?? false };
   await app.listen(options as FastifyListenOptions);
   const bound = app.server.address() as AddressInfo;
@@ -49,7 +51,7 @@ export async function serve(
   }
 }
 
-/** Runs a service's start; a wrong setting is one line a problem on stderr, and exit status 78. */
+/** Runs a service's start. Wrong settings are printed to stderr, one line each, with exit status 78. */
 export async function run(start: () => Promise<void>): Promise<void> {
   try {
     await start();

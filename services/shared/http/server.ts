@@ -5,7 +5,7 @@ import Fastify, { type FastifyServerOptions, LogController, type RawServerDefaul
 import type { Logger } from "pino";
 import type { Secret } from "../secret.ts";
 
-/** Who may use a route: holders of a permission, or everyone, with the reason why that is safe. */
+/** Who may use a route: holders of a permission, or everyone, with the reason that makes it safe. */
 export type Access = { permission: string } | { open: string };
 
 declare module "fastify" {
@@ -24,29 +24,29 @@ type Options = Pick<
   | "return503OnClosing"
   | "trustProxy"
 > & {
-  /** With it the server speaks TLS, and tells browsers to. PEM. */
+  /** Makes the server speak TLS and send HSTS. PEM. */
   tls?: TlsIdentity | undefined;
 } & Pick<ServerOptions, "IncomingMessage">;
 
-/** A server's certificate, with those between it and its authority, and its key; PEM. */
+/** A server's certificate with its intermediates, and its key; PEM. */
 export interface TlsIdentity {
   cert: string;
   key: Secret;
 }
 
 const HTTP = { maxHeaderSize: 16 * 1024, headersTimeout: 10_000, connectionsCheckingInterval: 1_000 };
-/** The header by which a server that speaks TLS has browsers come by nothing else. */
+/** The header that makes browsers use TLS only. */
 export const HSTS = ["Strict-Transport-Security", "max-age=63072000; includeSubDomains"] as const;
 
 /**
- * A Fastify server with the settings that production and tests share: a request id of our own making
- * (also sent back as `X-Request-Id`), bounded time and size, no log line that holds a URL or a header,
- * unknown fields refused rather than dropped, and no route without a declared {@link Access}.
+ * A Fastify server with the settings that production and tests share: a request id generated here and returned as
+ * `X-Request-Id`, bounded time and size, no URL or header in the log, unknown fields refused rather than dropped, and
+ * no route without a declared {@link Access}.
  */
 export function createServer(logger: Logger, { tls, IncomingMessage, ...options }: Options = {}) {
   const http = { ...HTTP, ...(IncomingMessage && { IncomingMessage }) };
   const https = tls && { ...http, cert: tls.cert, key: tls.key.reveal(), minVersion: "TLSv1.2" };
-  // Its types have one for each kind of server; to all that is done with it here they are one.
+  // Fastify's types differ for HTTP and HTTPS servers, which makes no difference here.
   const app = Fastify({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -69,7 +69,7 @@ export function createServer(logger: Logger, { tls, IncomingMessage, ...options 
   });
   app.addHook("onRequest", (request, reply, done) => {
     reply.header("X-Request-Id", request.id);
-    // On the answer itself, since some answers go around Fastify's.
+    // On the raw response, since some responses bypass Fastify's reply.
     if (tls) reply.raw.setHeader(...HSTS);
     done();
   });

@@ -3,8 +3,8 @@ import { type VaultEndpoint, VaultError, vaultClient } from "./client.ts";
 import { type Login, login } from "./login.ts";
 
 /**
- * A login by AppRole that lasts: `token` logs in when first asked, renews once half of the lease is over,
- * and logs in anew where the token is dead. Calls at the same time share one attempt. `now` gives ms.
+ * A lasting AppRole login: `token` logs in on its first call, renews the token after half of its lease, and logs in
+ * again if the token is dead. Concurrent calls share one attempt. `now` returns milliseconds.
  */
 export function appRoleLogin(
   endpoint: VaultEndpoint,

@@ -1,25 +1,25 @@
 import type { VaultClient } from "./client.ts";
 import { enableAuthMethods } from "./mounts.ts";
 
-/** A way in by TLS client certificates: one authority, one role, which is named like the mount. */
+/** A mount for logins with TLS client certificates: one authority and one role, named after the mount. */
 export interface CertMount {
   /** PEM. */
   authority: string;
-  /** What a certificate's common name must be; Vault takes `*` in it for a wildcard. */
+  /** The common name that a certificate must have; Vault treats `*` in it as a wildcard. */
   commonName: string;
   policy: string;
   ttlSeconds: number;
-  /** Requests the token is good for. Without it, it is a batch token: nothing is stored. */
+  /** The number of requests that a token allows. Without it, tokens are batch tokens, which Vault does not store. */
   uses?: number;
 }
 
-/** What a certificate mount is told at `config`. */
+/** The settings of a certificate mount at `config`. */
 export const certConfig = {
   disable_binding: false,
   enable_identity_alias_metadata: false,
 };
 
-/** What a role is told; all of it, since a write leaves what it does not name. */
+/** All settings of a role, since a write leaves unnamed settings as they are. */
 export const certRole = (name: string, mount: CertMount) => ({
   certificate: mount.authority.trim(),
   display_name: name,

@@ -5,7 +5,7 @@ import { AlgorithmIdentifier, Name, SubjectPublicKeyInfo } from "@peculiar/asn1-
 
 const ECDSA_WITH_SHA256 = "1.2.840.10045.4.3.2";
 
-/** A PKCS#10 request (RFC 2986) as PEM for a P-256 key, without a subject: who it is for is said beside it. */
+/** A PKCS#10 request (RFC 2986) as PEM for a P-256 key, without a subject: the signer receives the name separately. */
 export function certificateRequest(publicKey: KeyObject, privateKey: KeyObject): string {
   const certificationRequestInfo = new CertificationRequestInfo({
     subject: new Name(),

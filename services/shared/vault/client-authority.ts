@@ -1,21 +1,21 @@
 import { ifFound, type VaultClient } from "./client.ts";
 import { enableSecretsEngines } from "./mounts.ts";
 
-/** The mounts of every org Vault that are opened by a client certificate; each is named like its role and policy. */
+/** The mounts of every org Vault that accept client certificates; each has the name of its role and policy. */
 export const CLIENT_MOUNTS = ["platform-maintain", "platform-backup"] as const;
 export type ClientMount = (typeof CLIENT_MOUNTS)[number];
 
-/** The internal Vault's PKI mount that signs for a mount. One each, so that neither's certificates open the other. */
+/** The internal Vault's PKI mount that signs for a mount; separate ones, so that no certificate opens both mounts. */
 export const clientAuthority = (mount: ClientMount): string => `pki-${mount}`;
-/** The one role of each. */
+/** The only role of each of these PKI mounts. */
 export const CLIENT_ROLE = "org-client";
 
 const AUTHORITY_TTL = "87600h";
 const CERTIFICATE_SECONDS = 120;
 
 /**
- * Makes the authorities behind the client certificates, each with a PKI mount of its own. Their audit log shows
- * in clear for which organization a certificate is, and its serial number, which the login of the other side shows.
+ * Creates the authorities for client certificates, each in its own PKI mount. The audit log shows in clear text a
+ * certificate's organization and its serial number, which the audit log of the organization's Vault shows at login.
  */
 export async function createClientAuthorities(root: VaultClient): Promise<void> {
   const config = {
@@ -25,7 +25,7 @@ export async function createClientAuthorities(root: VaultClient): Promise<void> 
   };
   const mounts = CLIENT_MOUNTS.map((mount) => [clientAuthority(mount), { type: "pki", config }]);
   await enableSecretsEngines(root, Object.fromEntries(mounts));
-  // One after the other: if one fails, nothing of the other is under way when this is run again.
+  // Sequentially, so that after a failure nothing is still in progress when this runs again.
   for (const mount of CLIENT_MOUNTS) await createClientAuthority(root, mount);
 }
 
@@ -42,7 +42,7 @@ async function createClientAuthority(root: VaultClient, mount: ClientMount): Pro
     });
   }
   await root.write(`${path}/roles/${CLIENT_ROLE}`, {
-    // An organization's id is no name of any domain.
+    // An organization's id is not a domain name.
     allow_any_name: true,
     allow_wildcard_certificates: false,
     allow_localhost: false,
@@ -56,7 +56,7 @@ async function createClientAuthority(root: VaultClient, mount: ClientMount): Pro
     key_usage: ["DigitalSignature"],
     ttl: CERTIFICATE_SECONDS,
     max_ttl: CERTIFICATE_SECONDS,
-    // It ends sooner than anybody could revoke it.
+    // It expires before anybody could revoke it.
     no_store: true,
   });
 }

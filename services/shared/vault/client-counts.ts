@@ -3,12 +3,12 @@ import { compareFields } from "./differences.ts";
 
 const CONFIG = "sys/internal/counters/config";
 
-/** Has a Vault count, for each mount, who uses it: numbers of clients and no names. Off unless told. */
+/** Makes a Vault count the clients of each mount, without names. Off by default. */
 export async function enableClientCounts(client: VaultClient): Promise<void> {
   await client.write(CONFIG, { enabled: "enable" });
 }
 
-/** The differences, in words, from counting as {@link enableClientCounts} has it. */
+/** The differences, as text, from the settings of {@link enableClientCounts}. */
 export async function compareClientCounts(client: VaultClient): Promise<string[]> {
   const body = await ifFound(client.read(CONFIG));
   const { enabled } = (body?.data ?? {}) as { enabled?: string };
@@ -19,7 +19,7 @@ interface MonthlyCounts {
   by_namespace?: { mounts?: { mount_path: string; counts: { clients: number } }[] }[];
 }
 
-/** How many clients have used the logins of an auth mount in this calendar month, UTC. */
+/** The number of clients that have logged in at an auth mount in this calendar month, UTC. */
 export async function clientsOf(client: VaultClient, mount: string): Promise<number> {
   const body = await ifFound(client.read("sys/internal/counters/activity/monthly"));
   const { by_namespace = [] } = (body?.data ?? {}) as MonthlyCounts;

@@ -2,28 +2,28 @@ import nodeVault from "node-vault";
 import { Agent, buildConnector, type Dispatcher } from "undici";
 import type { Secret } from "../secret.ts";
 
-/** Where a Vault is, and how to know that it is the right one. */
+/** A Vault's address, and how to verify that it is the right one. */
 export interface VaultEndpoint {
   /** `http(s)://host:port`, without a path. */
   address: string;
-  /** PEM of the authority that signed the server's certificate. Needed for https. */
+  /** PEM of the authority that signed the server's certificate. Required for https. */
   ca?: string;
-  /** The name the certificate must carry. */
+  /** The name that the server's certificate must have. */
   serverName?: string;
   /**
-   * Shown in the handshake. All requests then go over one connection, and none goes out once that has ended:
-   * whoever answers the next one need not be who answered the first.
+   * The client certificate for the handshake. All requests then use one connection, and none is sent after it has
+   * ended, since another server could answer on the next one.
    */
   client?: ClientCertificate;
 }
 
-/** By which a caller proves who it is in the TLS handshake; PEM. */
+/** Identifies the caller in the TLS handshake; PEM. */
 export interface ClientCertificate {
   certificate: string;
   key: Secret;
 }
 
-/** Vault answered with an error status. Holds the status and Vault's own messages, nothing of the request. */
+/** Vault answered with an error status. Has the status and Vault's own messages, and nothing of the request. */
 export class VaultError extends Error {
   override name = "VaultError";
   readonly status: number;
@@ -36,7 +36,7 @@ export class VaultError extends Error {
   }
 }
 
-/** No answer came: refused, reset, timed out, too large, or not the certificate that was asked for. */
+/** No usable answer: connection refused or reset, timeout, answer too large, or not the expected certificate. */
 export class VaultUnreachableError extends Error {
   override name = "VaultUnreachableError";
   readonly code: string;
@@ -47,28 +47,28 @@ export class VaultUnreachableError extends Error {
   }
 }
 
-/** A body as Vault answers it; a noun's own function gives it a shape. */
+/** A response body; the function for each resource defines its shape. */
 export type VaultBody = Record<string, unknown>;
 
 /** An administrative client for one identity at one Vault; paths are without `/v1/`. */
 export interface VaultClient {
   read(path: string): Promise<VaultBody>;
   list(path: string): Promise<VaultBody>;
-  /** `headers` go with this one request. */
+  /** `headers` are sent with this request only. */
   write(path: string, data?: object, headers?: Record<string, string>): Promise<VaultBody>;
   delete(path: string): Promise<void>;
 }
 
 const TIMEOUT_MS = 15_000;
 const MAX_ANSWER_BYTES = 8 * 1024 * 1024;
-/** An only connection is kept for as long as a login on it is good. */
+/** A single connection is kept open for as long as a login on it is valid. */
 const KEEP_ONLY_CONNECTION_MS = 60_000;
 
 /**
- * A client for one Vault: node-vault, on a transport of our own in place of axios, which takes proxies from the
- * environment and follows redirects, both with the token. This one uses nothing of the environment, follows no
- * redirect, checks the CA and the server's name, bounds time and size, and its errors carry nothing of the
- * request. `token` is called for each request, so that a renewed login is picked up; give none for open paths.
+ * A client for one Vault: node-vault on our own transport instead of axios, which takes proxies from the environment
+ * and follows redirects, both with the token. Ours ignores the environment, follows no redirect, checks the CA and the
+ * server's name, bounds time and size, and its errors contain nothing of the request. `token` is called for each
+ * request, so that a renewed login is used; omit it for open paths.
  */
 export function vaultClient(
   endpoint: VaultEndpoint,
@@ -82,7 +82,7 @@ export function vaultClient(
     debug: () => {},
     "request-promise": { defaults: () => send },
   } as nodeVault.VaultOptions);
-  // What it may have taken from the environment.
+  // Discard what node-vault may have taken from the environment.
   Object.assign(client, { token: "", namespace: "", pathPrefix: "" });
 
   const call = async (
@@ -105,7 +105,7 @@ export function vaultClient(
   };
 }
 
-/** What node-vault asks its transport for; `path` is below `/v1`. */
+/** A request that node-vault passes to its transport; `path` is below `/v1`. */
 interface Asked {
   method: Dispatcher.HttpMethod;
   path: string;
@@ -160,7 +160,7 @@ function transport(endpoint: VaultEndpoint, timeoutMs: number) {
   };
 }
 
-/** Makes one connection, and refuses to make another. */
+/** Allows one connection, and refuses another. */
 function once(connect: buildConnector.connector): buildConnector.connector {
   let isMade = false;
   return (options, callback) => {
@@ -173,7 +173,7 @@ function once(connect: buildConnector.connector): buildConnector.connector {
   };
 }
 
-/** Vault answers JSON or nothing; what is neither comes from something else and holds no message worth keeping. */
+/** Vault answers with JSON or nothing. Any other body comes from something else, and is ignored. */
 function parse(text: string): VaultBody {
   try {
     const body: unknown = JSON.parse(text);
@@ -183,7 +183,7 @@ function parse(text: string): VaultBody {
   }
 }
 
-/** Runs `read`, and gives undefined where Vault answers 404. */
+/** The result of `read`, or undefined if Vault answers 404. */
 export async function ifFound<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;

@@ -1,22 +1,22 @@
 import { isDeepStrictEqual } from "node:util";
 
-/** What is missing among things that have names, and what should not be among them, in words. */
+/** The missing and the unexpected names in a set, as text. */
 export function compareNames(what: string, wanted: string[], present: string[]): string[] {
   return [
     ...wanted.filter((name) => !present.includes(name)).map((name) => `${what} ${name} is missing`),
-    ...present.filter((name) => !wanted.includes(name)).map((name) => `${what} ${name} should not be there`),
+    ...present.filter((name) => !wanted.includes(name)).map((name) => `${what} ${name} is not expected`),
   ];
 }
 
 /**
- * Which fields of a thing differ, in words that hold no value. A field that is not wanted must be empty
- * rather than absent: each version of Vault shows some more of them.
+ * The fields that differ, as text without values. A field that is not wanted may be present if it is empty, since each
+ * version of Vault shows some more fields.
  */
 export function compareFields(what: string, wanted: object, present: object): string[] {
   const [a, b] = [new Map(Object.entries(wanted)), new Map(Object.entries(present))];
   return [...new Set([...a.keys(), ...b.keys()])]
     .filter((field) => !isDeepStrictEqual(orEmpty(a.get(field)), orEmpty(b.get(field))))
-    .map((field) => `${what}: ${field} is not as it should be`);
+    .map((field) => `${what}: ${field} differs from the expected value`);
 }
 
 function orEmpty(value: unknown): unknown {

@@ -2,7 +2,7 @@ import type { VaultClient } from "./client.ts";
 
 export type VaultHealth = "active" | "standby" | "sealed" | "uninitialized";
 
-/** What a Vault says of itself, to anyone; throws `VaultUnreachableError` where it says nothing. */
+/** A Vault's health, which requires no token. Throws `VaultUnreachableError` if it does not answer. */
 export async function health(client: VaultClient): Promise<VaultHealth> {
   const body = await client.read("sys/health?standbyok=true&sealedcode=200&uninitcode=200");
   const { initialized, sealed, standby } = body as {

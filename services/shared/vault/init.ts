@@ -1,7 +1,7 @@
 import { Secret } from "../secret.ts";
 import type { VaultClient } from "./client.ts";
 
-/** Vault's seal status, as anyone may read it. `clusterId` is there once it is unsealed. */
+/** Vault's seal status, which requires no token. `clusterId` is present once Vault is unsealed. */
 export async function sealStatus(
   client: VaultClient,
 ): Promise<{ initialized: boolean; sealed: boolean; clusterId?: string; version: string }> {
@@ -16,9 +16,10 @@ export async function sealStatus(
 }
 
 /**
- * Initializes a Vault that unseals itself: one recovery key a PGP key (base64 of the binary key), in their
- * order, each encrypted to it (base64). What comes back comes once. The PGP keys must have been tried: one
- * that cannot encrypt leaves a Vault initialized and its keys lost. Takes seconds: give the client the time.
+ * Initializes an auto-unsealing Vault. Returns one recovery key for each PGP key (base64 of the binary key), in the
+ * same order, encrypted to it (base64). Vault returns them only once. Test-encrypt to the PGP keys before: one that
+ * cannot encrypt leaves the Vault initialized and its keys lost. Takes seconds, so set the client's timeout
+ * accordingly.
  */
 export async function initialize(
   client: VaultClient,
@@ -33,7 +34,7 @@ export async function initialize(
   return { rootToken: new Secret(root_token), recoveryKeys: recovery_keys_base64 };
 }
 
-/** Initializes a Vault that is unsealed by one key, which its operator keeps. */
+/** Initializes a Vault with a single unseal key, which its operator keeps. */
 export async function initializeShamir(
   client: VaultClient,
 ): Promise<{ rootToken: Secret; unsealKey: Secret }> {
@@ -42,7 +43,7 @@ export async function initializeShamir(
   return { rootToken: new Secret(root_token), unsealKey: new Secret(keys_base64[0]) };
 }
 
-/** Unseals by the one key. Unsealing what is unsealed changes nothing. */
+/** Unseals with the single key. Idempotent. */
 export async function unseal(client: VaultClient, key: Secret): Promise<void> {
   await client.write("sys/unseal", { key: key.reveal() });
 }

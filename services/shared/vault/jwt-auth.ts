@@ -1,30 +1,30 @@
 import type { VaultClient } from "./client.ts";
 import { enableAuthMethods } from "./mounts.ts";
 
-/** One party's way in: keys belong to a JWT mount, not to a role, so each party has a mount of its own. */
+/** One party's JWT mount: keys belong to a mount, not to a role, so each party has a mount of its own. */
 export interface JwtMount {
   /** Compared exactly with `iss`. */
   issuer: string;
   algorithms: string[];
-  /** PEM; several while a key is being changed. */
+  /** PEM; several during a key rotation. */
   keys: string[];
   roles: Record<string, JwtRole>;
 }
 
-/** Who may log in at a role of a JWT mount, and what the token is that they get. */
+/** Who may log in at a role of a JWT mount, and the token that they get. */
 export interface JwtRole {
   audience: string;
-  /** Claims that must hold the value, or, where the claim is a list, have it among theirs. */
+  /** Claims that must have the value, or contain it if the claim is a list. */
   claims: Record<string, string>;
-  /** The claim among them that must be one string: Vault would else take a list that holds the value. */
+  /** The claim among them that must be a single string: otherwise Vault would accept a list that contains the value. */
   singleValued?: string;
   policy: string;
   ttlSeconds: number;
-  /** Whether the token may make others. One that may not is a batch token: nothing is stored. */
+  /** Whether the token may create others. If not, it is a batch token, which Vault does not store. */
   makesTokens?: boolean;
 }
 
-/** What a JWT mount is told at `config`; all of it, since each write replaces the whole. */
+/** All settings of a JWT mount at `config`, since each write replaces them all. */
 export const jwtConfig = ({ issuer, algorithms, keys }: JwtMount) => ({
   jwt_validation_pubkeys: keys.map((pem) => pem.trim()).sort(),
   bound_issuer: issuer,
@@ -33,8 +33,8 @@ export const jwtConfig = ({ issuer, algorithms, keys }: JwtMount) => ({
 });
 
 /**
- * What a role is told; all of it, since a write leaves what it does not name. The leeways of -1 are none: an
- * expired JWT is expired, and one without `exp` is refused.
+ * All settings of a role, since a write leaves unnamed settings as they are. A leeway of -1 means none: an expired JWT
+ * is refused, and so is one without `exp`.
  */
 export const jwtRole = (role: JwtRole) => {
   const isBatch = !role.makesTokens;
@@ -46,7 +46,7 @@ export const jwtRole = (role: JwtRole) => {
     bound_subject: "",
     bound_claims_type: "string",
     bound_claims: Object.fromEntries(Object.entries(role.claims).map(([claim, value]) => [claim, [value]])),
-    // Only a string can be mapped: a list, number or object in this claim ends the login.
+    // Only a string can be mapped: a list, number or object in this claim fails the login.
     claim_mappings: role.singleValued === undefined ? {} : { [role.singleValued]: "org" },
     groups_claim: "",
     clock_skew_leeway: -1,

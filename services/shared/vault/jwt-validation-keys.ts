@@ -4,25 +4,25 @@ import type { VaultClient } from "./client.ts";
 import { jwtConfig } from "./jwt-auth.ts";
 
 const CONFIG = "auth/jwt/config";
-/** A rotation has two keys, a hurried one three; a Vault tries each on every login. */
+/** A rotation needs two keys, overlapping ones three; Vault tries each key on every login. */
 const MAX_KEYS = 20;
 
-/** How it is said where a Vault's keys are not its issuer's: missing, or one too many. */
+/** The texts for drift between a Vault's keys and its issuer's. */
 export const KEY_MISSING = "a key is missing: tokens signed by it are refused";
-export const KEY_TO_REMOVE = "a key is taken that its issuer no longer shows";
+export const KEY_TO_REMOVE = "a key is accepted that the issuer no longer publishes";
 
-/** What was done to the keys by which an organization's Vault knows its issuer; PEM. */
+/** A change of the issuer's keys in an organization's Vault; PEM. */
 export interface KeyChange {
   added: string[];
   removed: string[];
-  /** What it takes now. */
+  /** The keys accepted now. */
   keys: string[];
 }
 
 /**
- * Has an organization's Vault take the issuer's keys: beside those that it takes already, or with `finish` in
- * their place. Logins go on meanwhile: Vault changes from one set to the other at once. Takes a login at
- * `platform-maintain`. Throws where there would be no key, or too many.
+ * Makes an organization's Vault accept the issuer's keys: in addition to its current keys, or with `finish` instead of
+ * them. Logins continue meanwhile: Vault switches the set atomically. Requires a login at `platform-maintain`. Throws
+ * if there would be no key, or too many.
  */
 export async function changeIssuerKeys(
   client: VaultClient,
@@ -32,9 +32,11 @@ export async function changeIssuerKeys(
 ): Promise<KeyChange> {
   const before = await readKeys(client);
   const wanted = canonical(finish ? issuerKeys : [...before, ...issuerKeys]);
-  if (issuerKeys.length === 0) throw new Error("the issuer shows no key");
+  if (issuerKeys.length === 0) throw new Error("the issuer publishes no key");
   if (wanted.length > MAX_KEYS)
-    throw new Error(`it would take ${wanted.length} keys; finish a rotation first`);
+    throw new Error(
+      `the Vault would have ${wanted.length} keys, more than ${MAX_KEYS}; finish a rotation first`,
+    );
   const { added, removed } = compareKeys(wanted, before);
   if (added.length + removed.length > 0) {
     const { issuer: name, algorithms } = issuer;
@@ -42,12 +44,12 @@ export async function changeIssuerKeys(
     const after = await readKeys(client);
     const left = compareKeys(wanted, after);
     if (left.added.length + left.removed.length > 0)
-      throw new Error("its Vault did not keep what was written");
+      throw new Error("the Vault did not store the keys that were written");
   }
   return { added, removed, keys: wanted };
 }
 
-/** Which keys have to be added to those present, and which removed, however their PEM is written. */
+/** The keys to add to the present ones, and those to remove, independent of their PEM formatting. */
 export function compareKeys(wanted: string[], present: string[]): Pick<KeyChange, "added" | "removed"> {
   const [want, have] = [canonical(wanted), canonical(present)];
   return {

@@ -1,10 +1,10 @@
 import { poll } from "../poll.ts";
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
-/** How often a change is tried against other writers. */
+/** Maximum number of attempts when other writers interfere. */
 const CHANGE_TRIES = 20;
 
-/** Reads, changes and writes, and begins anew if another writer came first: `change` throws {@link CasConflictError} then. */
+/** Runs a read-modify-write, and repeats it if it throws {@link CasConflictError} because another writer came first. */
 export async function retryOnConflict<T>(change: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
@@ -15,25 +15,25 @@ export async function retryOnConflict<T>(change: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A value and the version of it that a check-and-set write has to name. */
+/** A value, and its version for a check-and-set write. */
 export interface Versioned<T> {
   value: T;
   version: number;
 }
 
-/** The record has another version than the one the write was for. */
+/** The record's version is not the one that the write expected. */
 export class CasConflictError extends Error {
   override name = "CasConflictError";
 
   constructor(path: string) {
-    super(`${path}: written by someone else meanwhile`);
+    super(`${path}: changed by another writer meanwhile`);
   }
 }
 
 /** A KV version 2 mount. Paths are relative to the mount. */
 export function kv2(client: VaultClient, mount: string) {
   return {
-    /** The newest version; undefined where there is none, or it was deleted. */
+    /** The newest version; undefined if there is none, or it was deleted. */
     async read(path: string): Promise<{ data: Record<string, unknown>; version: number } | undefined> {
       const body = await ifFound(client.read(`${mount}/data/${path}`));
       if (!body) return undefined;
@@ -45,8 +45,8 @@ export function kv2(client: VaultClient, mount: string) {
     },
 
     /**
-     * Writes a new version and gives its number. With `cas` (0: must not exist) it throws
-     * {@link CasConflictError} unless that is the version there is.
+     * Writes a new version and returns its number. With `cas` (0: must not exist), throws {@link CasConflictError}
+     * unless that is the current version.
      */
     async write(
       path: string,
@@ -69,7 +69,7 @@ export function kv2(client: VaultClient, mount: string) {
     /** Deletes every version and the metadata, so that the path can be written with `cas` 0 again. */
     destroy: (path: string): Promise<void> => client.delete(`${mount}/metadata/${path}`),
 
-    /** The names below a folder, folders with a trailing slash; empty where there is none. */
+    /** The names in a folder, subfolders with a trailing slash; empty if the folder does not exist. */
     async list(path: string): Promise<string[]> {
       const body = await ifFound(client.list(`${mount}/metadata/${path}`));
       return body ? (body.data as { keys: string[] }).keys : [];
@@ -77,10 +77,10 @@ export function kv2(client: VaultClient, mount: string) {
   };
 }
 
-/** A KV version 1 mount: one value a path, and nothing left of it once deleted. */
+/** A KV version 1 mount: one value per path, without history. */
 export function kv1(client: VaultClient, mount: string) {
   return {
-    /** The value, or undefined where there is none. */
+    /** The value, or undefined if there is none. */
     async read(path: string): Promise<Record<string, unknown> | undefined> {
       const body = await ifFound(client.read(`${mount}/${path}`));
       return body?.data as Record<string, unknown> | undefined;
@@ -97,8 +97,8 @@ export function kv1(client: VaultClient, mount: string) {
 const UPGRADE_MS = 10_000;
 
 /**
- * Waits until a new version 2 mount takes requests: for a moment after it was enabled it refuses them with
- * 400. Any other refusal comes from beyond that point.
+ * Waits until a new version 2 mount accepts requests: for a moment after it is enabled, it refuses them with 400. A 403
+ * or 404 shows that it is ready.
  */
 export async function whenUpgraded(client: VaultClient, mount: string): Promise<void> {
   let refusal: VaultError | undefined;

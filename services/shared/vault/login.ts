@@ -6,7 +6,7 @@ export interface Login {
   leaseSeconds: number;
 }
 
-/** Logs in at a method's path; the answer's token carries no more than the method's role gives. */
+/** Logs in at an auth method's login path. Throws as {@link vaultClient} does. */
 export async function login(endpoint: VaultEndpoint, path: string, credentials: object): Promise<Login> {
   const body = await vaultClient(endpoint).write(path, credentials);
   const auth = body.auth as { client_token: string; lease_duration: number };

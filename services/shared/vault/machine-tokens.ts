@@ -1,18 +1,18 @@
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
-/** Vault's own tokens for machines that have no JWT, where an organization has them: all by this token role. */
+/** The token role that creates all machine tokens: Vault's own tokens for machines that have no JWT. */
 export const MACHINE_ROLE = "machine";
-/** The role of the mount `jwt` by which an admin's JWT is changed for a token that can make them. */
+/** The role of the mount `jwt` in which an admin's JWT is exchanged for a token that can create them. */
 export const MACHINE_ISSUER_ROLE = "machine-issuer";
 /** The levels that a machine token can have. */
 export const MACHINE_LEVELS = ["reader", "writer"] as const;
-/** No machine token lives longer, however often it is renewed. */
+/** Maximum lifetime of a machine token, including renewals. */
 export const MACHINE_SECONDS = 24 * 3600;
 
-/** Where the token role lies. */
+/** The path of the token role. */
 export const MACHINE_ROLE_PATH = `auth/token/roles/${MACHINE_ROLE}`;
 
-/** What the token role is told; all of it, since a write leaves what it does not name. */
+/** All settings of the token role, since a write leaves unnamed settings as they are. */
 export const machineRole = {
   name: MACHINE_ROLE,
   allowed_policies: [MACHINE_ROLE, ...MACHINE_LEVELS],
@@ -31,23 +31,23 @@ export const machineRole = {
   token_type: "service",
 };
 
-/** A machine token, by what can be shown of it. Times are RFC 3339. */
+/** The public properties of a machine token. Times are RFC 3339. */
 export interface MachineToken {
   accessor: string;
   name: string;
   level: string;
-  /** Who made it: the subject of the JWT. */
+  /** The subject of the JWT that created it. */
   createdBy: string;
   createdAt: string;
   expiresAt: string;
 }
 
-/** How many tokens are asked about by one login: it is good for a number of requests. */
+/** Tokens looked up with one login, whose number of requests is limited. */
 const AT_ONCE = 100;
 
 /**
- * An organization's live machine tokens, the oldest first. `login` gives a client at `platform-maintain`, and is
- * called again for each hundred of the tokens that its Vault has.
+ * An organization's live machine tokens, the oldest first. `login` returns a client at `platform-maintain`, and is
+ * called again for every hundred tokens in its Vault.
  */
 export async function machineTokens(login: () => Promise<VaultClient>): Promise<MachineToken[]> {
   const body = await ifFound((await login()).list("auth/token/accessors"));
@@ -63,14 +63,17 @@ export async function machineTokens(login: () => Promise<VaultClient>): Promise<
   return found.sort((a, b) => (a.createdAt < b.createdAt ? -1 : 1));
 }
 
-/** Ends a machine token. An accessor that is none is no error. */
+/** Revokes a machine token. Returns false if the accessor is not one of a live machine token. */
 export async function revokeMachineToken(client: VaultClient, accessor: string): Promise<boolean> {
   if (!(await lookUp(client, accessor))) return false;
   await client.write("auth/token/revoke-accessor", { accessor });
   return true;
 }
 
-/** Ends the live machine tokens that a subject made, and returns how many. `login` as in {@link machineTokens}. */
+/**
+ * Revokes the live machine tokens that a subject created, and returns their number. `login` as in {@link
+ * machineTokens}.
+ */
 export async function revokeMadeBy(login: () => Promise<VaultClient>, subject: string): Promise<number> {
   const made = (await machineTokens(login)).filter(({ createdBy }) => createdBy === subject);
   for (const { accessor } of made) await revokeMachineToken(await login(), accessor);
@@ -86,7 +89,7 @@ interface Looked {
   expire_time: string;
 }
 
-/** Undefined for a token that has ended, and for one that is no machine's. */
+/** Undefined for a dead token, and for one that is not a machine token. */
 async function lookUp(client: VaultClient, accessor: string): Promise<MachineToken | undefined> {
   let token: Looked;
   try {

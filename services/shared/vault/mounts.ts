@@ -1,19 +1,19 @@
 import type { VaultClient } from "./client.ts";
 
-/** A mount as Vault lists it; names are without the trailing slash. */
+/** A mount, in the form in which Vault lists it. */
 export interface Mount {
   type: string;
   accessor: string;
   options: Record<string, string> | null;
-  /** What it was tuned to. */
+  /** Its tuning parameters. */
   config: Record<string, unknown>;
 }
 
-/** The secrets engines, by path. */
+/** The secrets engines, by path without the trailing slash. */
 export const secretsEngines = (client: VaultClient): Promise<Map<string, Mount>> =>
   mounts(client, "sys/mounts");
 
-/** The auth methods, by path. */
+/** The auth methods, by path without the trailing slash. */
 export const authMethods = (client: VaultClient): Promise<Map<string, Mount>> => mounts(client, "sys/auth");
 
 async function mounts(client: VaultClient, path: string): Promise<Map<string, Mount>> {
@@ -27,7 +27,7 @@ export async function enableAuthMethods(client: VaultClient, wanted: Record<stri
   await enable(client, "sys/auth", Object.fromEntries(methods));
 }
 
-/** Enables each secrets engine (path to what Vault is told of it) that is missing. */
+/** Enables each secrets engine (path to settings) that is missing. */
 export const enableSecretsEngines = (
   client: VaultClient,
   wanted: Record<string, { type: string; options?: object; config?: object }>,
@@ -41,7 +41,7 @@ async function enable(client: VaultClient, table: string, wanted: Record<string,
       try {
         await client.write(`${table}/${path}`, settings);
       } catch (error) {
-        // An attempt that was cut off may still have been on its way.
+        // An earlier, interrupted attempt may have enabled it meanwhile.
         if (!(await mounts(client, table)).has(path)) throw error;
       }
     });

@@ -24,37 +24,37 @@ import { ORG_POLICIES, policyText, writePolicy } from "./policies.ts";
 
 export interface OrgVaultSettings {
   org: string;
-  /** The identity provider's id of the organization. */
+  /** The identity provider's id for the organization. */
   claim: string;
   issuer: Issuer;
   /** The issuer's public keys, PEM. */
   issuerKeys: string[];
-  /** Whether its admins may make tokens for machines that have no JWT. */
+  /** Whether its admins may create tokens for machines that have no JWT. */
   machineTokens: boolean;
-  /** What it knows the platform by. */
+  /** The platform's keys that it trusts. */
   trust: PlatformTrust;
-  /** Where the two audit devices write, as the Vault sees it: paths, or `stdout`. */
+  /** The destinations of the two audit devices, as the Vault sees them: paths, or `stdout`. */
   auditFiles: readonly [string, string];
 }
 
 const TENANT_TOKEN_SECONDS = 60;
 const CLIENT_TOKEN_SECONDS = 60;
 /**
- * More than one run of {@link configureOrgVault} and of {@link compareOrgVault} makes. It makes the token one
- * that Vault stores: a batch token cannot be counted, and its requests have no accessor in the audit log.
+ * More requests than one run of {@link configureOrgVault} and {@link compareOrgVault} makes. The limit requires a token
+ * that Vault stores: batch tokens have no use limit, and their requests no accessor in the audit log.
  */
 const MAINTAIN_USES = 200;
 const REQUEST_ID_HEADER = "x-request-id";
-/** The request's id, and what Vault records of itself. */
+/** The request id, and the headers that Vault records by default. */
 const AUDITED_HEADERS = [REQUEST_ID_HEADER, "correlation-id", "user-agent", "x-correlation-id"];
 const SECRETS = { secret: { type: "kv", options: { version: "2" } }, transit: { type: "transit" } };
 const BUILT_IN_ENGINES = ["cubbyhole", "identity", "sys"];
 const BUILT_IN_POLICIES = ["default", "root"];
 
 /**
- * Configures an organization's Vault. May be run again, after a crash or to repair drift: then it also
- * removes the policies, roles, groups and audited headers that are not the platform's. A strange mount or
- * device, and how a mount was tuned, it leaves to a decision; {@link compareOrgVault} names them.
+ * Configures an organization's Vault. May be run again, after a crash or to repair drift: it also removes policies,
+ * roles, groups and audited headers that are not the platform's. It does not change unexpected mounts or devices, or a
+ * mount's tuning: {@link compareOrgVault} reports those for an operator to review.
  */
 export async function configureOrgVault(client: VaultClient, settings: OrgVaultSettings): Promise<void> {
   const { jwt, cert } = authMounts(settings);
@@ -74,9 +74,9 @@ export async function configureOrgVault(client: VaultClient, settings: OrgVaultS
 }
 
 /**
- * Reads an organization's Vault back and gives the differences in words; none: it is as it should be.
- * Without `sudo` (`platform-observe`) audit devices and audited headers are left out, since reading them
- * takes it.
+ * Reads an organization's Vault back and returns the differences from the desired configuration as text; empty if there
+ * are none. Without `sudo` (`platform-observe`), audit devices and audited headers are skipped, since reading them
+ * requires it.
  */
 export async function compareOrgVault(
   client: VaultClient,
@@ -93,7 +93,7 @@ export async function compareOrgVault(
     ...Object.keys(cert).flatMap((path) => compareMount(path, { type: "cert" }, methods.get(path))),
     ...(await comparePolicies(client)),
     ...(await compareClientCounts(client)),
-    ...(await unmanagedPaths(client, settings)).map((path) => `${path} should not be there`),
+    ...(await unmanagedPaths(client, settings)).map((path) => `${path} is not expected`),
   ];
   for (const [path, mount] of Object.entries(jwt)) {
     if (methods.get(path)?.type !== "jwt") continue;
@@ -115,7 +115,7 @@ export async function compareOrgVault(
   return differences;
 }
 
-/** The ways in, one party each. */
+/** The auth mounts, one for each party. */
 function authMounts({ org, claim, issuer, issuerKeys, machineTokens, trust }: OrgVaultSettings): {
   jwt: Record<string, JwtMount>;
   cert: Record<string, CertMount>;
@@ -161,15 +161,15 @@ function authMounts({ org, claim, issuer, issuerKeys, machineTokens, trust }: Or
 }
 
 /**
- * Vault refuses a request that no device can record. The two do not share a file or its settings, so neither
- * a lost file nor an entry too large for one stops the organization; on one disk they do fill up together.
+ * Vault refuses a request that no device can record. The two devices share neither a file nor settings, so neither a
+ * lost file nor an entry too large for one stops the organization. On one disk, however, they fill up together.
  */
 const devices = ({ auditFiles: [first, second] }: OrgVaultSettings): Record<string, FileAudit> => ({
   "audit-1": fileAudit(first),
   "audit-2": fileAudit(second, { elide_list_responses: "true" }),
 });
 
-/** Paths of the policies, roles and groups that are not the platform's: each could be another way in. */
+/** Paths of policies, roles and groups that are not the platform's: each could be a backdoor. */
 async function unmanagedPaths(client: VaultClient, settings: OrgVaultSettings): Promise<string[]> {
   const { jwt, cert } = authMounts(settings);
   const expected: [folder: string, names: readonly string[]][] = [
@@ -228,7 +228,9 @@ function compareMount(path: string, wanted: Partial<Mount>, mount: Mount | undef
   return compareFields(path, { type: wanted.type, options: wanted.options }, { type, options, ...tuned });
 }
 
-/** Keys are named by what has to be done: they change with the issuer, and in their own time. */
+/**
+ * Differences in keys have their own texts: they come from the issuer's rotations, and another command repairs them.
+ */
 async function compareJwtConfig(client: VaultClient, path: string, mount: JwtMount): Promise<string[]> {
   const where = `auth/${path}/config`;
   const body = await ifFound(client.read(where));

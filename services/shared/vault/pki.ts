@@ -5,10 +5,10 @@ import { keyDigest } from "../server-key.ts";
 import { certificateRequest } from "./certificate-request.ts";
 import { ifFound, type VaultClient, VaultError } from "./client.ts";
 
-/** The PKI role that organizations' server certificates are issued by. */
+/** The PKI role that issues organizations' server certificates. */
 export const ORG_CERTIFICATE_ROLE = "org-vault";
 
-/** The public side of the key pair that an organization's Vault keeps for its life. */
+/** The public part of the key pair that an organization's Vault keeps for life. */
 export interface ServerKey {
   /** PEM of the PKCS#10 request that each of its certificates is signed from. */
   request: string;
@@ -16,7 +16,7 @@ export interface ServerKey {
   digest: string;
 }
 
-/** Makes the key pair of an organization's Vault. `key` is PEM of the private key. */
+/** Generates the key pair of an organization's Vault. `key` is the private key, PEM. */
 export function newServerKey(): { serverKey: ServerKey; key: Secret } {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const key = new Secret(privateKey.export({ type: "pkcs8", format: "pem" }).toString());
@@ -25,14 +25,14 @@ export function newServerKey(): { serverKey: ServerKey; key: Secret } {
 }
 
 export interface OrgCertificate {
-  /** PEM of the server's certificate; the one that signed it is the authority clients are given. */
+  /** PEM of the server's certificate. Clients have the authority that signed it. */
   certificate: string;
   serial: string;
   notBefore: Date;
   notAfter: Date;
 }
 
-/** Has the certificate signed by which an organization's Vault proves whose it is. `request` is PEM. */
+/** Has the internal Vault sign an organization's server certificate. `request` is PEM. */
 export async function signOrgCertificate(
   client: VaultClient,
   org: string,
@@ -54,7 +54,7 @@ export async function signOrgCertificate(
   };
 }
 
-/** The same with a key of its own. `key` is PEM of the private key. */
+/** {@link signOrgCertificate} with a new key. `key` is the private key, PEM. */
 export async function issueOrgCertificate(
   client: VaultClient,
   org: string,
@@ -64,7 +64,7 @@ export async function issueOrgCertificate(
   return { ...(await signOrgCertificate(client, org, ttlSeconds, serverKey.request)), key };
 }
 
-/** Revokes a certificate. One that is revoked, has ended, or is not known any more is no error. */
+/** Revokes a certificate. Not an error if it is already revoked, expired or no longer known. */
 export async function revokeCertificate(client: VaultClient, serial: string): Promise<void> {
   try {
     await client.write("pki/revoke", { serial_number: serial });
@@ -76,7 +76,7 @@ export async function revokeCertificate(client: VaultClient, serial: string): Pr
 
 const READ_TOGETHER = 16;
 
-/** Serials of the certificates of one organization that are not revoked. Reads every certificate there is. */
+/** Serial numbers of an organization's unrevoked certificates. Reads every certificate in the store. */
 export async function orgCertificateSerials(client: VaultClient, org: string): Promise<string[]> {
   const { data } = await client.list("pki/certs");
   const serials = (data as { keys: string[] }).keys;
@@ -96,11 +96,11 @@ export async function orgCertificateSerials(client: VaultClient, org: string): P
 
 interface IssuedCertificate {
   certificate?: string;
-  /** Seconds since 1970; 0 where it is not revoked. */
+  /** Seconds since 1970; 0 if it is not revoked. */
   revocation_time?: number;
 }
 
-/** PEM of the authority of a PKI mount; by default the organizations'. An open path: needs no token. */
+/** PEM of a PKI mount's authority; by default the organizations'. Requires no token. */
 export async function caCertificate(client: VaultClient, mount = "pki"): Promise<string> {
   const body = await client.read(`${mount}/cert/ca`);
   return (body.data as { certificate: string }).certificate;

@@ -3,19 +3,19 @@ import { Secret } from "../secret.ts";
 import type { VaultClient, VaultEndpoint } from "./client.ts";
 import { type Login, login } from "./login.ts";
 import { signCompactJws } from "./transit.ts";
-/** The control plane's JWT mount at every org Vault, named like its role, its policy and its transit key. */
+/** The control plane's JWT mount at every org Vault, with the name of its role, its policy and its transit key. */
 export const OBSERVE = "platform-observe";
 
 /** `iss` of the JWTs that the mount accepts. */
 export const OBSERVE_ISSUER = `https://platform.strongroom.internal/${OBSERVE}`;
 
-/** How long such a JWT, and the token it is changed for, is good. */
+/** Lifetime of such a JWT, and of the token that it is exchanged for. */
 export const PLATFORM_JWT_SECONDS = 60;
 
 /**
- * A JWT that opens `platform-observe` of one organization's Vault for a minute, signed by the internal Vault's
- * transit key of that name. It goes to the address in the registry, so it must open no more than
- * configuration. `subject` is who acts, for the audit log.
+ * A JWT that opens `platform-observe` of one organization's Vault for a minute, signed by the internal Vault's transit
+ * key of that name. It is sent to the address in the registry, so it must open nothing but configuration. `subject`
+ * names the actor for the audit log.
  */
 export async function signPlatformJwt(
   client: VaultClient,
@@ -33,7 +33,7 @@ export async function signPlatformJwt(
   return new Secret(await signCompactJws(client, OBSERVE, { typ: "JWT" }, claims));
 }
 
-/** Changes a JWT for a token at a JWT mount's role. Throws `VaultError` 400 or 403 where Vault refuses it. */
+/** Exchanges a JWT for a token of a JWT mount's role. Throws `VaultError` 400 or 403 if Vault refuses it. */
 export const loginWithJwt = (
   endpoint: VaultEndpoint,
   mount: string,

@@ -4,15 +4,15 @@ import { caCertificate } from "./pki.ts";
 import { OBSERVE } from "./platform-jwt.ts";
 import { publicKeys } from "./transit.ts";
 
-/** What an organization's Vault knows the platform by; PEM, all of it public. */
+/** The platform's public keys and authorities that an organization's Vault trusts; PEM. */
 export interface PlatformTrust {
-  /** The keys that sign the control plane's logins at `platform-observe`. */
+  /** The public keys that verify the control plane's logins at `platform-observe`. */
   observeKeys: string[];
-  /** The authority behind the client certificates of each mount that takes them. */
+  /** The authority of each mount that accepts client certificates. */
   authorities: Record<ClientMount, string>;
 }
 
-/** Reads it at the internal Vault; takes the control plane's login there. */
+/** Reads it from the internal Vault. Requires the control plane's login there. */
 export async function readPlatformTrust(client: VaultClient): Promise<PlatformTrust> {
   const authorities = CLIENT_MOUNTS.map(
     async (mount) => [mount, await caCertificate(client, clientAuthority(mount))] as const,

@@ -18,7 +18,7 @@ export const ORG_POLICIES = [
 export const policyText = (name: string): string =>
   readFileSync(new URL(`../../../vault-policies/${name}.hcl`, import.meta.url), "utf8");
 
-/** Writes a policy, its file's text unless another is given. */
+/** Writes a policy, by default the text of its file. */
 export async function writePolicy(
   client: VaultClient,
   name: string,

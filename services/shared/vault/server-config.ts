@@ -1,6 +1,6 @@
 import { unsealKeyName } from "./transit.ts";
 
-/** Vault's settings that every server here has: nothing on offer that nobody uses. */
+/** Settings of every Vault server here, without unused features. */
 const COMMON = {
   ui: false,
   log_format: "json",
@@ -8,8 +8,8 @@ const COMMON = {
 };
 
 /**
- * What an organization's Vault reads of a request at most: what the gateway lets through (check-body.ts), for
- * whoever else reaches it. It hashes each name and value for its audit devices, also of a request that it denies.
+ * Request limits of an organization's Vault: the gateway's own (check-body.ts), for clients that reach it another way.
+ * Vault hashes each name and value for its audit devices, even for a request that it denies.
  */
 const ORG_REQUESTS = {
   max_request_size: 1024 * 1024,
@@ -17,26 +17,26 @@ const ORG_REQUESTS = {
   max_json_string_value_length: 1024 * 1024,
   max_json_object_entry_count: 4_000,
   max_json_array_element_count: 4_000,
-  // A name, a colon, two braces and a comma are five.
+  // Five tokens an entry: a name, a colon, two braces and a comma.
   max_json_token: 20_100,
 };
 
-/** What the internal Vault reads of a request: an entry of 1 MiB in base64, with what belongs to it, and spare. */
+/** Request limits of the internal Vault: an entry of 1 MiB in base64, with overhead and a margin. */
 export const INTERNAL_REQUESTS = { max_request_size: 4 * 1024 * 1024 };
 
-/** What of a server's settings depends on where it runs. */
+/** The settings of a server that depend on where it runs. */
 export interface ServerPlace {
-  /** `host:port` of the API, as the server itself knows it; the cluster's port is the next one. */
+  /** `host:port` of the API, as the server itself sees it; the cluster port is the next one. */
   listen: string;
   storage: Record<string, unknown>;
-  /** Whether its memory may be locked, so that no secret is swapped out. */
+  /** Whether to lock its memory, so that no secret is swapped out. */
   mlock: boolean;
 }
 
 /**
- * The configuration of an organization's Vault. `{dir}` in it stands for the instance's own folder, and
- * `{address}` for an address that is only known where it runs. The unseal token is not part of it: the
- * process gets it as `VAULT_TOKEN`.
+ * The configuration of an organization's Vault. `{dir}` in it stands for the instance's own folder, and `{address}` for
+ * an address that is known only once it runs. It does not contain the unseal token, which the process gets as
+ * `VAULT_TOKEN`.
  */
 export function orgServerConfig({
   org,
@@ -45,7 +45,7 @@ export function orgServerConfig({
 }: {
   org: string;
   place: ServerPlace;
-  /** `http(s)://host:port`, and the file with the authority behind its certificate where it is https. */
+  /** `http(s)://host:port`, and for https the file with the authority that issued its certificate. */
   internalVault: { address: string; caFile?: string };
 }): Record<string, unknown> {
   return {
@@ -91,12 +91,12 @@ export function internalServerConfig({
   };
 }
 
-/** Raft on a local disk. Elections within a second or two: there is only one node, and it waits for nobody. */
+/** Raft on a local disk, with a single node and so the shortest election timeouts. */
 export const raftStorage = (path: string, nodeId: string) => ({
   raft: { path, node_id: nodeId, performance_multiplier: "1" },
 });
 
-/** A DynamoDB table, and a lock in it that elects one of several servers. */
+/** A DynamoDB table, with a lock in it that elects one of several servers. */
 export const dynamodbStorage = (table: string, region: string) => ({
   dynamodb: { table, region, ha_enabled: "true" },
 });

@@ -3,12 +3,12 @@ import { type VaultClient, VaultError } from "./client.ts";
 import { authMethods } from "./mounts.ts";
 import { unsealKeyName } from "./transit.ts";
 
-/** The token role, and the policy, that unseal tokens are made by. */
+/** The token role, and the policy, of unseal tokens. */
 export const UNSEAL_ROLE = "unseal";
 
 /**
- * Makes a periodic orphan token that can use one organization's unseal key and do nothing else.
- * `ttl` is its period in seconds.
+ * Mints a periodic orphan token that can use one organization's unseal key and nothing else. `ttl` is its period in
+ * seconds.
  */
 export async function mintUnsealToken(
   client: VaultClient,
@@ -20,8 +20,8 @@ export async function mintUnsealToken(
 }
 
 /**
- * Seconds a token has left, and had when it was made, which for a periodic one is its period; undefined
- * where it is dead.
+ * A token's remaining and initial lifetime in seconds, of which the latter is a periodic token's period; undefined if
+ * it is dead.
  */
 export async function lookupAccessor(
   client: VaultClient,
@@ -29,30 +29,30 @@ export async function lookupAccessor(
 ): Promise<{ ttl: number; period: number } | undefined> {
   const body = await unlessDead(client.write("auth/token/lookup-accessor", { accessor }));
   if (!body) return undefined;
-  // Vault's own `period` is missing where the period is the token role's.
+  // Vault omits `period` if the period comes from the token role.
   const { ttl, creation_ttl } = body.data as { ttl: number; creation_ttl: number };
   return { ttl, period: creation_ttl };
 }
 
-/** Renews a token and gives the seconds it now has; undefined where it is dead. */
+/** Renews a token and returns its remaining seconds; undefined if it is dead. */
 export async function renewAccessor(client: VaultClient, accessor: string): Promise<number | undefined> {
   const body = await unlessDead(client.write("auth/token/renew-accessor", { accessor }));
   return body && (body.auth as { lease_duration: number }).lease_duration;
 }
 
-/** Revokes a token; a dead one is no error. */
+/** Revokes a token. Not an error if it is already dead. */
 export async function revokeAccessor(client: VaultClient, accessor: string): Promise<void> {
   await client.write("auth/token/revoke-accessor", { accessor });
 }
 
 /**
- * Ends every unseal token an organization ever had, those included whose accessor is known to nobody: they
- * hang on the entity behind their common alias, and Vault refuses a token whose entity is gone. By accessor
- * such a token still shows, until its period ends.
+ * Invalidates every unseal token of an organization, including those with unknown accessors: all belong to the entity
+ * of their common alias, and Vault refuses a token whose entity was deleted. A lookup by accessor still shows such a
+ * token until its period ends.
  */
 export async function endUnsealTokensOf(client: VaultClient, org: string): Promise<void> {
   const alias_mount_accessor = (await authMethods(client)).get("token")?.accessor;
-  if (!alias_mount_accessor) throw new Error("the internal Vault does not show the token mount's accessor");
+  if (!alias_mount_accessor) throw new Error("the internal Vault does not report the token mount's accessor");
   const body = await client.write("identity/lookup/entity", {
     alias_name: unsealKeyName(org),
     alias_mount_accessor,
@@ -61,15 +61,15 @@ export async function endUnsealTokensOf(client: VaultClient, org: string): Promi
   if (id) await client.delete(`identity/entity/id/${id}`);
 }
 
-/** Revokes the client's own token, and proves it by a lookup that is refused. */
+/** Revokes the client's own token, and verifies that a lookup with it is refused. */
 export async function revokeSelf(client: VaultClient): Promise<void> {
   await client.write("auth/token/revoke-self");
   if (await isTokenAlive(client)) throw new Error("the token is still valid after it was revoked");
 }
 
 /**
- * Whether the client's token is valid. Only for tokens that may look themselves up, as root may: others
- * get the same refusal as a dead one.
+ * Whether the client's token is valid. Only for tokens that may look themselves up, as root tokens may: for others,
+ * Vault returns the same refusal as for a dead one.
  */
 export async function isTokenAlive(client: VaultClient): Promise<boolean> {
   try {
@@ -81,7 +81,7 @@ export async function isTokenAlive(client: VaultClient): Promise<boolean> {
   }
 }
 
-/** Vault answers 400 `invalid accessor` for a dead token, and 403 to a caller who may not ask. */
+/** Vault answers 400 `invalid accessor` for a dead token, and 403 to a caller without permission. */
 async function unlessDead<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;

@@ -1,19 +1,19 @@
 import type { VaultClient } from "./client.ts";
 
-/** The name of an organization's unseal key, and of the entity alias its unseal token carries. */
+/** The name of an organization's unseal key, and of its unseal token's entity alias. */
 export const unsealKeyName = (org: string): string => `org-${org}`;
 
-/** Creates the key an organization's Vault is sealed with. Creating one that exists changes nothing. */
+/** Creates the key that seals an organization's Vault. Idempotent. */
 export async function createUnsealKey(client: VaultClient, org: string): Promise<void> {
   await client.write(`transit/keys/${unsealKeyName(org)}`, { type: "aes256-gcm96" });
 }
 
-/** Creates an ECDSA P-256 signing key. Creating one that exists changes nothing. */
+/** Creates an ECDSA P-256 signing key. Idempotent. */
 export async function createSigningKey(client: VaultClient, key: string): Promise<void> {
   await client.write(`transit/keys/${key}`, { type: "ecdsa-p256" });
 }
 
-/** The public keys of a signing key as PEM, every version, oldest first. */
+/** The public keys (PEM) of all versions of a signing key, oldest first. */
 export async function publicKeys(client: VaultClient, key: string): Promise<string[]> {
   const body = await client.read(`transit/keys/${key}`);
   const { keys } = body.data as { keys: Record<string, { public_key: string }> };

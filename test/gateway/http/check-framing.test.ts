@@ -25,7 +25,7 @@ test.each([
   expect(() => check("1.1", { "transfer-encoding": coding })).toThrow(/Transfer-Encoding/);
 });
 
-test("chunks are of HTTP/1.1 alone", () => {
+test("chunks are refused in HTTP/1.0", () => {
   const chunks = { "transfer-encoding": "chunked" };
   expect(() => check("1.0", chunks)).toThrow(/HTTP\/1\.1/);
   expect(() => check("1.1", chunks)).not.toThrow();

@@ -39,14 +39,14 @@ function handlerWith(budget: number) {
   return { fail, lines, counted };
 }
 
-test("what is no HTTP counts against its address, which has no answer once it has nothing left", () => {
+test("malformed HTTP is charged to its address, which gets no answer once it is over its limit", () => {
   const { fail, counted } = handlerWith(2);
   for (let i = 0; i < 2; i++) expect(fail("HPE_INVALID_METHOD").answer).toMatch(/^HTTP\/1\.1 400 /);
   expect(fail("HPE_INVALID_METHOD")).toMatchObject({ answer: "", destroyed: true });
   expect(counted).toEqual(["10.0.0.1", "10.0.0.1", "10.0.0.1"]);
 });
 
-test("a connection counts once, and one that only ends or is late does not count", () => {
+test("a connection is charged once; one that only ends or times out is not", () => {
   const { fail, counted, lines } = handlerWith(10);
   fail("HPE_INVALID_CONSTANT").again();
   expect(counted).toHaveLength(1);
@@ -58,7 +58,7 @@ test("a connection counts once, and one that only ends or is late does not count
   expect(lines).toHaveLength(1);
 });
 
-test("one line a second, which says how many there were meanwhile, and nothing of what came or from where", () => {
+test("at most one log line a second, with the number of unlogged errors, and without bytes or addresses", () => {
   const { fail, lines } = handlerWith(10_000);
   for (let i = 0; i < 1_000; i++) fail("HPE_INVALID_METHOD");
   vi.advanceTimersByTime(999);
@@ -84,5 +84,5 @@ test.each([
   expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   expect(head).toMatch(/^connection: close$/m);
   expect(head).toContain(`content-length: ${body.length}`);
-  expect(JSON.parse(body)).toEqual({ errors: [expect.stringContaining("The request is refused")] });
+  expect(JSON.parse(body)).toEqual({ errors: [expect.stringContaining("cannot process the request")] });
 });

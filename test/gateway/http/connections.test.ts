@@ -30,7 +30,7 @@ async function serverWith(byAddress: boolean, isBarred?: (address: string | unde
   return { open, held, closed: () => closed, close: () => server.close() };
 }
 
-test("an address has its share, another has its own, and what is closed makes room", async () => {
+test("each address has its own bound, and a closed connection frees a place", async () => {
   const { open, held, closed, close } = await serverWith(true);
   await open(2_010, "127.0.0.1");
   await expect.poll(closed).toBe(10);
@@ -44,7 +44,7 @@ test("an address has its share, another has its own, and what is closed makes ro
   close();
 });
 
-test("of an address that is barred none is taken", async () => {
+test("connections from a barred address are refused", async () => {
   const barred = new Set(["127.0.0.3"]);
   const { open, held, closed, close } = await serverWith(true, (address = "") => barred.has(address));
   await open(2, "127.0.0.3");
@@ -54,7 +54,7 @@ test("of an address that is barred none is taken", async () => {
   close();
 });
 
-test("all together have 20,000", async () => {
+test("at most 20,000 connections in all", async () => {
   for (const byAddress of [true, false]) {
     const server = createServer();
     boundConnections(server, { byAddress });
@@ -62,7 +62,7 @@ test("all together have 20,000", async () => {
   }
 });
 
-test("behind a proxy all callers have one address", async () => {
+test("behind a proxy, connections are not bounded by address", async () => {
   const { open, held, close } = await serverWith(false);
   await open(2_010, "127.0.0.1");
   await expect.poll(held).toBe(2_010);
@@ -80,7 +80,7 @@ describe("of one address", () => {
     };
   }
 
-  test("2,000 are open at once, an IPv6 network being one; each that closes makes room for one", () => {
+  test("at most 2,000 are open, counting an IPv6 /64 as one address; each close frees a place", () => {
     const accept = accepting();
     const open = Array.from({ length: 2_000 }, (_, i) => accept(`2001:db8:1:2::${i.toString(16)}`));
     expect(open.some((each) => each.isRefused())).toBe(false);
@@ -91,7 +91,7 @@ describe("of one address", () => {
     expect(accept("2001:db8:1:3::1").isRefused()).toBe(false);
   });
 
-  test("the last that closes has the address forgotten", () => {
+  test("the last close removes the address", () => {
     const accept = accepting();
     const forgotten = vi.spyOn(Map.prototype, "delete");
     onTestFinished(() => forgotten.mockRestore());

@@ -307,7 +307,7 @@ describe("on a connection", () => {
     };
     for (const [last, end] of [
       [text("/v1/a"), "(list)"],
-      ["FOO / HTTP/1.1\r\n\r\n", '{"errors":["The request is refused: Bad Request."]}'],
+      ["FOO / HTTP/1.1\r\n\r\n", '{"errors":["The server cannot process the request: Bad Request."]}'],
     ] as const) {
       const { socket, closed } = open();
       socket.write(GET + GET + last);

@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 const written = () => readFileSync(join(dir, "log"), "utf8");
 
-test("a line is there within a moment, and many are all there in their order", async () => {
+test("lines are written within a moment, all of them and in order", async () => {
   const lines = gatheredLines(fd);
   lines.write("first\n");
   await expect.poll(written).toBe("first\n");
@@ -32,7 +32,7 @@ test("a line is there within a moment, and many are all there in their order", a
   expect(written()).toBe(`first\n${many.join("")}`);
 });
 
-test("a line that is deferred is made within a moment, and many at once before they are too many", async () => {
+test("a deferred line is made within a moment, and sooner if there are many", async () => {
   const lines = gatheredLines(fd);
   const made: number[] = [];
   const defer = (n: number) =>

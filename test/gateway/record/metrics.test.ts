@@ -69,7 +69,7 @@ test("requests are counted by route, decision and reason", async () => {
   expect(await value("process_resident_memory_bytes")).toBeGreaterThan(0);
 });
 
-test("no caller adds a series, and nobody is named", async () => {
+test("callers cannot add series, and no label names anyone", async () => {
   const series = async () =>
     (await metrics.text()).split("\n").filter((line) => /^strongroom/.test(line)).length;
   const ask = (i: number) =>
@@ -89,7 +89,7 @@ test("no caller adds a series, and nobody is named", async () => {
   }
 });
 
-test("unforeseen codes end in one series when there are too many", async () => {
+test("too many unforeseen codes share one series", async () => {
   const line = { requestId: "r", org: undefined, subject: undefined, method: "GET", route: "r", status: 500 };
   for (let i = 0; i < 2_000; i++) {
     metrics.observe({ ...line, decision: "failed", reason: `E${i}`, ms: 1, upstreamMs: undefined });
@@ -99,7 +99,7 @@ test("unforeseen codes end in one series when there are too many", async () => {
   expect(await requests("r", "failed", "other")).toBe(1_000);
 });
 
-test("they are served by a server of their own, and not to the gateway's callers", async () => {
+test("metrics have a separate server, and the gateway's port does not serve them", async () => {
   const server = buildMetricsServer(metrics, pino({ level: "silent" }));
   const answer = await server.inject("/metrics");
   expect(answer.statusCode).toBe(200);

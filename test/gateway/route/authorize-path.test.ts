@@ -70,7 +70,7 @@ describe("served", () => {
   });
 });
 
-describe("not listed: 403, since 404 would say that there is no such thing", () => {
+describe("paths that are not listed: 403, since a 404 would mean that the object does not exist", () => {
   test.each([
     "/",
     "/v1",
@@ -122,7 +122,7 @@ describe("not listed: 403, since 404 would say that there is no such thing", () 
   });
 });
 
-test("a verb that is not listed is refused with those that are", () => {
+test("a verb that is not listed is refused, with the allowed ones", () => {
   expect(outcome("GET", "/v1/secret/destroy/a")).toBe("method_not_allowed: POST, PUT");
   expect(outcome("OPTIONS", "/v1/secret/metadata/a")).toBe(
     "method_not_allowed: GET, POST, PUT, PATCH, DELETE, LIST",
@@ -138,7 +138,7 @@ test("a verb that is not listed is refused with those that are", () => {
   }
 });
 
-test("a slash at the end only where folders are listed", () => {
+test("a trailing slash is allowed only for lists of folders", () => {
   const targets = [
     ["GET", "/v1/secret/data/a/"],
     ["GET", "/v1/secret/metadata/a/"],
@@ -150,7 +150,7 @@ test("a slash at the end only where folders are listed", () => {
   for (const [method, target] of targets) expect(outcome(method, target)).toBe("invalid_path");
 });
 
-describe("a query that Vault takes: what counts goes on in one form, the rest stays here", () => {
+describe("a query: known parameters are forwarded in canonical form, the rest is dropped", () => {
   test.each([
     ["/v1/secret/data/a?", "/v1/secret/data/a"],
     ["/v1/secret/data/a?&", "/v1/secret/data/a"],
@@ -178,7 +178,7 @@ describe("a query that Vault takes: what counts goes on in one form, the rest st
     expect(outcome("GET", target)).toBe(forwarded);
   });
 
-  test("each way that Go writes a truth", () => {
+  test("every spelling of Go's booleans", () => {
     for (const value of ["1", "t", "T", "TRUE", "true", "True"]) {
       expect(outcome("GET", `/v1/secret/metadata/a?list=${value}`)).toBe("/v1/secret/metadata/a?list=true");
     }
@@ -187,7 +187,7 @@ describe("a query that Vault takes: what counts goes on in one form, the rest st
     }
   });
 
-  test("of a write, none", () => {
+  test("a write's query is dropped", () => {
     for (const method of ["POST", "PUT", "DELETE"]) {
       expect(outcome(method, "/v1/secret/data/a?version=1&list=true&x=1")).toBe("/v1/secret/data/a");
     }
@@ -224,13 +224,13 @@ describe("a query is refused", () => {
     expect(outcome("GET", target)).toBe("invalid_request");
   });
 
-  test("of a number, more than nine digits", () => {
+  test("a number with more than nine digits", () => {
     expect(outcome("GET", "/v1/secret/data/a?version=123456789")).toBe("/v1/secret/data/a?version=123456789");
     expect(outcome("POST", "/v1/secret/data/a?recover_snapshot_id=1")).toBe("invalid_request");
   });
 });
 
-test("help is not served, and it says so, whatever the verb", () => {
+test("help is refused with a message, whatever the verb", () => {
   expect(outcome("GET", "/v1/secret/data/a?help=1")).toBe("not_served");
   expect(outcome("POST", "/v1/secret/data/a?%68elp=x")).toBe("not_served");
 });
@@ -254,7 +254,7 @@ test.each([
   );
 });
 
-test("what is not served says where the list is; a token without a role, what to do instead", () => {
+test("a refused path names the list; creating a token without a role names the alternative", () => {
   const message = (target: string) => {
     try {
       authorizePath(undefined, "POST", canonicalPath(target));

@@ -19,7 +19,7 @@ function held() {
   return { ends, send };
 }
 
-test("a small body goes on at once, and however many of them there are", async () => {
+test("small bodies proceed at once, however many there are", async () => {
   const bodies = bodiesWith();
   const { ends, send } = held();
   const taken = Array.from({ length: 200 }, () => bodies.take(body("a", long(16 * 1024)), send));
@@ -62,7 +62,7 @@ test.each([
   expect(refused).toBe(1);
 });
 
-test("64 parts are few", () => {
+test("a body with 64 parts is small", () => {
   const bodies = bodiesWith();
   const { ends, send } = held();
   for (let i = 0; i < 5; i++) void bodies.take(body("a", wide(64)), send);
@@ -70,7 +70,7 @@ test("64 parts are few", () => {
   for (const end of ends) end();
 });
 
-test("a refused body, and one whose sending fails, give their places to others", async () => {
+test("a refused body, and one whose sending fails, free their places", async () => {
   const bodies = bodiesWith();
   for (let i = 0; i < 10; i++) {
     const bad = Buffer.concat([long(MIB / 8), Buffer.from("x")]);
@@ -81,15 +81,15 @@ test("a refused body, and one whose sending fails, give their places to others",
   expect(await bodies.take(body("a", long(MIB / 8)), async () => "sent")).toBe("sent");
 });
 
-test("what nobody waits for any more is not checked, and not sent", async () => {
+test("a body whose caller has disconnected is neither checked nor sent", async () => {
   const bodies = bodiesWith();
   let sent = 0;
   const gone = body("a", long(MIB / 8), () => true);
-  await expect(bodies.take(gone, async () => sent++)).rejects.toThrow("gone");
+  await expect(bodies.take(gone, async () => sent++)).rejects.toThrow("disconnected");
   expect(sent).toBe(0);
 });
 
-test("between the slices of large bodies others have their turn, and one's bodies wait for no other's", async () => {
+test("other work runs between slices of large bodies, and organizations do not wait for each other", async () => {
   const bodies = bodiesWith();
   const done: string[] = [];
   const take = (org: string, bytes: number) =>
@@ -106,7 +106,7 @@ test("between the slices of large bodies others have their turn, and one's bodie
   expect(done).toEqual(["b", "a", "a", "a", "a"]);
 });
 
-test("an organization pays for the parts of its bodies: one unit for sixteen", async () => {
+test("parts of bodies are charged to the organization: one unit for sixteen", async () => {
   const bodies = bodiesWith({ org: { perSecond: 0.001, burst: 6 } });
   const take = (parts: number) => bodies.take(body("a", wide(parts)), async () => "sent");
   for (let i = 0; i < 50; i++) expect(await take(15)).toBe("sent");

@@ -34,7 +34,7 @@ test("an answer between timeouts, and errors that cost no time, do not open it",
     if (i % 4 === 0) circuit.answered();
     circuit.failed({ code: "ECONNREFUSED" }, i);
     circuit.failed({ code: "UND_ERR_SOCKET" }, i);
-    circuit.failed(new Error("the caller has gone"), i);
+    circuit.failed(new Error("the caller has disconnected"), i);
   }
   expect(circuit.open).toBe(false);
 });

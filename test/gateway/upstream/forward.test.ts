@@ -41,20 +41,20 @@ describe("a 403", () => {
     );
   }
 
-  test("that comes while its login is sure to be good is the Vault's answer", async () => {
+  test("while the token is certainly valid is the Vault's answer", async () => {
     expect(await endOf(3_900, new Secret("t"))).toBe("answered");
   });
 
-  test("that comes later may mean a login that ended on the way: 503", async () => {
+  test("after that may be due to an expired token: 503", async () => {
     expect(await endOf(4_100, new Secret("t"))).toBe("org_vault_unavailable 503");
   });
 
-  test("without a login is the Vault's answer whenever it comes", async () => {
+  test("without a token is the Vault's answer, however late", async () => {
     expect(await endOf(4_100)).toBe("answered");
   });
 });
 
-test("a Vault that does not keep up gets so many requests and no more; the rest are told at once", async () => {
+test("an overloaded Vault gets a bounded number of requests; further ones fail at once", async () => {
   const upstream = upstreamOf();
   const waiting: (() => void)[] = [];
   recorder.answer = (request, response) => waiting.push(() => answerAsVault(request, response));

@@ -89,14 +89,14 @@ function identity(key: string, changes: Partial<Identity> = {}): Identity {
 const login = async (key: string, changes?: Partial<Identity>) =>
   (await logins.tokenFor(upstream, identity(key, changes), "request-1")).reveal();
 
-test("the level is the highest that the groups show", () => {
+test("the level is the highest among the groups", () => {
   expect(levelOf({ groups: [] })).toBe("reader");
   expect(levelOf({ groups: ["other", "Admin", "writers"] })).toBe("reader");
   expect(levelOf({ groups: ["writer"] })).toBe("writer");
   expect(levelOf({ groups: ["admin", "writer", "reader"] })).toBe("admin");
 });
 
-test("the caller's own JWT is shown, at the level it has, with the request's id", async () => {
+test("a login uses the caller's own JWT, at its level, with the request's id", async () => {
   expect(await login("a", { groups: ["writer"] })).toBe("hvb.1");
   const [sent] = recorder.requests as [Recorded];
   expect(sent).toMatchObject({ method: "POST", url: "/v1/auth/jwt/login" });
@@ -113,7 +113,7 @@ test("one login serves a JWT's further requests, and many at once", async () => 
   expect(recorder.requests).toHaveLength(2);
 });
 
-test("a token is kept up to 55 seconds after its login was begun", async () => {
+test("a token is kept for up to 55 seconds from the start of its login", async () => {
   const begun = now;
   recorder.answer = (_request, response) => {
     now = begun + 10_000;
@@ -127,7 +127,7 @@ test("a token is kept up to 55 seconds after its login was begun", async () => {
   expect(kept()).toBeUndefined();
 });
 
-test("a token that is forgotten serves no further request, and others stay", async () => {
+test("a forgotten token serves no further request, and others stay", async () => {
   await login("a");
   await login("b");
   logins.forget(recorder.org, identity("a"));
@@ -137,7 +137,7 @@ test("a token that is forgotten serves no further request, and others stay", asy
   expect(await login("b")).toBe("hvb.2");
 });
 
-test("a token is kept for 55 seconds, and not beyond its JWT", async () => {
+test("a token is kept for 55 seconds, but not beyond its JWT's expiry", async () => {
   await login("long");
   await login("short", { expiresAt: now / 1000 + 10 });
   now += 9_999;
@@ -149,7 +149,7 @@ test("a token is kept for 55 seconds, and not beyond its JWT", async () => {
   expect(await login("long")).toBe("hvb.4");
 });
 
-test("what has ended is forgotten, without anyone asking for it", async () => {
+test("expired tokens are swept without a request", async () => {
   await login("a");
   await login("b", { expiresAt: now / 1000 + 10 });
   now += 10_001;
@@ -163,7 +163,7 @@ test("what has ended is forgotten, without anyone asking for it", async () => {
   expect(logins.size).toBe(0);
 });
 
-test("that is looked for every two seconds, until closed; then nothing is kept", async () => {
+test("the sweep runs every two seconds until closed; then nothing is kept", async () => {
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
   onTestFinished(() => void vi.useRealTimers());
   const swept = new Logins({ maxKept: 3, now: () => now });
@@ -183,14 +183,14 @@ test("that is looked for every two seconds, until closed; then nothing is kept",
   expect(swept.size).toBe(1);
 });
 
-test("no more are kept than allowed; the oldest go", async () => {
+test("no more tokens are kept than allowed; the oldest are dropped", async () => {
   for (const key of ["a", "b", "c", "d"]) await login(key);
   expect(logins.size).toBe(3);
   expect(await login("d")).toBe("hvb.4");
   expect(await login("a")).toBe("hvb.5");
 });
 
-test("a login that takes the place of its own last one pushes nobody out, and is the newest", async () => {
+test("a renewed login evicts no other, and counts as the newest", async () => {
   await login("a", { expiresAt: now / 1000 + 10 });
   await login("b");
   await login("c");
@@ -203,7 +203,7 @@ test("a login that takes the place of its own last one pushes nobody out, and is
   expect(logins.kept(upstream, identity("b"))).toBeUndefined();
 });
 
-test("a Vault at another address gets no token of the one before", async () => {
+test("a Vault at another address gets no token from the previous one", async () => {
   await login("a");
   const before = upstream;
   const moved = await startPlainRecorder(recorder.org);
@@ -217,7 +217,7 @@ test("a Vault at another address gets no token of the one before", async () => {
   }
 });
 
-test("nor does it wait for a login that has begun there", async () => {
+test("nor does it wait for a login in progress there", async () => {
   const begun = Promise.withResolvers<ServerResponse>();
   recorder.answer = (_request, response) => begun.resolve(response);
   const old = login("a");
@@ -233,7 +233,7 @@ test("nor does it wait for a login that has begun there", async () => {
   }
 });
 
-describe("a login that fails is not kept, is tried once, and is not told why", () => {
+describe("a failed login is not kept, is tried once, and reveals no reason", () => {
   test.each<[number, object | string, string]>([
     [400, { errors: ["error validating token: claim mismatch for org_id"] }, "forbidden"],
     [403, { errors: ["permission denied"] }, "forbidden"],
@@ -252,7 +252,9 @@ describe("a login that fails is not kept, is tried once, and is not told why", (
     const error = await login("a").catch((each) => each);
     expect(error.code).toBe(code);
     if (code === "org_vault_unavailable" && status === 200 && `${body}`.length < 100) {
-      expect(error.message).toBe("The organization's Vault gave no usable answer.");
+      expect(error.message).toBe(
+        "The organization's Vault returned an unusable response. Try again in a moment.",
+      );
     }
     if (code === "forbidden") {
       expect(error).toMatchObject({ message: "permission denied", cause: `login ${status}` });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { isAnswer, serverError } from "../../../services/gateway/upstream/server-error.ts";
 
-test("what is an answer, and what is not", () => {
+test("which statuses count as an answer", () => {
   for (const status of [200, 204, 400, 403, 404, 405, 412, 429, 472]) expect(isAnswer(status)).toBe(true);
   for (const status of [301, 302, 307, 308, 500, 501, 502, 503]) expect(isAnswer(status)).toBe(false);
 });

@@ -35,7 +35,7 @@ beforeEach(() => {
 });
 afterEach(() => upstreams.close());
 
-test("connections are bounded, in number and in time, and each shows the organization's certificate anew", () => {
+test("connections are bounded in number and time, and each handshake verifies the certificate", () => {
   const { id, address, pending, times } = upstreams.of(acme, both);
   expect({ id, address, pending }).toEqual({ id: acme.id, address: acme.address, pending: 0 });
   expect(times).toEqual({ connectMs: 2_000, silenceMs: 10_000, wholeMs: 30_000 });
@@ -55,7 +55,7 @@ test("connections are bounded, in number and in time, and each shows the organiz
   ]);
 });
 
-test("an organization's Vault is one thing, from version to version of the directory", () => {
+test("an organization keeps its upstream across directory versions", () => {
   const first = upstreams.of(acme, both);
   expect(upstreams.of(acme, both)).toBe(first);
   expect(upstreams.of(acme, directoryOf(acme))).toBe(first);
@@ -63,7 +63,7 @@ test("an organization's Vault is one thing, from version to version of the direc
   expect(made).toHaveLength(2);
 });
 
-test("one that has left the directory, or moved, is let go of; others stay", () => {
+test("an upstream that left the directory, or moved, is dropped; others stay", () => {
   const [first, other] = [upstreams.of(acme, both), upstreams.of(globex, both)];
   const moved = org(acme.id, "https://127.0.0.1:3");
   const next = directoryOf(moved, globex);
@@ -75,7 +75,7 @@ test("one that has left the directory, or moved, is let go of; others stay", () 
   expect([second, other].map(({ pool }) => pool.closed)).toEqual([true, false]);
 });
 
-test("one that the directory names another key for is let go of, with its connections", () => {
+test("an upstream whose server key changes in the directory is dropped, with its connections", () => {
   const first = upstreams.of(acme, both);
   const keyed = { ...acme, serverKey: "A".repeat(43) };
   const second = upstreams.of(keyed, directoryOf(keyed, globex));
@@ -85,7 +85,7 @@ test("one that the directory names another key for is let go of, with its connec
   expect(made.at(-1)?.options.connect).toMatchObject({ checkServerIdentity: expect.any(Function) });
 });
 
-test("open circuits and waiting requests are counted", () => {
+test("open circuits and pending requests are counted", () => {
   const [first, second] = [upstreams.of(acme, both), upstreams.of(globex, both)] as [Upstream, Upstream];
   expect(upstreams.counts()).toEqual({ openCircuits: 0, pending: 0 });
   first.pending = 2;
@@ -94,7 +94,7 @@ test("open circuits and waiting requests are counted", () => {
   expect(upstreams.counts()).toEqual({ openCircuits: 1, pending: 5 });
 });
 
-test("closing ends what is under way", async () => {
+test("closing aborts requests in progress", async () => {
   const { pool } = upstreams.of(acme, both);
   await upstreams.close();
   expect(pool.destroyed).toBe(true);

@@ -3,7 +3,7 @@ import { checkHeaders } from "../../../services/shared/front/check-headers.ts";
 
 const ORG = "oaaaaaaaaaaaaaaa";
 
-test("no namespace, an empty one, and the organization's own id are one thing", () => {
+test("no namespace, an empty one, and the organization's own id are equivalent", () => {
   for (const namespace of [undefined, "", ORG, `${ORG}/`]) {
     checkHeaders(namespace === undefined ? {} : { "x-vault-namespace": namespace }, ORG);
   }
@@ -19,10 +19,10 @@ test.each([
   `${ORG}, ${ORG}`,
 ])("namespace %s is refused", (namespace) => {
   expect(() => checkHeaders({ "x-vault-namespace": namespace }, ORG)).toThrow(
-    /There are no namespaces here: .* Unset VAULT_NAMESPACE/,
+    /Namespaces are not supported: .* Unset VAULT_NAMESPACE/,
   );
 });
 
 test("response wrapping is refused", () => {
-  expect(() => checkHeaders({ "x-vault-wrap-ttl": "60s" }, ORG)).toThrow(/not wrapped/);
+  expect(() => checkHeaders({ "x-vault-wrap-ttl": "60s" }, ORG)).toThrow(/wrapping is not supported/);
 });

@@ -3,7 +3,7 @@ import { KeyedGcra } from "../../../services/shared/front/gcra.ts";
 
 const rate = { perSecond: 10, burst: 3 };
 
-test("so many at once, then one after each interval", () => {
+test("a burst at once, then one after each interval", () => {
   const limit = new KeyedGcra(rate, 10);
   for (let i = 0; i < 3; i++) {
     expect(limit.wait("a", 1_000)).toBe(0);
@@ -17,7 +17,7 @@ test("so many at once, then one after each interval", () => {
   expect(limit.wait("b", 1_100)).toBe(0);
 });
 
-test("whoever pauses has it all again, and no more than that", () => {
+test("after a pause the whole burst is available again, and no more", () => {
   const limit = new KeyedGcra(rate, 10);
   for (let i = 0; i < 3; i++) limit.count("a", 0);
   for (let i = 0; i < 3; i++) {
@@ -27,7 +27,7 @@ test("whoever pauses has it all again, and no more than that", () => {
   expect(limit.wait("a", 60_000)).toBeGreaterThan(0);
 });
 
-test("several units at once have the wait of so many", () => {
+test("several units at once wait as long as that many single ones", () => {
   const limit = new KeyedGcra(rate, 10);
   limit.count("a", 0, 2);
   expect(limit.wait("a", 0)).toBe(0);
@@ -46,7 +46,7 @@ test("what is owed is told in units", () => {
   expect(limit.debt("a", 0)).toBe(21);
 });
 
-test("no more keys than allowed: the one known for longest goes", () => {
+test("no more keys than allowed: the oldest is dropped", () => {
   const limit = new KeyedGcra({ perSecond: 1, burst: 1 }, 3);
   for (const key of ["a", "b", "c", "b", "d"]) limit.count(key, 0);
   expect(limit.size).toBe(3);
@@ -54,7 +54,7 @@ test("no more keys than allowed: the one known for longest goes", () => {
   for (const key of ["b", "c", "d"]) expect(limit.wait(key, 0)).toBeGreaterThan(0);
 });
 
-test("new keys never add to the memory, and a known key pushes nobody out", () => {
+test("new keys never exceed the bound, and a known key evicts none", () => {
   const limit = new KeyedGcra({ perSecond: 1, burst: 1 }, 3);
   for (let i = 0; i < 1_000; i++) {
     limit.count(`attacker-${i}`, 0);

@@ -21,7 +21,7 @@ const directory: LoadedDirectory = {
 };
 const identity = (issuer: string, org?: string) => ({ issuer: { issuer }, org }) as Identity;
 
-test("by the verified pair, and by nothing less", () => {
+test("an organization is found only by the verified pair", () => {
   expect(resolveOrg(directory, identity("https://a/", "org_acme"))).toBe(acme);
   for (const [issuer, org] of [
     ["https://b/", "org_acme"],
@@ -32,13 +32,13 @@ test("by the verified pair, and by nothing less", () => {
   }
 });
 
-test("a token without an organization is not accepted at all", () => {
+test("a token without an organization is refused", () => {
   expect(() => resolveOrg(directory, identity("https://a/"))).toThrow(
     expect.objectContaining({ reason: "org_claim" }),
   );
 });
 
-describe("an organization that the directory at hand does not have", () => {
+describe("an organization that the loaded directory does not have", () => {
   const globex: DirectoryOrg = { ...acme, id: "obbbbbbbbbbbbbbb", claim: "org_globex" };
   const newer: LoadedDirectory = { ...directory, version: 2, orgs: [acme, globex], find: () => globex };
   const asked = (current: LoadedDirectory, isNewest: boolean) => {
@@ -46,22 +46,22 @@ describe("an organization that the directory at hand does not have", () => {
     return { source, found: resolveOrgNow(source, directory, identity("https://a/", "org_globex")) };
   };
 
-  test("is found in the one published now, and the request goes by that", async () => {
+  test("is found in the newest directory, which the request then uses", async () => {
     expect(await asked(newer, true).found).toEqual({ org: globex, directory: newer });
   });
 
-  test("is unknown if the one published now does not have it: 403", async () => {
+  test("is unknown if the newest directory does not have it: 403", async () => {
     await expect(asked(directory, true).found).rejects.toMatchObject({ code: "forbidden", status: 403 });
   });
 
-  test("may exist if the newest cannot be had: 503, never 403", async () => {
+  test("may exist if the newest directory cannot be fetched: 503, never 403", async () => {
     await expect(asked(directory, false).found).rejects.toMatchObject({
       code: "directory_unavailable",
       status: 503,
     });
   });
 
-  test("is the only one that is asked for", async () => {
+  test("is fetched for; a known one is not", async () => {
     const source = { current: directory, confirm: vi.fn(async () => true) };
     await resolveOrgNow(source, directory, identity("https://a/", "org_acme"));
     expect(source.confirm).not.toHaveBeenCalled();

@@ -49,6 +49,6 @@ test("counting that was switched off is a difference", async () => {
   expect(await compareClientCounts(await observe())).toEqual([]);
   await acme.root.write("sys/internal/counters/config", { enabled: "disable" });
   expect(await compareClientCounts(await observe())).toEqual([
-    "sys/internal/counters/config: enabled is not as it should be",
+    "sys/internal/counters/config: enabled differs from the expected value",
   ]);
 });

@@ -4,7 +4,7 @@ import { compareFields, compareNames } from "../../../services/shared/vault/diff
 test("names: what is missing and what is too many", () => {
   expect(compareNames("mount", ["a", "b"], ["b", "c"])).toEqual([
     "mount a is missing",
-    "mount c should not be there",
+    "mount c is not expected",
   ]);
   expect(compareNames("mount", ["a", "b"], ["b", "a"])).toEqual([]);
 });
@@ -16,7 +16,7 @@ test("fields: each kind of emptiness is the same, and nothing else is", () => {
     expect(compareFields("role", {}, { a: wanted })).toEqual([]);
     for (const present of [1, -1, true, "x", ["x"], { x: 1 }]) {
       expect(compareFields("role", { a: wanted }, { a: present })).toEqual([
-        "role: a is not as it should be",
+        "role: a differs from the expected value",
       ]);
     }
   }

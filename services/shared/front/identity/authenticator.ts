@@ -11,7 +11,7 @@ import { IssuerKeys } from "./issuer-keys.ts";
 import { TokenRefused } from "./refused.ts";
 import { requestToken } from "./token.ts";
 
-/** Who a verified token speaks for. */
+/** The identity in a verified token. */
 export interface Identity extends Claims {
   issuer: Issuer;
   /** A digest of issuer and subject, for logs. */
@@ -23,7 +23,7 @@ export interface Identity extends Claims {
 }
 
 export interface IdentityOptions {
-  /** The issuers trusted now. Give the same array until one of them changes. */
+  /** The issuers trusted now. Must return the same array until one of them changes. */
   issuers: () => readonly Issuer[];
   logger: Logger;
   /** The longest lifetime (`exp − iat`) a token may have, in seconds. */
@@ -36,30 +36,30 @@ export interface IdentityOptions {
 export interface Authenticator {
   /**
    * Verifies a token. Throws TokenRefused (401), or StrongroomError `issuer_keys_unreachable` (503) if the token's
-   * issuer is ours and its keys have never been fetched, or not for a day.
+   * issuer is trusted but its keys have never been fetched, or not for a day.
    */
   verify(token: string): Promise<Identity>;
-  /** Whom a request's token speaks for, if it was verified before and is still good: this waits for nothing. */
+  /** The identity in a request's token, if it was verified before and is still valid. Synchronous. */
   recall(request: IncomingMessage): Identity | undefined;
-  /** Fetches the keys of issuers that are new, so that the first request need not wait for them. */
+  /** Fetches the keys of new issuers, so that the first request need not wait for them. */
   prefetchKeys(): Promise<void>;
 }
 
-/** Verified tokens whose claims are kept, by the digest of the token; the token itself is not kept. */
+/** Maximum number of verified tokens whose claims are kept, by the token's digest; the token itself is not kept. */
 const MAX_REMEMBERED = 10_000;
 
 interface Remembered {
   identity: Omit<Identity, "token">;
-  /** What it was verified by; when either has changed, it is verified anew. */
+  /** What it was verified against; if either has changed, it is verified again. */
   issuers: readonly Issuer[];
   keySet: unknown;
   keys: IssuerKeys;
 }
 
 /**
- * Registers @fastify/jwt on a server, which verifies signatures, with its gaps closed: the canonical form is
- * checked before it, issuer, `kid` and algorithm are held against our own list before any key is fetched,
- * and the claims are checked after it. Call it before the routes, once a server.
+ * Registers @fastify/jwt on a server, which verifies signatures, and closes its gaps: the canonical form is checked
+ * before it, issuer and algorithm are compared with our own list before any key is fetched, and the claims are checked
+ * after it. Call it once per server, before the routes.
  */
 export function registerIdentity(app: Server, options: IdentityOptions): Authenticator {
   const { logger, issuers: currentIssuers, maxLifetimeSeconds, now = Date.now } = options;
@@ -67,7 +67,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
   const remembered = new Map<string, Remembered>();
   let known: readonly Issuer[] = [];
 
-  /** The issuers, and with them the keys: those of an issuer that has gone are dropped. */
+  /** The issuers; updates their keys, and drops those of removed issuers. */
   function issuers(): readonly Issuer[] {
     const list = currentIssuers();
     if (list === known) return known;
@@ -82,7 +82,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return known;
   }
 
-  /** The issuer of ours that a token names, if it allows the token's algorithm, with its keys. */
+  /** The trusted issuer that a token names, with its keys. Throws TokenRefused, also for an algorithm not allowed. */
   function trust(payload: Record<string, unknown>, header: { alg: string }) {
     const issuer = issuers().find(({ issuer }) => issuer === payload.iss);
     const keys = issuer && keysOf.get(issuer.jwksUri);
@@ -97,7 +97,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     for (const keys of keysOf.values()) keys.close();
   });
 
-  /** Form, issuer, key, signature, claims: each takes what the one before has found. */
+  /** Form, issuer, key, signature, claims, in this order. */
   async function verifyAnew(token: string): Promise<Remembered> {
     const { header, payload, signingInput } = takeApart(token);
     const { issuer, keys } = trust(payload, header);
@@ -115,7 +115,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return { identity, issuers: list, keySet, keys };
   }
 
-  /** What is remembered under a digest, if it was verified by the issuers and keys of now. */
+  /** The remembered token with this digest, if it was verified against the current issuers and keys. */
   function find(digest: string): Remembered | undefined {
     const found = remembered.get(digest);
     return found?.issuers === issuers() && found.keySet === found.keys.current ? found : undefined;
@@ -133,7 +133,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       try {
         token = requestToken(request);
       } catch {
-        return undefined; // whoever needs a token asks for it again, and is told why there is none
+        return undefined; // the `token` check reads it again, and throws the reason
       }
       const found = find(hash("sha256", token, "base64url"));
       return found && !isExpired(found) ? speaksFor(found, token) : undefined;
@@ -163,16 +163,16 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
   };
 }
 
-/** The plugin's own key, for tokens that are verified without one: there is none. */
-const refuseUnkeyed = () => Promise.reject(new Error("a token is verified with its issuer's key"));
+/** The plugin's default key, which must never be used. */
+const refuseUnkeyed = () => Promise.reject(new Error("a token must be verified with its issuer's key"));
 
-/** The claims of a token whose signature is good by the key, PEM. Throws TokenRefused. */
+/** The claims of a token, whose signature is verified with the key (PEM). Throws TokenRefused. */
 function checkSignature(app: Server, token: string, key: string): Record<string, unknown> {
   try {
     return app.jwt.verify(token, {
       key,
       algorithms: ["RS256", "ES256", "EdDSA"],
-      // Claims, times among them, are checked in one place and by one clock: checkClaims.
+      // checkClaims checks all claims, including times, in one place and by one clock.
       ignoreExpiration: true,
       ignoreNotBefore: true,
     });

@@ -1,6 +1,6 @@
 import { TokenRefused } from "./refused.ts";
 
-/** A JWT taken apart. Nothing in it has been verified. */
+/** A parsed JWT. Nothing in it has been verified. */
 export interface UnverifiedToken {
   header: { alg: string; kid: string };
   payload: Record<string, unknown>;
@@ -11,21 +11,21 @@ export interface UnverifiedToken {
 const MAX_TOKEN_LENGTH = 8 * 1024;
 const MAX_KID_LENGTH = 256;
 
-/** All that a header may hold. `crit`, `jku`, `jwk`, `x5u`, `x5c`, `b64` are not among them. */
+/** The only members allowed in a header; `crit`, `jku`, `jwk`, `x5u`, `x5c` and `b64` are refused. */
 const HEADER_MEMBERS = new Set(["alg", "kid", "typ", "x5t", "x5t#S256"]);
 
 /**
- * `typ` says that it is a token, and not another signed thing by the same key: a media type, of which
- * `application/` may be left out (RFC 7515, section 4.1.9; RFC 9068, section 2.1).
+ * `typ` distinguishes a token from other objects signed by the same key. It is a media type, whose `application/` may
+ * be omitted (RFC 7515, section 4.1.9; RFC 9068, section 2.1).
  */
 const TYPES = new Set(["jwt", "at+jwt", "application/jwt", "application/at+jwt"]);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * Takes a compact JWS apart, and refuses every form of it but the one canonical one: three parts of strict
- * base64url (decoded and encoded again they are the same), JSON objects in valid UTF-8 without a member that
- * comes twice, a header of known members. So one token has one spelling, and every reader reads the same.
+ * Parses a compact JWS, and refuses any form but the canonical one: three parts of strict base64url (decoding and
+ * encoding them again changes nothing), JSON objects in valid UTF-8 without duplicate members, a header of known
+ * members. So a token has one spelling, and every parser reads the same. Throws TokenRefused.
  */
 export function takeApart(token: string): UnverifiedToken {
   if (token.length > MAX_TOKEN_LENGTH) throw new TokenRefused("token_too_large");
@@ -49,7 +49,7 @@ export function takeApart(token: string): UnverifiedToken {
   return { header: { alg, kid }, payload, signingInput: `${header64}.${payload64}` };
 }
 
-/** Also refuses flipped unused bits in the last character, under which a signature still verifies. */
+/** Also refuses changed unused bits in the last character, with which a signature would still verify. */
 function decodeStrictly(part: string): Buffer {
   const bytes = Buffer.from(part, "base64url");
   if (bytes.toString("base64url") !== part) throw new TokenRefused("token_form");
@@ -73,9 +73,9 @@ function jsonObject(bytes: Buffer): Record<string, unknown> {
 
 const JSON_TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\]:]/g;
 
-/** Whether any object in a text that is valid JSON has two members of one name. */
+/** Whether any object in a valid JSON text has two members with the same name. */
 export function hasRepeatedMember(json: string): boolean {
-  /** A set of names for each open object, undefined for each open array. */
+  /** The names seen in each open object; undefined for an open array. */
   const open: (Set<string> | undefined)[] = [];
   let text = "";
   for (const [token] of json.matchAll(JSON_TOKEN)) {

@@ -1,12 +1,12 @@
 import type { Issuer } from "../../org.ts";
 import { TokenRefused } from "./refused.ts";
 
-/** What is taken from the claims of a verified token. Times are seconds since 1970. */
+/** The claims used from a verified token. Times are seconds since 1970. */
 export interface Claims {
   subject: string;
-  /** The token's own id (`jti`), where the issuer gives it one. */
+  /** The token's own id (`jti`), if the issuer sets one. */
   tokenId: string | undefined;
-  /** The organization's id in the identity provider's words; undefined where the token has none. */
+  /** The identity provider's id for the organization; undefined if the token has none. */
   org: string | undefined;
   groups: string[];
   permissions: string[];
@@ -14,16 +14,16 @@ export interface Claims {
   expiresAt: number;
 }
 
-/** Auth0's name for what an operator may do. */
+/** Auth0's claim for an operator's permissions. */
 const PERMISSIONS_CLAIM = "permissions";
 
 const MAX_TEXT_LENGTH = 512;
 const MAX_LIST_LENGTH = 256;
 
 /**
- * Checks the claims of a token whose signature is verified: audience, subject, times without any leeway, a
- * lifetime of at most `maxLifetimeSeconds`, and the kind of each claim that decides something. `now` is in
- * seconds and may have a fraction. Throws {@link TokenRefused}.
+ * Checks the claims of a token with a verified signature: audience, subject, times without leeway, a lifetime of at
+ * most `maxLifetimeSeconds`, and the type of each claim that is used. `now` is in seconds and may have a fraction.
+ * Throws {@link TokenRefused}.
  */
 export function checkClaims(
   payload: Record<string, unknown>,

@@ -5,14 +5,14 @@ import { StrongroomError } from "../../errors.ts";
 import { readBounded } from "../../http/read-bounded.ts";
 import { TokenRefused } from "./refused.ts";
 
-/** A new `kid` is looked for at most this often; it may take as long to be accepted. */
+/** An unknown `kid` triggers a fetch at most this often, so a new key may take this long to be accepted. */
 const COOLDOWN_MS = 30_000;
 const FETCH_TIMEOUT_MS = 5_000;
-/** However many ask, one fetch in this time while there are no keys at all: callers do not queue behind timeouts. */
+/** While there are no keys at all, at most one fetch in this time, so that callers do not queue behind timeouts. */
 const FIRST_FETCH_EVERY_MS = 1_000;
-/** As long a key is still taken that its issuer shows no more. */
+/** Also how long a key is still accepted after its issuer has withdrawn it. */
 const RELOAD_EVERY_MS = 60_000;
-/** Keys that could not be fetched again for this long are no longer trusted. */
+/** Keys that could not be refreshed for this long are no longer trusted. */
 const STALE_AFTER_MS = 24 * 3_600_000;
 const MAX_BODY_BYTES = 256 * 1024;
 const MIN_RSA_BITS = 2048;
@@ -24,8 +24,8 @@ export interface IssuerKeysOptions {
 }
 
 /**
- * One issuer's public keys, fetched from its JWKS address and kept: jose fetches, caches and rotates them;
- * once fetched they keep working while the address does not answer, for up to a day.
+ * One issuer's public keys: jose fetches, caches and rotates them from its JWKS address. Once fetched, they stay
+ * trusted for up to a day while that address does not respond.
  */
 export class IssuerKeys {
   readonly #set: ReturnType<typeof createRemoteJWKSet>;
@@ -47,20 +47,23 @@ export class IssuerKeys {
       [customFetch]: (url, init) => this.#fetch(url, init),
     });
     this.#timer = setInterval(() => {
-      this.#fetchedAt = Number.NEGATIVE_INFINITY; // however lately a caller has had them fetched
+      this.#fetchedAt = Number.NEGATIVE_INFINITY; // bypass the cooldown
       void this.reload();
     }, RELOAD_EVERY_MS).unref();
   }
 
-  /** Changes with every fetch, so that what was verified by an older set can be told apart; undefined while there are no keys to trust. */
+  /**
+   * The key set, a new object with every fetch, which shows what was verified against an older one; undefined without
+   * trusted keys.
+   */
   get current(): unknown {
     const { uat, jwks } = this.#cache as { uat?: number; jwks?: unknown };
     return uat !== undefined && this.#now() - uat < STALE_AFTER_MS ? jwks : undefined;
   }
 
   /**
-   * The public key (SPKI, PEM) for a token's header. Throws {@link TokenRefused} for a key that is not in
-   * the set or not fit, `issuer_keys_unreachable` where there is no set to look in.
+   * The public key (SPKI, PEM) for a token's header. Throws {@link TokenRefused} for a key that is not in the set or
+   * not suitable, `issuer_keys_unreachable` if there is no set.
    */
   async find(header: { alg: string; kid: string }): Promise<string> {
     if (this.current === undefined) await this.#load();
@@ -68,7 +71,7 @@ export class IssuerKeys {
     try {
       key = await this.#set(header);
     } catch (error) {
-      // Also where the set could not be fetched again to look for a new kid: those we have keep working.
+      // Also if the set could not be refreshed to look for a new kid: the known keys stay valid.
       const unfit = error instanceof errors.JWKSInvalid || error instanceof errors.JWKSMultipleMatchingKeys;
       throw new TokenRefused(unfit ? "key_unfit" : "kid_unknown", error);
     }
@@ -82,12 +85,12 @@ export class IssuerKeys {
     return await pem;
   }
 
-  /** Fetches the keys now; a failure is logged, and the keys at hand stay. */
+  /** Fetches the keys now; a failure is logged, and the current keys stay. */
   async reload(): Promise<void> {
     try {
       await this.#set.reload();
     } catch (error) {
-      this.#logger.warn({ reason: reasonOf(error) }, "the issuer's keys cannot be fetched");
+      this.#logger.warn({ reason: reasonOf(error) }, "cannot fetch the issuer's keys");
     }
   }
 
@@ -98,13 +101,14 @@ export class IssuerKeys {
   async #load(): Promise<void> {
     await this.reload();
     if (this.current === undefined) {
-      throw new StrongroomError("issuer_keys_unreachable", "The issuer's keys cannot be fetched now.");
+      const detail = "The token issuer's keys cannot be fetched now. Try again in a moment.";
+      throw new StrongroomError("issuer_keys_unreachable", detail);
     }
   }
 
   async #fetch(url: string, init: RequestInit): Promise<Response> {
     const now = this.#now();
-    // jose's own cooldown counts from the last fetch that succeeded.
+    // jose's own cooldown counts from the last successful fetch only.
     const every = this.current === undefined ? FIRST_FETCH_EVERY_MS : COOLDOWN_MS;
     if (now - this.#fetchedAt < every) throw new Error("the last fetch was just now");
     this.#fetchedAt = now;

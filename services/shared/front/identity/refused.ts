@@ -1,6 +1,6 @@
 import { StrongroomError } from "../../errors.ts";
 
-/** Why a token was refused: for the log. The caller is told nothing but that a valid token is needed. */
+/** Why a token was refused, for the log. The caller only learns that a valid token is required. */
 export type Refusal =
   | "token_missing"
   | "token_headers_differ"
@@ -30,7 +30,7 @@ export type Refusal =
   | "machine_token"
   | "revoked";
 
-/** The one answer to every token that is missing or not accepted: 401, with the reason for the log alone. */
+/** A token is missing or not accepted: 401, with the reason for the log only. */
 export class TokenRefused extends StrongroomError {
   override name = "TokenRefused";
   readonly reason: Refusal;

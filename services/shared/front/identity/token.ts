@@ -4,9 +4,8 @@ import { TokenRefused } from "./refused.ts";
 const BEARER = /^Bearer +([^\s]+)$/i;
 
 /**
- * The token of a request, from `Authorization: Bearer` or `X-Vault-Token`. Throws {@link TokenRefused} where
- * there is none, where a header comes twice, or where the two hold different tokens: it must not depend on
- * who reads the request which one counts.
+ * The token of a request, from `Authorization: Bearer` or `X-Vault-Token`. Throws {@link TokenRefused} if there is
+ * none, a header is repeated, or the two contain different tokens: every reader of the request must see the same token.
  */
 export function requestToken(request: IncomingMessage): string {
   let authorization: string | undefined;
@@ -35,7 +34,7 @@ export function requestToken(request: IncomingMessage): string {
   return bearer;
 }
 
-/** Whether a request carries either header, whatever is in it. */
+/** Whether a request has either header, whatever its value. */
 export function hasToken(request: IncomingMessage): boolean {
   return request.headers.authorization !== undefined || request.headers["x-vault-token"] !== undefined;
 }

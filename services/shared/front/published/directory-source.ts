@@ -28,20 +28,20 @@ export interface LoadedDirectory {
 }
 
 export interface DirectoryOptions {
-  /** Where the control plane publishes it. */
+  /** The control plane's URL of the directory. */
   url: string;
-  /** The keys that sign it, and what it has of operators. */
+  /** The public keys that verify it, and the operators' statements in it. */
   keys: DirectoryKeys;
-  /** Path of the last good copy, which serves while nothing else can be had. */
+  /** Path of the copy of the last good directory, used until a newer one is fetched. */
   copy: string;
   logger: Logger;
 }
 
-/** The directory in use: the copy on disk at first, then whatever newer one the control plane publishes. */
+/** The directory in use: first the copy on disk, then each newer one that the control plane publishes. */
 export class DirectorySource extends PolledDocument {
-  /** What is in use; undefined until there is any. */
+  /** The directory in use; undefined until one is loaded. */
   current: LoadedDirectory | undefined;
-  /** Why the newest one published is not in use; undefined where it is. */
+  /** Why the newest published directory was refused; undefined if it was not. */
   refusal: DirectoryRefusal | undefined;
 
   readonly #keys: DirectoryKeys;
@@ -54,7 +54,7 @@ export class DirectorySource extends PolledDocument {
     this.#logger = logger;
   }
 
-  /** Whether what is in use, once this returns, is what is published now. Asks as {@link PolledDocument.confirm}. */
+  /** Fetches as {@link PolledDocument.confirm} does. Returns whether the directory in use is now the published one. */
   override async confirm(): Promise<boolean> {
     return (await super.confirm()) && this.refusal === undefined;
   }
@@ -72,7 +72,7 @@ export class DirectorySource extends PolledDocument {
         this.#held = held;
         this.current = loaded(held.directory, this.current);
         if (moved.length > 0)
-          this.#logger.warn({ moved }, "people of a deleted organization belong to another from now on");
+          this.#logger.warn({ moved }, "members of a deleted organization now belong to another one");
         this.#logger.info({ version: held.directory.version }, `the directory in use is ${which}`);
       };
     } catch (error) {

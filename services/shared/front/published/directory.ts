@@ -9,7 +9,7 @@ import { KeyDigest } from "../../server-key.ts";
  */
 export const Directory = Type.Object(
   {
-    /** Grows by one with each change; a gateway refuses an older one than it has. */
+    /** Increases by one with each change; a gateway refuses an older version than it has. */
     version: Type.Integer({ minimum: 1 }),
     issuedAt: Type.String(),
     issuers: Type.Array(Issuer),
@@ -20,17 +20,17 @@ export const Directory = Type.Object(
           issuer: Type.String(),
           claim: OrgClaim,
           address: Type.String({ pattern: "^https://" }),
-          /** The key that its Vault's certificate has to be of. Once it is there, it never changes. */
+          /** The key that its Vault's certificate must have. Once set, it never changes. */
           serverKey: Type.Optional(KeyDigest),
-          /** What the operator signed who last gave it to this pair ({@link Ownership}). */
+          /** The statement signed by the operator who last assigned it to this pair ({@link Ownership}). */
           statement: Type.Optional(Type.String()),
-          /** Whether Vault's own tokens are taken for it, from machines that have no JWT. */
+          /** Whether it accepts Vault's own tokens, from machines that have no JWT. */
           machineTokens: Type.Optional(Type.Literal(true)),
         },
         { additionalProperties: false },
       ),
     ),
-    /** Ids an operator has deleted. Only a pair whose old id is among them may be given to another id. */
+    /** Ids of organizations that operators have deleted. Only their pairs may be assigned to other ids. */
     deleted: Type.Array(OrgId),
   },
   { additionalProperties: false },

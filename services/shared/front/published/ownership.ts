@@ -4,7 +4,7 @@ import { Issuer, OrgClaim, OrgId } from "../../org.ts";
 import { readSigned } from "./signed-document.ts";
 
 /**
- * An operator's statement of whose tokens an organization's Vault takes. Passed on as a compact JWS (ES256, `typ:
+ * An operator's statement of whose tokens an organization's Vault accepts. Published as a compact JWS (ES256, `typ:
  * strongroom-ownership+jws`, payload this object as JSON).
  */
 export const Ownership = Type.Object(
@@ -12,7 +12,7 @@ export const Ownership = Type.Object(
     org: OrgId,
     issuer: Issuer.properties.issuer,
     claim: OrgClaim,
-    /** Version of the owner's record that it was made for: a later statement has a higher one. */
+    /** Version of the owner's record that it was signed for: a later statement has a higher one. */
     serial: Type.Integer({ minimum: 1 }),
   },
   { additionalProperties: false },
@@ -24,8 +24,8 @@ export const OWNERSHIP_TYP = "strongroom-ownership+jws";
 const KIND = { typ: OWNERSHIP_TYP, schema: Ownership, refuse: (reason: string) => new Error(reason) };
 
 /**
- * The serial of a statement that is signed by the key and says exactly this of exactly this organization; 0 for
- * any other, and for none.
+ * The serial of a statement that the key signed for exactly this organization and pair; 0 for any other statement, and
+ * for none.
  */
 export async function ownershipSerial(
   statement: string | undefined,

@@ -5,26 +5,26 @@ import { readText, writeFileAtomic } from "../../files.ts";
 import { readBounded } from "../../http/read-bounded.ts";
 
 export interface PolledDocumentOptions {
-  /** What it is, for the log: `directory`. */
+  /** The document's name in log lines, such as `directory`. */
   what: string;
-  /** Where the control plane publishes it. */
+  /** The control plane's URL of the document. */
   url: string;
-  /** Path of the last good copy, which serves while nothing else can be had. */
+  /** Path of the copy of the last good document, used until a newer one is fetched. */
   copy: string;
   logger: Logger;
-  /** Gives what puts a text to use; undefined where it is refused, or is the one in use. `which`: its origin. */
+  /** Returns a function that puts a text to use; undefined if it is refused or already in use. `which`: its origin. */
   verify(text: string, which: string): Promise<(() => void) | undefined>;
 }
 
 const POLL_EVERY_MS = 1_000;
 const FETCH_TIMEOUT_MS = 5_000;
-/** However many callers ask, the control plane is asked on their account this often at most. */
+/** Callers' requests cause at most one fetch in this time. */
 const CONFIRM_EVERY_MS = 50;
-/** A caller waits no longer for it, besides. */
+/** How long a caller waits for that fetch. */
 const CONFIRM_WITHIN_MS = 2_000;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 
-/** A document that the control plane publishes under an ETag: the copy on disk at first, then whatever is newer. */
+/** A document that the control plane publishes with an ETag: first the copy on disk, then each newer version. */
 export class PolledDocument {
   readonly #options: PolledDocumentOptions;
   #etag: string | undefined;
@@ -38,22 +38,21 @@ export class PolledDocument {
     this.#options = options;
   }
 
-  /** Takes the copy on disk, if there is a good one. */
+  /** Loads the copy on disk, if there is a valid one. */
   async loadCopy(): Promise<void> {
     const text = await readText(this.#options.copy);
     if (text !== undefined) (await this.#options.verify(text, "the copy on disk"))?.();
   }
 
   /**
-   * Asks the control plane, in a request that begins after the call, and returns whether it answered; nothing that
-   * goes wrong is thrown, all of it is logged once. One request at a time: calls that come while one lasts share
-   * the next.
+   * Fetches the document, in a request that begins after the call, and returns whether the control plane answered.
+   * Failures are logged once, and not thrown. One request at a time: calls during a request share the next one.
    */
   readonly refresh: () => Promise<boolean> = coalesce(() => this.#ask());
 
   /**
-   * Asks the control plane for a caller who misses something in the document: it may have been published a moment
-   * ago. Returns whether the control plane answered, within two seconds.
+   * Fetches the document for a caller whose entry is missing, since it may have just been published. Returns whether
+   * the control plane answered, after at most two seconds.
    */
   confirm(): Promise<boolean> {
     const wait = this.#confirmedAt + CONFIRM_EVERY_MS - performance.now();
@@ -71,27 +70,27 @@ export class PolledDocument {
     let text: string | undefined;
     try {
       text = await this.#fetch(url);
-      if (!this.#reachable) logger.info({ url }, `the ${what} can be fetched again`);
+      if (!this.#reachable) logger.info({ url }, `fetching the ${what} works again`);
       this.#reachable = true;
     } catch (error) {
       if (this.#closed.signal.aborted) return false;
-      if (this.#reachable) logger.warn({ url, reason: reasonOf(error) }, `the ${what} cannot be fetched`);
+      if (this.#reachable) logger.warn({ url, reason: reasonOf(error) }, `cannot fetch the ${what}`);
       this.#reachable = false;
       return false;
     }
     const use = text === undefined ? undefined : await verify(text, "the one published");
     if (text === undefined || !use) return true;
     try {
-      // First, so that what was ever in force is still so after a restart.
+      // Before it is used, so that a document that was ever in force still is after a restart.
       await writeFileAtomic(copy, text);
     } catch (error) {
-      logger.error({ copy, reason: reasonOf(error) }, `the copy of the ${what} cannot be written`);
+      logger.error({ copy, reason: reasonOf(error) }, `cannot write the copy of the ${what}`);
     }
     use();
     return true;
   }
 
-  /** Asks the control plane every second from now on, until closed. */
+  /** Fetches the document every second, until closed. */
   poll(): void {
     this.#timer = setTimeout(async () => {
       await this.refresh();
@@ -104,7 +103,7 @@ export class PolledDocument {
     clearTimeout(this.#timer);
   }
 
-  /** The text published, or undefined where it is what was fetched last. */
+  /** The published text, or undefined if it has not changed since the last fetch. */
   async #fetch(url: string): Promise<string | undefined> {
     const response = await fetch(url, {
       headers: this.#etag ? { "If-None-Match": this.#etag } : {},

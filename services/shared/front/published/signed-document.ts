@@ -5,16 +5,16 @@ import { Value } from "typebox/value";
 
 /** A kind of document that the control plane publishes as a compact JWS (ES256). */
 export interface SignedKind<Schema extends TSchema> {
-  /** Its `typ`, so that no other thing signed by the same key is taken for it. */
+  /** Its `typ`, so that no other object signed by the same key is mistaken for it. */
   typ: string;
   schema: Schema;
-  /** Makes the error for one that is not to be used. */
+  /** Creates the error for a document that must not be used. */
   refuse(reason: "signature" | "form", detail: string): Error;
 }
 
 /**
- * Gives the content of a published document, once its signature by the one public key configured, its type and its
- * form are checked, in this order. Throws what `refuse` makes.
+ * The content of a published document, after checking its signature with the configured public key, its type and its
+ * form, in this order. Throws the error that `refuse` creates.
  */
 export async function readSigned<Schema extends TSchema>(
   jws: string,
@@ -22,9 +22,10 @@ export async function readSigned<Schema extends TSchema>(
   { typ, schema, refuse }: SignedKind<Schema>,
 ): Promise<Static<Schema>> {
   const { payload, protectedHeader } = await compactVerify(jws, key, { algorithms: ["ES256"] }).catch(() => {
-    throw refuse("signature", "it is not signed by the key configured");
+    throw refuse("signature", "it is not signed by the configured key");
   });
-  if (protectedHeader.typ !== typ) throw refuse("form", "it is signed, but another kind of document");
+  if (protectedHeader.typ !== typ)
+    throw refuse("form", "the signature is valid, but it is another kind of document");
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));

@@ -4,7 +4,7 @@ import { DIRECTORY_TYP, Directory } from "./directory.ts";
 import { ownershipSerial } from "./ownership.ts";
 import { readSigned } from "./signed-document.ts";
 
-/** Why a directory was not taken. */
+/** Why a directory was refused. */
 export type DirectoryRefusal =
   | "signature"
   | "form"
@@ -20,7 +20,7 @@ export type DirectoryRefusal =
   | "owner_unproven"
   | "org_claim_changed";
 
-/** A directory that is not to be used; `detail` names what was wrong with it. */
+/** A directory that must not be used; `detail` says why. */
 export class DirectoryRefused extends Error {
   override name = "DirectoryRefused";
   readonly reason: DirectoryRefusal;
@@ -39,40 +39,40 @@ const KIND = {
 
 /** The public keys that a directory is verified with. */
 export interface DirectoryKeys {
-  /** The control plane has directories signed by it. */
+  /** Verifies directories, which the control plane has signed. */
   directory: KeyObject;
-  /** Operators have statements of ownership signed by it. */
+  /** Verifies statements of ownership, which operators have signed. */
   ownership: KeyObject;
 }
 
-/** A pair that an id belongs to, and the serial of the operator's statement that says so. */
+/** The pair that owns an id, and the serial of the operator's statement for it. */
 interface HeldOwner {
   pair: string;
   serial: number;
 }
 
-/** The directory in use, and what directories before it have said. */
+/** The directory in use, and what is remembered from earlier ones. */
 export interface HeldDirectory {
   directory: Directory;
-  /** Every pair that was ever seen, with the id it belonged to last. */
+  /** Every pair ever seen, with the id it last belonged to. */
   pairs: ReadonlyMap<string, string>;
-  /** Every id that was ever seen with a server key, with that key. */
+  /** Every id ever seen with a server key, with that key. */
   serverKeys: ReadonlyMap<string, string>;
-  /** Every id that was ever seen, with its pair and the serial of the statement for it; 0 without a statement. */
+  /** Every id ever seen, with its pair and the serial of the statement for it; 0 without a statement. */
   owners: ReadonlyMap<string, HeldOwner>;
-  /** Every issuer that was ever seen, with the claim that holds its organizations' ids. */
+  /** Every issuer ever seen, with the claim that holds its organizations' ids. */
   orgClaims: ReadonlyMap<string, string>;
 }
 
-/** What names a pair in {@link HeldDirectory}. A claim holds no line break, so it is unambiguous. */
+/** A pair's key in {@link HeldDirectory}. A claim contains no line break, so it is unambiguous. */
 export const pairName = (issuer: string, claim: string): string => `${issuer}\n${claim}`;
 
 /**
- * Verifies a published directory with the public keys configured, and holds it against the one in use:
- * an older one, another one of the same version, one that gives a known pair to another id unless it lists the
- * old id as deleted, and one that gives a known id another server key are refused; so is one that has an issuer's
- * tokens read by another claim, by which they would belong to other pairs. A known id keeps its pair, unless an
- * operator has signed a newer statement than was seen for it. Throws {@link DirectoryRefused}.
+ * Verifies a published directory with the configured public keys, and compares it with the one in use. Refused are: an
+ * older version, a different directory of the same version, one that assigns a known pair to another id without listing
+ * the old id as deleted, one that changes a known id's server key, and one that reads an issuer's tokens by another
+ * claim, which would assign them to other pairs. A known id keeps its pair, unless an operator has signed a newer
+ * statement than any seen for it. Throws {@link DirectoryRefused}.
  */
 export async function verifyDirectory(
   jws: string,
@@ -100,7 +100,7 @@ export async function verifyDirectory(
   return { directory, pairs, serverKeys, owners, orgClaims };
 }
 
-/** Pairs that a directory gives to another id than had them: the way of whoever cannot change a living one's key. */
+/** Pairs that a directory moves to another id, which is how a thief would evade the check of a live id's key. */
 export function movedPairs(
   { directory }: HeldDirectory,
   before: HeldDirectory | undefined,
@@ -136,41 +136,47 @@ function checkSound(directory: Directory): void {
 function checkFollows(directory: Directory, held: HeldDirectory): void {
   const { version } = held.directory;
   if (directory.version < version) {
-    throw new DirectoryRefused("older", `version ${directory.version}, in use is ${version}`);
+    throw new DirectoryRefused(
+      "older",
+      `version ${directory.version} is older than the one in use, ${version}`,
+    );
   }
   if (directory.version === version && !isDeepStrictEqual(directory, held.directory)) {
-    throw new DirectoryRefused("same_version_differs", `version ${version}`);
+    throw new DirectoryRefused(
+      "same_version_differs",
+      `its content differs from the one in use, also version ${version}`,
+    );
   }
   for (const { issuer, orgClaim } of directory.issuers) {
     const before = held.orgClaims.get(issuer) ?? orgClaim;
     if (before !== orgClaim) {
-      throw new DirectoryRefused("org_claim_changed", `from ${before} to ${orgClaim}, of ${issuer}`);
+      throw new DirectoryRefused("org_claim_changed", `${issuer}: from ${before} to ${orgClaim}`);
     }
   }
   const deleted = new Set(directory.deleted);
   for (const { issuer, claim, id, serverKey } of directory.orgs) {
     const keyBefore = held.serverKeys.get(id);
     if (keyBefore !== undefined && keyBefore !== serverKey) {
-      throw new DirectoryRefused("key_changed", `the Vault of ${id} would have another key than it had`);
+      throw new DirectoryRefused("key_changed", `it names another key for the Vault of ${id}`);
     }
     const before = held.pairs.get(pairName(issuer, claim));
     if (before !== undefined && before !== id && !deleted.has(before)) {
-      throw new DirectoryRefused("pair_moved", `${claim} of ${issuer} went from ${before} to ${id}`);
+      throw new DirectoryRefused("pair_moved", `${claim} of ${issuer} moved from ${before} to ${id}`);
     }
   }
 }
 
 /**
- * An id keeps its pair and its statement, or has a newer statement: without the statement a copy of the directory
- * would forget the serial, and an older statement would be good again.
+ * An id keeps its pair and its statement, or gets a newer statement. Without the statement, the copy on disk would lose
+ * the serial, and an older statement would be valid again.
  */
 function checkOwner(id: string, now: HeldOwner, before: HeldOwner | undefined): void {
   if (!before || now.serial > before.serial) return;
   if (now.serial === before.serial && now.pair === before.pair) return;
-  const what = now.pair === before.pair ? "comes without its owner's statement" : "would have another owner";
+  const what = now.pair === before.pair ? "lacks its owner's statement" : "has another owner";
   throw new DirectoryRefused(
     "owner_unproven",
-    `${id} ${what}, and no operator has signed that since statement ${before.serial}`,
+    `${id} ${what}, without an operator's statement newer than serial ${before.serial}`,
   );
 }
 

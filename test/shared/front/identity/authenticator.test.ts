@@ -83,7 +83,7 @@ async function world(alg: Algorithm = "RS256", changes: Partial<Issuer> = {}) {
   return { issuer, ...serverFor(() => list) };
 }
 
-describe("a good token", () => {
+describe("a valid token", () => {
   test.each<Algorithm>(["RS256", "ES256", "EdDSA"])("signed by %s is accepted", async (alg) => {
     const { issuer, bearer } = await world(alg);
     const { status, body } = await bearer(issuer.token({ sub: "u7" }));
@@ -93,7 +93,7 @@ describe("a good token", () => {
     expect(body.subjectHash).toMatch(/^[0-9a-f]{16}$/);
   });
 
-  test("comes by either header, or by both", async () => {
+  test("is accepted in either header, or in both", async () => {
     const { issuer, ask } = await world();
     const token = issuer.token();
     expect((await ask({ "x-vault-token": token })).status).toBe(200);
@@ -101,7 +101,7 @@ describe("a good token", () => {
     expect((await ask({ authorization: `Bearer ${token}`, "x-vault-token": token })).status).toBe(200);
   });
 
-  test("has one key however it is signed", async () => {
+  test("has one key, whatever its signature", async () => {
     const { issuer, bearer } = await world("ES256");
     const input = issuer.token().split(".").slice(0, 2).join(".");
     const [a, b] = [signature(input, issuer.pair), signature(input, issuer.pair)];
@@ -179,7 +179,7 @@ describe("401", () => {
     expect(expected.split("|")).toContain(body.reason);
   });
 
-  test("a signature spelled otherwise, with its token remembered", async () => {
+  test("another spelling of the signature of a remembered token", async () => {
     const { issuer, bearer } = await world("ES256");
     const token = issuer.token();
     expect((await bearer(token)).status).toBe(200);
@@ -243,7 +243,7 @@ describe("401", () => {
 });
 
 describe("keys", () => {
-  test("an unknown issuer's token makes no request", async () => {
+  test("an unknown issuer's token causes no fetch", async () => {
     const { issuer, bearer } = await world();
     await bearer(issuer.token({ iss: "https://evil.example/" }));
     await bearer(issuer.token({}, { alg: "none" }));
@@ -251,7 +251,7 @@ describe("keys", () => {
     expect(issuer.fetches).toBe(0);
   });
 
-  test("are fetched once for many at once, and an unknown kid does not fetch them again within the cooldown", async () => {
+  test("are fetched once for concurrent requests, and not again for an unknown kid within the cooldown", async () => {
     const { issuer, bearer } = await world();
     const tokens = Array.from({ length: 20 }, (_, i) => issuer.token({ sub: `u${i}` }));
     const answers = await Promise.all(tokens.map(bearer));
@@ -260,7 +260,7 @@ describe("keys", () => {
     expect(issuer.fetches).toBe(1);
   });
 
-  test("unreachable, never fetched: 503, soon tried again; then good while the address is down", async () => {
+  test("never fetched and unreachable: 503, retried soon; then trusted while the address is down", async () => {
     const { issuer, bearer, clock } = await world();
     await issuer.down();
     expect(await bearer(issuer.token())).toMatchObject({
@@ -278,7 +278,7 @@ describe("keys", () => {
     });
   });
 
-  test("an unknown kid has them fetched once in 30 seconds also while that fails", async () => {
+  test("an unknown kid causes one fetch in 30 seconds, also while fetching fails", async () => {
     const { issuer, bearer } = await world();
     expect((await bearer(issuer.token())).status).toBe(200);
     issuer.answer = { keys: "none" };
@@ -292,7 +292,7 @@ describe("keys", () => {
     expect(issuer.fetches).toBe(1 + 3);
   });
 
-  test("an address that answers anything but keys: 503", async () => {
+  test("an address that returns no key set: 503", async () => {
     const issuer = await issuerOf();
     const list = [issuer.issuer];
     issuer.answer = { keys: "none" };
@@ -300,7 +300,7 @@ describe("keys", () => {
     expect((await bearer(issuer.token())).status).toBe(503);
   });
 
-  test("not fetched for a day are trusted no longer, remembered tokens neither", async () => {
+  test("not refreshed for a day are no longer trusted, nor are remembered tokens", async () => {
     const { issuer, bearer, clock } = await world();
     const exp = seconds() + 3600;
     const token = issuer.token({ exp });
@@ -349,7 +349,7 @@ describe("a remembered token", () => {
     expect((await bearer(token)).body.reason).toBe("kid_unknown");
   });
 
-  test("is not kept as it is", async () => {
+  test("is not stored itself", async () => {
     const { issuer, bearer, last } = await world();
     const token = issuer.token();
     await bearer(token);
@@ -357,7 +357,7 @@ describe("a remembered token", () => {
   });
 });
 
-describe("what is remembered", () => {
+describe("the memory of verified tokens", () => {
   /** An authenticator whose signatures are taken for good, so that many tokens cost little. */
   async function trusting() {
     const issuer = await issuerOf({}, newPair("ES256"));
@@ -381,7 +381,7 @@ describe("what is remembered", () => {
     };
   }
 
-  test("is verified once, up to the moment it ends", async () => {
+  test("verifies a token once, until it expires", async () => {
     const { tokenOf, authenticate, recall, verifications, clock, exp } = await trusting();
     vi.useFakeTimers({ toFake: ["Date"] });
     onTestFinished(() => void vi.useRealTimers());
@@ -397,7 +397,7 @@ describe("what is remembered", () => {
     await expect(authenticate(token)).rejects.toThrow(expect.objectContaining({ reason: "expired" }));
   });
 
-  test("is that of ten thousand tokens; the oldest go", async () => {
+  test("has ten thousand entries; the oldest are dropped", async () => {
     const { tokenOf, authenticate, recall } = await trusting();
     for (let i = 0; i < 10_000; i++) await authenticate(tokenOf(`u${i}`));
     expect(recall(tokenOf("u0"))).toBeDefined();
@@ -407,7 +407,7 @@ describe("what is remembered", () => {
   });
 });
 
-test("a token that did not come in a header is verified as it is", async () => {
+test("a token from elsewhere than a header is verified in the same way", async () => {
   const { issuer, app, auth } = await world();
   await app.ready();
   const token = issuer.token({ sub: "other" });
@@ -417,7 +417,7 @@ test("a token that did not come in a header is verified as it is", async () => {
   );
 });
 
-test("a subject is known in logs by a digest of it and of its issuer", async () => {
+test("logs identify a subject by a digest of it and its issuer", async () => {
   const a = await issuerOf();
   const b = await issuerOf({ issuer: "https://b.example/" });
   const list = [a.issuer, b.issuer];
@@ -429,7 +429,7 @@ test("a subject is known in logs by a digest of it and of its issuer", async () 
 });
 
 describe("an issuer's keys", () => {
-  test("can be fetched before the first request, those that are there not again", async () => {
+  test("can be fetched before the first request; known ones are not fetched again", async () => {
     const a = await issuerOf();
     const b = await issuerOf({ issuer: "https://b.example/" });
     let list = [a.issuer];
@@ -444,7 +444,7 @@ describe("an issuer's keys", () => {
     expect(a.fetches).toBe(1);
   });
 
-  test("stay from list to list, and are fetched no more once it has gone, or the server is closed", async () => {
+  test("stay across lists, and are no longer fetched once the issuer is removed or the server closed", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());
     const [a, b] = [await issuerOf(), await issuerOf({ issuer: "https://b.example/" })];
@@ -461,7 +461,7 @@ describe("an issuer's keys", () => {
   });
 });
 
-test("a refusal tells its caller one thing, and the log why", () => {
+test("a refusal tells every caller the same, and the log the reason", () => {
   const cause = new Error("why");
   expect(new TokenRefused("signature", cause)).toMatchObject({
     ...{ name: "TokenRefused", code: "unauthenticated", status: 401, message: "This needs a valid token." },

@@ -18,7 +18,7 @@ function reason(token: string): string {
   return "accepted";
 }
 
-test("a token in canonical form is taken apart", () => {
+test("a token in canonical form is parsed", () => {
   const token = form({ ...header, x5t: "abc" }, { sub: "ü", n: [1, { a: 1 }] });
   const { header: head, payload, signingInput } = takeApart(token);
   expect(head).toEqual({ alg: "RS256", kid: "k1" });
@@ -39,7 +39,7 @@ describe("accepted", () => {
   });
 });
 
-test("a token has 8192 letters at most", () => {
+test("a token has at most 8192 characters", () => {
   /** As long as asked for: a kid makes up for what base64url cannot. */
   const ofLength = (length: number) => {
     for (let pad = 0; ; pad++) {
@@ -112,7 +112,7 @@ describe("refused", () => {
   });
 });
 
-test("whatever comes is taken apart or refused as a token, and what is taken apart has one spelling", () => {
+test("any input is parsed or refused, and a parsed token has one spelling", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary", maxLength: 200 }), (text) => {
       expect(reason(text)).not.toBe("accepted");

@@ -22,7 +22,7 @@ function check(changes: Record<string, unknown>, now = NOW, maxLifetime = 3600) 
   return "accepted";
 }
 
-test("good claims are read out", () => {
+test("valid claims are returned", () => {
   const more = { "https://strongroom.test/groups": ["writer"], permissions: ["orgs:read"], jti: "t1" };
   expect(checkClaims({ ...good, ...more }, issuer, NOW, 3600)).toEqual({
     subject: "u1",

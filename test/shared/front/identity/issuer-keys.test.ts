@@ -71,7 +71,7 @@ test("a key is found by its kid, as PEM", async () => {
   await expect(keys.find({ alg: "RS256", kid: "k1" })).rejects.toThrow(refusal("kid_unknown"));
 });
 
-describe("each minute the keys are fetched, though nobody asks for one", () => {
+describe("the keys are fetched every minute, without a request", () => {
   test("a key that its issuer has withdrawn is refused from then on", async () => {
     await keys.find(header(pair));
     serve(newPair("ES256", "k2"));
@@ -89,7 +89,7 @@ describe("each minute the keys are fetched, though nobody asks for one", () => {
     expect(fetches).toBe(3);
   });
 
-  test("however lately a caller has had them fetched", async () => {
+  test("however recently a request fetched them", async () => {
     await keys.find(header(pair));
     pass(45_000);
     await expect(keys.find({ alg: "ES256", kid: "new" })).rejects.toThrow(refusal("kid_unknown"));
@@ -107,7 +107,7 @@ describe("each minute the keys are fetched, though nobody asks for one", () => {
 });
 
 describe("while the address does not answer", () => {
-  test("keys are good for a day since they were fetched, and not a moment longer", async () => {
+  test("keys stay trusted for a day since their fetch, and not longer", async () => {
     await keys.find(header(pair));
     answer = undefined;
     pass(DAY - 1);
@@ -118,11 +118,11 @@ describe("while the address does not answer", () => {
     await expect(keys.find(header(pair))).rejects.toThrow(unreachable);
   });
 
-  test("without any keys it is asked once a second, however many wait", async () => {
+  test("without any keys it is fetched once a second, however many requests wait", async () => {
     answer = undefined;
     const many = await Promise.allSettled(Array.from({ length: 20 }, () => keys.find(header(pair))));
     expect(many.map(({ status }) => status)).toEqual(many.map(() => "rejected"));
-    await expect(keys.find(header(pair))).rejects.toThrow("The issuer's keys cannot be fetched now.");
+    await expect(keys.find(header(pair))).rejects.toThrow("The token issuer's keys cannot be fetched now.");
     expect(fetches).toBe(1);
     serve(pair);
     pass(999);
@@ -134,7 +134,7 @@ describe("while the address does not answer", () => {
   });
 });
 
-test("for a new kid they are fetched once in thirty seconds", async () => {
+test("an unknown kid causes one fetch in thirty seconds", async () => {
   await keys.find(header(pair));
   const next = newPair("ES256", "k2");
   serve(pair, next);
@@ -146,7 +146,7 @@ test("for a new kid they are fetched once in thirty seconds", async () => {
   expect(fetches).toBe(2);
 });
 
-test("and once in thirty seconds also while that fails", async () => {
+test("and one in thirty seconds also while fetching fails", async () => {
   await keys.find(header(pair));
   answer = undefined;
   for (const [ms, expected] of [
@@ -160,7 +160,7 @@ test("and once in thirty seconds also while that fails", async () => {
   }
 });
 
-describe("a key that does not fit", () => {
+describe("an unsuitable key", () => {
   const rsa = (bits: number): SigningPair => ({
     ...{ alg: "RS256", kid: `rsa-${bits}` },
     ...generateKeyPairSync("rsa", { modulusLength: bits }),
@@ -172,7 +172,7 @@ describe("a key that does not fit", () => {
     await expect(keys.find(header(short))).rejects.toThrow(refusal("key_unfit"));
   });
 
-  test("two of one kid, and a secret one", async () => {
+  test("two keys with one kid, and a secret key", async () => {
     serve(newPair("ES256", "twice"), newPair("ES256", "twice"), {
       ...pair,
       kid: "secret",
@@ -183,7 +183,7 @@ describe("a key that does not fit", () => {
   });
 });
 
-describe("what the address answers", () => {
+describe("the response of the JWKS address", () => {
   const padded = (bytes: number) => JSON.stringify({ keys: [publicJwk(pair)] }).padEnd(bytes, " ");
 
   test("is read up to 256 KiB", async () => {
@@ -195,7 +195,7 @@ describe("what the address answers", () => {
     expect(log).toMatchObject([
       {
         level: 40,
-        msg: "the issuer's keys cannot be fetched",
+        msg: "cannot fetch the issuer's keys",
         reason: "the answer is larger than 262144 bytes",
       },
     ]);
@@ -213,13 +213,13 @@ describe("what the address answers", () => {
     expect(log.map(({ reason }) => reason)).toEqual(Array(3).fill("ERR_JOSE_GENERIC"));
   });
 
-  test("has five seconds to come", async () => {
+  test("times out after five seconds", async () => {
     const timeout = vi.spyOn(AbortSignal, "timeout").mockReturnValue(AbortSignal.abort());
     await expect(keys.find(header(pair))).rejects.toThrow(unreachable);
     expect(timeout.mock.calls).toEqual([[5_000]]);
   });
 
-  test("nothing: the log says why", async () => {
+  test("no response: the log says why", async () => {
     await new Promise((resolve) => server.close(resolve));
     await keys.reload();
     await keys.reload();

@@ -48,7 +48,7 @@ function source(): DirectorySource {
 
 const troubles = () => log.filter((line) => line.level >= 40);
 
-test("what is published is taken, found by its pair, and kept on disk for its owner alone", async () => {
+test("a published directory is accepted, searched by pair, and stored with mode 0600", async () => {
   await server.publish(base);
   const directory = source();
   await directory.refresh();
@@ -63,7 +63,7 @@ test("what is published is taken, found by its pair, and kept on disk for its ow
   expect((await stat(copy)).mode & 0o777).toBe(0o600);
 });
 
-test("the copy keeps an organization's key over a restart; a pair that moves is said in the log", async () => {
+test("the copy keeps an organization's key across a restart; a moved pair is logged", async () => {
   const keyed = { ...acme, serverKey: "A".repeat(43) };
   await server.publish({ ...base, orgs: [keyed] });
   await source().refresh();
@@ -83,7 +83,7 @@ test("the copy keeps an organization's key over a restart; a pair that moves is 
   expect(troubles().at(-1)).toMatchObject({ level: 40, moved: [{ from: acme.id, to: again.id }] });
 });
 
-test("the copy keeps an organization's owner over a restart: no older statement is good again", async () => {
+test("the copy keeps an organization's owner across a restart: older statements stay invalid", async () => {
   const said = (claim: string, serial: number) =>
     key.signOwnership({ org: acme.id, issuer: issuer.issuer, claim, serial });
   const owned = async (version: number, claim: string, serial: number) => ({
@@ -127,7 +127,7 @@ test("with the control plane down, the copy serves", async () => {
   await next.refresh();
   expect(next.current?.version).toBe(5);
   expect(log.map((line) => line.msg)).toContain("the directory in use is the copy on disk");
-  expect(troubles().map((line) => line.msg)).toEqual(["the directory cannot be fetched"]);
+  expect(troubles().map((line) => line.msg)).toEqual(["cannot fetch the directory"]);
 });
 
 test("a copy that was tampered with is not used", async () => {
@@ -143,7 +143,7 @@ test("a copy that was tampered with is not used", async () => {
   expect(next.refusal).toBeUndefined();
 });
 
-test("nothing is sent twice: what was fetched last is asked for by its tag", async () => {
+test("nothing is sent twice: a fetch sends the last ETag", async () => {
   await server.publish(base);
   const directory = source();
   await directory.refresh();
@@ -151,7 +151,7 @@ test("nothing is sent twice: what was fetched last is asked for by its tag", asy
   expect(server.answers).toEqual([200, 304]);
 });
 
-test("one that is refused leaves the one in use and the copy as they are, is logged once, and shows", async () => {
+test("a refused directory leaves the one in use and the copy unchanged, is logged once, and is reported", async () => {
   await server.publish(base);
   const directory = source();
   await directory.refresh();
@@ -179,7 +179,7 @@ test("one that is refused leaves the one in use and the copy as they are, is log
   expect(directory).toMatchObject({ refusal: undefined, current: { version: 8 } });
 });
 
-test("the same one published anew, under another tag, changes nothing", async () => {
+test("the same directory with another ETag changes nothing", async () => {
   await server.publish(base);
   const directory = source();
   await directory.refresh();
@@ -214,7 +214,7 @@ test("it asks again every second", async () => {
   await vi.waitFor(() => expect(directory.current?.version).toBe(6), 5_000);
 });
 
-test("asked for by callers, it is the one published after they asked; together they ask once", async () => {
+test("confirm fetches what is published after the call; concurrent calls share a fetch", async () => {
   await server.publish(base);
   const directory = source();
   await directory.refresh();

@@ -17,7 +17,7 @@ const entry = { id: newOrgId(), issuer: "https://issuer.test/", claim: "org_acme
 const ownership = { org: entry.id, issuer: entry.issuer, claim: entry.claim, serial: 7 };
 const key = () => createPublicKey(internal.ownershipKey);
 
-test("what an operator signs is a statement of exactly one organization, issuer and claim", async () => {
+test("an operator's statement covers exactly one organization, issuer and claim", async () => {
   const statement = await signOwnership(await internal.operator(), ownership);
   expect(await ownershipSerial(statement, key(), entry)).toBe(7);
   for (const other of [{ id: newOrgId() }, { issuer: "https://other.test/" }, { claim: "org_eve" }])
@@ -28,14 +28,14 @@ test("what an operator signs is a statement of exactly one organization, issuer 
   expect(await ownershipSerial(statement, publicKey, entry)).toBe(0);
 });
 
-test("the control plane signs none, and what its own key signs is none", async () => {
+test("the control plane can sign no statement, and its own key's signature does not count", async () => {
   const { controlPlane } = internal;
   await expect(signOwnership(controlPlane, ownership)).rejects.toMatchObject({ status: 403 });
   const signed = await signCompactJws(controlPlane, "directory", { typ: OWNERSHIP_TYP }, ownership);
   expect(await ownershipSerial(signed, key(), entry)).toBe(0);
 });
 
-test("nor has the control plane a way to change, read or copy the key", async () => {
+test("nor can the control plane change, read or copy the key", async () => {
   const { controlPlane } = internal;
   for (const path of ["", "/config", "/rotate", "/trim", "/import_version"])
     await expect(controlPlane.write(`transit/keys/ownership${path}`, {})).rejects.toMatchObject({

@@ -52,7 +52,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true });
 });
 
-test("what is published is verified, kept on disk, and used", async () => {
+test("a published document is verified, stored on disk, and used", async () => {
   await document.refresh();
   expect(verified).toEqual([["text", "the one published"]]);
   expect(used).toEqual(["text"]);
@@ -60,7 +60,7 @@ test("what is published is verified, kept on disk, and used", async () => {
   expect(log).toEqual([]);
 });
 
-test("what is refused is neither kept nor used", async () => {
+test("a refused document is neither stored nor used", async () => {
   accepts = false;
   await document.refresh();
   expect(used).toEqual([]);
@@ -79,7 +79,7 @@ test("the copy on disk is verified as such; without one there is nothing to do",
   expect(used).toEqual(["kept"]);
 });
 
-test("what was fetched last is asked for by its tag, and by none if it came without one", async () => {
+test("a fetch sends the last ETag, or none if there was none", async () => {
   await document.refresh();
   answer = { status: 304 };
   await document.refresh();
@@ -91,16 +91,16 @@ test("what was fetched last is asked for by its tag, and by none if it came with
   expect(log).toEqual([]);
 });
 
-test("a copy that cannot be written is told of, and what is published is used all the same", async () => {
+test("a failure to write the copy is logged, and the document is used all the same", async () => {
   await mkdir(copy);
   await document.refresh();
   expect(used).toEqual(["text"]);
   expect(log).toMatchObject([
-    { level: 50, msg: "the copy of the list cannot be written", copy, reason: "EISDIR" },
+    { level: 50, msg: "cannot write the copy of the list", copy, reason: "EISDIR" },
   ]);
 });
 
-describe("what cannot be fetched is logged once, and again once it can", () => {
+describe("a failing fetch is logged once, and again when it recovers", () => {
   test("refused connections", async () => {
     answer = undefined;
     await document.refresh();
@@ -109,8 +109,8 @@ describe("what cannot be fetched is logged once, and again once it can", () => {
     await document.refresh();
     await document.refresh();
     expect(log).toMatchObject([
-      { level: 40, msg: "the list cannot be fetched", url, reason: "UND_ERR_SOCKET" },
-      { level: 30, msg: "the list can be fetched again", url },
+      { level: 40, msg: "cannot fetch the list", url, reason: "UND_ERR_SOCKET" },
+      { level: 30, msg: "fetching the list works again", url },
     ]);
     expect(log).toHaveLength(2);
   });
@@ -119,7 +119,7 @@ describe("what cannot be fetched is logged once, and again once it can", () => {
     answer = { status, body: "text" };
     await document.refresh();
     expect(verified).toEqual([]);
-    expect(log).toMatchObject([{ msg: "the list cannot be fetched", reason: `status ${status}` }]);
+    expect(log).toMatchObject([{ msg: "cannot fetch the list", reason: `status ${status}` }]);
   });
 
   test("a redirect, which is not followed", async () => {
@@ -155,21 +155,21 @@ describe("polling", () => {
   const turnOfTheLoop = () => new Promise((resolve) => setImmediate(resolve));
   beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] }));
 
-  test("asks each second, from one answer to the next question", async () => {
+  test("fetches one second after the previous answer", async () => {
     const begun = vi.spyOn(globalThis, "fetch");
     document.poll();
     for (const turn of [1, 2, 3]) {
       vi.advanceTimersByTime(999);
       expect(begun).toHaveBeenCalledTimes(turn - 1);
       vi.advanceTimersByTime(1);
-      await Promise.resolve(); // the question begins once the one before is over
+      await turnOfTheLoop(); // a fetch begins once the one before is over
       expect(begun).toHaveBeenCalledTimes(turn);
       while (vi.getTimerCount() === 0) await turnOfTheLoop();
       expect(asked).toHaveLength(turn);
     }
   });
 
-  test("ends with closing, and so does a question under way, without a word", async () => {
+  test("ends with closing, which silently aborts a fetch in progress", async () => {
     const refreshed = document.refresh();
     document.close();
     await refreshed;
@@ -181,7 +181,7 @@ describe("polling", () => {
     expect(log).toEqual([]);
   });
 
-  test("does not go on after a question that was under way", async () => {
+  test("does not continue after a fetch that was in progress", async () => {
     document.poll();
     vi.advanceTimersByTime(1_000);
     document.close();

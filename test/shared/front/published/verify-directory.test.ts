@@ -44,23 +44,27 @@ async function reason(directory: unknown, held?: HeldDirectory, header?: Record<
 const holding = async (directory: Directory, before?: HeldDirectory) =>
   await verifyDirectory(await directoryKey.sign(directory), directoryKey.keys, before);
 
-test("a good directory is taken", async () => {
+test("a valid directory is accepted", async () => {
   const { directory, pairs } = await holding(base);
   expect(directory).toEqual(base);
   expect([...pairs.values()]).toEqual([acme.id, globex.id]);
 });
 
 test.each<[string, Partial<Directory>, string]>([
-  ["an older one", { version: 4 }, "the directory is refused (older): version 4, in use is 5"],
+  [
+    "an older one",
+    { version: 4 },
+    "the directory is refused (older): version 4 is older than the one in use, 5",
+  ],
   [
     "another one of the version",
     { orgs: [acme] },
-    "the directory is refused (same_version_differs): version 5",
+    "the directory is refused (same_version_differs): its content differs from the one in use, also version 5",
   ],
   [
     "a pair that moved",
     { version: 6, orgs: [{ ...acme, id: globex.id }] },
-    `the directory is refused (pair_moved): org_acme of ${issuer.issuer} went from ${acme.id} to ${globex.id}`,
+    `the directory is refused (pair_moved): org_acme of ${issuer.issuer} moved from ${acme.id} to ${globex.id}`,
   ],
   [
     "an unknown issuer",
@@ -78,7 +82,7 @@ test.each<[string, Partial<Directory>, string]>([
   await expect(verdict).rejects.toMatchObject({ name: "DirectoryRefused", message });
 });
 
-test("a new organization is taken, and held from then on", async () => {
+test("a new organization is accepted, and remembered from then on", async () => {
   const fresh = { ...acme, id: newOrgId(), claim: "org_fresh" };
   const next = { ...base, version: 6, orgs: [...base.orgs, fresh] };
   const { pairs } = await holding(next, await holding(base));
@@ -86,7 +90,7 @@ test("a new organization is taken, and held from then on", async () => {
   expect(pairName("https://a/", "b")).toBe("https://a/\nb");
 });
 
-describe("refused: what is not soundly signed", () => {
+describe("refused: an invalid signature", () => {
   test("another key, a changed text, no JWS at all", async () => {
     const jws = await directoryKey.sign(base);
     const other = newDirectoryKey();
@@ -105,13 +109,13 @@ describe("refused: what is not soundly signed", () => {
     }
   });
 
-  test("another kind of thing signed by the same key", async () => {
+  test("another kind of document signed by the same key", async () => {
     expect(await reason(base, undefined, { typ: "JWT" })).toBe("form");
     expect(await reason(base, undefined, { typ: undefined })).toBe("form");
   });
 });
 
-describe("refused: what is not sound in itself", () => {
+describe("refused: an inconsistent directory", () => {
   test.each<[string, unknown, string]>([
     ["an unknown field", { ...base, more: 1 }, "form"],
     ["no version", { ...base, version: undefined }, "form"],
@@ -132,8 +136,8 @@ describe("refused: what is not sound in itself", () => {
   });
 });
 
-describe("held against the one in use", () => {
-  test("newer is taken, older is not, the same version only if it says the same", async () => {
+describe("compared with the one in use", () => {
+  test("a newer version is accepted, an older one is not, the same one only with the same content", async () => {
     const held = await holding(base);
     expect(await reason({ ...base, version: 6 }, held)).toBe("taken");
     expect(await reason({ ...base, version: 5 }, held)).toBe("taken");
@@ -141,7 +145,7 @@ describe("held against the one in use", () => {
     expect(await reason({ ...base, orgs: [acme] }, held)).toBe("same_version_differs");
   });
 
-  test("acme's pair given to globex's id, or to a new one, is refused while acme lives", async () => {
+  test("acme's pair assigned to globex's id, or to a new one, is refused while acme exists", async () => {
     const held = await holding(base);
     const swapped = { ...base, version: 6, orgs: [{ ...globex, claim: acme.claim }] };
     expect(await reason(swapped, held)).toBe("pair_moved");
@@ -149,7 +153,7 @@ describe("held against the one in use", () => {
     expect(await reason({ ...base, version: 6, orgs: [fresh, globex] }, held)).toBe("pair_moved");
   });
 
-  test("the pair of a deleted org may be given to another id", async () => {
+  test("a deleted org's pair may be assigned to another id", async () => {
     const held = await holding(base);
     const again = { ...acme, id: newOrgId() };
     expect(await reason({ ...base, version: 9, orgs: [again, globex], deleted: [acme.id] }, held)).toBe(
@@ -157,7 +161,7 @@ describe("held against the one in use", () => {
     );
   });
 
-  test("a pair that was left out for a while is known still", async () => {
+  test("a pair that was omitted for a while is still remembered", async () => {
     const without = await holding({ ...base, version: 6, orgs: [globex] }, await holding(base));
     const moved = { ...base, version: 7, orgs: [{ ...acme, id: newOrgId() }, globex] };
     expect(await reason(moved, without)).toBe("pair_moved");
@@ -167,7 +171,7 @@ describe("held against the one in use", () => {
   const key = (letter: string) => letter.repeat(43);
   const keyed = { ...acme, serverKey: key("A") };
 
-  test("a living organization's Vault keeps its key: another, or none, is refused wherever it is", async () => {
+  test("a live organization's Vault keeps its key: another, or none, is refused at any address", async () => {
     const held = await holding({ ...base, orgs: [keyed, globex] });
     const next = { ...base, version: 6 };
     const moved = { ...keyed, address: "https://127.0.0.1:9" };
@@ -178,11 +182,11 @@ describe("held against the one in use", () => {
     expect(await reason({ ...next, orgs: [renamed] }, held)).toBe("key_changed");
     const jws = await directoryKey.sign({ ...next, orgs: [{ ...keyed, serverKey: key("B") }] });
     await expect(verifyDirectory(jws, directoryKey.keys, held)).rejects.toThrow(
-      `the directory is refused (key_changed): the Vault of ${acme.id} would have another key than it had`,
+      `the directory is refused (key_changed): it names another key for the Vault of ${acme.id}`,
     );
   });
 
-  test("a key that was left out for a while, with its organization or as deleted, is known still", async () => {
+  test("a key that was omitted for a while, with its organization or as deleted, is still remembered", async () => {
     const held = await holding({ ...base, orgs: [keyed, globex] });
     const without = await holding({ ...base, version: 6, orgs: [globex], deleted: [acme.id] }, held);
     const back = { ...base, version: 7, orgs: [{ ...keyed, serverKey: key("B") }, globex] };
@@ -190,7 +194,7 @@ describe("held against the one in use", () => {
     expect(await reason({ ...base, version: 7, orgs: [keyed, globex] }, without)).toBe("taken");
   });
 
-  test("one that had no key may get one, once; what follows a deleted one has its own", async () => {
+  test("an organization without a key may get one, once; the successor of a deleted one has its own", async () => {
     const held = await holding({ ...base, version: 6, orgs: [keyed, globex] }, await holding(base));
     expect([...held.serverKeys]).toEqual([[acme.id, key("A")]]);
     const again = { ...acme, id: newOrgId(), serverKey: key("B") };
@@ -204,7 +208,7 @@ describe("held against the one in use", () => {
     expect(movedPairs(held, undefined)).toEqual([]);
   });
 
-  test("an issuer's tokens are read by one claim for good: by another they would belong to others", async () => {
+  test("an issuer's organization claim never changes, since its tokens would then belong to others", async () => {
     const held = await holding(base);
     const issuers = [{ ...issuer, orgClaim: "azp" }];
     const fresh = { ...acme, id: newOrgId(), claim: "client_1" };
@@ -238,7 +242,7 @@ describe("who owns a known organization", () => {
     orgs: [{ ...acme, claim, ...(statement !== undefined && { statement }) }, globex],
   });
 
-  test("another takes a statement of an operator, for exactly this organization, issuer and claim", async () => {
+  test("another owner requires an operator's statement for exactly this organization, issuer and claim", async () => {
     const held = await holding(base);
     expect(held.owners.get(acme.id)).toEqual({ pair: pairName(acme.issuer, "org_acme"), serial: 0 });
     const ajax = await said("org_ajax", 2);
@@ -268,7 +272,7 @@ describe("who owns a known organization", () => {
     expect([...pairs.values()]).toEqual([acme.id, globex.id, acme.id]);
   });
 
-  test("another issuer is another owner too", async () => {
+  test("another issuer counts as another owner", async () => {
     const issuers = [issuer, { ...issuer, issuer: "https://other.test/" }];
     const next = { ...base, version: 6, issuers, orgs: [{ ...acme, issuer: "https://other.test/" }, globex] };
     expect(await reason(next, await holding(base))).toBe("owner_unproven");
@@ -277,19 +281,19 @@ describe("who owns a known organization", () => {
     expect(await reason(signed, await holding(base))).toBe("taken");
   });
 
-  test("the refusal says which organization, and since when", async () => {
+  test("the refusal names the organization and the serial", async () => {
     const jws = await directoryKey.sign(owned(6, "org_ajax"));
     await expect(verifyDirectory(jws, directoryKey.keys, await holding(base))).rejects.toThrow(
-      `the directory is refused (owner_unproven): ${acme.id} would have another owner, and no operator has signed that since statement 0`,
+      `the directory is refused (owner_unproven): ${acme.id} has another owner, without an operator's statement newer than serial 0`,
     );
     const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
     const stripped = await directoryKey.sign(owned(7, "org_ajax"));
     await expect(verifyDirectory(stripped, directoryKey.keys, held)).rejects.toThrow(
-      `(owner_unproven): ${acme.id} comes without its owner's statement, and no operator has signed that since statement 2`,
+      `(owner_unproven): ${acme.id} lacks its owner's statement, without an operator's statement newer than serial 2`,
     );
   });
 
-  test("an old statement, or another of the same serial, gives it back to nobody; a newer one does", async () => {
+  test("an old statement, or another with the same serial, changes no owner; a newer one does", async () => {
     const [ajax, acmeAgain] = await Promise.all([said("org_ajax", 2), said("org_acme", 3)]);
     const held = await holding(owned(6, "org_ajax", ajax), await holding(base));
     expect(await reason(owned(7, "org_acme"), held)).toBe("owner_unproven");
@@ -299,7 +303,7 @@ describe("who owns a known organization", () => {
     expect(await reason(owned(8, "org_ajax", await said("org_ajax", 4)), back)).toBe("taken");
   });
 
-  test("a statement counts whether or not it changes anything, and neither comes off nor gets older", async () => {
+  test("a statement counts even if it changes nothing, and can be neither removed nor made older", async () => {
     const held = await holding(owned(6, "org_acme", await said("org_acme", 3)), await holding(base));
     expect(held.owners.get(acme.id)?.serial).toBe(3);
     expect(await reason(owned(7, "org_ajax", await said("org_ajax", 2)), held)).toBe("owner_unproven");
@@ -308,14 +312,14 @@ describe("who owns a known organization", () => {
     expect(await reason(owned(7, "org_acme", await said("org_acme", 3)), held)).toBe("taken");
   });
 
-  test("one that was left out for a while is known still", async () => {
+  test("an owner that was omitted for a while is still remembered", async () => {
     const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
     const without = await holding({ ...base, version: 7, orgs: [globex] }, held);
     expect(await reason(owned(8, "org_eve"), without)).toBe("owner_unproven");
     expect(await reason(owned(8, "org_ajax", await said("org_ajax", 2)), without)).toBe("taken");
   });
 
-  test("one that is seen first is believed, with a statement or without; what is none does no harm", async () => {
+  test("a first-seen owner is trusted, with a statement or without; an invalid statement does no harm", async () => {
     for (const statement of [undefined, "a.b.c", await said("org_other", 9), await said("org_eve", -1)])
       expect((await holding(owned(5, "org_eve", statement))).owners.get(acme.id)?.serial).toBe(0);
     const held = await holding(owned(5, "org_eve"));
@@ -323,7 +327,7 @@ describe("who owns a known organization", () => {
     expect(await reason(owned(6, "org_acme", await said("org_acme", 1)), held)).toBe("taken");
   });
 
-  test("a living organization's pair moves to no other id, statement or not", async () => {
+  test("a live organization's pair moves to no other id, with a statement or without", async () => {
     const statement = await signOwnership({ ...globexOwner, claim: acme.claim, serial: 5 });
     const moved = { ...base, version: 6, orgs: [{ ...globex, claim: acme.claim, statement }] };
     expect(await reason(moved, await holding(base))).toBe("pair_moved");
