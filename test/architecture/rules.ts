@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { importsOf } from "../harness/test-kinds.ts";
 
 /** A file of the checkout: its path from the top, with `/`, and its text. */
 export interface SourceFile {
@@ -48,7 +49,7 @@ export const RULES: Rule[] = [
     name: "a service imports no other service, and services/shared imports none",
     broken: perSource((file) => {
       const service = serviceOf(file.path);
-      return importsOf(file.text).flatMap((specifier) => {
+      return importsOf(file.text).flatMap(({ from: specifier }) => {
         if (!specifier.startsWith(".")) return specifier.startsWith("/") ? [`imports ${specifier}`] : [];
         const target = posix.join(posix.dirname(file.path), specifier);
         return [service, "shared"].includes(serviceOf(target)) ? [] : [`imports ${target}`];
@@ -115,12 +116,4 @@ export const RULES: Rule[] = [
 function serviceOf(path: string): string {
   const [top, service = ""] = path.split("/");
   return top === "services" ? service : "";
-}
-
-/** The modules that a text imports or exports from, types included. */
-function importsOf(text: string): string[] {
-  const statements =
-    /^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']/gm;
-  const calls = /\bimport\s*\(\s*["']([^"']+)["']/g;
-  return [...text.matchAll(statements), ...text.matchAll(calls)].map((match) => match[1] ?? match[2] ?? "");
 }
