@@ -35,6 +35,7 @@ export interface PlatformOptions extends AddressOptions {
 }
 
 interface Part {
+  restart?(): Promise<void>;
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;
 }
@@ -93,6 +94,11 @@ export class Platform {
     await this.#organizations(file);
     await writeJson(state.platformFile, file);
     return file;
+  }
+
+  /** Ends one of its services and starts it again. */
+  async restart(name: ServiceName): Promise<void> {
+    await this.#parts.get(name)?.restart?.();
   }
 
   /** Stops all of it and lets go of the folder. A call while one lasts waits for the same. */
