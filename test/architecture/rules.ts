@@ -103,6 +103,22 @@ export const RULES: Rule[] = [
     },
   },
   {
+    name: "a document's links lead somewhere",
+    broken: (files) => {
+      const paths = files.map(({ path }) => path);
+      const isThere = (target: string) =>
+        target === "" || paths.some((path) => path === target || path.startsWith(`${target}/`));
+      return files
+        .filter(({ path }) => path.endsWith(".md"))
+        .flatMap(({ path, text }) =>
+          [...text.matchAll(/\]\((?![a-z]+:)([^)#\s]*)(#[^)\s]*)?\)/g)]
+            .map(([, link = ""]) => (link === "" ? path : posix.join(posix.dirname(path), link)))
+            .filter((target) => !isThere(target.replace(/\/$/, "")))
+            .map((target) => `${path}: there is no ${target}`),
+        );
+    },
+  },
+  {
     name: "no path of somebody's own machine occurs",
     broken: (files) =>
       files.flatMap(({ path, text }) => {
