@@ -1,10 +1,12 @@
 import { defineConfig } from "vitest/config";
 import { OutcomesReporter } from "./test/harness/outcomes.ts";
+import { testKinds } from "./test/harness/test-kinds.ts";
 
 /** Two cores and a real Vault per organization: more workers only make each other wait. */
 const workers = 2;
 /** A file that the outcome of each test is added to. */
 const outcomes = process.env.TEST_OUTCOMES;
+const { unit, component } = testKinds();
 
 /** `expect.poll` waits for processes and Vaults, on machines whose disk is slow: Vitest's own second is too short. */
 const expect = { poll: { timeout: 20_000 } };
@@ -15,12 +17,12 @@ export default defineConfig({
     reporters: outcomes ? ["default", new OutcomesReporter(outcomes)] : ["default"],
     projects: [
       { test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
+      // No Vault, no process: half of their time would go into loading the same modules for each file.
+      { test: { name: "unit", include: unit, isolate: false, testTimeout: 30_000 } },
       {
         test: {
-          name: "unit",
-          include: [
-            "test/{shared,gateway,control-plane,agent,ecs-emulator,cli,identity-provider}/**/*.test.ts",
-          ],
+          name: "component",
+          include: component,
           globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           expect,
           testTimeout: 30_000,

@@ -1,3 +1,16 @@
+/**
+ * The agent: on one machine what ECS is on AWS. It reads the instance specs that the control plane publishes in a
+ * folder, starts each organization's Vault by its spec, starts it again when it ends, and reports how it is. It
+ * listens nowhere.
+ *
+ * It holds the secrets that the specs name (unseal tokens, certificates and keys): it reads them from the parameter
+ * store and hands them to that Vault alone. It never sees a token of a member or an operator, and never starts a
+ * Vault on storage that was set aside.
+ *
+ * Begin reading at `agent.ts`, which follows the specs. `instance.ts` is one organization's Vault from spec to process,
+ * `vault-process.ts` its process, `storage.ts` the storage that it may use, `health.ts` how it is, `upkeep.ts` its
+ * audit logs.
+ */
 import { readConfig } from "../shared/config.ts";
 import { run } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";

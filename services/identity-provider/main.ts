@@ -1,3 +1,12 @@
+/**
+ * The identity provider of a local platform: signs a token, in Auth0's form, for any caller on this machine, so that
+ * one can try every role. It is for trying out and for tests, and in no production image.
+ *
+ * It holds one signing key, made at its first start, which opens every organization of its own platform. It never
+ * answers a web page, nor a request that names another host.
+ *
+ * Begin reading at `app.ts`; `signing-key.ts` makes the key and keeps it.
+ */
 import { readConfig } from "../shared/config.ts";
 import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";

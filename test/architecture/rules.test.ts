@@ -133,6 +133,13 @@ const EXAMPLES: Record<string, { bad: Record<string, string>; good: Record<strin
       "infra/cdk/c.ts": "",
     },
   },
+  "a document's links lead somewhere": {
+    bad: { "docs/a.md": "[c](c.md#of-it)", "README.md": "![a picture](docs/b.svg)" },
+    good: {
+      "docs/a.md": "[a](#here), [b](../services/cli/a.ts), [c](https://example.com/c.md), [d](../services/)",
+      "services/cli/a.ts": "",
+    },
+  },
   "no path of somebody's own machine occurs": {
     bad: {
       "docs/a.md": ["see ", "root", "notes"].join("/"),

@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { importsOf } from "../harness/test-kinds.ts";
 
 /** A file of the checkout: its path from the top, with `/`, and its text. */
 export interface SourceFile {
@@ -48,7 +49,7 @@ export const RULES: Rule[] = [
     name: "a service imports no other service, and services/shared imports none",
     broken: perSource((file) => {
       const service = serviceOf(file.path);
-      return importsOf(file.text).flatMap((specifier) => {
+      return importsOf(file.text).flatMap(({ from: specifier }) => {
         if (!specifier.startsWith(".")) return specifier.startsWith("/") ? [`imports ${specifier}`] : [];
         const target = posix.join(posix.dirname(file.path), specifier);
         return [service, "shared"].includes(serviceOf(target)) ? [] : [`imports ${target}`];
@@ -128,6 +129,22 @@ export const RULES: Rule[] = [
     },
   },
   {
+    name: "a document's links lead somewhere",
+    broken: (files) => {
+      const paths = files.map(({ path }) => path);
+      const isThere = (target: string) =>
+        target === "" || paths.some((path) => path === target || path.startsWith(`${target}/`));
+      return files
+        .filter(({ path }) => path.endsWith(".md"))
+        .flatMap(({ path, text }) =>
+          [...text.matchAll(/\]\((?![a-z]+:)([^)#\s]*)(#[^)\s]*)?\)/g)]
+            .map(([, link = ""]) => (link === "" ? path : posix.join(posix.dirname(path), link)))
+            .filter((target) => !isThere(target.replace(/\/$/, "")))
+            .map((target) => `${path}: there is no ${target}`),
+        );
+    },
+  },
+  {
     name: "no path of somebody's own machine occurs",
     broken: (files) =>
       files.flatMap(({ path, text }) => {
@@ -142,7 +159,7 @@ function importsByFile(files: SourceFile[]): Map<string, string[]> {
   const paths = new Set(files.map(({ path }) => path));
   return new Map(
     files.map(({ path, text }) => {
-      const targets = importsOf(text).map((specifier) => posix.join(posix.dirname(path), specifier));
+      const targets = importsOf(text).map(({ from }) => posix.join(posix.dirname(path), from));
       return [path, targets.filter((target) => paths.has(target))];
     }),
   );
@@ -166,12 +183,4 @@ function reachedFrom(paths: string[], imports: Map<string, string[]>): Set<strin
 function serviceOf(path: string): string {
   const [top, service = ""] = path.split("/");
   return top === "services" ? service : "";
-}
-
-/** The modules that a text imports or exports from, types included. */
-function importsOf(text: string): string[] {
-  const statements =
-    /^\s*(?:import|export)\b[^;"'`]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']/gm;
-  const calls = /\bimport\s*\(\s*["']([^"']+)["']/g;
-  return [...text.matchAll(statements), ...text.matchAll(calls)].map((match) => match[1] ?? match[2] ?? "");
 }

@@ -1,8 +1,10 @@
+import { Option } from "commander";
 import type { CliCommand } from "../command.ts";
 import { asFailure, EXIT_STATUS } from "../failure.ts";
 import { period, port } from "../options.ts";
 import { Platform } from "../platform/platform.ts";
-import type { PlatformFile } from "../platform/state-folder.ts";
+import { type PlatformFile, SERVICES, type ServiceName } from "../platform/state-folder.ts";
+import { watchSource } from "../platform/watch-source.ts";
 import { createProgress, duration } from "../progress.ts";
 import type { Session } from "../session.ts";
 
@@ -17,6 +19,12 @@ export const upCommand: CliCommand = {
           "--unseal-token-period <duration>",
           "unseal-token TTL without renewal; fixed when the state folder is created (default: 768h)",
         ),
+      )
+      .addOption(
+        new Option(
+          "--watch <service>",
+          "start this service again each time its source changes, for those who work on it",
+        ).choices(SERVICES),
       );
   },
   run: up,
@@ -30,6 +38,7 @@ export interface UpOptions {
   gatewayPort: number;
   controlPlanePort: number;
   unsealTokenPeriod?: number;
+  watch?: ServiceName;
 }
 
 /** `strongroom up`: runs the platform until a signal stops it. */
@@ -63,6 +72,7 @@ async function up(session: Session, _: string[], options: UpOptions): Promise<nu
         if (!interrupt.signal.aborted) out.failure(asFailure(error));
       });
     } else out.note("Press Ctrl-C to stop.");
+    if (options.watch) restartOnChange(session, platform, options.watch, interrupt.signal);
     await aborted(interrupt.signal);
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
@@ -72,6 +82,14 @@ async function up(session: Session, _: string[], options: UpOptions): Promise<nu
     release();
   }
   return EXIT_STATUS.ok.status;
+}
+
+function restartOnChange({ out }: Session, platform: Platform, name: ServiceName, signal: AbortSignal): void {
+  out.note(`Watching the source of ${name}. Its log: strongroom logs --service ${name} --follow`);
+  watchSource(name, signal, (file) => {
+    out.note(`${file} has changed: starting ${name} again`);
+    platform.restart(name).catch((error: unknown) => out.failure(asFailure(error)));
+  });
 }
 
 function report({ out }: Session, file: PlatformFile, ms: number): void {

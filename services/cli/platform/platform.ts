@@ -35,6 +35,7 @@ export interface PlatformOptions extends AddressOptions {
 }
 
 interface Part {
+  restart?(): Promise<void>;
   start(signal: AbortSignal): Promise<void>;
   stop(): Promise<void>;
 }
@@ -94,6 +95,11 @@ export class Platform {
     await this.#organizations(file);
     await writeJson(state.platformFile, file);
     return file;
+  }
+
+  /** Stops one of its services and starts it again. */
+  async restart(name: ServiceName): Promise<void> {
+    await this.#parts.get(name)?.restart?.();
   }
 
   /** Stops everything and unlocks the folder. Concurrent calls share one stop. */

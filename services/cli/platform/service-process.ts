@@ -90,6 +90,11 @@ export class Service {
     );
   }
 
+  /** Ends it, gracefully, and starts it again, with its code as it is by then. */
+  async restart(): Promise<void> {
+    await this.#supervisor.restart();
+  }
+
   async stop(): Promise<void> {
     await this.#supervisor.stop();
   }

@@ -1,3 +1,15 @@
+/**
+ * The front: what stands before an internet-facing service does anything for a caller. Who is it, of which
+ * organization, is the token still good, is it asking too often? A service lists the checks that it wants, in order;
+ * each refuses by throwing, or adds what it has found out to the {@link Passage}.
+ *
+ * It holds public keys alone: those of issuers, and of whoever signs what is published to gateways. It never takes
+ * the organization from a header, a path or a host, and never asks an issuer that the directory does not name.
+ *
+ * Begin reading here, then at `admit.ts`: the checks of a caller. `identity/` verifies tokens, `published/` polls and
+ * verifies the directory and the revocations, `resolve-org.ts` finds the organization of an issuer and a claim,
+ * `limits.ts` charges callers for what their requests cost (`cost.ts`, `rate-limit.ts`, `uploads.ts`).
+ */
 import type { IncomingMessage } from "node:http";
 import type { Identity } from "./identity/authenticator.ts";
 import type { MachineCaller } from "./machine-callers.ts";

@@ -55,6 +55,17 @@ test("is ready when start returns, and started again when it dies", async () => 
   expect(await answersHealthy("identity-provider", address)).toBe(false);
 });
 
+test("a restart ends it and brings it up again at the same address, and is told as no crash", async () => {
+  const { service, address } = await identityProvider();
+  await service.start(never);
+  const pid = async () => (await readProcessRecord(state.processFile("identity-provider")))?.pid;
+  const before = await pid();
+  await service.restart();
+  await expect.poll(() => answersHealthy("identity-provider", address), { timeout: 30_000 }).toBe(true);
+  expect(await pid()).not.toBe(before);
+  expect(events).toEqual([]);
+});
+
 test("a wrong setting ends its start at once, in its own words", async () => {
   const { service } = await identityProvider({ STRONGROOM_LISTEN: "everywhere" });
   await expect(service.start(never)).rejects.toMatchObject({

@@ -6,7 +6,7 @@ const states = Object.keys(ORG_STATES) as OrgState[];
 
 test("every state is one that a record may have, and no other is", () => {
   for (const state of states) expect(Value.Check(OrgState, state)).toBe(true);
-  expect(Value.Check(OrgState, "archived")).toBe(false);
+  expect(Value.Check(OrgState, "unheard-of")).toBe(false);
 });
 
 test("an organization is served only while it is live, and never once it is withdrawn", () => {
