@@ -21,7 +21,7 @@ import { givenSettings } from "./synthesized.ts";
 /** As many as the template has. After one is initialized, the others take seconds to unseal. */
 const NODES = 3;
 /** ECS counts no failure in the first minute; what is well by then is never replaced while it starts. */
-const WELL_WITHIN_MS = 60_000;
+const WELL_WITHIN_MS = 100_000;
 
 /** Commands for an operator's task in docs/aws.md, as they stand there; for a memory and an image of its own. */
 async function commandsOfTheGuide(memory: string, which: RegExp): Promise<string> {

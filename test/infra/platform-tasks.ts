@@ -28,7 +28,7 @@ const CHECKOUT = resolve(import.meta.dirname, "../..");
 /** What infra/Dockerfile puts into the services' image, below its working folder. */
 const IN_IMAGE = ["services", "vault-policies", "node_modules", "package.json"];
 const VAULT_PORT = 8200;
-const EXEC_MS = 45_000;
+const EXEC_MS = 100_000;
 
 /** Names of the platform's own tasks. */
 export type PlatformTask = "internal-vault" | "control-plane" | "gateway" | "operator";
