@@ -195,7 +195,7 @@ function findSum(sums: string, name: string): string {
   const found = sums.split("\n").filter((line) => line.endsWith(`  ${name}`));
   const sum = /^([0-9a-f]{64}) {2}/.exec(found[0] ?? "")?.[1];
   if (found.length !== 1 || !sum)
-    throw new ReleaseError("refused", `the list of checksums has no entry for ${name}`);
+    throw new ReleaseError("refused", `the list of checksums does not have exactly one entry for ${name}`);
   return sum;
 }
 

@@ -148,7 +148,7 @@ test("a list without this machine's archive, or with two sums for it, is refused
     server.files.set(`${SUMS}.sig`, await signature(text, key.privateKey));
     expect(await refusal(release)).toMatchObject({
       reason: "refused",
-      message: expect.stringContaining("none for"),
+      message: expect.stringContaining("exactly one entry for"),
     });
   }
 });
