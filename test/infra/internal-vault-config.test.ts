@@ -100,7 +100,7 @@ describeOnAws("the internal Vault on its bucket", () => {
     expect(looked.stdout).toMatch(/^removed .*\/later$/m);
     // Once more does no harm: a copy is a version like any other.
     for (const done of [recover("--write"), recover("--write")]) {
-      expect(done).toMatchObject({ status: 0, stdout: expect.stringMatching(/^back .*\/org$/m) });
+      expect(done).toMatchObject({ status: 0, stdout: expect.stringMatching(/^restored .*\/org$/m) });
     }
 
     await startNode();
