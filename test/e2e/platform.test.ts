@@ -256,7 +256,7 @@ test("the demo shows the main job, and ends at Ctrl-C", async () => {
   expect(text).toMatch(/Onboarding acme.*revoke-root.*acme has a Vault of its own.*Onboarding globex/s);
   expect(text).toMatch(/acme writes.*?POST .* 200 {2}\{"version":1\}/s);
   expect(text).toMatch(/acme reads.*?GET .* 200 {2}\{"password":"s3cret"\}/s);
-  expect(text).toMatch(/globex asks.*?GET .* 404 /s);
+  expect(text).toMatch(/globex reads.*?GET .* 404 /s);
   expect(text).toMatch(/straight to acme's Vault.*?400 .*org_id/s);
   expect(text).toMatch(/kill -9 \d+/);
   child.kill("SIGINT");
