@@ -1,23 +1,16 @@
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from "vitest";
+import { beforeEach, expect, onTestFinished } from "vitest";
+import { test } from "../../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../../harness/recorder.ts";
-import { respell, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { respell, type TestIssuer } from "../../harness/tokens.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: orgs() });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ recordedGateway }) => {
+  ({ internal, issuer, recorder, gateway } = recordedGateway);
 });
 beforeEach(() => {
   gateway.directoryServer.asked = [];
