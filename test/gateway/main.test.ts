@@ -1,12 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, describe, expect } from "vitest";
+import { afterEach, describe, expect } from "vitest";
 import type { Directory } from "../../services/shared/front/published/directory.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
@@ -32,8 +31,8 @@ let controlPlane: DirectoryServer;
 let settings: Record<string, string>;
 let child: ChildProcess | undefined;
 let output: string;
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
+test.beforeEach(async ({ folder }) => {
+  dir = folder;
   controlPlane = await startDirectoryServer(key);
   await writeFile(join(dir, "directory-key.pem"), key.publicPem);
   await writeFile(join(dir, "ownership-key.pem"), key.ownershipPem);
@@ -55,7 +54,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await end("SIGKILL");
   await controlPlane.close();
-  await rm(dir, { recursive: true });
 });
 
 function start(): void {

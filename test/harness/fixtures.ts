@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { inject, test as plain } from "vitest";
+import { inject } from "vitest";
+import { test as withFolder } from "./folder.ts";
 import { startGateway, type TestGateway } from "./gateway.ts";
 import { type Recorder, startRecorder } from "./recorder.ts";
 import { newPair, startIssuer, type TestIssuer } from "./tokens.ts";
@@ -56,11 +57,11 @@ export interface ServedOrgs extends Common {
 export const PER_FILE = { scope: "file" } as const;
 
 /**
- * Vitest's test, with what a platform consists of. A file's tests share what is `PER_FILE`: whoever changes it puts
- * it back, or starts one of its own. A file that differs in a setting extends this by the setting's name, and uses
- * what it gets by that alone: each extended test starts its own.
+ * Vitest's test, with the parts of a platform, and an empty folder for each test. All tests of a file share a part:
+ * a test that changes one puts it back, or starts a part of its own. A file that needs a setting other than these
+ * extends this test by the setting's name, and uses only the test that it gets: each test so made starts its own parts.
  */
-export const test = plain
+export const test = withFolder
   .extend("internalVaultSettings", PER_FILE, (): InternalVaultSettings => ({}))
   .extend("issuerPair", PER_FILE, () => newPair("RS256"))
   .extend("orgVaultChanges", PER_FILE, (): OrgVaultChanges => ({}))
@@ -133,13 +134,6 @@ export const test = plain
     const gateway = await startGatewayOf(org, [acme, otherOrg]);
     onCleanup(gateway.close);
     return { internal, issuer, orgs: [acme, otherOrg], gateway };
-  })
-
-  /** An empty folder for each test. */
-  .extend("folder", async ({ onTestFinished }) => {
-    const folder = await mkdtemp(join(tmpdir(), "strongroom-test-"));
-    onTestFinished(() => rm(folder, { recursive: true }));
-    return folder;
   });
 
 /** A gateway in front of real Vaults. */
