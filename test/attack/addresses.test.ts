@@ -16,8 +16,8 @@ let acme: Recorder;
 let globex: Recorder;
 let gateway: TestGateway;
 let token: string;
-test.beforeAll(({ recorders }) => {
-  ({ internal, issuer, acme, globex } = recorders);
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
 });
 beforeEach(async () => {
   token = issuer.token({ sub: randomUUID() });

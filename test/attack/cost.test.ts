@@ -26,9 +26,9 @@ let issuer: TestIssuer;
 let acme: OrgVault;
 let globex: Recorder;
 let initech: Recorder;
-test.beforeAll(async ({ org, recorders }) => {
+test.beforeAll(async ({ org, recordedOrgs }) => {
   ({ internal, issuer, acme } = org);
-  ({ acme: initech, globex } = recorders);
+  ({ acme: initech, globex } = recordedOrgs);
   await acme.root.write("secret/data/app/db", { data: { a: "b" } });
 });
 

@@ -22,8 +22,8 @@ let issuer: TestIssuer;
 let acme: Recorder;
 let thief: Recorder;
 let gateway: TestGateway;
-test.beforeAll(async ({ recorder, issuer: started, internal: vault }) => {
-  [internal, issuer, acme] = [vault, started, recorder];
+test.beforeAll(async ({ recordedOrg }) => {
+  ({ internal, issuer, recorder: acme } = recordedOrg);
   // By the thief's own hands: a certificate of acme's name, by the organizations' authority, of the thief's key.
   thief = await startRecorder(internal, acme.org);
   gateway = await startThiefsGateway();

@@ -23,8 +23,8 @@ let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: Recorder;
 let globex: Recorder;
-test.beforeAll(({ recorders }) => {
-  ({ internal, issuer, acme, globex } = recorders);
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
 });
 
 async function gatewayWith(settings: Record<string, string>): Promise<GatewayProcess> {

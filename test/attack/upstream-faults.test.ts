@@ -19,8 +19,8 @@ let other: TestIssuer;
 let acme: Recorder;
 let globex: Recorder;
 let gateway: TestGateway;
-test.beforeAll(async ({ recorders }) => {
-  ({ internal, issuer, acme, globex } = recorders);
+test.beforeAll(async ({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
   other = await startIssuer({ issuer: "https://globex.example/", audience: "https://globex.example/api" });
 });
 afterAll(() => other?.close());

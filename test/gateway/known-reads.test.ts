@@ -17,8 +17,8 @@ const longWay = vi.spyOn(Logins.prototype, "tokenFor");
 let internal: InternalVault;
 let issuer: TestIssuer;
 let vault: Recorder;
-test.beforeAll(({ recorders }) => {
-  ({ internal, issuer, acme: vault } = recorders);
+test.beforeAll(({ recordedOrg }) => {
+  ({ internal, issuer, recorder: vault } = recordedOrg);
 });
 afterEach(() => {
   vault.answer = undefined;

@@ -22,8 +22,8 @@ let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let other: Recorder;
-test.beforeAll(({ recorders }) => {
-  ({ internal, issuer, acme: recorder, globex: other } = recorders);
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme: recorder, globex: other } = recordedOrgs);
 });
 
 let dir: string;

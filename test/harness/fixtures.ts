@@ -21,15 +21,19 @@ interface Common {
   issuer: TestIssuer;
 }
 
-/** Two recorders in place of organizations' Vaults, each with a certificate of its own organization. */
-export interface Recorders extends Common {
+/** An organization whose Vault is a recorder. */
+export interface RecordedOrg extends Common {
+  recorder: Recorder;
+}
+
+/** Two of them. */
+export interface RecordedOrgs extends Common {
   acme: Recorder;
   globex: Recorder;
 }
 
 /** A gateway in front of a recorder, which stands for the Vault of `org_acme`. */
-export interface RecordedGateway extends Common {
-  recorder: Recorder;
+export interface RecordedGateway extends RecordedOrg {
   gateway: TestGateway;
 }
 
@@ -76,30 +80,24 @@ export const test = withFolder
     onCleanup(issuer.close);
     return issuer;
   })
-  .extend("recorder", PER_FILE, async ({ internal }, { onCleanup }) => {
+  .extend("recordedOrg", PER_FILE, async ({ internal, issuer }, { onCleanup }): Promise<RecordedOrg> => {
     const recorder = await startRecorder(internal);
     onCleanup(recorder.close);
-    return recorder;
+    return { internal, issuer, recorder };
   })
-  .extend(
-    "recorders",
-    PER_FILE,
-    async ({ internal, issuer, recorder }, { onCleanup }): Promise<Recorders> => {
-      const globex = await startRecorder(internal);
-      onCleanup(globex.close);
-      return { internal, issuer, acme: recorder, globex };
-    },
-  )
-  .extend(
-    "recordedGateway",
-    PER_FILE,
-    async ({ internal, issuer, recorder }, { onCleanup }): Promise<RecordedGateway> => {
-      const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-      const gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
-      onCleanup(gateway.close);
-      return { internal, issuer, recorder, gateway };
-    },
-  )
+  .extend("recordedOrgs", PER_FILE, async ({ recordedOrg }, { onCleanup }): Promise<RecordedOrgs> => {
+    const { internal, issuer, recorder } = recordedOrg;
+    const globex = await startRecorder(internal);
+    onCleanup(globex.close);
+    return { internal, issuer, acme: recorder, globex };
+  })
+  .extend("recordedGateway", PER_FILE, async ({ recordedOrg }, { onCleanup }): Promise<RecordedGateway> => {
+    const { internal, issuer, recorder } = recordedOrg;
+    const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
+    const gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+    onCleanup(gateway.close);
+    return { ...recordedOrg, gateway };
+  })
   .extend("org", PER_FILE, async ({ internal, issuer, orgVaultChanges }, { onCleanup }): Promise<Org> => {
     const acme = await startOrgVault(internal, { claim: "org_acme", issuer, ...orgVaultChanges });
     onCleanup(acme.stop);

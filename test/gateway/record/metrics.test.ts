@@ -15,8 +15,8 @@ let issuer: TestIssuer;
 let acme: Recorder;
 let metrics: Metrics;
 let gateway: TestGateway;
-test.beforeAll(({ recorders }) => {
-  ({ internal, issuer, acme } = recorders);
+test.beforeAll(({ recordedOrg }) => {
+  ({ internal, issuer, recorder: acme } = recordedOrg);
 });
 beforeEach(async () => {
   acme.answer = undefined;

@@ -7,9 +7,9 @@ import { answerAsVault, type Recorder } from "../../harness/recorder.ts";
 
 let recorder: Recorder;
 let upstreams: Upstreams;
-test.beforeAll(({ recorders }) => {
-  recorder = recorders.acme;
-  upstreams = new Upstreams(recorders.internal.ca);
+test.beforeAll(({ recordedOrg }) => {
+  recorder = recordedOrg.recorder;
+  upstreams = new Upstreams(recordedOrg.internal.ca);
 });
 afterAll(() => upstreams?.close());
 
