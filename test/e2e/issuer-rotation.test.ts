@@ -1,4 +1,4 @@
-import { expect } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { changeIssuerKeys } from "../../services/shared/vault/jwt-validation-keys.ts";
 import { test } from "../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
@@ -68,11 +68,12 @@ test("a key that no operator approved opens nothing, though the issuer shows it"
   const slipped = newPair("RS256");
   const token = compact({ alg: "RS256", typ: "JWT", kid: slipped.kid }, issuer.claims(), slipped);
   issuer.keys = [...issuer.keys, slipped];
-  await gateway.close();
-  gateway = await startGateway({
+  // A new one, which fetches the issuer's keys anew.
+  const gateway = await startGateway({
     issuers: [issuer],
     ca: internal.ca,
     orgs: [{ id: org, claim: settings.claim, address: endpoint.address }],
   });
+  onTestFinished(() => gateway.close());
   expect((await gateway.call("GET", "/v1/secret/data/x", { token })).status).toBe(403);
 });
