@@ -1,23 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  expect,
-  inject,
-  onTestFinished,
-  test,
-} from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished } from "vitest";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
+import { test } from "../harness/fixtures.ts";
 import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
 import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -25,13 +16,8 @@ let acme: Recorder;
 let globex: Recorder;
 let gateway: TestGateway;
 let token: string;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [acme, globex] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
-});
-afterAll(async () => {
-  await Promise.all([acme?.close(), globex?.close(), issuer?.close()]);
-  await internal?.stop();
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
 });
 beforeEach(async () => {
   token = issuer.token({ sub: randomUUID() });

@@ -1,27 +1,16 @@
 import fc from "fast-check";
 import { Agent } from "undici";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type CallOptions, startGateway, type TestGateway } from "../harness/gateway.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { describe, expect } from "vitest";
+import { test } from "../harness/fixtures.ts";
+import type { CallOptions, TestGateway } from "../harness/gateway.ts";
+import type { OrgVault } from "../harness/vault.ts";
 
-let internal: InternalVault;
-let issuer: TestIssuer;
 let acme: OrgVault;
 let gateway: TestGateway;
 let token: string;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-  const orgs = [{ id: acme.org, claim: "org_acme", address: acme.endpoint.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+test.beforeAll(({ issuer, servedOrg }) => {
+  ({ acme, gateway } = servedOrg);
   token = issuer.token({ [issuer.issuer.groupsClaim]: ["admin"], exp: Math.floor(Date.now() / 1000) + 600 });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await acme?.stop();
-  await issuer?.close();
-  await internal?.stop();
 });
 
 const send = (method: string, path: string, options: CallOptions) =>

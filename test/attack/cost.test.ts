@@ -4,18 +4,21 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { cpuMicros } from "../bench/cpu.ts";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
 import { exchange, flood, getRequest } from "../harness/flood.ts";
 import { startGateway } from "../harness/gateway.ts";
 import { type GatewayProcess, startGatewayProcess } from "../harness/gateway-process.ts";
-import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { answerAsVault, type Recorder } from "../harness/recorder.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
 import { type Head, read, SHAPES, type Shape } from "./corpus/costs.ts";
 
 const PATH = "/v1/secret/data/app/db";
 const FLOODER = fileURLToPath(new URL("../harness/flooder.ts", import.meta.url));
+
+const test = base.extend("orgVaultChanges", PER_FILE, () => ({ machineTokens: true }));
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -23,18 +26,10 @@ let issuer: TestIssuer;
 let acme: OrgVault;
 let globex: Recorder;
 let initech: Recorder;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [acme, globex, initech] = await Promise.all([
-    startOrgVault(internal, { claim: "org_acme", issuer, machineTokens: true }),
-    startRecorder(internal),
-    startRecorder(internal),
-  ]);
+test.beforeAll(async ({ org, recordedOrgs }) => {
+  ({ internal, issuer, acme } = org);
+  ({ acme: initech, globex } = recordedOrgs);
   await acme.root.write("secret/data/app/db", { data: { a: "b" } });
-});
-afterAll(async () => {
-  await Promise.all([acme?.stop(), globex?.close(), initech?.close(), issuer?.close()]);
-  await internal?.stop();
 });
 
 const orgs = () => [

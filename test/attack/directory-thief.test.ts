@@ -1,15 +1,16 @@
 import { createPublicKey, randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, expect } from "vitest";
 import { DIRECTORY_TYP } from "../../services/shared/front/published/directory.ts";
 import { OWNERSHIP_TYP } from "../../services/shared/front/published/ownership.ts";
 import { REVOCATIONS_TYP } from "../../services/shared/front/published/revocations.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { signOwnership } from "../../services/shared/owners.ts";
 import { signCompactJws } from "../../services/shared/vault/transit.ts";
+import { test } from "../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 /**
  * Whoever holds the control plane's login signs directories and has certificates signed for any organization's
@@ -21,17 +22,15 @@ let issuer: TestIssuer;
 let acme: Recorder;
 let thief: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startRecorder(internal);
+test.beforeAll(async ({ recordedOrg }) => {
+  ({ internal, issuer, recorder: acme } = recordedOrg);
   // By the thief's own hands: a certificate of acme's name, by the organizations' authority, of the thief's key.
   thief = await startRecorder(internal, acme.org);
   gateway = await startThiefsGateway();
 });
 afterAll(async () => {
   await gateway?.close();
-  await Promise.all([acme?.close(), thief?.close(), issuer?.close()]);
-  await internal?.stop();
+  await thief?.close();
 });
 
 /** The thief's own signature: the control plane's login has anything signed by the directory's key. */

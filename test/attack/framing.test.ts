@@ -1,28 +1,18 @@
 import { setTimeout } from "node:timers/promises";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { beforeEach, describe, expect } from "vitest";
 import { startCorpus } from "../harness/corpus.ts";
-import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { TestGateway } from "../harness/gateway.ts";
+import type { Recorder } from "../harness/recorder.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let gateway: TestGateway;
 let token: string;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+test.beforeAll(({ recordedGateway }) => {
+  ({ issuer, recorder, gateway } = recordedGateway);
   token = issuer.token({ [issuer.issuer.groupsClaim]: ["admin"] });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
 });
 
 const corpus = startCorpus("request framing");

@@ -1,37 +1,18 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { expect } from "vitest";
+import { test } from "../harness/fixtures.ts";
+import { answerAsVault } from "../harness/recorder.ts";
 import { randomFrom } from "./corpus/tenancy-model.ts";
 
 const RUNS = process.env.ATTACK === "whole" ? 50_000 : 2_500;
 /** Give the seed that a failed run has printed, to have the same run again. */
 const SEED = Number(process.env.GARBAGE_SEED ?? Math.floor(Math.random() * 2 ** 32));
 
-let internal: InternalVault;
-let issuer: TestIssuer;
-let recorder: Recorder;
-let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
-});
-
 // What is thrown and caught by nobody, here or in the gateway, fails the run by itself.
 test("good requests with bytes changed, cut or doubled, whose callers leave at any moment, break nothing", {
   timeout: 600_000,
-}, async () => {
+}, async ({ recordedGateway: { issuer, recorder, gateway } }) => {
   const random = randomFrom(SEED);
   const below = (limit: number) => Math.floor(random() * limit);
   const exp = Math.floor(Date.now() / 1000) + 3_000;

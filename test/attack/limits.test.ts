@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { connect } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { beforeEach, describe, expect, onTestFinished, vi } from "vitest";
 import { startCorpus } from "../harness/corpus.ts";
+import { test } from "../harness/fixtures.ts";
 import { flood, getRequest } from "../harness/flood.ts";
 import { startGateway, type TestGateway, type TestGatewayOptions } from "../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
-import { encode, startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { Recorder } from "../harness/recorder.ts";
+import { encode, type TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 const WHOLE = process.env.ATTACK === "whole";
 const PATH = "/v1/secret/data/app/db";
@@ -16,13 +17,8 @@ let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: Recorder;
 let globex: Recorder;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [acme, globex] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
-});
-afterAll(async () => {
-  await Promise.all([acme?.close(), globex?.close(), issuer?.close()]);
-  await internal?.stop();
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
 });
 beforeEach(() => {
   acme.clear();

@@ -4,32 +4,27 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
+import { expect, onTestFinished } from "vitest";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
 import { exchange, flood, getRequest } from "../harness/flood.ts";
 import { type GatewayProcess, startGatewayProcess } from "../harness/gateway-process.ts";
-import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { newPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { answerAsVault, type Recorder } from "../harness/recorder.ts";
+import { newPair, type TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 /** Whole runs are long; CI has a sample of each. */
 const WHOLE = process.env.ATTACK === "whole";
 const PATH = "/v1/secret/data/app/db";
 const FLOODER = fileURLToPath(new URL("../harness/flooder.ts", import.meta.url));
 
+const test = base.extend("issuerPair", PER_FILE, () => newPair("ES256"));
+
 let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: Recorder;
 let globex: Recorder;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([
-    startInternalVault(inject("vaultBinary")),
-    startIssuer({}, newPair("ES256")),
-  ]);
-  [acme, globex] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
-});
-afterAll(async () => {
-  await Promise.all([acme?.close(), globex?.close(), issuer?.close()]);
-  await internal?.stop();
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
 });
 
 async function gatewayWith(settings: Record<string, string>): Promise<GatewayProcess> {

@@ -1,36 +1,27 @@
 import { connect, type Socket } from "node:net";
 import fc from "fast-check";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, expect } from "vitest";
 import { startCorpus } from "../harness/corpus.ts";
+import { test } from "../harness/fixtures.ts";
 import { exchange, isWhole } from "../harness/flood.ts";
-import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { type Recorded, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import type { TestGateway } from "../harness/gateway.ts";
+import type { Recorded, Recorder } from "../harness/recorder.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { OrgVault } from "../harness/vault.ts";
 import { ENCODED, NOWHERE, PIECES, PLACES, TARGETS } from "./corpus/paths.ts";
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let gateway: TestGateway;
 let token: string;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+test.beforeAll(async ({ recordedGateway }) => {
+  ({ issuer, recorder, gateway } = recordedGateway);
   token = issuer.token({
     [issuer.issuer.groupsClaim]: ["admin"],
     exp: Math.floor(Date.now() / 1000) + 3_000,
   });
   // Known from here on, so that what is good goes to the Vault at once.
   expect((await gateway.call("GET", "/v1/secret/data/app", { token })).status).toBe(200);
-});
-afterAll(async () => {
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
 });
 
 const corpus = startCorpus("paths");
@@ -218,16 +209,10 @@ describe("at a real Vault, by the gateway", () => {
   ];
   let acme: OrgVault;
   let own: TestGateway;
-  beforeAll(async () => {
-    acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-    const orgs = [{ id: acme.org, claim: "org_acme", address: acme.endpoint.address }];
-    own = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+  test.beforeAll(async ({ servedOrg }) => {
+    ({ acme, gateway: own } = servedOrg);
     await acme.root.write("secret/data/app/db", { data: { a: "1" } });
     await acme.root.write("transit/keys/app", {});
-    return async () => {
-      await own.close();
-      await acme.stop();
-    };
   });
 
   /** All that a denied request could have changed. */

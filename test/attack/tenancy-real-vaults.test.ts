@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { afterAll, expect } from "vitest";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { newPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { newPair, type TestIssuer } from "../harness/tokens.ts";
+import type { OrgVault } from "../harness/vault.ts";
 import { randomFrom } from "./corpus/tenancy-model.ts";
 
 const WHOLE = process.env.ATTACK === "whole";
@@ -10,16 +11,15 @@ const SEED = Number(process.env.TENANCY_SEED ?? Math.floor(Math.random() * 2 ** 
 const RUNS = WHOLE ? 5_000 : 400;
 const NAMES = ["acme", "globex"] as const;
 type Name = (typeof NAMES)[number];
-let internal: InternalVault;
+
+const test = base.extend("issuerPair", PER_FILE, () => newPair("ES256"));
+
 let issuer: TestIssuer;
 let orgs: Record<Name, OrgVault>;
 let gateway: TestGateway;
 
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
-  issuer = await startIssuer({}, newPair("ES256"));
-  const start = (name: Name) => startOrgVault(internal, { claim: `org_${name}`, issuer });
-  const [acme, globex] = await Promise.all([start("acme"), start("globex")]);
+test.beforeAll(async ({ org: { internal, issuer: started, acme }, otherOrg: globex }) => {
+  issuer = started;
   orgs = { acme, globex };
   const list = NAMES.map((name) => ({
     ...{ id: orgs[name].org, claim: `org_${name}`, address: orgs[name].endpoint.address },
@@ -31,11 +31,7 @@ beforeAll(async () => {
     expect((await gateway.call("POST", "/v1/secret/data/shared/name", { token, body })).status).toBe(200);
   }
 });
-afterAll(async () => {
-  await gateway?.close();
-  await Promise.all([orgs?.acme.stop(), orgs?.globex.stop(), issuer?.close()]);
-  await internal?.stop();
-});
+afterAll(() => gateway?.close());
 
 test(`one path, one person, two organizations: ${RUNS} reads and writes, none crossed`, {
   timeout: 300_000,

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
+import { afterAll, expect, vi } from "vitest";
+import { test } from "../harness/fixtures.ts";
 import { exchange } from "../harness/flood.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
 import { newPair, startIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { InternalVault } from "../harness/vault.ts";
 import { type Made, Rotation, randomFrom, standIn, type Tenant } from "./corpus/tenancy-model.ts";
 
 const WHOLE = process.env.ATTACK === "whole";
@@ -36,8 +37,8 @@ const deleted: string[] = [];
 const random = randomFrom(SEED);
 const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
 
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(async ({ internal: started }) => {
+  internal = started;
   vi.useFakeTimers({ toFake: ["Date"], now: Date.now() });
   issuers = (await Promise.all(["one", "two"].map(issuerNamed))).map((issuer) => new Rotation(issuer));
   for (const { issuer } of issuers) {
@@ -55,7 +56,6 @@ afterAll(async () => {
   vi.useRealTimers();
   await gateway?.close();
   await Promise.all([...vaults, ...(issuers ?? []).map(({ issuer }) => issuer)].map((each) => each.close()));
-  await internal?.stop();
 });
 
 async function newVault(): Promise<Recorder> {

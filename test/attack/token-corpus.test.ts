@@ -1,12 +1,13 @@
 import { hash } from "node:crypto";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, describe, expect, vi } from "vitest";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { startCorpus } from "../harness/corpus.ts";
+import { test } from "../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../harness/recorder.ts";
 import { newPair, startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { InternalVault } from "../harness/vault.ts";
 import { CLAIM_CLASSES } from "./corpus/claims.ts";
 import { FORM_CLASSES } from "./corpus/forms.ts";
 import { HEADER_CLASSES } from "./corpus/headers.ts";
@@ -22,8 +23,8 @@ let internal: InternalVault;
 let world: TokenWorld;
 let recorders: Recorder[];
 let gateway: TestGateway;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(async ({ internal: started }) => {
+  internal = started;
   const at = (host: string, alg: "RS256" | "ES256" | "EdDSA") =>
     startIssuer(
       { issuer: `https://${host}.example/`, audience: `https://${host}.example/api` },
@@ -48,7 +49,6 @@ afterAll(async () => {
   await gateway?.close();
   const { rs, es, ed, evil } = world ?? {};
   await Promise.all([...(recorders ?? []), rs, es, ed, evil].map((each) => each?.close()));
-  await internal?.stop();
 });
 
 const reached = () =>

@@ -1,10 +1,11 @@
 import { createHmac } from "node:crypto";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeEach, describe, expect } from "vitest";
 import { Secret } from "../../services/shared/secret.ts";
 import { VaultError } from "../../services/shared/vault/client.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { test } from "../harness/fixtures.ts";
 import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
+import type { Recorder } from "../harness/recorder.ts";
 import {
   compact,
   encode,
@@ -15,7 +16,7 @@ import {
   type TestIssuer,
   tamper,
 } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -24,23 +25,16 @@ let acme: OrgVault;
 /** Where the gateway sends what is for acme: nothing of all this may reach it. */
 let recorder: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer, other] = await Promise.all([
-    startInternalVault(inject("vaultBinary")),
-    startIssuer(),
-    startIssuer({ issuer: "https://other.example/", audience: "https://other.example/api" }),
-  ]);
-  [acme, recorder] = await Promise.all([
-    startOrgVault(internal, { claim: "org_acme", issuer }),
-    startRecorder(internal),
-  ]);
+test.beforeAll(async ({ org, recordedOrg }) => {
+  ({ internal, issuer, acme } = org);
+  ({ recorder } = recordedOrg);
+  other = await startIssuer({ issuer: "https://other.example/", audience: "https://other.example/api" });
   const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
   gateway = await startGateway({ issuers: [issuer, other], ca: internal.ca, orgs });
 });
 afterAll(async () => {
   await gateway?.close();
-  await Promise.all([recorder?.close(), acme?.stop(), issuer?.close(), other?.close()]);
-  await internal?.stop();
+  await other?.close();
 });
 beforeEach(() => recorder.clear());
 

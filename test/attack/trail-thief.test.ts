@@ -1,11 +1,12 @@
 import { request } from "node:http";
 import { pino } from "pino";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { recordsWith } from "../../services/cli/platform/trace.ts";
 import { TrailAnchors } from "../../services/cli/platform/trail-anchors.ts";
 import { Trail } from "../../services/control-plane/trail.ts";
 import { followTrail, TRAIL_BEGIN } from "../../services/shared/audit/trail.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 /**
  * Whoever holds the control plane's login at the internal Vault tries to rewrite what stands on the trail. Vault
@@ -14,12 +15,11 @@ import { type InternalVault, startInternalVault } from "../harness/vault.ts";
 
 let internal: InternalVault;
 let token: string;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(async ({ internal: started }) => {
+  internal = started;
   const { data } = await internal.controlPlane.read("auth/token/lookup-self");
   token = (data as { id: string }).id;
 });
-afterAll(() => internal?.stop());
 
 const open = () =>
   new Trail({ vault: internal.controlPlane, now: () => new Date(), log: pino({ level: "silent" }) });

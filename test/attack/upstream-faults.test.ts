@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeEach, describe, expect } from "vitest";
+import { test } from "../harness/fixtures.ts";
 import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
-import { answerAsVault, type Recorded, type Recorder, startRecorder } from "../harness/recorder.ts";
+import { answerAsVault, type Recorded, type Recorder } from "../harness/recorder.ts";
 import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 const PATH = "/v1/secret/data/app/db";
 /** Short ones, so that a test need not wait for the usual. */
@@ -18,18 +19,11 @@ let other: TestIssuer;
 let acme: Recorder;
 let globex: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
-  [issuer, other] = await Promise.all([
-    startIssuer(),
-    startIssuer({ issuer: "https://globex.example/", audience: "https://globex.example/api" }),
-  ]);
-  [acme, globex] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
+test.beforeAll(async ({ recordedOrgs }) => {
+  ({ internal, issuer, acme, globex } = recordedOrgs);
+  other = await startIssuer({ issuer: "https://globex.example/", audience: "https://globex.example/api" });
 });
-afterAll(async () => {
-  await Promise.all([acme?.close(), globex?.close(), issuer?.close(), other?.close()]);
-  await internal?.stop();
-});
+afterAll(() => other?.close());
 beforeEach(async () => {
   for (const recorder of [acme, globex]) {
     recorder.clear();

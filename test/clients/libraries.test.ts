@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect } from "vitest";
 import {
   BUILD_WITHIN_MS,
   cargoProject,
@@ -12,7 +12,7 @@ import {
   pythonProject,
 } from "../harness/client-projects.ts";
 import type { ForeignClient } from "../harness/clients.ts";
-import { type ServedOrg, startServedOrg } from "../harness/served-org.ts";
+import { type ServedOrg, test } from "../harness/fixtures.ts";
 
 /** Libraries as their makers ship them: each does what an application does, and prints what it saw. */
 
@@ -20,10 +20,9 @@ const run = promisify(execFile);
 const RUN_WITHIN_MS = 120_000;
 
 let org: ServedOrg;
-beforeAll(async () => {
-  org = await startServedOrg();
+test.beforeAll(({ servedOrg }) => {
+  org = servedOrg;
 });
-afterAll(() => org?.stop());
 
 const seenBy = async ({ file, args, env }: ForeignClient) => {
   const tokens = { VAULT_TOKEN: org.token("writer"), READER_TOKEN: org.token() };

@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, expect, inject, test } from "vitest";
+import { afterEach, expect, inject } from "vitest";
 import { BUILD_WITHIN_MS, goProject } from "../harness/client-projects.ts";
-import { type ServedOrg, startServedOrg } from "../harness/served-org.ts";
+import { type ServedOrg, test } from "../harness/fixtures.ts";
 
 /** Programs that run on while their JWT ends: what they do then, and whether they take the next from its file. */
 
@@ -16,10 +16,9 @@ const SOON_MS = 45_000;
 let org: ServedOrg;
 let child: ChildProcess | undefined;
 let output = "";
-beforeAll(async () => {
-  org = await startServedOrg();
+test.beforeAll(({ servedOrg }) => {
+  org = servedOrg;
 });
-afterAll(() => org?.stop());
 afterEach(async () => {
   if (child && child.exitCode === null && child.signalCode === null) {
     child.kill("SIGKILL");

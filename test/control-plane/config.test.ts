@@ -10,6 +10,7 @@ import {
 } from "../../services/control-plane/config.ts";
 import { ConfigError, readConfig } from "../../services/shared/config.ts";
 import { CELL } from "../harness/aws/cell.ts";
+import { ISSUER_ENTRY } from "../harness/tokens.ts";
 
 const good = {
   STRONGROOM_LISTEN: "127.0.0.1:0",
@@ -98,14 +99,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-const issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "https://strongroom.test/api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256"],
-  orgClaim: "org_id",
-  groupsClaim: "groups",
-};
+const issuer = ISSUER_ENTRY;
 
 async function issuersFile(content: string): Promise<string> {
   const path = join(folder, "issuers.json");

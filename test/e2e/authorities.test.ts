@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, expect } from "vitest";
 import {
   loginWithCertificate,
   makeClientCertificate,
@@ -36,14 +36,13 @@ import {
 import { orgServerConfig } from "../../services/shared/vault/server-config.ts";
 import { isTokenAlive, mintUnsealToken, revokeSelf } from "../../services/shared/vault/tokens.ts";
 import { createUnsealKey, signCompactJws, unsealKeyName } from "../../services/shared/vault/transit.ts";
-import { respell, startIssuer, type TestIssuer } from "../harness/tokens.ts";
+import { test } from "../harness/fixtures.ts";
+import { respell, type TestIssuer } from "../harness/tokens.ts";
 import {
   freeListen,
   type InternalVault,
   localPlace,
   type OrgVault,
-  startInternalVault,
-  startOrgVault,
   startVaultServer,
 } from "../harness/vault.ts";
 
@@ -67,21 +66,13 @@ let acme: OrgVault;
 let globex: OrgVault;
 
 /** Two organizations as onboarding leaves them: a secret each, and their root tokens revoked. */
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [acme, globex] = await Promise.all([
-    startOrgVault(internal, { claim: "org_acme", issuer }),
-    startOrgVault(internal, { claim: "org_globex", issuer }),
-  ]);
+test.beforeAll(async ({ org, otherOrg }) => {
+  ({ internal, issuer, acme } = org);
+  globex = otherOrg;
   for (const { root, org } of [acme, globex]) {
     await kv2(root, "secret").write("app/db", { password: `canary of ${org}` });
     await revokeSelf(root);
   }
-});
-afterAll(async () => {
-  await Promise.all([acme?.stop(), globex?.stop()]);
-  await internal?.stop();
-  await issuer?.close();
 });
 
 const tenantLogin = (vault: OrgVault, role: string, jwt: string) =>

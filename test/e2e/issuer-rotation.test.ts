@@ -1,37 +1,16 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect, onTestFinished } from "vitest";
 import { changeIssuerKeys } from "../../services/shared/vault/jwt-validation-keys.ts";
+import { test } from "../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import {
-  compact,
-  newPair,
-  publicPem,
-  type SigningPair,
-  startIssuer,
-  type TestIssuer,
-} from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { compact, newPair, publicPem, type SigningPair, type TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
 let orgs: OrgVault[];
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  orgs = await Promise.all(
-    ["org_acme", "org_globex"].map((claim) => startOrgVault(internal, { claim, issuer })),
-  );
-  const entries = orgs.map(({ org, settings, endpoint }) => ({
-    id: org,
-    claim: settings.claim,
-    address: endpoint.address,
-  }));
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: entries });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await Promise.all(orgs?.map((each) => each.stop()) ?? []);
-  await internal?.stop();
-  await issuer?.close();
+test.beforeAll(({ servedOrgs }) => {
+  ({ internal, issuer, orgs, gateway } = servedOrgs);
 });
 
 /** What `strongroom issuer rotate` does. */
@@ -89,11 +68,12 @@ test("a key that no operator approved opens nothing, though the issuer shows it"
   const slipped = newPair("RS256");
   const token = compact({ alg: "RS256", typ: "JWT", kid: slipped.kid }, issuer.claims(), slipped);
   issuer.keys = [...issuer.keys, slipped];
-  await gateway.close();
-  gateway = await startGateway({
+  // A new one, which fetches the issuer's keys anew.
+  const gateway = await startGateway({
     issuers: [issuer],
     ca: internal.ca,
     orgs: [{ id: org, claim: settings.claim, address: endpoint.address }],
   });
+  onTestFinished(() => gateway.close());
   expect((await gateway.call("GET", "/v1/secret/data/x", { token })).status).toBe(403);
 });

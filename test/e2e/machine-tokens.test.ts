@@ -1,14 +1,17 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, expect, inject } from "vitest";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { machineTokens, revokeMachineToken } from "../../services/shared/vault/machine-tokens.ts";
 import { compareOrgVault, configureOrgVault } from "../../services/shared/vault/org-vault.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
-import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
+import type { TestGateway } from "../harness/gateway.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
+
+const test = base.extend("orgVaultChanges", PER_FILE, () => ({ machineTokens: true }));
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -16,26 +19,9 @@ let issuer: TestIssuer;
 let acme: OrgVault;
 let globex: OrgVault;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [acme, globex] = await Promise.all([
-    startOrgVault(internal, { claim: "org_acme", issuer, machineTokens: true }),
-    startOrgVault(internal, { claim: "org_globex", issuer }),
-  ]);
-  gateway = await startGateway({
-    issuers: [issuer],
-    ca: internal.ca,
-    orgs: [
-      { id: acme.org, claim: "org_acme", address: acme.endpoint.address, machineTokens: true },
-      { id: globex.org, claim: "org_globex", address: globex.endpoint.address },
-    ],
-  });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await Promise.all([acme?.stop(), globex?.stop()]);
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ servedOrgs }) => {
+  ({ internal, issuer, gateway } = servedOrgs);
+  [acme, globex] = servedOrgs.orgs;
 });
 
 const jwt = (level: string, org = "org_acme") =>

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { makeClientCertificate } from "../../services/cli/platform/client-certificate.ts";
 import { readRecipe } from "../../services/cli/vault-binary/recipe.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
@@ -10,8 +10,9 @@ import { type VaultClient, vaultClient } from "../../services/shared/vault/clien
 import { CLIENT_MOUNTS } from "../../services/shared/vault/client-authority.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
 
 /**
  * Each policy × every path of Vault's own OpenAPI listing, as golden files. To accept a change, read it and
@@ -24,17 +25,13 @@ const ANY = "{any}";
 const TENANTS_PATHS =
   /^\/secret\/|^\/transit\/(encrypt|decrypt|rewrap|datakey\/wrapped)\/[^/]+$|^\/transit\/(hmac|sign|verify)\/[^/]+(\/[^/]+)?$|^\/transit\/random(\/[^/]+){0,2}$|^\/transit\/keys\/?$|^\/transit\/keys\/[^/]+(\/(rotate|config))?$|^\/sys\/(capabilities-self|internal\/ui\/resultant-acl)$/;
 
+const test = base.extend("orgVaultChanges", PER_FILE, () => ({ machineTokens: true }));
+
 let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer, machineTokens: true });
-});
-afterAll(async () => {
-  await acme?.stop();
-  await internal?.stop();
-  await issuer?.close();
+test.beforeAll(({ org }) => {
+  ({ internal, issuer, acme } = org);
 });
 
 interface Listing {

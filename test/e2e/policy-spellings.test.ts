@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { request as requestTls } from "node:https";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
@@ -8,8 +8,9 @@ import type { VaultClient, VaultEndpoint } from "../../services/shared/vault/cli
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
 import { unsealKeyName } from "../../services/shared/vault/transit.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { test as base, PER_FILE } from "../harness/fixtures.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../harness/vault.ts";
 
 /**
  * Vault matches a policy with the path as it was sent, and some engines take that path apart afterwards: they drop
@@ -17,17 +18,13 @@ import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } 
  * Vault itself is asked which spellings a policy lets through; those that it does are tried for real.
  */
 
+const test = base.extend("orgVaultChanges", PER_FILE, () => ({ machineTokens: true }));
+
 let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer, machineTokens: true });
-});
-afterAll(async () => {
-  await acme?.stop();
-  await internal?.stop();
-  await issuer?.close();
+test.beforeAll(({ org }) => {
+  ({ internal, issuer, acme } = org);
 });
 
 /** A path as it is sent and as the policy sees it. */

@@ -1,38 +1,26 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import nodeVault from "node-vault";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { beforeAll, describe, expect, inject } from "vitest";
 import { type ForeignClient, goClient, hvac } from "../harness/clients.ts";
-import { startGateway, type TestGateway } from "../harness/gateway.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { TestGateway } from "../harness/gateway.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { OrgVault } from "../harness/vault.ts";
 
 /** Clients as their makers ship them, with nothing changed but the address and the token. */
 
 const run = promisify(execFile);
 const [python, go] = await Promise.all([hvac(), goClient()]);
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
 let gateway: TestGateway;
 let home: string;
-beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "strongroom-clients-"));
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-  const orgs = [{ id: acme.org, claim: "org_acme", address: acme.endpoint.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await acme?.stop();
-  await issuer?.close();
-  await internal?.stop();
-  await rm(home, { recursive: true });
+test.beforeAll(({ servedOrg }) => {
+  ({ issuer, acme, gateway, home } = servedOrg);
 });
 
 /** A new JWT each time, so that no test ends another's. */

@@ -1,34 +1,19 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect, inject } from "vitest";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultEndpoint, vaultClient } from "../../services/shared/vault/client.ts";
 import { loginWithJwt } from "../../services/shared/vault/platform-jwt.ts";
-import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { Answer, TestGateway } from "../harness/gateway.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { OrgVault } from "../harness/vault.ts";
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let orgs: OrgVault[];
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  orgs = await Promise.all(
-    ["org_acme", "org_globex"].map((claim) => startOrgVault(internal, { claim, issuer })),
-  );
-  const entries = orgs.map(({ org, settings, endpoint }) => ({
-    id: org,
-    claim: settings.claim,
-    address: endpoint.address,
-  }));
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: entries });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await Promise.all(orgs?.map((each) => each.stop()) ?? []);
-  await internal?.stop();
-  await issuer?.close();
+test.beforeAll(({ servedOrgs }) => {
+  ({ issuer, orgs, gateway } = servedOrgs);
 });
 
 type Level = "reader" | "writer" | "admin";

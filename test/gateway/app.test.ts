@@ -1,24 +1,15 @@
 import { readFile } from "node:fs/promises";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { type Answer, startGateway, type TestGateway } from "../harness/gateway.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../harness/vault.ts";
+import { describe, expect } from "vitest";
+import { test } from "../harness/fixtures.ts";
+import type { Answer, TestGateway } from "../harness/gateway.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { OrgVault } from "../harness/vault.ts";
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-  const orgs = [{ id: acme.org, claim: "org_acme", address: acme.endpoint.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await acme?.stop();
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ servedOrg }) => {
+  ({ issuer, acme, gateway } = servedOrg);
 });
 
 const token = (level?: "writer" | "admin", sub = "ada") =>

@@ -1,14 +1,15 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, beforeAll, beforeEach, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, vi } from "vitest";
 import { Logins } from "../../services/gateway/upstream/logins.ts";
 import { newOrgId } from "../../services/shared/org.ts";
+import { test } from "../harness/fixtures.ts";
 import { exchange, getRequest } from "../harness/flood.ts";
 import { type Answer, startGateway, type TestGateway, type TestGatewayOptions } from "../harness/gateway.ts";
-import { answerAsVault, type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { answerAsVault, type Recorder } from "../harness/recorder.ts";
+import type { TestIssuer } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 /** Only the long way asks for a login, whether or not there is one already. */
 const longWay = vi.spyOn(Logins.prototype, "tokenFor");
@@ -16,14 +17,8 @@ const longWay = vi.spyOn(Logins.prototype, "tokenFor");
 let internal: InternalVault;
 let issuer: TestIssuer;
 let vault: Recorder;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  vault = await startRecorder(internal);
-  return async () => {
-    await vault.close();
-    await issuer.close();
-    await internal.stop();
-  };
+test.beforeAll(({ recordedOrg }) => {
+  ({ internal, issuer, recorder: vault } = recordedOrg);
 });
 afterEach(() => {
   vault.answer = undefined;

@@ -1,19 +1,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterEach, describe, expect } from "vitest";
 import type { Directory } from "../../services/shared/front/published/directory.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { issueOrgCertificate } from "../../services/shared/vault/pki.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";
-import { type Recorder, startRecorder } from "../harness/recorder.ts";
-import { startIssuer, type TestIssuer, tamper } from "../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { Recorder } from "../harness/recorder.ts";
+import { type TestIssuer, tamper } from "../harness/tokens.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 const MAIN = fileURLToPath(new URL("../../services/gateway/main.ts", import.meta.url));
 const key = newDirectoryKey();
@@ -22,13 +22,8 @@ let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let other: Recorder;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  [recorder, other] = await Promise.all([startRecorder(internal), startRecorder(internal)]);
-});
-afterAll(async () => {
-  await Promise.all([recorder?.close(), other?.close(), issuer?.close()]);
-  await internal?.stop();
+test.beforeAll(({ recordedOrgs }) => {
+  ({ internal, issuer, acme: recorder, globex: other } = recordedOrgs);
 });
 
 let dir: string;
@@ -36,8 +31,8 @@ let controlPlane: DirectoryServer;
 let settings: Record<string, string>;
 let child: ChildProcess | undefined;
 let output: string;
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
+test.beforeEach(async ({ folder }) => {
+  dir = folder;
   controlPlane = await startDirectoryServer(key);
   await writeFile(join(dir, "directory-key.pem"), key.publicPem);
   await writeFile(join(dir, "ownership-key.pem"), key.ownershipPem);
@@ -59,7 +54,6 @@ beforeEach(async () => {
 afterEach(async () => {
   await end("SIGKILL");
   await controlPlane.close();
-  await rm(dir, { recursive: true });
 });
 
 function start(): void {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { newDirectoryKey, startDirectoryServer } from "./directory.ts";
-import type { OrgEntry } from "./gateway.ts";
+import type { OrgEntry } from "./published.ts";
 import type { TestIssuer } from "./tokens.ts";
 
 const MAIN = fileURLToPath(new URL("../../services/gateway/main.ts", import.meta.url));

@@ -1,24 +1,11 @@
-import { mkdtemp, rm } from "node:fs/promises";
 import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { pino } from "pino";
 import { buildGateway } from "../../services/gateway/app.ts";
 import type { Metrics } from "../../services/gateway/record/metrics.ts";
 import type { UpstreamTimes } from "../../services/gateway/upstream/upstreams.ts";
 import type { LimitRates } from "../../services/shared/front/limits.ts";
-import type { Directory } from "../../services/shared/front/published/directory.ts";
-import { DirectorySource } from "../../services/shared/front/published/directory-source.ts";
-import { RevocationSource } from "../../services/shared/front/published/revocation-source.ts";
-import type { RevocationList } from "../../services/shared/front/published/revocations.ts";
-import {
-  type DirectoryKey,
-  type DirectoryServer,
-  newDirectoryKey,
-  startDirectoryServer,
-} from "./directory.ts";
-import type { TestIssuer } from "./tokens.ts";
+import { type OrgEntry, type Published, type PublishedOptions, startPublished } from "./published.ts";
 
 export interface Answer {
   status: number;
@@ -28,16 +15,10 @@ export interface Answer {
   json: { errors?: string[]; data?: Record<string, unknown> } & Record<string, unknown>;
 }
 
-/** A gateway in this process, with a directory server and a key of its own. */
-export interface TestGateway {
+/** A gateway in this process, with what is published for it. */
+export interface TestGateway extends Pick<Published, "directory" | "directoryServer" | "publish" | "revoke"> {
   url: string;
   app: ReturnType<typeof buildGateway>;
-  directory: DirectorySource;
-  directoryServer: DirectoryServer;
-  /** Publishes these organizations as the next version, and has the gateway fetch it. */
-  publish(orgs: OrgEntry[], changes?: Partial<Directory>): Promise<void>;
-  /** Publishes these revocations as the next version, and has the gateway fetch it. */
-  revoke(orgs: RevocationList["orgs"]): Promise<void>;
   /** A request whose path goes out exactly as it is given. */
   call(method: string, path: string, options?: CallOptions): Promise<Answer>;
   /** Sends bytes, and gives whatever comes back until the connection ends. */
@@ -45,16 +26,6 @@ export interface TestGateway {
   /** The log so far, a record a line. */
   log(): Record<string, unknown>[];
   close(): Promise<void>;
-}
-
-export interface OrgEntry {
-  id: string;
-  claim: string;
-  address: string;
-  serverKey?: string;
-  statement?: string;
-  issuer?: string;
-  machineTokens?: true;
 }
 
 export interface CallOptions {
@@ -65,8 +36,7 @@ export interface CallOptions {
   from?: string;
 }
 
-export interface TestGatewayOptions {
-  issuers: TestIssuer[];
+export interface TestGatewayOptions extends Pick<PublishedOptions, "issuers" | "directoryKey"> {
   ca: string;
   orgs: OrgEntry[];
   now?: () => number;
@@ -76,8 +46,6 @@ export interface TestGatewayOptions {
   limits?: LimitRates;
   behindProxy?: boolean;
   metrics?: Metrics;
-  /** What signs the directory; a key made for it unless given. */
-  directoryKey?: Pick<DirectoryKey, "keys" | "sign" | "signRevocations">;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
@@ -91,10 +59,8 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
     limits = {},
     behindProxy = false,
     metrics,
-    directoryKey: key = newDirectoryKey(),
+    directoryKey,
   } = options;
-  const dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
-  const directoryServer = await startDirectoryServer(key);
   const lines: Record<string, unknown>[] = [];
   const destination = {
     write(line: string) {
@@ -102,57 +68,26 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
     },
   };
   const logger = pino({}, destination);
-  const copy = join(dir, "directory.jws");
-  const directory = new DirectorySource({ url: directoryServer.url, keys: key.keys, copy, logger });
-  const { revocationsUrl } = directoryServer;
-  const revocations = new RevocationSource({
-    ...{ url: revocationsUrl, key: key.keys.directory, copy: join(dir, "revocations.jws"), logger, now },
-    maxTokenLifetimeSeconds: 3600,
-  });
-  const published = { directory, revocations, revocationsUrl };
+  const published = await startPublished({ issuers, logger, now, directoryKey });
+  const { directory, revocations, directoryServer, publish, revoke } = published;
+  const sources = { directory, revocations, revocationsUrl: directoryServer.revocationsUrl };
   const app = buildGateway({
-    ...{ logger, ...published, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, behindProxy, now },
+    ...{ logger, ...sources, ca, maxTokenLifetimeSeconds: 3600, maxLogins, limits, behindProxy, now },
     ...(upstreamTimes && { upstreamTimes }),
     ...(metrics && { metrics }),
   });
-
-  let version = 0;
-  const publish = async (list: OrgEntry[], changes: Partial<Directory> = {}) => {
-    await directoryServer.publish({
-      version: ++version,
-      issuedAt: new Date().toISOString(),
-      issuers: issuers.map(({ issuer }) => issuer),
-      orgs: list.map((org) => ({ issuer: issuers[0]?.issuer.issuer ?? "", ...org })),
-      deleted: [],
-      ...changes,
-    });
-    await directory.refresh();
-  };
-  let revocationsVersion = 1;
-  const revoke = async (list: RevocationList["orgs"]) => {
-    const version = ++revocationsVersion;
-    await directoryServer.publishRevocations({ version, maxTokenLifetimeSeconds: 3600, orgs: list });
-    await revocations.refresh();
-  };
   await publish(orgs);
-  await revocations.refresh();
   await app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = app.server.address() as AddressInfo;
   return {
     url: `http://127.0.0.1:${port}`,
-    app,
-    directory,
-    directoryServer,
-    publish,
-    revoke,
+    ...{ app, directory, directoryServer, publish, revoke },
     call: (method, path, callOptions = {}) => call(port, method, path, callOptions),
     raw: (bytes) => raw(port, bytes),
     log: () => lines,
     async close() {
-      directory.close();
       await app.close();
-      await directoryServer.close();
-      await rm(dir, { recursive: true });
+      await published.close();
     },
   };
 }

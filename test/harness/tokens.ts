@@ -9,6 +9,16 @@ import {
 } from "../../services/shared/local-provider.ts";
 import type { Issuer } from "../../services/shared/org.ts";
 
+/** An issuer's entry as a directory has it. Nothing listens where its keys should be. */
+export const ISSUER_ENTRY = {
+  issuer: LOCAL_ISSUER,
+  audience: TENANT_AUDIENCE,
+  jwksUri: "http://127.0.0.1:1/jwks",
+  algorithms: ["RS256" as const],
+  orgClaim: ORG_CLAIM,
+  groupsClaim: GROUPS_CLAIM,
+} satisfies Issuer;
+
 export type Algorithm = "RS256" | "ES256" | "EdDSA";
 
 /** A key pair that signs test tokens, named by its `kid`. */

@@ -173,9 +173,13 @@ export function newOperatorKey(): { key: Secret; publicKey: string } {
   };
 }
 
+export interface InternalVaultSettings {
+  unsealTokenPeriodSeconds?: number;
+}
+
 export async function startInternalVault(
   binary: string,
-  settings: { unsealTokenPeriodSeconds?: number } = {},
+  settings: InternalVaultSettings = {},
 ): Promise<InternalVault> {
   const vault = await startEmptyVault(binary);
   const { dir, endpoint, root, stop } = vault;
@@ -236,7 +240,18 @@ export interface OrgVault {
   stop(): Promise<void>;
 }
 
-/** Does by hand what onboarding does, up to `configure`, which `configure: false` leaves out. */
+/** In what an organization's Vault may differ. */
+export interface OrgVaultChanges {
+  /** False leaves out `configure`, the last that is done by hand here. */
+  configure?: boolean;
+  machineTokens?: boolean;
+  /** Raft in its own folder unless given. */
+  storage?: Record<string, unknown>;
+  /** Beside its unseal token. */
+  environment?: Record<string, string>;
+}
+
+/** Does by hand what onboarding does, up to `configure`. */
 export async function startOrgVault(
   internal: Pick<InternalVault, "binary" | "endpoint" | "controlPlane" | "ca">,
   {
@@ -246,16 +261,7 @@ export async function startOrgVault(
     machineTokens = false,
     storage,
     environment = {},
-  }: {
-    claim: string;
-    issuer: TestIssuer;
-    configure?: boolean;
-    machineTokens?: boolean;
-    /** Raft in its own folder unless given. */
-    storage?: Record<string, unknown>;
-    /** Beside its unseal token. */
-    environment?: Record<string, string>;
-  },
+  }: OrgVaultChanges & { claim: string; issuer: TestIssuer },
 ): Promise<OrgVault> {
   const org = newOrgId();
   const dir = await mkdtemp(join(tmpdir(), "strongroom-org-"));

@@ -1,16 +1,16 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { ownershipSerial } from "../../services/shared/front/published/ownership.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { keyDigests, ownerDifferences, ownerOf, ownerRecords } from "../../services/shared/owners.ts";
 import { CasConflictError } from "../../services/shared/vault/kv.ts";
-import { type InternalVault, startInternalVault } from "../harness/vault.ts";
+import { test } from "../harness/fixtures.ts";
+import type { InternalVault } from "../harness/vault.ts";
 
 let internal: InternalVault;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal: started }) => {
+  internal = started;
 });
-afterAll(() => internal?.stop());
 
 const newKey = (): string =>
   generateKeyPairSync("ec", { namedCurve: "P-256" })

@@ -5,19 +5,13 @@ import { newJobId, type OrgRecord } from "../../../services/control-plane/regist
 import { OrgView } from "../../../services/shared/api/orgs.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { KEY_MISSING, KEY_TO_REMOVE } from "../../../services/shared/vault/jwt-validation-keys.ts";
+import { ISSUER_ENTRY } from "../../harness/tokens.ts";
 
 const record: OrgRecord = {
   id: newOrgId(),
   name: "acme",
   claim: "org_acme",
-  issuer: {
-    issuer: "https://auth.strongroom.test/",
-    audience: "https://strongroom.test/api",
-    jwksUri: "http://127.0.0.1:1/jwks",
-    algorithms: ["RS256"],
-    orgClaim: "org_id",
-    groupsClaim: "groups",
-  },
+  issuer: ISSUER_ENTRY,
   state: "ready",
   job: newJobId(),
   attempt: 1,

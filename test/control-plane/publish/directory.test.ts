@@ -5,18 +5,12 @@ import { createDirectory, directoryContent } from "../../../services/control-pla
 import { newJobId, type OrgRecord } from "../../../services/control-plane/registry/records.ts";
 import { createRegistry, type Registry } from "../../../services/control-plane/registry/registry.ts";
 import { Directory } from "../../../services/shared/front/published/directory.ts";
-import { type Issuer, newOrgId } from "../../../services/shared/org.ts";
+import { newOrgId } from "../../../services/shared/org.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
+import { ISSUER_ENTRY } from "../../harness/tokens.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
 
-const issuer: Issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "https://strongroom.test/api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256"],
-  orgClaim: "org_id",
-  groupsClaim: "groups",
-};
+const issuer = ISSUER_ENTRY;
 
 const record = (changes: Partial<OrgRecord> = {}): OrgRecord => ({
   id: newOrgId(),

@@ -1,27 +1,17 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { startGateway, type TestGateway } from "../../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../../harness/recorder.ts";
-import { compact, newPair, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { afterAll, expect } from "vitest";
+import { test } from "../../harness/fixtures.ts";
+import type { TestGateway } from "../../harness/gateway.ts";
+import type { Recorder } from "../../harness/recorder.ts";
+import { compact, newPair, type TestIssuer } from "../../harness/tokens.ts";
 
-/** The Vault is a recorder: nothing here may reach it. */
-let internal: InternalVault;
 let issuer: TestIssuer;
+/** Stands for the Vault: nothing here may reach it. */
 let recorder: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  const orgs = [{ id: recorder.org, claim: "org_acme", address: recorder.address }];
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs });
+test.beforeAll(({ recordedGateway }) => {
+  ({ issuer, recorder, gateway } = recordedGateway);
 });
-afterAll(async () => {
-  expect(recorder.connections).toBe(0);
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
-});
+afterAll(() => expect(recorder.connections).toBe(0));
 
 const token = (...groups: string[]) => issuer.token({ [issuer.issuer.groupsClaim]: groups });
 const login = (body: object | string, headers = {}) =>

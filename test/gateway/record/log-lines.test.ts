@@ -1,24 +1,22 @@
 import { execFile } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, expect } from "vitest";
 import { gatheredLines } from "../../../services/gateway/record/log-lines.ts";
+import { test } from "../../harness/folder.ts";
 
 const MODULE = fileURLToPath(new URL("../../../services/gateway/record/log-lines.ts", import.meta.url));
 
 let dir: string;
 let fd: number;
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "strongroom-log-"));
+test.beforeEach(({ folder }) => {
+  dir = folder;
   fd = openSync(join(dir, "log"), "w");
 });
 afterEach(async () => {
   closeSync(fd);
-  await rm(dir, { recursive: true });
 });
 const written = () => readFileSync(join(dir, "log"), "utf8");
 

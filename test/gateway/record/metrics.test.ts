@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { pino } from "pino";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
 import { buildMetricsServer, Metrics } from "../../../services/gateway/record/metrics.ts";
+import { test } from "../../harness/fixtures.ts";
 import { startGateway, type TestGateway } from "../../harness/gateway.ts";
-import { type Recorder, startRecorder } from "../../harness/recorder.ts";
-import { startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import type { Recorder } from "../../harness/recorder.ts";
+import type { TestIssuer } from "../../harness/tokens.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 const PATH = "/v1/secret/data/very/private";
 
@@ -14,14 +15,8 @@ let issuer: TestIssuer;
 let acme: Recorder;
 let metrics: Metrics;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startRecorder(internal);
-});
-afterAll(async () => {
-  await acme?.close();
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ recordedOrg }) => {
+  ({ internal, issuer, recorder: acme } = recordedOrg);
 });
 beforeEach(async () => {
   acme.answer = undefined;

@@ -1,23 +1,17 @@
-import { afterAll, beforeAll, describe, expect, inject, onTestFinished, test, vi } from "vitest";
+import { afterAll, describe, expect, onTestFinished, vi } from "vitest";
 import { forward } from "../../../services/gateway/upstream/forward.ts";
 import { Upstreams } from "../../../services/gateway/upstream/upstreams.ts";
 import { Secret } from "../../../services/shared/secret.ts";
-import { answerAsVault, type Recorder, startRecorder } from "../../harness/recorder.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import { answerAsVault, type Recorder } from "../../harness/recorder.ts";
 
-let internal: InternalVault;
 let recorder: Recorder;
 let upstreams: Upstreams;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
-  recorder = await startRecorder(internal);
-  upstreams = new Upstreams(internal.ca);
+test.beforeAll(({ recordedOrg }) => {
+  recorder = recordedOrg.recorder;
+  upstreams = new Upstreams(recordedOrg.internal.ca);
 });
-afterAll(async () => {
-  await upstreams?.close();
-  await recorder?.close();
-  await internal?.stop();
-});
+afterAll(() => upstreams?.close());
 
 const org = () => ({ id: recorder.org, issuer: "i", claim: "c", address: recorder.address });
 const upstreamOf = (entry = org()) =>

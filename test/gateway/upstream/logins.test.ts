@@ -16,15 +16,9 @@ import type { Identity } from "../../../services/shared/front/identity/authentic
 import type { LoadedDirectory } from "../../../services/shared/front/published/directory-source.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { type Recorded, type Recorder, startPlainRecorder } from "../../harness/recorder.ts";
+import { ISSUER_ENTRY } from "../../harness/tokens.ts";
 
-const issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256" as const],
-  orgClaim: "org_id",
-  groupsClaim: "groups",
-};
+const issuer = ISSUER_ENTRY;
 
 let recorder: Recorder;
 let upstreams: Upstreams;

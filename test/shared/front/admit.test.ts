@@ -1,23 +1,18 @@
-import { afterAll, beforeAll, beforeEach, expect, inject, onTestFinished, test } from "vitest";
+import { beforeEach, describe, expect, onTestFinished } from "vitest";
+import { TooManyRequests } from "../../../services/shared/front/limits.ts";
+import { test } from "../../harness/fixtures.ts";
+import { type Front, type FrontOptions, startFront } from "../../harness/front.ts";
 import { startGateway, type TestGateway } from "../../harness/gateway.ts";
 import { type Recorder, startRecorder } from "../../harness/recorder.ts";
-import { respell, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { respell, type TestIssuer, tamper } from "../../harness/tokens.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
 let recorder: Recorder;
 let gateway: TestGateway;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  recorder = await startRecorder(internal);
-  gateway = await startGateway({ issuers: [issuer], ca: internal.ca, orgs: orgs() });
-});
-afterAll(async () => {
-  await gateway?.close();
-  await recorder?.close();
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ recordedGateway }) => {
+  ({ internal, issuer, recorder, gateway } = recordedGateway);
 });
 beforeEach(() => {
   gateway.directoryServer.asked = [];
@@ -121,4 +116,70 @@ test("what was revoked stays so though its organization is made anew, here and b
 test("a token whose id is no text could not be revoked by it, and is refused", async () => {
   for (const jti of [1, "", [], { a: 1 }]) expect(await read(issuer.token({ jti }))).toBe(403);
   expect(gateway.log().at(-1)).toMatchObject({ reason: "token_id" });
+});
+
+describe("a service's own callers, without the service", () => {
+  async function frontWith(options?: FrontOptions): Promise<Front> {
+    const front = await startFront(options);
+    onTestFinished(() => front.close());
+    return front;
+  }
+
+  test("a member is let in, and the second time at once", async () => {
+    const front = await frontWith();
+    const token = front.issuer.token();
+    expect(front.admitAtOnce({ token })).toBe(false);
+    const { org, identity, trace } = await front.admit({ token });
+    expect(org.id).toBe(front.org);
+    expect(identity).toMatchObject({ subject: "u1", org: "org_acme" });
+    expect(trace).toMatchObject({ org: front.org, subject: identity?.subjectHash });
+    expect(front.admitAtOnce({ token })).toBe(true);
+  });
+
+  test("a caller without a good token, or of no known organization, is not", async () => {
+    const front = await frontWith();
+    const { issuer } = front;
+    await expect(front.admit({})).rejects.toMatchObject({ reason: "token_missing" });
+    await expect(front.admit({ token: tamper(issuer.token(), 2) })).rejects.toMatchObject({
+      reason: "signature",
+    });
+    await expect(front.admit({ token: issuer.token({ org_id: undefined }) })).rejects.toMatchObject({
+      reason: "org_claim",
+    });
+    const stranger = issuer.token({ org_id: "org_globex" });
+    await expect(front.admit({ token: stranger })).rejects.toMatchObject({ code: "forbidden" });
+    expect(front.admitAtOnce({ token: stranger })).toBe(false);
+  });
+
+  test("nor one that names another organization", async () => {
+    const front = await frontWith();
+    const token = front.issuer.token();
+    const naming = (namespace: string) => front.admit({ token, headers: { "x-vault-namespace": namespace } });
+    expect((await naming(front.org)).org.id).toBe(front.org);
+    await expect(naming("root")).rejects.toMatchObject({ code: "invalid_request" });
+  });
+
+  test("a revoked token is refused, the service told, and its address pays for it", async () => {
+    const front = await frontWith({ limits: { address: { perSecond: 0.001, burst: 1 } } });
+    const { issuer } = front.issuer.issuer;
+    const [known, token] = [front.issuer.token({ jti: "t-1" }), front.issuer.token({ jti: "t-2" })];
+    for (const each of [known, token]) await front.admit({ token: each });
+    const ends = Math.floor(Date.now() / 1000) + 3600;
+    await front.revoke([{ issuer, claim: "org_acme", revocations: [{ tokenId: "t-2", ends }] }]);
+    expect(front.admitAtOnce({ token })).toBe(false);
+    await expect(front.admit({ token })).rejects.toMatchObject({ reason: "revoked" });
+    expect(front.revoked.map(({ org }) => org.id)).toEqual([front.org]);
+    const unknown = front.issuer.token({ jti: "t-3" });
+    await expect(front.admit({ token: unknown })).rejects.toBeInstanceOf(TooManyRequests);
+    await front.admit({ token: unknown, from: "127.0.0.2" });
+    await front.admit({ token: known });
+  });
+
+  test("an organization has so many requests, whoever sends them", async () => {
+    const front = await frontWith({ limits: { org: { perSecond: 0.001, burst: 2 } } });
+    const callers = ["ada", "grace", "joan"].map((sub) => front.issuer.token({ sub }));
+    const outcomes = await Promise.allSettled(callers.map((token) => front.admit({ token })));
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(2);
+    await expect(front.admit({ token: callers[0] ?? "" })).rejects.toBeInstanceOf(TooManyRequests);
+  });
 });

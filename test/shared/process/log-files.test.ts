@@ -1,16 +1,15 @@
-import { appendFile, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { appendFile, open, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect } from "vitest";
 import { readTail, rotateByCopy, rotateByRename } from "../../../services/shared/process/log-files.ts";
+import { test } from "../../harness/folder.ts";
 
 let folder: string;
 let path: string;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "strongroom-logs-"));
+test.beforeEach(({ folder: empty }) => {
+  folder = empty;
   path = join(folder, "a.log");
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 const limits = { bytes: 10, keep: 2 };
 const contents = async () => {

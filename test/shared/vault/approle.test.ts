@@ -1,16 +1,16 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 const HOUR_MS = 3600 * 1000;
 
 let vault: InternalVault;
-beforeAll(async () => {
-  vault = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal }) => {
+  vault = internal;
 });
-afterAll(() => vault?.stop());
 
 function loginAt(start: number) {
   const clock = { now: start };

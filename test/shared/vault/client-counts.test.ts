@@ -1,22 +1,17 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { Secret } from "../../../services/shared/secret.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
 import { clientsOf, compareClientCounts } from "../../../services/shared/vault/client-counts.ts";
 import { loginWithJwt, signPlatformJwt } from "../../../services/shared/vault/platform-jwt.ts";
-import { startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import type { TestIssuer } from "../../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../../harness/vault.ts";
 
 let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-});
-afterAll(async () => {
-  await acme?.stop();
-  await internal?.stop();
-  await issuer?.close();
+test.beforeAll(({ org }) => {
+  ({ internal, issuer, acme } = org);
 });
 
 async function login(mount: string, role: string, jwt: Secret) {

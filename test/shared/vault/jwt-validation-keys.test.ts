@@ -1,20 +1,14 @@
-import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
+import { beforeEach, expect } from "vitest";
 import { changeIssuerKeys, compareKeys } from "../../../services/shared/vault/jwt-validation-keys.ts";
 import { configureOrgVault } from "../../../services/shared/vault/org-vault.ts";
-import { newPair, publicPem, startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import { newPair, publicPem, type TestIssuer } from "../../harness/tokens.ts";
+import type { OrgVault } from "../../harness/vault.ts";
 
-let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer });
-});
-afterAll(async () => {
-  await acme?.stop();
-  await issuer?.close();
-  await internal?.stop();
+test.beforeAll(({ org }) => {
+  ({ issuer, acme } = org);
 });
 beforeEach(() => configureOrgVault(acme.root, acme.settings));
 

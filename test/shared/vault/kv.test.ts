@@ -1,12 +1,12 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { CasConflictError, kv1, kv2 } from "../../../services/shared/vault/kv.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 let vault: InternalVault;
-beforeAll(async () => {
-  vault = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal }) => {
+  vault = internal;
 });
-afterAll(() => vault?.stop());
 
 const registry = () => kv2(vault.controlPlane, "registry");
 

@@ -2,29 +2,26 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent } from "undici";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { describe, expect } from "vitest";
 import { orgServerName } from "../../../services/shared/org.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../../services/shared/vault/client.ts";
 import { kv2 } from "../../../services/shared/vault/kv.ts";
 import { compareOrgVault, configureOrgVault } from "../../../services/shared/vault/org-vault.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../../services/shared/vault/platform-jwt.ts";
-import { startIssuer, type TestIssuer } from "../../harness/tokens.ts";
-import { type InternalVault, type OrgVault, startInternalVault, startOrgVault } from "../../harness/vault.ts";
+import { test as base, PER_FILE } from "../../harness/fixtures.ts";
+import type { TestIssuer } from "../../harness/tokens.ts";
+import type { InternalVault, OrgVault } from "../../harness/vault.ts";
+
+const test = base.extend("orgVaultChanges", PER_FILE, () => ({ configure: false }));
 
 let internal: InternalVault;
 let issuer: TestIssuer;
 let acme: OrgVault;
 let configureCuts: number;
-beforeAll(async () => {
-  [internal, issuer] = await Promise.all([startInternalVault(inject("vaultBinary")), startIssuer()]);
-  acme = await startOrgVault(internal, { claim: "org_acme", issuer, configure: false });
+test.beforeAll(async ({ org }) => {
+  ({ internal, issuer, acme } = org);
   configureCuts = await configureWithCuts(acme);
-});
-afterAll(async () => {
-  await acme?.stop();
-  await internal?.stop();
-  await issuer?.close();
 });
 
 /** Configures in attempts that are cut off, each one write further on; gives the number of cuts. */

@@ -1,5 +1,5 @@
 import { createPublicKey, X509Certificate } from "node:crypto";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { newOrgId, orgServerName } from "../../../services/shared/org.ts";
 import { keyDigest } from "../../../services/shared/server-key.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
@@ -11,15 +11,15 @@ import {
   revokeCertificate,
   signOrgCertificate,
 } from "../../../services/shared/vault/pki.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 
 let vault: InternalVault;
-beforeAll(async () => {
-  vault = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal }) => {
+  vault = internal;
 });
-afterAll(() => vault?.stop());
 
 test("a certificate carries the organization's name alone, for servers alone, signed by the authority", async () => {
   const org = newOrgId();

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { vaultClient } from "../../../services/shared/vault/client.ts";
@@ -11,15 +11,18 @@ import {
   revokeAccessor,
   revokeSelf,
 } from "../../../services/shared/vault/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test as base, PER_FILE } from "../../harness/fixtures.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 const PERIOD_SECONDS = 600;
+const test = base.extend("internalVaultSettings", PER_FILE, () => ({
+  unsealTokenPeriodSeconds: PERIOD_SECONDS,
+}));
 
 let vault: InternalVault;
-beforeAll(async () => {
-  vault = await startInternalVault(inject("vaultBinary"), { unsealTokenPeriodSeconds: PERIOD_SECONDS });
+test.beforeAll(({ internal }) => {
+  vault = internal;
 });
-afterAll(() => vault?.stop());
 
 test("an unseal token is an orphan with the role's period and policy and no other", async () => {
   const { token, accessor, ttl } = await mintUnsealToken(vault.controlPlane, newOrgId());

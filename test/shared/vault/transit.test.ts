@@ -1,5 +1,5 @@
 import { compactVerify, importSPKI } from "jose";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { newOrgId } from "../../../services/shared/org.ts";
 import {
   createSigningKey,
@@ -8,13 +8,13 @@ import {
   signCompactJws,
   unsealKeyName,
 } from "../../../services/shared/vault/transit.ts";
-import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { test } from "../../harness/fixtures.ts";
+import type { InternalVault } from "../../harness/vault.ts";
 
 let vault: InternalVault;
-beforeAll(async () => {
-  vault = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal }) => {
+  vault = internal;
 });
-afterAll(() => vault?.stop());
 
 const key = async (name: string) => (await vault.root.read(`transit/keys/${name}`)).data;
 

@@ -1,15 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { checkClaims } from "../../../../services/shared/front/identity/claims.ts";
 import type { TokenRefused } from "../../../../services/shared/front/identity/refused.ts";
+import { ISSUER_ENTRY } from "../../../harness/tokens.ts";
 
-const issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256" as const],
-  orgClaim: "org_id",
-  groupsClaim: "https://strongroom.test/groups",
-};
+const issuer = { ...ISSUER_ENTRY, audience: "api" };
 const NOW = 1_700_000_000;
 const good = { aud: "api", sub: "u1", iat: NOW - 10, exp: NOW + 100, org_id: "org_acme" };
 

@@ -1,23 +1,16 @@
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, expect, vi } from "vitest";
 import type { Directory } from "../../../../services/shared/front/published/directory.ts";
 import { DirectorySource } from "../../../../services/shared/front/published/directory-source.ts";
 import { newOrgId } from "../../../../services/shared/org.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../../harness/directory.ts";
-import { tamper } from "../../../harness/tokens.ts";
+import { test } from "../../../harness/folder.ts";
+import { ISSUER_ENTRY, tamper } from "../../../harness/tokens.ts";
 
 const key = newDirectoryKey();
-const issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256" as const],
-  orgClaim: "org_id",
-  groupsClaim: "groups",
-};
+const issuer = ISSUER_ENTRY;
 const acme = { id: newOrgId(), issuer: issuer.issuer, claim: "org_acme", address: "https://127.0.0.1:20000" };
 const base: Directory = { version: 5, issuedAt: "now", issuers: [issuer], orgs: [acme], deleted: [] };
 
@@ -26,8 +19,8 @@ let copy: string;
 let server: DirectoryServer;
 let log: { level: number; msg: string; reason?: string; detail?: string }[];
 let open: DirectorySource[];
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "strongroom-directory-"));
+test.beforeEach(async ({ folder }) => {
+  dir = folder;
   copy = join(dir, "gateway", "directory.jws");
   server = await startDirectoryServer(key);
   log = [];
@@ -36,7 +29,6 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const source of open) source.close();
   await server.close();
-  await rm(dir, { recursive: true });
 });
 
 function source(): DirectorySource {

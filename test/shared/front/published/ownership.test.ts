@@ -1,17 +1,17 @@
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { expect } from "vitest";
 import { OWNERSHIP_TYP, ownershipSerial } from "../../../../services/shared/front/published/ownership.ts";
 import { newOrgId } from "../../../../services/shared/org.ts";
 import { signOwnership } from "../../../../services/shared/owners.ts";
 import { signCompactJws } from "../../../../services/shared/vault/transit.ts";
+import { test } from "../../../harness/fixtures.ts";
 import { tamper } from "../../../harness/tokens.ts";
-import { type InternalVault, startInternalVault } from "../../../harness/vault.ts";
+import type { InternalVault } from "../../../harness/vault.ts";
 
 let internal: InternalVault;
-beforeAll(async () => {
-  internal = await startInternalVault(inject("vaultBinary"));
+test.beforeAll(({ internal: started }) => {
+  internal = started;
 });
-afterAll(() => internal?.stop());
 
 const entry = { id: newOrgId(), issuer: "https://issuer.test/", claim: "org_acme" };
 const ownership = { org: entry.id, issuer: entry.issuer, claim: entry.claim, serial: 7 };

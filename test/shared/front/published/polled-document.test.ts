@@ -1,11 +1,11 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, vi } from "vitest";
 import { PolledDocument } from "../../../../services/shared/front/published/polled-document.ts";
+import { test } from "../../../harness/folder.ts";
 
 let dir: string;
 let copy: string;
@@ -21,8 +21,8 @@ let used: string[];
 let accepts: boolean;
 let document: PolledDocument;
 
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), "strongroom-polled-"));
+test.beforeEach(async ({ folder }) => {
+  dir = folder;
   copy = join(dir, "copy");
   [asked, log, verified, used, accepts] = [[], [], [], [], true];
   answer = { status: 200, body: "text", headers: { ETag: '"1"' } };
@@ -49,7 +49,6 @@ afterEach(async () => {
   vi.restoreAllMocks();
   server.closeAllConnections();
   await new Promise((resolve) => server.close(resolve));
-  await rm(dir, { recursive: true });
 });
 
 test("a published document is verified, stored on disk, and used", async () => {

@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, expect } from "vitest";
 import {
   type Revocable,
   RevocationSource,
@@ -13,6 +11,7 @@ import type {
   TokenOwner,
 } from "../../../../services/shared/front/published/revocations.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../../harness/directory.ts";
+import { test } from "../../../harness/folder.ts";
 
 const key = newDirectoryKey();
 const acme: TokenOwner = { issuer: "https://a.test/", claim: "org_acme" };
@@ -27,15 +26,14 @@ let dir: string;
 let server: DirectoryServer;
 let now: number;
 let log: { level: number; msg: string; reason?: string; detail?: string; version?: number; inUse?: number }[];
-beforeEach(async () => {
+test.beforeEach(async ({ folder }) => {
   log = [];
-  dir = await mkdtemp(join(tmpdir(), "strongroom-revocations-"));
+  dir = folder;
   server = await startDirectoryServer(key);
   now = 2_000_000;
 });
 afterEach(async () => {
   await server.close();
-  await rm(dir, { recursive: true });
 });
 
 const source = () =>

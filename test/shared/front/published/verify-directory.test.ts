@@ -10,17 +10,10 @@ import {
 } from "../../../../services/shared/front/published/verify-directory.ts";
 import { newOrgId } from "../../../../services/shared/org.ts";
 import { newDirectoryKey } from "../../../harness/directory.ts";
-import { tamper } from "../../../harness/tokens.ts";
+import { ISSUER_ENTRY, tamper } from "../../../harness/tokens.ts";
 
 const directoryKey = newDirectoryKey();
-const issuer = {
-  issuer: "https://auth.strongroom.test/",
-  audience: "api",
-  jwksUri: "http://127.0.0.1:1/jwks",
-  algorithms: ["RS256" as const],
-  orgClaim: "org_id",
-  groupsClaim: "groups",
-};
+const issuer = ISSUER_ENTRY;
 const acme = { id: newOrgId(), issuer: issuer.issuer, claim: "org_acme", address: "https://127.0.0.1:20000" };
 const globex = { ...acme, id: newOrgId(), claim: "org_globex", address: "https://127.0.0.1:20002" };
 const base: Directory = {
