@@ -102,6 +102,12 @@ path "transit/keys/directory" {
 path "transit/keys/directory/*" {
   capabilities = ["deny"]
 }
+path "transit/keys/ownership" {
+  capabilities = ["deny"]
+}
+path "transit/keys/ownership/*" {
+  capabilities = ["deny"]
+}
 
 # Mint unseal tokens by the token role, with the role's policy and period and no other. The alias becomes part
 # of a path in the policy `unseal`, where `*` and `+` are wildcards: `org-*` would open every organization,

@@ -10,3 +10,9 @@ path "pki-platform-maintain/sign/org-client" {
 path "owners/data/+" {
   capabilities = ["create", "read", "update"]
 }
+
+# Sign who owns it: gateways take another owner by this alone. No other login may use the key.
+path "transit/sign/ownership" {
+  capabilities       = ["update"]
+  allowed_parameters = { "input" = [], "hash_algorithm" = [], "marshaling_algorithm" = [], "prehashed" = [] }
+}

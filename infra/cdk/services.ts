@@ -148,13 +148,18 @@ export class Services extends Stack {
         STRONGROOM_LISTEN: `0.0.0.0:${VAULT_PORT}`,
         STRONGROOM_DIRECTORY_URL: `${controlPlaneAddress(this.#settings)}/v1/directory`,
         STRONGROOM_DIRECTORY_KEY_FILE: fileInMemory("directory-key.pem"),
+        STRONGROOM_OWNERSHIP_KEY_FILE: fileInMemory("ownership-key.pem"),
         STRONGROOM_DIRECTORY_COPY: fileInMemory("directory.jws"),
         STRONGROOM_REVOCATIONS_URL: `${controlPlaneAddress(this.#settings)}/v1/revocations`,
         STRONGROOM_REVOCATIONS_COPY: fileInMemory("revocations.jws"),
         STRONGROOM_CA_FILE: fileInMemory("ca.pem"),
         STRONGROOM_BEHIND_PROXY: "true", // the load balancer, whose own address all callers have
       },
-      files: { "ca.pem": ca, "directory-key.pem": this.#published("directory-key") },
+      files: {
+        "ca.pem": ca,
+        "directory-key.pem": this.#published("directory-key"),
+        "ownership-key.pem": this.#published("ownership-key"),
+      },
       // It has one core: docs/decisions/gateway-speed.md.
       command: ["node", "--single-threaded-gc", "services/gateway/main.ts"],
       port: VAULT_PORT,

@@ -87,13 +87,14 @@ export function directoryContent(
   const deleted = new Set(previous?.deleted);
   const known = new Map(previous?.orgs.map(({ id, serverKey }) => [id, serverKey]));
   for (const record of records) {
-    const { id, issuer, claim, listen, state, machineTokens } = record;
+    const { id, issuer, claim, listen, state, statement, machineTokens } = record;
     if (state === "deleting" || state === "deleted") deleted.add(id);
     if (state !== "ready" || listen === undefined) continue;
     const address = `https://${listen}`;
     const machines = machineTokens ? { machineTokens } : {};
     const serverKey = serverKeyOf(record, known.get(id));
-    orgs.push({ id, issuer: issuer.issuer, claim, address, ...(serverKey && { serverKey }), ...machines });
+    const proven = { ...(serverKey && { serverKey }), ...(statement !== undefined && { statement }) };
+    orgs.push({ id, issuer: issuer.issuer, claim, address, ...proven, ...machines });
     if (!issuers.some((each) => each.issuer === issuer.issuer)) issuers.push(issuer);
   }
   for (const entry of previous?.orgs ?? []) {

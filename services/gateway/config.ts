@@ -22,6 +22,7 @@ export const Config = Type.Object({
     description: "Where the control plane publishes the directory: …/v1/directory",
   }),
   STRONGROOM_DIRECTORY_KEY_FILE: File("PEM public key that directories are signed by"),
+  STRONGROOM_OWNERSHIP_KEY_FILE: File("PEM public key that operators sign an organization's new owner by"),
   STRONGROOM_DIRECTORY_COPY: File("Where the last good directory is kept"),
   STRONGROOM_CA_FILE: File("PEM of the authority behind the organizations' certificates"),
   STRONGROOM_TLS_CERTIFICATE_FILE: Type.Optional(
@@ -76,9 +77,9 @@ export function limitRates(config: Config): LimitRates {
   };
 }
 
-/** The public key in the file. Throws ConfigError where it holds anything but one of ECDSA P-256. */
-export function readDirectoryKey(path: string): KeyObject {
-  const pem = readPem(path, "STRONGROOM_DIRECTORY_KEY_FILE");
+/** The public key in the file that a setting names. Throws ConfigError if it holds none of ECDSA P-256. */
+export function readPublicKey(path: string, setting: string): KeyObject {
+  const pem = readPem(path, setting);
   let key: KeyObject | undefined;
   try {
     key = pem.includes("PRIVATE KEY") ? undefined : createPublicKey(pem);
@@ -86,7 +87,7 @@ export function readDirectoryKey(path: string): KeyObject {
     // told below
   }
   if (key?.asymmetricKeyDetails?.namedCurve !== "prime256v1") {
-    throw new ConfigError(`STRONGROOM_DIRECTORY_KEY_FILE: ${path} holds no public key of ECDSA P-256`);
+    throw new ConfigError(`${setting}: ${path} holds no public key of ECDSA P-256`);
   }
   return key;
 }

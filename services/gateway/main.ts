@@ -4,7 +4,7 @@ import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
 import { RevocationSource } from "../shared/revocations/load.ts";
 import { buildGateway } from "./app.ts";
-import { Config, limitRates, readCertificate, readDirectoryKey, tlsIdentity } from "./config.ts";
+import { Config, limitRates, readCertificate, readPublicKey, tlsIdentity } from "./config.ts";
 import { gatheredLines } from "./log-lines.ts";
 import { buildMetricsServer, Metrics } from "./metrics.ts";
 
@@ -12,11 +12,12 @@ await run(async () => {
   const config = readConfig(process.env, Config);
   const lines = gatheredLines();
   const logger = createLogger("gateway", config.STRONGROOM_LOG_LEVEL, lines);
-  const key = readDirectoryKey(config.STRONGROOM_DIRECTORY_KEY_FILE);
+  const key = readPublicKey(config.STRONGROOM_DIRECTORY_KEY_FILE, "STRONGROOM_DIRECTORY_KEY_FILE");
+  const ownership = readPublicKey(config.STRONGROOM_OWNERSHIP_KEY_FILE, "STRONGROOM_OWNERSHIP_KEY_FILE");
   const maxTokenLifetimeSeconds = config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
   const directory = new DirectorySource({
     url: config.STRONGROOM_DIRECTORY_URL,
-    key,
+    keys: { directory: key, ownership },
     copy: config.STRONGROOM_DIRECTORY_COPY,
     logger,
   });

@@ -1,7 +1,9 @@
 import { createPublicKey, randomUUID } from "node:crypto";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { DIRECTORY_TYP } from "../../services/shared/directory/directory.ts";
+import { OWNERSHIP_TYP } from "../../services/shared/directory/ownership.ts";
 import { newOrgId } from "../../services/shared/org.ts";
+import { signOwnership } from "../../services/shared/registry/owners.ts";
 import { REVOCATIONS_TYP } from "../../services/shared/revocations/revocations.ts";
 import { signCompactJws } from "../../services/shared/vault/transit.ts";
 import { startGateway, type TestGateway } from "../harness/gateway.ts";
@@ -24,24 +26,33 @@ beforeAll(async () => {
   acme = await startRecorder(internal);
   // By the thief's own hands: a certificate of acme's name, by the organizations' authority, of the thief's key.
   thief = await startRecorder(internal, acme.org);
-  const sign = (typ: string) => (value: unknown) =>
-    signCompactJws(internal.controlPlane, "directory", { typ }, value as object);
-  gateway = await startGateway({
-    issuers: [issuer],
-    ca: internal.ca,
-    orgs: [entry()],
-    directoryKey: {
-      publicKey: createPublicKey(internal.directoryKey),
-      sign: sign(DIRECTORY_TYP),
-      signRevocations: sign(REVOCATIONS_TYP),
-    },
-  });
+  gateway = await startThiefsGateway();
 });
 afterAll(async () => {
   await gateway?.close();
   await Promise.all([acme?.close(), thief?.close(), issuer?.close()]);
   await internal?.stop();
 });
+
+/** The thief's own signature: the control plane's login has anything signed by the directory's key. */
+const sign = (typ: string) => (value: unknown) =>
+  signCompactJws(internal.controlPlane, "directory", { typ }, value as object);
+
+/** A gateway that knows acme, and from now on takes its directories from the thief. */
+const startThiefsGateway = () =>
+  startGateway({
+    issuers: [issuer],
+    ca: internal.ca,
+    orgs: [entry()],
+    directoryKey: {
+      keys: {
+        directory: createPublicKey(internal.directoryKey),
+        ownership: createPublicKey(internal.ownershipKey),
+      },
+      sign: sign(DIRECTORY_TYP),
+      signRevocations: sign(REVOCATIONS_TYP),
+    },
+  });
 
 const entry = () => ({
   id: acme.org,
@@ -92,6 +103,53 @@ test("the thief's script: no token of a living organization's people comes to it
 
   await gateway.publish([entry()]);
   expect((await read()).status).toBe(200);
+});
+
+test("the thief's script: strangers named as acme's people do not come to acme's Vault", async () => {
+  const gateway = await startThiefsGateway();
+  const readAs = async (claim: string) => {
+    const token = issuer.token({ sub: randomUUID(), org_id: claim });
+    const before = acme.requests.length;
+    const { status } = await gateway.call("GET", "/v1/secret/data/app/db", { token });
+    return { status, reached: acme.requests.length > before };
+  };
+  const served = { status: 200, reached: true };
+  const ownership = { org: acme.org, issuer: issuer.issuer.issuer, claim: "org_eve", serial: 9 };
+  try {
+    await expect(signOwnership(internal.controlPlane, ownership)).rejects.toMatchObject({ status: 403 });
+    const operator = await internal.operator();
+    for (const statement of [
+      undefined,
+      await sign(OWNERSHIP_TYP)(ownership),
+      // Operators' own, of other things: another organization of the thief's, and acme as it is.
+      await signOwnership(operator, { ...ownership, org: newOrgId() }),
+      await signOwnership(operator, { ...ownership, claim: "org_acme" }),
+    ]) {
+      await gateway.publish([{ ...entry(), claim: "org_eve", ...(statement && { statement }) }]);
+      expect(gateway.directory.refusal).toBe("owner_unproven");
+      expect(await readAs("org_eve")).toEqual({ status: 503, reached: false });
+      expect(await readAs("org_acme")).toEqual(served);
+    }
+
+    // An operator gives acme to ajax and takes it back; the statement that was good in between is so no more.
+    const ajax = await signOwnership(operator, { ...ownership, claim: "org_ajax", serial: 2 });
+    const again = await signOwnership(operator, { ...ownership, claim: "org_acme", serial: 3 });
+    await gateway.publish([{ ...entry(), claim: "org_ajax", statement: ajax }]);
+    expect(gateway.directory.refusal).toBeUndefined();
+    expect(await readAs("org_ajax")).toEqual(served);
+    expect(await readAs("org_acme")).toEqual({ status: 403, reached: false });
+    await gateway.publish([{ ...entry(), statement: again }]);
+    expect(await readAs("org_acme")).toEqual(served);
+    for (const statement of [ajax, undefined]) {
+      const claim = statement ? "org_ajax" : "org_acme";
+      await gateway.publish([{ ...entry(), claim, ...(statement && { statement }) }]);
+      expect(gateway.directory.refusal).toBe("owner_unproven");
+      expect(await readAs("org_ajax")).toEqual({ status: 503, reached: false });
+      expect(await readAs("org_acme")).toEqual(served);
+    }
+  } finally {
+    await gateway.close();
+  }
 });
 
 test("what is left to the thief is to have the organization deleted, which each gateway says", async () => {

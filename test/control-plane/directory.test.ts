@@ -99,6 +99,13 @@ describe("what the directory holds", () => {
     expect(keys({ ...org, state: "quarantined" }, keyed)).toEqual([digest]);
   });
 
+  test("what an operator has signed of its owner", () => {
+    const org = record({ statement: "a.b.c" });
+    const content = directoryContent([org], [issuer], undefined);
+    expect(content.orgs).toEqual([{ ...entryOf(org), statement: "a.b.c" }]);
+    expect(directoryContent([{ ...org, state: "quarantined" }], [issuer], content)).toEqual(content);
+  });
+
   test("an address that changes, changes", () => {
     const org = record();
     const before = directoryContent([org], [issuer], undefined);

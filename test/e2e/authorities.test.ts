@@ -530,6 +530,10 @@ describe("platform-maintain, once root is dead", () => {
     const attempts: Attempt[] = [
       ["write", "transit/sign/platform-observe", { input: "YQ==" }],
       ["write", "transit/sign/directory", { input: "YQ==" }],
+      ["write", "transit/sign/ownership", { input: "YQ==", batch_input: [{ input: "YQ==" }] }],
+      ["write", "transit/sign/ownership", { input: "YQ==", key_version: 1 }],
+      ["write", "transit/keys/ownership/rotate", {}],
+      ["read", "transit/keys/ownership"],
       ["read", "transit/keys/platform-observe"],
       ["write", "pki-platform-backup/sign/org-client", { csr: "x", common_name: acme.org }],
       ["write", `${own}/sign/org-client`, { csr: "x", common_name: acme.org, ttl: "1h" }],
@@ -663,6 +667,9 @@ describe("the control plane's login at the internal Vault", () => {
     ["list", "identity/entity/id"],
     // Have another key sign.
     ["write", "transit/sign/platform-maintain", { input: "YQ==" }],
+    ["write", "transit/sign/ownership", { input: "YQ==" }],
+    ["write", "transit/sign/ownership/sha2-256", { input: "YQ==" }],
+    ["write", "transit/hmac/ownership", { input: "YQ==" }],
     ["write", "transit/hmac/platform-observe", { input: "YQ==" }],
     // Have a client certificate signed, or change who signs them.
     ...CLIENT_MOUNTS.map(clientAuthority).flatMap((mount): Attempt[] => [
@@ -687,6 +694,11 @@ describe("the control plane's login at the internal Vault", () => {
     ["write", "transit/keys/platform-observe/config", { min_decryption_version: 1 }],
     ["write", "transit/keys/platform-observe/config", { exportable: true }],
     ["delete", "transit/keys/directory"],
+    ["read", "transit/keys/ownership"],
+    ["write", "transit/keys/ownership", { type: "aes256-gcm96" }],
+    ["write", "transit/keys/ownership/rotate", {}],
+    ["write", "transit/keys/ownership/config", { min_decryption_version: 1 }],
+    ["delete", "transit/keys/ownership"],
     // Keys of a kind that could leave.
     ["write", "transit/keys/org-new", { type: "aes256-gcm96", exportable: true }],
     ["write", "transit/keys/org-new", { type: "aes256-gcm96", allow_plaintext_backup: true }],

@@ -163,6 +163,7 @@ test("the internal Vault: what the control plane, an operator and an unseal toke
     "control-plane": "control-plane",
     directory: "directory",
     operator: "operator",
+    ownership: "ownership",
     "org-vault": "org-vault",
     "org-client": "org-client",
     "platform-observe": "platform-observe",

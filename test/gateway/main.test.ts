@@ -40,12 +40,14 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "strongroom-gateway-"));
   controlPlane = await startDirectoryServer(key);
   await writeFile(join(dir, "directory-key.pem"), key.publicPem);
+  await writeFile(join(dir, "ownership-key.pem"), key.ownershipPem);
   await writeFile(join(dir, "ca.pem"), internal.ca);
   settings = {
     STRONGROOM_LISTEN: "127.0.0.1:0",
     STRONGROOM_ADDRESS_FILE: join(dir, "address"),
     STRONGROOM_DIRECTORY_URL: controlPlane.url,
     STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "directory-key.pem"),
+    STRONGROOM_OWNERSHIP_KEY_FILE: join(dir, "ownership-key.pem"),
     STRONGROOM_DIRECTORY_COPY: join(dir, "directory.jws"),
     STRONGROOM_REVOCATIONS_URL: controlPlane.revocationsUrl,
     STRONGROOM_REVOCATIONS_COPY: join(dir, "revocations.jws"),
@@ -177,6 +179,23 @@ describe("a directory that is not to be trusted changes nothing", () => {
     expect(other.requests.length).toBeGreaterThan(0);
   });
 
+  test("another owner of a known organization takes an operator's statement", async () => {
+    await controlPlane.publish(directory(5));
+    await run();
+    expect(await read()).toBe(200);
+    const ajax = { ...entry(recorder), claim: "org_ajax" };
+    const ownership = { org: ajax.id, issuer: ajax.issuer, claim: ajax.claim, serial: 2 };
+    const refused = async () => ((await health()).directory as { refused: string | null }).refused;
+    await controlPlane.publish(directory(6, { orgs: [ajax] }));
+    await expect.poll(refused, { timeout: 5_000 }).toBe("owner_unproven");
+    expect(await read()).toBe(200);
+    await controlPlane.publish(
+      directory(7, { orgs: [{ ...ajax, statement: await key.signOwnership(ownership) }] }),
+    );
+    await expect.poll(refused, { timeout: 5_000 }).toBe(null);
+    expect(await read()).toBe(403);
+  });
+
   test("nor does a copy that was tampered with while the gateway was down", async () => {
     await controlPlane.publish(directory(5));
     await run();
@@ -204,6 +223,7 @@ test("several gateways share one port, and when one ends the others serve on", a
   collect("first");
   await run({
     ...{ STRONGROOM_SHARE_PORT: "true", STRONGROOM_LISTEN: host },
+    STRONGROOM_OWNERSHIP_KEY_FILE: join(dir, "ownership-key.pem"),
     STRONGROOM_DIRECTORY_COPY: join(dir, "second.jws"),
     STRONGROOM_REVOCATIONS_COPY: join(dir, "second-revocations.jws"),
   });
@@ -299,6 +319,11 @@ test("wrong settings are said a line each, and it ends with 78", async () => {
       { STRONGROOM_DIRECTORY_KEY_FILE: join(dir, "nonsense.pem") },
       /^STRONGROOM_DIRECTORY_KEY_FILE: .* holds no public key/,
     ],
+    [
+      { STRONGROOM_OWNERSHIP_KEY_FILE: join(dir, "nonsense.pem") },
+      /^STRONGROOM_OWNERSHIP_KEY_FILE: .* holds no public key/,
+    ],
+    [{ STRONGROOM_OWNERSHIP_KEY_FILE: undefined }, /^STRONGROOM_OWNERSHIP_KEY_FILE: missing/],
   ] as const) {
     await run(changes);
     if (child) await once(child, "exit");

@@ -3,27 +3,45 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { CompactSign } from "jose";
 import { DIRECTORY_TYP, type Directory } from "../../services/shared/directory/directory.ts";
+import { OWNERSHIP_TYP } from "../../services/shared/directory/ownership.ts";
+import type { DirectoryKeys } from "../../services/shared/directory/verify.ts";
 import { REVOCATIONS_TYP, type RevocationList } from "../../services/shared/revocations/revocations.ts";
 
-/** A key that signs directories, as the internal Vault's transit key does. */
+/** A key that signs directories and one that signs statements, as the internal Vault's transit keys do. */
 export interface DirectoryKey {
   publicKey: KeyObject;
   publicPem: string;
+  ownershipPem: string;
+  /** Both public keys, as gateways are given them. */
+  keys: DirectoryKeys;
   sign(directory: unknown, header?: Record<string, unknown>): Promise<string>;
   signRevocations(list: unknown): Promise<string>;
+  signOwnership(ownership: unknown, header?: Record<string, unknown>): Promise<string>;
 }
 
 export function newDirectoryKey(): DirectoryKey {
-  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
-  const sign = (value: unknown, header = {}) =>
-    new CompactSign(Buffer.from(JSON.stringify(value)))
-      .setProtectedHeader({ alg: "ES256", typ: DIRECTORY_TYP, ...header })
-      .sign(privateKey);
+  const [directory, ownership] = [newSigner(), newSigner()];
+  const { publicKey } = directory;
   return {
     publicKey,
-    publicPem: publicKey.export({ type: "spki", format: "pem" }).toString(),
-    sign,
-    signRevocations: (list) => sign(list, { typ: REVOCATIONS_TYP }),
+    publicPem: directory.pem,
+    ownershipPem: ownership.pem,
+    keys: { directory: publicKey, ownership: ownership.publicKey },
+    sign: (value, header) => directory.sign(value, { typ: DIRECTORY_TYP, ...header }),
+    signRevocations: (list) => directory.sign(list, { typ: REVOCATIONS_TYP }),
+    signOwnership: (value, header) => ownership.sign(value, { typ: OWNERSHIP_TYP, ...header }),
+  };
+}
+
+function newSigner() {
+  const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return {
+    publicKey,
+    pem: publicKey.export({ type: "spki", format: "pem" }).toString(),
+    sign: (value: unknown, header: Record<string, unknown>) =>
+      new CompactSign(Buffer.from(JSON.stringify(value)))
+        .setProtectedHeader({ alg: "ES256", ...header })
+        .sign(privateKey),
   };
 }
 

@@ -43,6 +43,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
     deleted: [],
   });
   await writeFile(at("directory-key.pem"), key.publicPem);
+  await writeFile(at("ownership-key.pem"), key.ownershipPem);
   await writeFile(at("ca.pem"), ca);
   const child = spawn(process.execPath, ["--single-threaded-gc", main], {
     env: {
@@ -51,6 +52,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
       STRONGROOM_ADDRESS_FILE: at("address"),
       STRONGROOM_DIRECTORY_URL: directoryServer.url,
       STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
+      STRONGROOM_OWNERSHIP_KEY_FILE: at("ownership-key.pem"),
       STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
       STRONGROOM_REVOCATIONS_URL: directoryServer.revocationsUrl,
       STRONGROOM_REVOCATIONS_COPY: at("revocations.jws"),

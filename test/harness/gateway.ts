@@ -52,6 +52,7 @@ export interface OrgEntry {
   claim: string;
   address: string;
   serverKey?: string;
+  statement?: string;
   issuer?: string;
   machineTokens?: true;
 }
@@ -76,7 +77,7 @@ export interface TestGatewayOptions {
   behindProxy?: boolean;
   metrics?: Metrics;
   /** What signs the directory; a key made for it unless given. */
-  directoryKey?: Pick<DirectoryKey, "publicKey" | "sign" | "signRevocations">;
+  directoryKey?: Pick<DirectoryKey, "keys" | "sign" | "signRevocations">;
 }
 
 export async function startGateway(options: TestGatewayOptions): Promise<TestGateway> {
@@ -102,10 +103,10 @@ export async function startGateway(options: TestGatewayOptions): Promise<TestGat
   };
   const logger = pino({}, destination);
   const copy = join(dir, "directory.jws");
-  const directory = new DirectorySource({ url: directoryServer.url, key: key.publicKey, copy, logger });
+  const directory = new DirectorySource({ url: directoryServer.url, keys: key.keys, copy, logger });
   const { revocationsUrl } = directoryServer;
   const revocations = new RevocationSource({
-    ...{ url: revocationsUrl, key: key.publicKey, copy: join(dir, "revocations.jws"), logger, now },
+    ...{ url: revocationsUrl, key: key.keys.directory, copy: join(dir, "revocations.jws"), logger, now },
     maxTokenLifetimeSeconds: 3600,
   });
   const published = { directory, revocations, revocationsUrl };

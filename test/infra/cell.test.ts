@@ -66,8 +66,8 @@ describe("roles of the platform", () => {
     const keys = deployment.resources("AWS::KMS::Key");
     const requests: Request[] = [
       ...["unseal-token", "tls-key"].map((name) => parameterArn(`/strongroom/orgs/${org}/${name}`)),
-      ...["ca", "directory-key", "control-plane/secret-id", "internal-vault/tls-key"].map((name) =>
-        parameterArn(`/strongroom/platform/${name}`),
+      ...["ca", "directory-key", "ownership-key", "control-plane/secret-id", "internal-vault/tls-key"].map(
+        (name) => parameterArn(`/strongroom/platform/${name}`),
       ),
     ].flatMap((resource) =>
       ["ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "ssm:GetParameterHistory"].map(

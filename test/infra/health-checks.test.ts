@@ -119,6 +119,7 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
     await tasks.publish("control-plane/secret-id", secretId.reveal(), "SecureString");
     await tasks.publish("ca", identity.ca);
     await tasks.publish("directory-key", identity.directoryKey);
+    await tasks.publish("ownership-key", identity.ownershipKey);
     const [recoveryKey = ""] = await pgpKeys(1);
     await tasks.publish("recovery-key", recoveryKey);
     await tasks.publish("issuers", JSON.stringify(ISSUERS));

@@ -155,7 +155,7 @@ describe("what is published by parameter", () => {
       .filter(({ Type }) => Type === "AWS::SSM::Parameter::Value<String>")
       .map(({ Default }) => Default);
     expect(published.filter((name) => name?.startsWith("/strongroom")).toSorted()).toEqual(
-      ["ca", "directory-key", "internal-vault/ca", "issuers", "recovery-key"].map(
+      ["ca", "directory-key", "internal-vault/ca", "issuers", "ownership-key", "recovery-key"].map(
         (name) => `/strongroom/platform/${name}`,
       ),
     );

@@ -70,6 +70,14 @@ export const FILES: Record<string, SecurityFile> = {
   },
   "services/shared/identity/refused.ts": by("test/shared/identity/identity.test.ts"),
   "services/shared/directory/verify.ts": by("test/shared/directory/verify.test.ts"),
+  "services/shared/directory/ownership.ts": {
+    tests: ["test/shared/directory/verify.test.ts"],
+    equivalent: [
+      { code: "statement === undefined)", by: "false", reason: ONLY_SLOWER },
+      { code: "1 }),\n  },", by: "0", reason: "0 counts as none." },
+      { code: "(reason: string) =>", reason: "Whatever it is, it counts as none." },
+    ],
+  },
   "services/shared/directory/load.ts": {
     tests: ["test/shared/directory/load.test.ts"],
     equivalent: [

@@ -12,9 +12,9 @@ import type { Session } from "../session.ts";
 
 /**
  * `strongroom org reassign <org>`: gives an organization to another claim, or takes up its issuer's settings and
- * keys as they are now. The operator sees old and new and types the new claim; the owner's record is written with
- * the operator's login, and registry, directory and Vault follow it. One that was cut off goes on where it is run
- * again.
+ * keys as they are now. The operator sees old and new and types the new claim; the owner's record is written and
+ * signed with the operator's login, and registry, directory and Vault follow it. One that was cut off goes on where
+ * it is run again.
  */
 export async function reassignOrg(
   session: Session,
@@ -39,8 +39,11 @@ export async function reassignOrg(
     if (others[0]) throw new Failure("conflict", `The claim ${claim} is ${others[0].name}'s`);
     for (const line of table([org.name, "OWNER NOW", "OWNER THEN"], changes)) out.note(line);
     await confirm(session, org, claim, options.confirm);
-    await owners.replace(org.id, after, before?.version ?? 0);
   }
+  // Signed anew even if only the registry says otherwise: a gateway that knows the organization by that alone takes
+  // the owner back by nothing but a statement.
+  if (changes.length > 0 || org.claim !== claim || org.issuer !== issuer.issuer)
+    await owners.replace(org.id, after, before?.version ?? 0);
   const changed = await controlPlane.followOwner(org.id);
   const settings = await orgVaultSettings(platform, changed);
   await refuseStrangers(signer, changed, settings);

@@ -36,6 +36,7 @@ export async function bootstrap(
     await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
     await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
     await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
+    await writeFileAtomic(state.at("gateway", "ownership-key.pem"), identity.ownershipKey);
     await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
     await writeFileAtomic(state.internalClusterId, identity.clusterId);
     await revokeSelf(root);

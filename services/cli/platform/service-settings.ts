@@ -66,6 +66,7 @@ export const gatewaySettings = (
     ...listen(gateway),
     STRONGROOM_DIRECTORY_URL: `${controlPlane}/v1/directory`,
     STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
+    STRONGROOM_OWNERSHIP_KEY_FILE: state.at("gateway", "ownership-key.pem"),
     STRONGROOM_DIRECTORY_COPY: state.at("gateway", "directory.jws"),
     STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
     STRONGROOM_REVOCATIONS_COPY: state.at("gateway", "revocations.jws"),

@@ -22,6 +22,8 @@ export const Directory = Type.Object(
           address: Type.String({ pattern: "^https://" }),
           /** The key that its Vault's certificate has to be of. Once it is there, it never changes. */
           serverKey: Type.Optional(KeyDigest),
+          /** What the operator signed who last gave it to this pair ({@link Ownership}). */
+          statement: Type.Optional(Type.String()),
           /** Whether Vault's own tokens are taken for it, from machines that have no JWT. */
           machineTokens: Type.Optional(Type.Literal(true)),
         },

@@ -1,10 +1,10 @@
-import type { KeyObject } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { PolledDocument } from "../http/polled-document.ts";
 import type { Issuer } from "../org.ts";
 import type { Directory } from "./directory.ts";
 import {
+  type DirectoryKeys,
   type DirectoryRefusal,
   DirectoryRefused,
   type HeldDirectory,
@@ -30,8 +30,8 @@ export interface LoadedDirectory {
 export interface DirectoryOptions {
   /** Where the control plane publishes it. */
   url: string;
-  /** The key that signs it. */
-  key: KeyObject;
+  /** The keys that sign it, and what it has of operators. */
+  keys: DirectoryKeys;
   /** Path of the last good copy, which serves while nothing else can be had. */
   copy: string;
   logger: Logger;
@@ -44,13 +44,13 @@ export class DirectorySource extends PolledDocument {
   /** Why the newest one published is not in use; undefined where it is. */
   refusal: DirectoryRefusal | undefined;
 
-  readonly #key: KeyObject;
+  readonly #keys: DirectoryKeys;
   readonly #logger: Logger;
   #held: HeldDirectory | undefined;
 
-  constructor({ url, key, copy, logger }: DirectoryOptions) {
+  constructor({ url, keys, copy, logger }: DirectoryOptions) {
     super({ what: "directory", url, copy, logger, verify: (jws, which) => this.#verify(jws, which) });
-    this.#key = key;
+    this.#keys = keys;
     this.#logger = logger;
   }
 
@@ -61,7 +61,7 @@ export class DirectorySource extends PolledDocument {
 
   async #verify(jws: string, which: string): Promise<(() => void) | undefined> {
     try {
-      const held = await verifyDirectory(jws, this.#key, this.#held);
+      const held = await verifyDirectory(jws, this.#keys, this.#held);
       const moved = movedPairs(held, this.#held);
       if (held.directory.version === this.#held?.directory.version) {
         this.refusal = undefined;

@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { readSigned } from "../signed-document.ts";
 import { DIRECTORY_TYP, Directory } from "./directory.ts";
+import { ownershipSerial } from "./ownership.ts";
 
 /** Why a directory was not taken. */
 export type DirectoryRefusal =
@@ -16,6 +17,7 @@ export type DirectoryRefusal =
   | "org_deleted"
   | "pair_moved"
   | "key_changed"
+  | "owner_unproven"
   | "org_claim_changed";
 
 /** A directory that is not to be used; `detail` names what was wrong with it. */
@@ -35,6 +37,20 @@ const KIND = {
   refuse: (reason: "signature" | "form", detail: string) => new DirectoryRefused(reason, detail),
 };
 
+/** The public keys that a directory is verified with. */
+export interface DirectoryKeys {
+  /** The control plane has directories signed by it. */
+  directory: KeyObject;
+  /** Operators have statements of ownership signed by it. */
+  ownership: KeyObject;
+}
+
+/** A pair that an id belongs to, and the serial of the operator's statement that says so. */
+interface HeldOwner {
+  pair: string;
+  serial: number;
+}
+
 /** The directory in use, and what directories before it have said. */
 export interface HeldDirectory {
   directory: Directory;
@@ -42,6 +58,8 @@ export interface HeldDirectory {
   pairs: ReadonlyMap<string, string>;
   /** Every id that was ever seen with a server key, with that key. */
   serverKeys: ReadonlyMap<string, string>;
+  /** Every id that was ever seen, with its pair and the serial of the statement for it; 0 without a statement. */
+  owners: ReadonlyMap<string, HeldOwner>;
   /** Every issuer that was ever seen, with the claim that holds its organizations' ids. */
   orgClaims: ReadonlyMap<string, string>;
 }
@@ -50,19 +68,27 @@ export interface HeldDirectory {
 export const pairName = (issuer: string, claim: string): string => `${issuer}\n${claim}`;
 
 /**
- * Verifies a published directory with the one public key configured, and holds it against the one in use:
+ * Verifies a published directory with the public keys configured, and holds it against the one in use:
  * an older one, another one of the same version, one that gives a known pair to another id unless it lists the
  * old id as deleted, and one that gives a known id another server key are refused; so is one that has an issuer's
- * tokens read by another claim, by which they would belong to other pairs. Throws {@link DirectoryRefused}.
+ * tokens read by another claim, by which they would belong to other pairs. A known id keeps its pair, unless an
+ * operator has signed a newer statement than was seen for it. Throws {@link DirectoryRefused}.
  */
 export async function verifyDirectory(
   jws: string,
-  key: KeyObject,
+  keys: DirectoryKeys,
   held?: HeldDirectory,
 ): Promise<HeldDirectory> {
-  const directory = await readSigned(jws, key, KIND);
+  const directory = await readSigned(jws, keys.directory, KIND);
   checkSound(directory);
   if (held) checkFollows(directory, held);
+  const owners = new Map(held?.owners);
+  for (const org of directory.orgs) {
+    const serial = await ownershipSerial(org.statement, keys.ownership, org);
+    const owner = { pair: pairName(org.issuer, org.claim), serial };
+    checkOwner(org.id, owner, owners.get(org.id));
+    owners.set(org.id, owner);
+  }
   const pairs = new Map(held?.pairs);
   const serverKeys = new Map(held?.serverKeys);
   for (const { issuer, claim, id, serverKey } of directory.orgs) {
@@ -71,7 +97,7 @@ export async function verifyDirectory(
   }
   const orgClaims = new Map(held?.orgClaims);
   for (const { issuer, orgClaim } of directory.issuers) orgClaims.set(issuer, orgClaim);
-  return { directory, pairs, serverKeys, orgClaims };
+  return { directory, pairs, serverKeys, owners, orgClaims };
 }
 
 /** Pairs that a directory gives to another id than had them: the way of whoever cannot change a living one's key. */
@@ -132,6 +158,20 @@ function checkFollows(directory: Directory, held: HeldDirectory): void {
       throw new DirectoryRefused("pair_moved", `${claim} of ${issuer} went from ${before} to ${id}`);
     }
   }
+}
+
+/**
+ * An id keeps its pair and its statement, or has a newer statement: without the statement a copy of the directory
+ * would forget the serial, and an older statement would be good again.
+ */
+function checkOwner(id: string, now: HeldOwner, before: HeldOwner | undefined): void {
+  if (!before || now.serial > before.serial) return;
+  if (now.serial === before.serial && now.pair === before.pair) return;
+  const what = now.pair === before.pair ? "comes without its owner's statement" : "would have another owner";
+  throw new DirectoryRefused(
+    "owner_unproven",
+    `${id} ${what}, and no operator has signed that since statement ${before.serial}`,
+  );
 }
 
 function isOrigin(address: string): boolean {

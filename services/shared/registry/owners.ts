@@ -2,9 +2,11 @@ import { createHash, createPublicKey } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
+import { OWNERSHIP_TYP, type Ownership } from "../directory/ownership.ts";
 import { Issuer, OrgClaim } from "../org.ts";
 import { type VaultClient, VaultError } from "../vault/client.ts";
 import { CasConflictError, kv2 } from "../vault/kv.ts";
+import { signCompactJws } from "../vault/transit.ts";
 import type { Versioned } from "./registry.ts";
 
 /**
@@ -13,6 +15,13 @@ import type { Versioned } from "./registry.ts";
  */
 export const OWNERS_MOUNT = "owners";
 
+/** The internal Vault's transit key that signs statements of ownership: the policy `operator` alone may use it. */
+export const OWNERSHIP_KEY = "ownership";
+
+/** Makes a statement, as a compact JWS. Takes an operator's login. */
+export const signOwnership = (vault: VaultClient, ownership: Ownership): Promise<string> =>
+  signCompactJws(vault, OWNERSHIP_KEY, { typ: OWNERSHIP_TYP }, ownership);
+
 /** Who an organization's Vault lets in. */
 export const Owner = Type.Object(
   {
@@ -20,6 +29,8 @@ export const Owner = Type.Object(
     claim: OrgClaim,
     /** SHA-256 of each key (SPKI, DER) that the issuer's tokens may be signed by, sorted. */
     keys: Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }), { minItems: 1, maxItems: 40 }),
+    /** What the operator signed for gateways who wrote this version; none if it was made at onboarding. */
+    statement: Type.Optional(Type.String()),
   },
   { additionalProperties: false },
 );
@@ -76,9 +87,15 @@ export function ownerRecords(vault: VaultClient) {
       }
     },
 
-    /** Writes a record over the version named, 0 for none. Takes an operator's login. */
-    replace: (org: string, owner: Owner, version: number): Promise<number> =>
-      store.write(org, owner, version),
+    /**
+     * Writes a record over the version named, 0 for none, with a statement of it whose serial is the new version.
+     * Takes an operator's login.
+     */
+    async replace(org: string, owner: Owner, version: number): Promise<number> {
+      const { issuer, claim } = owner;
+      const ownership = { org, issuer: issuer.issuer, claim, serial: version + 1 };
+      return store.write(org, { ...owner, statement: await signOwnership(vault, ownership) }, version);
+    },
   };
 }
 

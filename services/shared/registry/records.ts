@@ -22,6 +22,8 @@ export const OrgRecord = Type.Object(
     issuer: Issuer,
     /** Keys, in the index of claims, of those it had before an operator gave it another. */
     formerClaims: Type.Optional(Type.Array(Type.String({ pattern: "^[0-9a-f]{64}$" }))),
+    /** What the operator signed who last gave it to another owner, for gateways. */
+    statement: Type.Optional(Type.String()),
     state: OrgState,
     /** The last job that worked on it. */
     job: JobId,

@@ -1,6 +1,6 @@
 import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../audit/trail.ts";
 import { ORG_DOMAIN } from "../org.ts";
-import { OWNERS_MOUNT } from "../registry/owners.ts";
+import { OWNERS_MOUNT, OWNERSHIP_KEY } from "../registry/owners.ts";
 import { Secret } from "../secret.ts";
 import { auditHeader, enableAudit, fileAudit } from "./audit.ts";
 import { ifFound, type VaultClient } from "./client.ts";
@@ -33,6 +33,8 @@ export interface InternalVaultIdentity {
   secretId: Secret;
   /** PEM of the key the directory is signed by. */
   directoryKey: string;
+  /** PEM of the key that operators sign statements of ownership by. */
+  ownershipKey: string;
   /** PEM of the authority behind the organizations' certificates. */
   ca: string;
   clusterId: string;
@@ -59,7 +61,7 @@ export async function bootstrapInternalVault(
     "root-tokens": { type: "kv", options: { version: "1" } },
   });
   await enableAuthMethods(root, { approle: "approle" });
-  await Promise.all([OBSERVE, DIRECTORY_KEY].map((key) => createSigningKey(root, key)));
+  await Promise.all([OBSERVE, DIRECTORY_KEY, OWNERSHIP_KEY].map((key) => createSigningKey(root, key)));
   await createAuthority(root, settings.certificateMaxTtlSeconds);
   await createClientAuthorities(root);
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);
@@ -72,10 +74,18 @@ export async function bootstrapInternalVault(
   await limitRecovery(root);
   await whenUpgraded(root, "registry");
 
-  const [ca, directoryKeys] = await Promise.all([caCertificate(root), publicKeys(root, DIRECTORY_KEY)]);
-  const directoryKey = directoryKeys.at(-1);
-  if (!directoryKey) throw new Error("the internal Vault does not show the directory's key");
-  return { ...login, directoryKey, ca, clusterId };
+  const [ca, directoryKey, ownershipKey] = await Promise.all([
+    caCertificate(root),
+    newestPublicKey(root, DIRECTORY_KEY),
+    newestPublicKey(root, OWNERSHIP_KEY),
+  ]);
+  return { ...login, directoryKey, ownershipKey, ca, clusterId };
+}
+
+async function newestPublicKey(root: VaultClient, name: string): Promise<string> {
+  const key = (await publicKeys(root, name)).at(-1);
+  if (!key) throw new Error(`the internal Vault does not show the key ${name}`);
+  return key;
 }
 
 /** The trail's own mount, and its head in clear in the audit log: what is written anew there differs from that. */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generateKey, readKey } from "openpgp";
 import { newOrgId, orgServerName } from "../org.ts";
+import { signOwnership } from "../registry/owners.ts";
 import { Secret } from "../secret.ts";
 import { appRoleLogin } from "./approle.ts";
 import { type VaultClient, type VaultEndpoint, VaultUnreachableError, vaultClient } from "./client.ts";
@@ -146,6 +147,7 @@ async function check(run: Run): Promise<void> {
   run.step = "an operator's login, and a client certificate at an organization's Vault";
   const key = new Secret(operatorKey.privateKey.export({ type: "pkcs8", format: "pem" }).toString());
   const operator = await loginAsOperator(internal, { key, clusterId: identity.clusterId });
+  await signOwnership(operator, { org, issuer: ISSUER.issuer, claim: "check", serial: 1 });
   const client = await makeClientCertificate(operator, "platform-maintain", org);
   await loginWithCertificate(endpoint, "platform-maintain", client);
 

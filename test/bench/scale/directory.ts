@@ -43,7 +43,7 @@ export async function measureDirectory(count: number): Promise<DirectoryCost> {
   const logger = pino({ level: "warn" }, { write: (line) => lines.push(line) });
   const source = new DirectorySource({
     url: server.url,
-    key: key.publicKey,
+    keys: key.keys,
     copy,
     logger,
   });

@@ -55,7 +55,8 @@ test("a new one is bootstrapped, and its root token is nowhere", async () => {
   for (const name of ["internal-vault/unseal-key", "control-plane/secret-id", "operator-key.pem"]) {
     expect((await stat(state.at(name))).mode & 0o777, name).toBe(0o600);
   }
-  expect(await text("gateway", "directory-key.pem")).toContain("BEGIN PUBLIC KEY");
+  for (const name of ["directory-key.pem", "ownership-key.pem"])
+    expect(await text("gateway", name)).toContain("BEGIN PUBLIC KEY");
   expect(await text("gateway", "ca.pem")).toContain("BEGIN CERTIFICATE");
 });
 

@@ -41,7 +41,7 @@ afterEach(async () => {
 
 function source(): DirectorySource {
   const logger = pino({}, { write: (line: string) => void log.push(JSON.parse(line)) });
-  const made = new DirectorySource({ url: server.url, key: key.publicKey, copy, logger });
+  const made = new DirectorySource({ url: server.url, keys: key.keys, copy, logger });
   open.push(made);
   return made;
 }
@@ -81,6 +81,40 @@ test("the copy keeps an organization's key over a restart; a pair that moves is 
   await next.refresh();
   expect(next.current?.version).toBe(7);
   expect(troubles().at(-1)).toMatchObject({ level: 40, moved: [{ from: acme.id, to: again.id }] });
+});
+
+test("the copy keeps an organization's owner over a restart: no older statement is good again", async () => {
+  const said = (claim: string, serial: number) =>
+    key.signOwnership({ org: acme.id, issuer: issuer.issuer, claim, serial });
+  const owned = async (version: number, claim: string, serial: number) => ({
+    ...base,
+    version,
+    orgs: [{ ...acme, claim, statement: await said(claim, serial) }],
+  });
+  const first = source();
+  for (const directory of [base, await owned(6, "org_ajax", 2), await owned(7, "org_acme", 3)]) {
+    await server.publish(directory);
+    await first.refresh();
+  }
+  expect(first.current?.version).toBe(7);
+  // Without the statement, the copy would forget its serial.
+  await server.publish({ ...base, version: 8 });
+  await first.refresh();
+  expect(first.refusal).toBe("owner_unproven");
+
+  const next = source();
+  await next.loadCopy();
+  for (const directory of [{ ...base, version: 9 }, await owned(9, "org_ajax", 2)]) {
+    await server.publish(directory);
+    await next.refresh();
+    expect(next.refusal).toBe("owner_unproven");
+    expect(next.current?.find(issuer.issuer, "org_acme")?.id).toBe(acme.id);
+    expect(next.current?.find(issuer.issuer, "org_ajax")).toBeUndefined();
+  }
+  await server.publish(await owned(10, "org_ajax", 4));
+  await next.refresh();
+  expect(next.refusal).toBeUndefined();
+  expect(next.current?.find(issuer.issuer, "org_ajax")?.id).toBe(acme.id);
 });
 
 test("with the control plane down, the copy serves", async () => {

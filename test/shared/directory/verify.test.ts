@@ -1,3 +1,4 @@
+import { decodeProtectedHeader } from "jose";
 import { describe, expect, test } from "vitest";
 import type { Directory } from "../../../services/shared/directory/directory.ts";
 import {
@@ -32,7 +33,7 @@ const base: Directory = {
 
 async function reason(directory: unknown, held?: HeldDirectory, header?: Record<string, unknown>) {
   try {
-    await verifyDirectory(await directoryKey.sign(directory, header), directoryKey.publicKey, held);
+    await verifyDirectory(await directoryKey.sign(directory, header), directoryKey.keys, held);
   } catch (error) {
     expect(error).toBeInstanceOf(DirectoryRefused);
     return (error as DirectoryRefused).reason;
@@ -41,7 +42,7 @@ async function reason(directory: unknown, held?: HeldDirectory, header?: Record<
 }
 
 const holding = async (directory: Directory, before?: HeldDirectory) =>
-  await verifyDirectory(await directoryKey.sign(directory), directoryKey.publicKey, before);
+  await verifyDirectory(await directoryKey.sign(directory), directoryKey.keys, before);
 
 test("a good directory is taken", async () => {
   const { directory, pairs } = await holding(base);
@@ -73,7 +74,7 @@ test.each<[string, Partial<Directory>, string]>([
   ],
 ])("the refusal says why: %s", async (_, changes, message) => {
   const jws = await directoryKey.sign({ ...base, ...changes });
-  const verdict = verifyDirectory(jws, directoryKey.publicKey, await holding(base));
+  const verdict = verifyDirectory(jws, directoryKey.keys, await holding(base));
   await expect(verdict).rejects.toMatchObject({ name: "DirectoryRefused", message });
 });
 
@@ -98,7 +99,7 @@ describe("refused: what is not soundly signed", () => {
       "{}",
       JSON.stringify(base),
     ]) {
-      await expect(verifyDirectory(bad, directoryKey.publicKey)).rejects.toMatchObject({
+      await expect(verifyDirectory(bad, directoryKey.keys)).rejects.toMatchObject({
         reason: "signature",
       });
     }
@@ -176,7 +177,7 @@ describe("held against the one in use", () => {
     const renamed = { ...keyed, claim: "org_other", serverKey: key("B") };
     expect(await reason({ ...next, orgs: [renamed] }, held)).toBe("key_changed");
     const jws = await directoryKey.sign({ ...next, orgs: [{ ...keyed, serverKey: key("B") }] });
-    await expect(verifyDirectory(jws, directoryKey.publicKey, held)).rejects.toThrow(
+    await expect(verifyDirectory(jws, directoryKey.keys, held)).rejects.toThrow(
       `the directory is refused (key_changed): the Vault of ${acme.id} would have another key than it had`,
     );
   });
@@ -225,4 +226,107 @@ describe("held against the one in use", () => {
     const moved = { ...base, version: 6, orgs: [{ ...acme, address: "https://127.0.0.1:9" }, globex] };
     expect(await reason(moved, await holding(base))).toBe("taken");
   });
+});
+
+describe("who owns a known organization", () => {
+  const { signOwnership } = directoryKey;
+  const said = (claim: string, serial: number, changes = {}) =>
+    signOwnership({ org: acme.id, issuer: issuer.issuer, claim, serial, ...changes });
+  const owned = (version: number, claim: string, statement?: string): Directory => ({
+    ...base,
+    version,
+    orgs: [{ ...acme, claim, ...(statement !== undefined && { statement }) }, globex],
+  });
+
+  test("another takes a statement of an operator, for exactly this organization, issuer and claim", async () => {
+    const held = await holding(base);
+    expect(held.owners.get(acme.id)).toEqual({ pair: pairName(acme.issuer, "org_acme"), serial: 0 });
+    const ajax = await said("org_ajax", 2);
+    const stranger = newDirectoryKey();
+    const ownership = { org: acme.id, issuer: issuer.issuer, claim: "org_ajax", serial: 2 };
+    for (const bad of [
+      undefined,
+      "",
+      "a.b.c",
+      tamper(ajax, 1),
+      tamper(ajax, 2),
+      await stranger.signOwnership(ownership),
+      await directoryKey.sign(ownership, { typ: "strongroom-ownership+jws" }),
+      await signOwnership(ownership, { typ: "strongroom-directory+jws" }),
+      await said("org_acme", 2),
+      await said("org_ajax", 2, { org: globex.id }),
+      await said("org_ajax", 2, { issuer: "https://other/" }),
+      await said("org_ajax", 0),
+      await said("org_ajax", 2.5),
+      await said("org_ajax", 2, { more: 1 }),
+    ]) {
+      expect(await reason(owned(6, "org_ajax", bad), held), bad).toBe("owner_unproven");
+    }
+    const { owners, pairs } = await holding(owned(6, "org_ajax", ajax), held);
+    expect(decodeProtectedHeader(ajax)).toEqual({ alg: "ES256", typ: "strongroom-ownership+jws" });
+    expect(owners.get(acme.id)).toEqual({ pair: pairName(acme.issuer, "org_ajax"), serial: 2 });
+    expect([...pairs.values()]).toEqual([acme.id, globex.id, acme.id]);
+  });
+
+  test("another issuer is another owner too", async () => {
+    const issuers = [issuer, { ...issuer, issuer: "https://other.test/" }];
+    const next = { ...base, version: 6, issuers, orgs: [{ ...acme, issuer: "https://other.test/" }, globex] };
+    expect(await reason(next, await holding(base))).toBe("owner_unproven");
+    const statement = await said("org_acme", 1, { issuer: "https://other.test/" });
+    const signed = { ...next, orgs: next.orgs.map((org) => (org === globex ? org : { ...org, statement })) };
+    expect(await reason(signed, await holding(base))).toBe("taken");
+  });
+
+  test("the refusal says which organization, and since when", async () => {
+    const jws = await directoryKey.sign(owned(6, "org_ajax"));
+    await expect(verifyDirectory(jws, directoryKey.keys, await holding(base))).rejects.toThrow(
+      `the directory is refused (owner_unproven): ${acme.id} would have another owner, and no operator has signed that since statement 0`,
+    );
+    const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
+    const stripped = await directoryKey.sign(owned(7, "org_ajax"));
+    await expect(verifyDirectory(stripped, directoryKey.keys, held)).rejects.toThrow(
+      `(owner_unproven): ${acme.id} comes without its owner's statement, and no operator has signed that since statement 2`,
+    );
+  });
+
+  test("an old statement, or another of the same serial, gives it back to nobody; a newer one does", async () => {
+    const [ajax, acmeAgain] = await Promise.all([said("org_ajax", 2), said("org_acme", 3)]);
+    const held = await holding(owned(6, "org_ajax", ajax), await holding(base));
+    expect(await reason(owned(7, "org_acme"), held)).toBe("owner_unproven");
+    expect(await reason(owned(7, "org_acme", await said("org_acme", 2)), held)).toBe("owner_unproven");
+    const back = await holding(owned(7, "org_acme", acmeAgain), held);
+    expect(await reason(owned(8, "org_ajax", ajax), back)).toBe("owner_unproven");
+    expect(await reason(owned(8, "org_ajax", await said("org_ajax", 4)), back)).toBe("taken");
+  });
+
+  test("a statement counts whether or not it changes anything, and neither comes off nor gets older", async () => {
+    const held = await holding(owned(6, "org_acme", await said("org_acme", 3)), await holding(base));
+    expect(held.owners.get(acme.id)?.serial).toBe(3);
+    expect(await reason(owned(7, "org_ajax", await said("org_ajax", 2)), held)).toBe("owner_unproven");
+    for (const statement of [undefined, "a.b.c", await said("org_acme", 2)])
+      expect(await reason(owned(7, "org_acme", statement), held)).toBe("owner_unproven");
+    expect(await reason(owned(7, "org_acme", await said("org_acme", 3)), held)).toBe("taken");
+  });
+
+  test("one that was left out for a while is known still", async () => {
+    const held = await holding(owned(6, "org_ajax", await said("org_ajax", 2)), await holding(base));
+    const without = await holding({ ...base, version: 7, orgs: [globex] }, held);
+    expect(await reason(owned(8, "org_eve"), without)).toBe("owner_unproven");
+    expect(await reason(owned(8, "org_ajax", await said("org_ajax", 2)), without)).toBe("taken");
+  });
+
+  test("one that is seen first is believed, with a statement or without; what is none does no harm", async () => {
+    for (const statement of [undefined, "a.b.c", await said("org_other", 9), await said("org_eve", -1)])
+      expect((await holding(owned(5, "org_eve", statement))).owners.get(acme.id)?.serial).toBe(0);
+    const held = await holding(owned(5, "org_eve"));
+    expect(await reason(owned(6, "org_acme"), held)).toBe("owner_unproven");
+    expect(await reason(owned(6, "org_acme", await said("org_acme", 1)), held)).toBe("taken");
+  });
+
+  test("a living organization's pair moves to no other id, statement or not", async () => {
+    const statement = await signOwnership({ ...globexOwner, claim: acme.claim, serial: 5 });
+    const moved = { ...base, version: 6, orgs: [{ ...globex, claim: acme.claim, statement }] };
+    expect(await reason(moved, await holding(base))).toBe("pair_moved");
+  });
+  const globexOwner = { org: globex.id, issuer: issuer.issuer };
 });

@@ -1,5 +1,6 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { ownershipSerial } from "../../../services/shared/directory/ownership.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import {
   keyDigests,
@@ -48,13 +49,16 @@ test("the control plane makes a record once; again with the same owner nothing h
   expect(await records.read(org)).toEqual({ value: ownerOf(acme), version: 1 });
 });
 
-test("an operator reads, makes and changes one, and removes none", async () => {
+test("an operator reads, makes and changes one, signing each, and removes none", async () => {
   const org = newOrgId();
   const operator = await internal.operator();
   const records = ownerRecords(operator);
   expect(await records.replace(org, ownerOf(acme), 0)).toBe(1);
   expect(await records.replace(org, ownerOf({ ...acme, claim: "org_ajax" }), 1)).toBe(2);
   await expect(records.replace(org, ownerOf(acme), 1)).rejects.toBeInstanceOf(CasConflictError);
+  const { value } = (await ownerRecords(internal.controlPlane).read(org)) ?? {};
+  const entry = { id: org, issuer: acme.issuer.issuer, claim: "org_ajax" };
+  expect(await ownershipSerial(value?.statement, createPublicKey(internal.ownershipKey), entry)).toBe(2);
   for (const path of ["data", "metadata"]) {
     await expect(operator.delete(`owners/${path}/${org}`)).rejects.toMatchObject({ status: 403 });
   }

@@ -62,8 +62,9 @@ test("records what is done, for its owner's eyes only, and no secret in clear", 
   expect(log.includes("canary-in-clear")).toBe(false);
 });
 
-test("the directory's key and the authority are the ones it gives", async () => {
+test("the directory's key, the operators' and the authority are the ones it gives", async () => {
   expect(await publicKeys(vault.root, "directory")).toEqual([vault.directoryKey]);
+  expect(await publicKeys(vault.root, "ownership")).toEqual([vault.ownershipKey]);
   expect(vault.ca).toContain("BEGIN CERTIFICATE");
   expect(vault.clusterId).toMatch(/^[0-9a-f-]{36}$/);
 });
@@ -122,6 +123,7 @@ test("bootstrapped again, it keeps its keys, ends older logins, and takes the ne
   const again = await bootstrapInternalVault(vault.root, settings(vault));
   expect(again).toMatchObject({
     directoryKey: vault.directoryKey,
+    ownershipKey: vault.ownershipKey,
     ca: vault.ca,
     clusterId: vault.clusterId,
   });
@@ -153,8 +155,12 @@ test("a bootstrap cut off at any write is finished by the next", async () => {
       expect(finished.message).toBe("cut off");
     }
     expect(cutAt).toBeGreaterThan(10);
-    const { directoryKey, ...login } = await bootstrapInternalVault(fresh.root, settings(fresh));
+    const { directoryKey, ownershipKey, ...login } = await bootstrapInternalVault(
+      fresh.root,
+      settings(fresh),
+    );
     expect(await publicKeys(fresh.root, "directory")).toEqual([directoryKey]);
+    expect(await publicKeys(fresh.root, "ownership")).toEqual([ownershipKey]);
     await appRoleLogin(fresh.endpoint, login).token();
     const { data } = await fresh.root.list("auth/approle/role/control-plane/secret-id");
     expect((data as { keys: string[] }).keys).toHaveLength(1);
