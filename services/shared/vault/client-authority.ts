@@ -25,7 +25,8 @@ export async function createClientAuthorities(root: VaultClient): Promise<void> 
   };
   const mounts = CLIENT_MOUNTS.map((mount) => [clientAuthority(mount), { type: "pki", config }]);
   await enableSecretsEngines(root, Object.fromEntries(mounts));
-  await Promise.all(CLIENT_MOUNTS.map((mount) => createClientAuthority(root, mount)));
+  // One after the other: if one fails, nothing of the other is under way when this is run again.
+  for (const mount of CLIENT_MOUNTS) await createClientAuthority(root, mount);
 }
 
 async function createClientAuthority(root: VaultClient, mount: ClientMount): Promise<void> {
