@@ -1,12 +1,14 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { Task } from "../../services/agent/ecs/task.ts";
 import type { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { initialize, sealStatus } from "../../services/shared/vault/init.ts";
-import { bootstrapInternalVault } from "../../services/shared/vault/internal-vault.ts";
+import { isTokenAlive } from "../../services/shared/vault/tokens.ts";
 import { eventually } from "../control-plane/stage.ts";
 import { describeOnAws } from "../harness/aws/describe.ts";
-import { newOperatorKey, pgpKeys, startEmptyVault, whenActive } from "../harness/vault.ts";
+import { pgpKeys, startEmptyVault, whenActive } from "../harness/vault.ts";
 import { type PlatformTask, PlatformTasks } from "./platform-tasks.ts";
 
 const INIT_MS = 60_000;
@@ -23,6 +25,14 @@ const ISSUERS = [
     groupsClaim: "groups",
   },
 ];
+
+/** The command in docs/aws.md that an operator runs, as it stands there. */
+async function bootstrapOfTheGuide(): Promise<string> {
+  const guide = await readFile(new URL("../../docs/aws.md", import.meta.url), "utf8");
+  const [command] = /^node \S+ bootstrap-aws (.*\\\n)*.*$/m.exec(guide) ?? [];
+  if (!command) throw new Error("the guide does not say how the internal Vault is brought into its form");
+  return command;
+}
 
 describeOnAws("the platform's own tasks, as the template has them", () => {
   let tasks: PlatformTasks;
@@ -104,29 +114,33 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
     expect(await sealStatus(internal())).toMatchObject({ sealed: true });
   });
 
-  test("it is initialized and bootstrapped over TLS, and reached by its name from the operator's task", async () => {
+  test("it is initialized over TLS, and the guide's command in the operator's task brings it into its form", async () => {
     const { rootToken } = await initialize(internal(undefined, INIT_MS), {
       pgpKeys: await pgpKeys(3),
       threshold: 2,
     });
     await whenActive(internal());
-    const { roleId, secretId, ...identity } = await bootstrapInternalVault(internal(rootToken, INIT_MS), {
-      certificateMaxTtlSeconds: 24 * 3600,
-      operatorKey: newOperatorKey().publicKey,
-      auditFile: "stdout",
-    });
-    await tasks.publish("control-plane/role-id", roleId.reveal(), "SecureString");
-    await tasks.publish("control-plane/secret-id", secretId.reveal(), "SecureString");
-    await tasks.publish("ca", identity.ca);
-    await tasks.publish("directory-key", identity.directoryKey);
-    const [recoveryKey = ""] = await pgpKeys(1);
-    await tasks.publish("recovery-key", recoveryKey);
-    await tasks.publish("issuers", JSON.stringify(ISSUERS));
 
     const operator = await run("operator");
-    const ask =
-      "fetch(process.env.VAULT_ADDR + '/v1/sys/seal-status').then((r) => r.json()).then((s) => console.log(s.sealed))";
-    expect(await tasks.exec(operator, "node", "--eval", ask)).toEqual({ status: 0, output: "false\n" });
+    const state = join(operator.folder, "memory", "state");
+    await mkdir(join(state, "internal-vault"), { recursive: true, mode: 0o700 });
+    await writeFile(join(state, "internal-vault", "root-token"), rootToken.reveal());
+    const command = `state=${state}; ${await bootstrapOfTheGuide()}`;
+    expect(await tasks.exec(operator, "sh", "-euc", command)).toEqual({
+      status: 0,
+      output: `The internal Vault at https://${tasks.hostOf("internal-vault")}:8200 is in its form.\n`,
+    });
+    expect(await isTokenAlive(internal(rootToken))).toBe(false);
+
+    // The control plane's login is in the parameter store by now; what is public an operator puts there.
+    for (const [name, file] of Object.entries({
+      ca: "gateway/ca.pem",
+      "directory-key": "gateway/directory-key.pem",
+      "recovery-key": "control-plane/recovery-key.pub.asc",
+    })) {
+      await tasks.publish(name, await readFile(join(state, file), "utf8"));
+    }
+    await tasks.publish("issuers", JSON.stringify(ISSUERS));
   });
 
   test("a gateway that is there before the control plane lives, and is not ready", async () => {
