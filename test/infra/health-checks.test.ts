@@ -1,17 +1,17 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { dirname, join } from "node:path";
+import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
 import type { Task } from "../../services/agent/ecs/task.ts";
-import type { Secret } from "../../services/shared/secret.ts";
+import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
-import { initialize, sealStatus } from "../../services/shared/vault/init.ts";
+import { sealStatus } from "../../services/shared/vault/init.ts";
 import { isTokenAlive } from "../../services/shared/vault/tokens.ts";
 import { eventually } from "../control-plane/stage.ts";
+import { startConnectProxy } from "../harness/aws/connect-proxy.ts";
 import { describeOnAws } from "../harness/aws/describe.ts";
-import { pgpKeys, startEmptyVault, whenActive } from "../harness/vault.ts";
+import { pgpKeys, startEmptyVault } from "../harness/vault.ts";
 import { type PlatformTask, PlatformTasks } from "./platform-tasks.ts";
 
-const INIT_MS = 60_000;
 /** ECS counts no failure in the first minute; what is well by then is never replaced while it starts. */
 const WELL_WITHIN_MS = 60_000;
 
@@ -26,12 +26,13 @@ const ISSUERS = [
   },
 ];
 
-/** The command in docs/aws.md that an operator runs, as it stands there. */
-async function bootstrapOfTheGuide(): Promise<string> {
+/** What an operator runs in its task by docs/aws.md, as it stands there; for a memory and an image of its own. */
+async function commandsOfTheGuide(memory: string): Promise<string> {
   const guide = await readFile(new URL("../../docs/aws.md", import.meta.url), "utf8");
-  const [command] = /^node \S+ bootstrap-aws (.*\\\n)*.*$/m.exec(guide) ?? [];
-  if (!command) throw new Error("the guide does not say how the internal Vault is brought into its form");
-  return command;
+  const blocks = [...guide.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = ""]) => block);
+  const commands = blocks.filter((block) => /^cd \/strongroom;|^vault operator init /.test(block));
+  expect(commands).toHaveLength(2);
+  return commands.join("").replace("cd /strongroom; ", "").replaceAll("/dev/shm", memory);
 }
 
 describeOnAws("the platform's own tasks, as the template has them", () => {
@@ -114,23 +115,30 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
     expect(await sealStatus(internal())).toMatchObject({ sealed: true });
   });
 
-  test("it is initialized over TLS, and the guide's command in the operator's task brings it into its form", async () => {
-    const { rootToken } = await initialize(internal(undefined, INIT_MS), {
-      pgpKeys: await pgpKeys(3),
-      threshold: 2,
-    });
-    await whenActive(internal());
-
+  test("the guide's commands in the operator's task initialize it over TLS and bring it into its form", async () => {
     const operator = await run("operator");
-    const state = join(operator.folder, "memory", "state");
-    await mkdir(join(state, "internal-vault"), { recursive: true, mode: 0o700 });
-    await writeFile(join(state, "internal-vault", "root-token"), rootToken.reveal());
-    const command = `state=${state}; ${await bootstrapOfTheGuide()}`;
-    expect(await tasks.exec(operator, "sh", "-euc", command)).toEqual({
-      status: 0,
-      output: `The internal Vault at https://${tasks.hostOf("internal-vault")}:8200 is in its form.\n`,
-    });
-    expect(await isTokenAlive(internal(rootToken))).toBe(false);
+    const memory = join(operator.folder, "memory");
+    const state = join(memory, "state");
+    const keys = await pgpKeys(4);
+    const paste = async (file: string, key = "") => {
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, key);
+    };
+    for (const n of [1, 2, 3]) await paste(join(memory, `${n}.asc`), keys[n]);
+    await paste(join(state, "control-plane", "recovery-key.pub.asc"), keys[0]);
+    const { url, close } = await startConnectProxy((host) =>
+      host === tasks.hostOf("internal-vault") ? started.get("internal-vault")?.address : undefined,
+    );
+    onTestFinished(close);
+
+    const { status, output } = await tasks.exec(
+      operator,
+      ...["bash", "-euc", `export VAULT_PROXY_ADDR=${url}\n${await commandsOfTheGuide(memory)}`],
+    );
+    expect(output).toContain(`at https://${tasks.hostOf("internal-vault")}:8200 is in its form.`);
+    expect(status).toBe(0);
+    const { root_token } = JSON.parse(await readFile(join(memory, "init.json"), "utf8"));
+    expect(await isTokenAlive(internal(new Secret(root_token)))).toBe(false);
 
     // The control plane's login is in the parameter store by now; what is public an operator puts there.
     for (const [name, file] of Object.entries({
