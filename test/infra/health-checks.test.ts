@@ -1,45 +1,41 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { afterAll, beforeAll, expect, inject, onTestFinished, test } from "vitest";
 import type { Task } from "../../services/agent/ecs/task.ts";
+import { newOrgId } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../services/shared/vault/client.ts";
 import { sealStatus } from "../../services/shared/vault/init.ts";
 import { isTokenAlive } from "../../services/shared/vault/tokens.ts";
 import { eventually } from "../control-plane/stage.ts";
+import { clientOf } from "../harness/aws/cell.ts";
+import { collectLog } from "../harness/aws/collect-log.ts";
 import { startConnectProxy } from "../harness/aws/connect-proxy.ts";
 import { describeOnAws } from "../harness/aws/describe.ts";
+import { startIssuer, type TestIssuer } from "../harness/tokens.ts";
 import { pgpKeys, startEmptyVault } from "../harness/vault.ts";
 import { type PlatformTask, PlatformTasks } from "./platform-tasks.ts";
+import { givenSettings } from "./synthesized.ts";
 
 /** As many as the template has. After one is initialized, the others take seconds to unseal. */
 const NODES = 3;
 /** ECS counts no failure in the first minute; what is well by then is never replaced while it starts. */
 const WELL_WITHIN_MS = 60_000;
 
-const ISSUERS = [
-  {
-    issuer: "https://login.example.com/",
-    audience: "https://vault.example.com",
-    jwksUri: "https://login.example.com/keys.json",
-    algorithms: ["RS256"],
-    orgClaim: "org_id",
-    groupsClaim: "groups",
-  },
-];
-
-/** What an operator runs in its task by docs/aws.md, as it stands there; for a memory and an image of its own. */
-async function commandsOfTheGuide(memory: string): Promise<string> {
+/** Commands for an operator's task in docs/aws.md, as they stand there; for a memory and an image of its own. */
+async function commandsOfTheGuide(memory: string, which: RegExp): Promise<string> {
   const guide = await readFile(new URL("../../docs/aws.md", import.meta.url), "utf8");
   const blocks = [...guide.matchAll(/^```sh\n(.*?)^```/gms)].map(([, block = ""]) => block);
-  const commands = blocks.filter((block) => /^cd \/strongroom;|^vault operator init /.test(block));
-  expect(commands).toHaveLength(2);
+  const commands = blocks.filter((block) => which.test(block));
+  expect(commands).not.toEqual([]);
   return commands.join("").replace("cd /strongroom; ", "").replaceAll("/dev/shm", memory);
 }
 
 describeOnAws("the platform's own tasks, as the template has them", () => {
   let tasks: PlatformTasks;
   let ca: string;
+  let issuer: TestIssuer;
   let signer: { root: VaultClient; stop(): Promise<void> };
   const started = new Map<PlatformTask, Task>();
 
@@ -96,6 +92,7 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
   beforeAll(async () => {
     const vaultBinary = inject("vaultBinary");
     tasks = await PlatformTasks.open({ emulator: inject("moto"), vaultBinary });
+    issuer = await startIssuer();
     signer = await startEmptyVault(vaultBinary);
     await signer.root.write("sys/mounts/pki", { type: "pki" });
     await signer.root.write("pki/root/generate/internal", { common_name: "internal", key_type: "ec" });
@@ -109,6 +106,7 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
   afterAll(async () => {
     await tasks?.close();
     await signer?.stop();
+    await issuer?.close();
   }, 60_000);
 
   test("nodes of the internal Vault are well over TLS before it is initialized, and stay so", async () => {
@@ -137,7 +135,11 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
 
     const { status, output } = await tasks.exec(
       operator,
-      ...["bash", "-euc", `export VAULT_PROXY_ADDR=${url}\n${await commandsOfTheGuide(memory)}`],
+      ...[
+        "bash",
+        "-euc",
+        `export VAULT_PROXY_ADDR=${url}\n${await commandsOfTheGuide(memory, /^cd \/strongroom;|^vault operator init /)}`,
+      ],
     );
     expect(output).toContain(`at https://${tasks.hostOf("internal-vault")}:8200 is in its form.`);
     expect(status).toBe(0);
@@ -152,7 +154,7 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
     })) {
       await tasks.publish(name, await readFile(join(state, file), "utf8"));
     }
-    await tasks.publish("issuers", JSON.stringify(ISSUERS));
+    await tasks.publish("issuers", JSON.stringify([issuer.issuer]));
   });
 
   test("a gateway that is there before the control plane lives, and is not ready", async () => {
@@ -172,6 +174,35 @@ describeOnAws("the platform's own tasks, as the template has them", () => {
       "the gateway is ready",
       async () => (await at("gateway", 8200, "/v1/sys/health")) === 200 || undefined,
     );
+  });
+
+  test("the guide's verification in the operator's task finds the trail in what the nodes have written", async () => {
+    const token = issuer.token({
+      ...{ aud: givenSettings().operatorAudience, org_id: undefined, sub: "operator|grace" },
+      permissions: ["orgs:delete", "audit:read"],
+    });
+    const { status } = await fetch(
+      `http://${started.get("control-plane")?.address}:8280/v1/orgs/${newOrgId()}`,
+      { method: "DELETE", headers: { Authorization: `Bearer ${token}` } },
+    );
+    expect(status).toBe(404);
+
+    const logs = new CloudWatchLogsClient(clientOf(tasks.moto.endpoint));
+    const logGroupName = "/strongroom/platform/internal-vault";
+    await logs.send(new CreateLogGroupCommand({ logGroupName }));
+    for (const { id, folder } of tasks.all("internal-vault")) {
+      const lines = (await readFile(join(folder, "log"), "utf8")).trimEnd().split("\n");
+      await collectLog(logs, logGroupName, `internal-vault/internal-vault/${id}`, lines);
+    }
+    const operator = started.get("operator");
+    if (!operator) throw new Error("no operator's task runs");
+    const memory = join(operator.folder, "memory");
+    await writeFile(join(memory, "token"), token, { mode: 0o600 });
+    const command = await commandsOfTheGuide(memory, / audit verify /);
+    const verified = await tasks.exec(operator, "bash", "-euc", command);
+    // The answer's own entry comes behind the answer.
+    expect(verified.output).toMatch(/^[12] entries, none changed, none missing\n1 to [12] are as/m);
+    expect(verified.status).toBe(0);
   });
 
   test("a node whose certificate has ended is not killed: that would help nobody", async () => {

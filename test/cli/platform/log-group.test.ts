@@ -2,15 +2,11 @@ import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
-import {
-  CloudWatchLogsClient,
-  CreateLogGroupCommand,
-  CreateLogStreamCommand,
-  PutLogEventsCommand,
-} from "@aws-sdk/client-cloudwatch-logs";
+import { CloudWatchLogsClient, CreateLogGroupCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { afterAll, beforeAll, expect, inject, test, vi } from "vitest";
 import { slotKey } from "../../../services/shared/audit/trail.ts";
 import { awsEnvironment, clientOf } from "../../harness/aws/cell.ts";
+import { collectLog } from "../../harness/aws/collect-log.ts";
 import { describeOnAws } from "../../harness/aws/describe.ts";
 import { type MotoServer, startMoto } from "../../harness/aws/moto.ts";
 import { startWire, type Wire } from "../../harness/aws/wire.ts";
@@ -82,13 +78,9 @@ describeOnAws("the trail, verified on AWS", () => {
     const lines = (await readFile(`${internal.dir}/audit.log`, "utf8")).trimEnd().split("\n");
     const kept = lines.filter((line) => without === undefined || !line.includes(without));
     for (const node of [0, 1]) {
-      const logStreamName = `internal-vault/internal-vault/${node}`;
-      await logs.send(new CreateLogStreamCommand({ logGroupName, logStreamName }));
-      const logEvents = kept
-        .filter((_, n) => n % 2 === node)
-        .map((message) => ({ message, timestamp: Date.now() }));
-      logEvents.push({ message: "x-strongroom-trail-head, which is no JSON", timestamp: Date.now() });
-      await logs.send(new PutLogEventsCommand({ logGroupName, logStreamName, logEvents }));
+      const own = kept.filter((_, n) => n % 2 === node);
+      own.push("x-strongroom-trail-head, which is no JSON");
+      await collectLog(logs, logGroupName, `internal-vault/internal-vault/${node}`, own);
     }
     return logGroupName;
   }
