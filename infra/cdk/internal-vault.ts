@@ -103,6 +103,7 @@ export class InternalVault extends Stack {
       network,
       settings,
       internalVault: this.address,
+      auditLog: this.task.log,
     });
   }
 

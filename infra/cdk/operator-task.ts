@@ -1,5 +1,6 @@
 import { CfnOutput, Stack } from "aws-cdk-lib";
 import { PolicyStatement } from "aws-cdk-lib/aws-iam";
+import type { ILogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import { acknowledge, pattern } from "./acknowledge.ts";
 import { fileInMemory, SERVICES_USER, Task } from "./container.ts";
@@ -13,7 +14,8 @@ const ENDS_AFTER_SECONDS = 3600;
 /**
  * A place inside the network for an operator's own work: started by hand, ended by itself within the hour,
  * and entered by ECS Exec, which CloudTrail records. It carries no login; the operator brings one. Its role
- * can write the platform's parameters, which is how the first login gets there, and read none.
+ * can write the platform's parameters, which is how the first login gets there, and read none. It can read the
+ * internal Vault's log, with which `strongroom audit verify` compares the control plane's trail.
  */
 export class OperatorTask extends Construct {
   readonly task: Task;
@@ -21,10 +23,10 @@ export class OperatorTask extends Construct {
   constructor(
     scope: Construct,
     id: string,
-    options: { network: Network; settings: Settings; internalVault: string },
+    options: { network: Network; settings: Settings; internalVault: string; auditLog: ILogGroup },
   ) {
     super(scope, id);
-    const { network, settings, internalVault } = options;
+    const { network, settings, internalVault, auditLog } = options;
     const { partition, region, account } = Stack.of(this);
     this.task = new Task(this, "Task", {
       name: "operator",
@@ -44,6 +46,7 @@ export class OperatorTask extends Construct {
       isEntered: true,
     });
     const parameters = `arn:${partition}:ssm:${region}:${account}:parameter${settings.parameterPrefix}/platform/*`;
+    auditLog.grant(this.task.role, "logs:FilterLogEvents");
     for (const statement of [
       { actions: ["ssm:PutParameter"], resources: [parameters] },
       {

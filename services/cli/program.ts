@@ -196,6 +196,10 @@ function program(run: Run, out: Output): Command {
     .command("verify")
     .description("check that the control plane's trail is unbroken, and print where it ends")
     .option("--head <head>", "what an earlier verification printed: the trail must still hold it")
+    .option(
+      "--log-group <name>",
+      "on AWS: the log group of the internal Vault's audit log, which the trail must agree with",
+    )
     .action(run(async () => (await import("./commands/audit-verify.ts")).verifyTrail));
   audit
     .command("trace")

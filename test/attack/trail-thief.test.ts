@@ -85,8 +85,7 @@ test("the thief's script: in no spelling is an entry removed, changed or made an
 test("what a holder of root writes anew is found, though nobody noted a head: it is in the audit log", async () => {
   for (const action of ["fourth", "fifth"]) await open().append({ actor: "ada", action });
   const before = await entries();
-  const anchored = async () =>
-    new TrailAnchors(await recordsWith(`${internal.dir}/audit.log`, "trail/data/"));
+  const anchored = async () => TrailAnchors.of(await recordsWith(`${internal.dir}/audit.log`, "trail/data/"));
   expect((await anchored()).differences(before)).toEqual([]);
 
   for (const n of [4, 5]) await internal.root.delete(`trail/metadata/000000000/00${n}`);

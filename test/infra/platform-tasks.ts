@@ -46,7 +46,8 @@ interface Running {
  * said of this machine: `127.0.0.1`, `0.0.0.0` and the private address become a loopback address of the task's
  * own, `/dev/shm` a folder of its own, and AWS an emulator. What is not run is what only a container has: its
  * user, its read-only root, its limits, the image's own files. Go programs ask no resolver of ours, so the
- * names of Cloud Map are known to the services alone; Vault's command line is given the address and the name.
+ * names of Cloud Map are known to the services alone; Vault's command line is given the address and the name,
+ * or a proxy that knows them.
  */
 export class PlatformTasks {
   readonly deployment: Deployment;

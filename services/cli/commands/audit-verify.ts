@@ -2,31 +2,40 @@ import {
   headText,
   parseHead,
   TRAIL_BEGIN,
+  TRAIL_HEAD_HEADER,
   type TrailEntry,
   TrailFollower,
   type TrailHead,
 } from "../../shared/audit/trail.ts";
 import { TrailAnchors } from "../../shared/audit/trail-anchors.ts";
+import { createProgress } from "../../shared/progress.ts";
 import { Failure } from "../failure.ts";
 import { recordsWith } from "../platform/trace.ts";
 import type { Session } from "../session.ts";
 
+export interface VerifyOptions {
+  /** What an earlier verification printed. */
+  head?: string;
+  /** The log group of CloudWatch Logs that the internal Vault's audit log goes to. */
+  logGroup?: string;
+}
+
 /**
  * `strongroom audit verify`: reads the control plane's whole trail, follows its chain of hashes, and holds it
- * against what the internal Vault's audit log saw written, if that is on this machine, and against a head that
- * was noted before, if one is named. Prints where it ends, to be noted elsewhere.
+ * against what the internal Vault's audit log saw written, if that is on this machine or in a log group that is
+ * named, and against a head that was noted before, if one is named. Prints where it ends, to be noted elsewhere.
  */
 export async function verifyTrail(
   session: Session,
   _: string[],
-  { head: noted }: { head?: string },
+  { head: noted, logGroup }: VerifyOptions,
 ): Promise<undefined> {
   const expected = noted === undefined ? undefined : parseHead(noted);
   if (noted !== undefined && !expected) {
     throw new Failure("usage", "--head takes what an earlier verification printed");
   }
   // Read first: what is written meanwhile is on the trail and need not be in the log.
-  const anchors = await localAnchors(session);
+  const anchors = await (logGroup ? anchorsIn(logGroup, session) : localAnchors(session));
   const { follower, entries, strays, end } = await readTrail(session);
   const { head } = follower;
 
@@ -39,10 +48,18 @@ export async function verifyTrail(
   if (problems.length > 0) {
     throw new Failure("failure", `The trail is broken: ${some(problems)}`, KEEP);
   }
+  if (logGroup && entries.length > 0 && !anchors?.span) {
+    throw new Failure(
+      "usage",
+      `The log group ${logGroup} holds no write of an entry: nothing could be compared`,
+      "Name the one that the internal Vault's task writes to: /strongroom/platform/internal-vault",
+    );
+  }
   if (expected && !isSame(expected, TRAIL_BEGIN) && !entries.some((entry) => isSame(entry, expected))) {
     throw new Failure("failure", `The trail is another one: entry ${noted} is not on it`, KEEP);
   }
-  report(session, { follower, strays, anchors });
+  const audited = anchors?.span && { ...anchors.span, gaps: anchors.gaps(entries) };
+  report(session, { follower, strays, audited });
 }
 
 const KEEP = "Keep the internal Vault's storage and its audit log as they are: they show who wrote there.";
@@ -72,7 +89,13 @@ async function localAnchors(session: Session): Promise<TrailAnchors | undefined>
   if (session.environment.STRONGROOM_URL) return undefined;
   await session.local("audit verify");
   const log = session.state.at("internal-vault", "audit.log");
-  return new TrailAnchors(await recordsWith(log, "trail/data/"));
+  return TrailAnchors.of(await recordsWith(log, "trail/data/"));
+}
+
+/** What the internal Vault saw written, on AWS. Its log has many requests; those that made entries are found by their header. */
+async function anchorsIn(logGroup: string, { out }: Session): Promise<TrailAnchors> {
+  const { recordsInLogGroup } = await import("../platform/log-group.ts");
+  return TrailAnchors.of(recordsInLogGroup(logGroup, TRAIL_HEAD_HEADER, createProgress(out.stderr)));
 }
 
 function report(
@@ -80,11 +103,13 @@ function report(
   {
     follower: { head, passed },
     strays,
-    anchors,
-  }: { follower: TrailFollower; strays: string[]; anchors: TrailAnchors | undefined },
+    audited,
+  }: {
+    follower: TrailFollower;
+    strays: string[];
+    audited: { from: number; to: number; gaps: number } | undefined;
+  },
 ): void {
-  const span = anchors?.span;
-  const audited = span && { from: span.from, to: span.to };
   const data = {
     entries: head.sequence - passed.length,
     head: headText(head),
@@ -95,6 +120,7 @@ function report(
   out.data(data, () => [
     `${data.entries} entries, none changed, none missing`,
     ...(audited ? [`${audited.from} to ${audited.to} are as the internal Vault's audit log has them`] : []),
+    ...(audited?.gaps ? [`${audited.gaps} of these are not in that log: nothing says who wrote them`] : []),
     ...(passed.length > 0 ? [`passed over: ${some(passed.map((slot) => `entry ${slot}`))}`] : []),
     ...(strays.length > 0 ? [`off the trail: ${some(strays)}`] : []),
     `head  ${data.head}`,

@@ -15,7 +15,7 @@ export async function recordsWith(path: string, text: string): Promise<Record<st
     });
     try {
       for await (const line of lines) {
-        const record = line.includes(text) ? parse(line) : undefined;
+        const record = line.includes(text) ? parseRecord(line) : undefined;
         if (record) found.push(record);
       }
     } catch (error) {
@@ -26,7 +26,8 @@ export async function recordsWith(path: string, text: string): Promise<Record<st
   return found;
 }
 
-function parse(line: string): Record<string, unknown> | undefined {
+/** A line of a log that is a JSON object; undefined for any other. */
+export function parseRecord(line: string): Record<string, unknown> | undefined {
   try {
     return JSON.parse(line) as Record<string, unknown>;
   } catch {

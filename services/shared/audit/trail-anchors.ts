@@ -28,13 +28,17 @@ interface AuditRecord {
 export class TrailAnchors {
   readonly #bySlot = new Map<number, Anchor[]>();
 
-  /** `records` are lines of the audit log, parsed, in order; all but those of made entries are passed over. */
-  constructor(records: Iterable<Record<string, unknown>>) {
-    for (const record of records) {
+  /** `records` are lines of the audit log, parsed, in any order; all but those of made entries are passed over. */
+  static async of(
+    records: Iterable<Record<string, unknown>> | AsyncIterable<Record<string, unknown>>,
+  ): Promise<TrailAnchors> {
+    const anchors = new TrailAnchors();
+    for await (const record of records) {
       const anchor = anchorOf(record);
       if (!anchor) continue;
-      this.#bySlot.set(anchor.sequence, [...(this.#bySlot.get(anchor.sequence) ?? []), anchor]);
+      anchors.#bySlot.set(anchor.sequence, [...(anchors.#bySlot.get(anchor.sequence) ?? []), anchor]);
     }
+    return anchors;
   }
 
   /** The lowest and the highest entry that the log tells of. */
@@ -45,6 +49,17 @@ export class TrailAnchors {
       from: Number.POSITIVE_INFINITY,
       to: 0,
     });
+  }
+
+  /** How many entries between the lowest and the highest that the log tells of it does not tell of. */
+  gaps(entries: Iterable<Pick<TrailEntry, "sequence">>): number {
+    const { span } = this;
+    let gaps = 0;
+    for (const { sequence } of entries) {
+      const isWithin = span && sequence > span.from && sequence < span.to;
+      if (isWithin && !this.#bySlot.has(sequence)) gaps++;
+    }
+    return gaps;
   }
 
   /** What the log saw made and the trail does not hold, one line an entry. `entries` is the whole trail. */

@@ -1,11 +1,8 @@
 import { rename, writeFile } from "node:fs/promises";
-import { pino } from "pino";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { verifyTrail } from "../../../services/cli/commands/audit-verify.ts";
-import type { Session } from "../../../services/cli/session.ts";
-import { Trail } from "../../../services/control-plane/trail.ts";
 import { headText, slotKey } from "../../../services/shared/audit/trail.ts";
 import { type InternalVault, startInternalVault } from "../../harness/vault.ts";
+import { openTrail, type VerifierOptions, verify as verifyTrail } from "./trail-verifier.ts";
 
 /** On a real internal Vault with its audit log, whose root token changes what the control plane's login cannot. */
 let internal: InternalVault;
@@ -15,47 +12,12 @@ beforeAll(async () => {
 });
 afterAll(() => internal?.stop());
 
-const open = () =>
-  new Trail({ vault: internal.controlPlane, now: () => new Date(), log: pino({ level: "silent" }) });
-
-interface Result {
-  entries: number;
-  head: string;
-  passed: number[];
-  strays: string[];
-  audited?: { from: number; to: number };
-}
-
-/** Runs it against the trail as it is, with this machine's audit log or as for a platform elsewhere. */
-async function verify({ here = true, head }: { here?: boolean; head?: string } = {}): Promise<Result> {
-  let printed: Result | undefined;
-  const trail = open();
-  const session = {
-    out: {
-      data: (data: Result) => {
-        printed = data;
-      },
-      note: () => {},
-    },
-    environment: here ? {} : { STRONGROOM_URL: "https://elsewhere.test" },
-    state: { at: () => `${internal.dir}/audit.log` },
-    local: async () => ({}),
-    controlPlane: async () => ({
-      trail: async (after: number) => ({
-        ...(await trail.read(after, 2)),
-        strays: await trail.strays(),
-        head: await trail.head(),
-      }),
-    }),
-  } as unknown as Session;
-  await verifyTrail(session, [], head === undefined ? {} : { head });
-  if (!printed) throw new Error("it printed nothing");
-  return printed;
-}
+const open = () => openTrail(internal);
+const verify = async (options?: VerifierOptions) => (await verifyTrail(internal, options)).printed;
 
 test("a trail as it was written passes, and its log's span is told", async () => {
   const { head, ...rest } = await verify();
-  expect(rest).toEqual({ entries: 3, passed: [], strays: [], audited: { from: 1, to: 3 } });
+  expect(rest).toEqual({ entries: 3, passed: [], strays: [], audited: { from: 1, to: 3, gaps: 0 } });
   expect(await verify({ head })).toMatchObject({ head });
   expect(await verify({ here: false })).not.toHaveProperty("audited");
   await expect(verify({ head: `2:${"0".repeat(64)}` })).rejects.toThrow(/is not on it/);
