@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Directory } from "../../../services/shared/directory/directory.ts";
 import { DirectorySource } from "../../../services/shared/directory/load.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
@@ -175,9 +175,9 @@ test("it asks again every second", async () => {
   await server.publish(base);
   const directory = source();
   directory.poll();
-  await vi.waitFor(() => expect(directory.current?.version).toBe(5), 5_000);
+  await expect.poll(() => directory.current?.version).toBe(5);
   await server.publish({ ...base, version: 6 });
-  await vi.waitFor(() => expect(directory.current?.version).toBe(6), 5_000);
+  await expect.poll(() => directory.current?.version).toBe(6);
 });
 
 test("asked for by callers, it is the one published after they asked; together they ask once", async () => {
