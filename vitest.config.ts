@@ -6,6 +6,9 @@ const workers = 2;
 /** A file that the outcome of each test is added to. */
 const outcomes = process.env.TEST_OUTCOMES;
 
+/** `expect.poll` waits for processes and Vaults, on machines whose disk is slow: Vitest's own second is too short. */
+const expect = { poll: { timeout: 20_000 } };
+
 export default defineConfig({
   test: {
     maxWorkers: workers,
@@ -17,6 +20,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/{shared,gateway,control-plane,agent,cli,identity-provider}/**/*.test.ts"],
           globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
+          expect,
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -28,6 +32,7 @@ export default defineConfig({
           globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
           // The construct library takes seconds to load; nothing here changes what files share.
           isolate: false,
+          expect,
           testTimeout: 120_000,
         },
       },
@@ -36,6 +41,7 @@ export default defineConfig({
           name,
           include: [`test/${name}/**/*.test.ts`],
           globalSetup: ["test/harness/vault-binary.ts", "test/harness/aws/install-moto.ts"],
+          expect,
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

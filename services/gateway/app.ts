@@ -15,7 +15,7 @@ import { canonicalPath } from "./canonical-path.ts";
 import { checkFraming } from "./check-framing.ts";
 import { connectionErrors } from "./connection-errors.ts";
 import { boundConnections } from "./connections.ts";
-import { UNITS_OF_PIECES, unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
+import { unitsOfAnswer, unitsOfBody, unitsOfHead } from "./cost.ts";
 import { forward } from "./forward.ts";
 import { serveKnownReads } from "./known-reads.ts";
 import { isCallersFault, type LimitRates, Limits, TooManyRequests } from "./limits.ts";
@@ -24,6 +24,7 @@ import { MachineCallers } from "./machine-callers.ts";
 import { answerMachineSelf, issueMachineToken, knowMachine } from "./machine-tokens.ts";
 import type { Metrics } from "./metrics.ts";
 import { sendMounts } from "./mounts.ts";
+import { BoundedRequest, boundPieces } from "./pieces.ts";
 import { Relay } from "./relay.ts";
 import { type Pass, registerRequestLog } from "./request-log.ts";
 import {
@@ -38,7 +39,7 @@ import {
 import { revokeSelf } from "./revoke.ts";
 import { findRoute, type Route } from "./routes.ts";
 import { boundedLogin, checkLoginLength, readLogin, sendLogin, sendRenewal } from "./session.ts";
-import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "./uploads.ts";
+import { announcedBytes, drain, hasBody, Uploads } from "./uploads.ts";
 import { Upstreams, type UpstreamTimes } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -86,6 +87,7 @@ export function buildGateway(options: GatewayOptions): Server {
   const app = createServer(logger, {
     bodyLimit: MAX_BODY_BYTES,
     tls: options.tls,
+    IncomingMessage: BoundedRequest,
     // There is one reader of paths here, and it is not Fastify's router.
     rewriteUrl: () => "/",
     childLoggerFactory: (parent) => parent,
@@ -134,18 +136,11 @@ export function buildGateway(options: GatewayOptions): Server {
   app.setErrorHandler(async (error, request, reply) => {
     request.trace.error = error;
     if (!request.trace.org && isCallersFault(error)) countAddress(request);
-    if (!request.raw.complete) {
-      drain(request.raw);
-      boundPieces(request.raw, () => chargeForPieces(request));
-    }
+    if (!request.raw.complete) drain(request.raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (!reply.sent) sendError(reply, error);
     return reply;
   });
-  const chargeForPieces = ({ trace, ip }: FastifyRequest) => {
-    if (trace.org) limits.chargeOrg(trace.org, UNITS_OF_PIECES);
-    else limits.countAddress(ip, performance.now(), UNITS_OF_PIECES);
-  };
   const countAddress = ({ raw, body, ip }: FastifyRequest) => {
     const read = Buffer.isBuffer(body) ? unitsOfBody(body.length) : unitsOfAnswer(announcedBytes(raw));
     limits.countAddress(ip, performance.now(), unitsOfHead(raw) + read);
@@ -164,6 +159,7 @@ export function buildGateway(options: GatewayOptions): Server {
   // Before the body is read: who is it, of which organization, and is there such a path.
   app.addHook("onRequest", async (request, reply) => {
     const { trace } = request;
+    boundPieces(request, reply.raw, limits);
     checkFraming(request.raw);
     const addressWait = limits.addressWait(request.ip, trace.began);
     if (addressWait > 0 && !recall(request.raw)) throw new TooManyRequests("address", addressWait);
@@ -211,7 +207,6 @@ export function buildGateway(options: GatewayOptions): Server {
   });
 
   app.addHook("preParsing", (request, reply, payload, done) => {
-    boundPieces(request.raw, () => chargeForPieces(request));
     const isLogin = !request.pass && request.headers["transfer-encoding"] !== undefined;
     done(null, isLogin ? boundedLogin(payload as Readable, reply) : payload);
   });

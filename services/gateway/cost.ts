@@ -9,7 +9,7 @@ const ANSWER_BYTES = 16 * 1024;
 /** Lines of a head, of which clients send about ten. */
 const HEAD_LINES = 32;
 
-/** What a read of 64 KiB costs that holds nothing but chunks of a byte: some ten thousand of them. */
+/** What a body in too many pieces is charged: more than it costs until it is cut off, so that few of them are tried. */
 export const UNITS_OF_PIECES = 64;
 
 /** Extra units of a body by its length. */

@@ -6,9 +6,6 @@ const MIB = 1024 * 1024;
 const LARGEST = MIB;
 /** What a body counts at least, for all that belongs to it. */
 const SMALLEST = 1024;
-/** A body may come in pieces of this many bytes, and in so many more. */
-const PIECE_BYTES = 256;
-const FREE_PIECES = 256;
 /** Bytes of one organization's bodies at once, and of all. */
 const MAX_OF_ORG = 32 * MIB;
 const MAX_OF_ALL = 256 * MIB;
@@ -31,7 +28,8 @@ export class Uploads {
   admit(org: string, request: IncomingMessage, response: ServerResponse): void {
     const { headers, socket } = request;
     const bytes = countedAs(headers);
-    if (bytes === 0) return;
+    // Whoever went away meanwhile has no end any more that it would be counted until.
+    if (bytes === 0 || response.destroyed) return;
     const ofOrg = this.#byOrg.get(org) ?? 0;
     if (ofOrg + bytes > MAX_OF_ORG || this.#all + bytes > MAX_OF_ALL) {
       throw new TooManyRequests("uploads", 1_000);
@@ -49,20 +47,6 @@ export class Uploads {
       this.#all -= bytes;
     });
   }
-}
-
-/**
- * Cuts a connection whose request's body comes in too many pieces: each costs as much as a KiB of it, and a
- * body of 1 MiB can come as a million chunks. `tooMany` is told of it.
- */
-export function boundPieces(request: IncomingMessage, tooMany: () => void): void {
-  let room = FREE_PIECES * PIECE_BYTES;
-  request.on("data", (chunk: Buffer) => {
-    room += chunk.length - PIECE_BYTES;
-    if (room >= 0 || request.socket.destroyed) return;
-    request.socket.destroy();
-    tooMany();
-  });
 }
 
 /** Takes what still comes of a body that is not wanted, so that its caller reads the answer; never more than a body may be. */

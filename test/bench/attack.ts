@@ -146,7 +146,11 @@ async function measure(port: number, head: Head): Promise<{ ms: number[]; lost: 
   return { ms: ms.sort((a, b) => a - b), lost };
 }
 
-function startFlooder(port: number, raw: Buffer): { stop(): Promise<Record<number, number>> } {
+function startFlooder(
+  port: number,
+  raw: Buffer,
+  spread: boolean,
+): { stop(): Promise<Record<number, number>> } {
   const child: ChildProcess = spawn(...onCore(OTHERS_CORE, process.execPath, [FLOODER]), {
     env: { PATH: "/usr/bin:/bin" },
     stdio: ["pipe", "pipe", "inherit"],
@@ -155,7 +159,8 @@ function startFlooder(port: number, raw: Buffer): { stop(): Promise<Record<numbe
   child.stdout?.on("data", (chunk) => {
     output += chunk;
   });
-  child.stdin?.write(`${JSON.stringify({ port, connections: CONNECTIONS, raw: raw.toString("base64") })}\n`);
+  const order = { port, connections: CONNECTIONS, spread, raw: raw.toString("base64") };
+  child.stdin?.write(`${JSON.stringify(order)}\n`);
   return {
     async stop() {
       const exited = once(child, "exit");
@@ -171,7 +176,7 @@ function startFlooder(port: number, raw: Buffer): { stop(): Promise<Record<numbe
 const at = (sorted: number[], share: number) => sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;
 
 /** Another organization's reads, with and without a flood of a request, in turns. */
-async function beside(who: string, name: string, raw: Buffer) {
+async function beside(who: string, name: string, raw: Buffer, { spread = false } = {}) {
   const gateway = await startGateway({});
   const head = member("org_globex");
   await measure(gateway.port, head);
@@ -179,7 +184,7 @@ async function beside(who: string, name: string, raw: Buffer) {
   const statuses: Record<string, number> = {};
   for (let round = 0; round < ROUNDS; round++) {
     const alone = await measure(gateway.port, head);
-    const flooder = startFlooder(gateway.port, raw);
+    const flooder = startFlooder(gateway.port, raw, spread);
     await sleep(500);
     const flooded = await measure(gateway.port, head);
     for (const [status, count] of Object.entries(await flooder.stop())) {
@@ -214,11 +219,18 @@ try {
   // Each shape once, the worst of them; and what was the worst before bodies were bounded.
   const shapes = [...new Set(accepted.map(({ shape }) => shape))].slice(0, WORST);
   const known = SHAPES.filter(({ name }) => name === "48,000 names" || name === "chunks of a byte");
+  const login = SHAPES.find(({ name }) => name === "a login by a forged token") as Shape;
   const rows: object[] = [];
   for (const shape of new Set([...shapes, ...known])) {
     rows.push(await beside("a member", shape.name, shape.request(member("org_acme"), 1)));
   }
   for (const shape of known) rows.push(await beside("a stranger", shape.name, shape.request(stranger, 1)));
+  rows.push(await beside("a stranger", login.name, login.request(member("org_acme"), 1)));
+  // A member with many addresses, whom what one address may do does not stop.
+  for (const shape of known) {
+    const raw = shape.request(member("org_acme"), 1);
+    rows.push(await beside("a member, many addresses", shape.name, raw, { spread: true }));
+  }
   process.stdout.write(
     `${JSON.stringify({ plainMicros, worst: table.find(({ status }) => status === 200), found: table, rows }, null, 2)}\n`,
   );

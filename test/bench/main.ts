@@ -63,10 +63,10 @@ async function onboarding(state: string): Promise<void> {
 }
 
 async function warmStart(state: string): Promise<void> {
-  await (await startBenchPlatform(state, "--demo")).stop();
+  await (await startBenchPlatform(state, { demo: true })).stop();
   const runs: number[] = [];
   for (let n = 0; n < WARM_STARTS; n++) {
-    const platform = await startBenchPlatform(state, "--demo");
+    const platform = await startBenchPlatform(state, { demo: true });
     runs.push(platform.readyMs);
     await platform.stop();
   }
@@ -74,7 +74,7 @@ async function warmStart(state: string): Promise<void> {
 }
 
 async function readsAndKills(state: string): Promise<void> {
-  const platform = await startBenchPlatform(state, "--demo");
+  const platform = await startBenchPlatform(state, { demo: true });
   try {
     const writer = await platform.token("org_acme", ["writer"]);
     const path = "/v1/secret/data/bench";

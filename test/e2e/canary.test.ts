@@ -50,7 +50,7 @@ beforeAll(async () => {
       body: JSON.stringify({ data: { canary: CANARY } }),
     });
   // The gateway hears of a new organization within about a second.
-  await vi.waitFor(async () => expect((await write()).status).toBe(200), { timeout: 5000, interval: 100 });
+  await vi.waitFor(async () => expect((await write()).status).toBe(200), { timeout: 20_000, interval: 100 });
   const read = await fetch(`${platform.gateway}/v1/secret/data/app`, {
     headers: { authorization: `Bearer ${reader}` },
   });

@@ -128,7 +128,7 @@ test("what was revoked stays so though its organization is deleted and made anew
   await platform.deleteOrg(first.id);
   const again = await platform.createOrg("phoenix", "org_phoenix");
   expect(again.id).not.toBe(first.id);
-  for (const gateway of both()) await expect.poll(() => status(gateway, good), { timeout: 10_000 }).toBe(404);
+  for (const gateway of both()) await expect.poll(() => status(gateway, good)).toBe(404);
   for (const gateway of both()) {
     expect(await status(gateway, held)).toBe(403);
     expect(await status(gateway, named)).toBe(403);

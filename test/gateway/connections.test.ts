@@ -33,7 +33,7 @@ async function serverWith(byAddress: boolean, isBarred?: (address: string | unde
 test("an address has its share, another has its own, and what is closed makes room", async () => {
   const { open, held, closed, close } = await serverWith(true);
   await open(2_010, "127.0.0.1");
-  await expect.poll(closed, { timeout: 5_000 }).toBe(10);
+  await expect.poll(closed).toBe(10);
   expect(await held()).toBe(2_000);
   await open(5, "127.0.0.2");
   await expect.poll(held).toBe(2_005);

@@ -145,7 +145,7 @@ test("without any directory it says so, and serves as soon as there is one", asy
   expect((await fetch(`${at}/v1/sys/health`)).status).toBe(503);
   expect(await read()).toBe(503);
   await controlPlane.publish(directory(1));
-  await expect.poll(read, { timeout: 5_000 }).toBe(200);
+  await expect.poll(read).toBe(200);
 });
 
 describe("a directory that is not to be trusted changes nothing", () => {
@@ -163,18 +163,14 @@ describe("a directory that is not to be trusted changes nothing", () => {
       [await key.sign(moved(6)), "pair_moved"],
     ] as const) {
       await controlPlane.publish(bad);
-      await expect
-        .poll(async () => (await health()).directory, { timeout: 5_000 })
-        .toEqual({ loaded: true, refused: reason });
+      await expect.poll(async () => (await health()).directory).toEqual({ loaded: true, refused: reason });
       expect(await read()).toBe(200);
     }
     expect(other.connections).toBe(0);
     await expect.poll(() => output.match(/"pair_moved"/g)?.length).toBe(1);
 
     await controlPlane.publish(await key.sign(moved(7, [recorder.org])));
-    await expect
-      .poll(async () => (await health()).directory, { timeout: 5_000 })
-      .toEqual({ loaded: true, refused: null });
+    await expect.poll(async () => (await health()).directory).toEqual({ loaded: true, refused: null });
     expect(await read()).toBe(200);
     expect(other.requests.length).toBeGreaterThan(0);
   });
@@ -251,7 +247,7 @@ test("metrics listen where they are told to, and nowhere else", async () => {
   await controlPlane.publish(directory(1));
   await run({ STRONGROOM_METRICS_LISTEN: "127.0.0.1:0" });
   expect(await read()).toBe(200);
-  await expect.poll(() => output.match(/listening at/g)?.length, { timeout: 5_000 }).toBe(2);
+  await expect.poll(() => output.match(/listening at/g)?.length).toBe(2);
   const own = await address();
   const [metrics] =
     output.match(/(?<=listening at )http:\/\/[0-9.]+:\d+/g)?.filter((each) => each !== own) ?? [];

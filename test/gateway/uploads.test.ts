@@ -1,7 +1,7 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { expect, test } from "vitest";
-import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "../../services/gateway/uploads.ts";
+import { announcedBytes, drain, hasBody, Uploads } from "../../services/gateway/uploads.ts";
 
 const ofLength = (length: number) =>
   ({ headers: { "content-length": String(length) } }) as unknown as IncomingMessage;
@@ -83,26 +83,11 @@ test("whether a request has a body, and how long it says that it is", () => {
   expect([chunked, ofLength(5), ofLength(10 ** 12)].map(announcedBytes)).toEqual([0, 5, MIB]);
 });
 
-test.each([
-  [256, 1, 256],
-  [1_000, 256, 1_000],
-  [4_096, 256, 4_096],
-])("of %i pieces of %i bytes %i are taken", (count, bytes, taken) => {
-  let [cut, told] = [0, 0];
-  const socket = {
-    destroyed: false,
-    destroy() {
-      this.destroyed = true;
-      cut++;
-    },
-  };
-  const request = Object.assign(new EventEmitter(), { socket });
-  boundPieces(request as unknown as IncomingMessage, () => told++);
-  for (let i = 0; i < count; i++) request.emit("data", Buffer.alloc(bytes));
-  expect([taken, cut, told]).toEqual([count, 0, 0]);
-  // Of pieces of a byte no more than the free ones, and those that the bytes so far have paid for.
-  for (let i = 0; i < 300; i++) request.emit("data", Buffer.alloc(1));
-  expect([cut, told]).toEqual([1, 1]);
+test("whoever has gone before being admitted is not counted: nothing would end it", () => {
+  const uploads = new Uploads();
+  const gone = Object.assign(new EventEmitter(), { destroyed: true }) as unknown as ServerResponse;
+  for (let i = 0; i < 300; i++) uploads.admit("a", chunked, gone);
+  admit(uploads, "a", 32, chunked);
 });
 
 test("of a body that is not wanted 1 MiB is taken, and no more", () => {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { cp, mkdir, readdir } from "node:fs/promises";
+import { cp, mkdir, readdir, rm } from "node:fs/promises";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -10,6 +10,11 @@ import { cached, type ForeignClient, found } from "./clients.ts";
 
 const run = promisify(execFile);
 const CLIENTS = fileURLToPath(new URL("clients", import.meta.url));
+/** Unpacks what is below a folder of an archive. */
+const UNPACK = `import sys, zipfile
+_, archive, folder, target = sys.argv
+with zipfile.ZipFile(archive) as file:
+    file.extractall(target, [name for name in file.namelist() if name.startswith(folder)])`;
 /** For one client, on a busy machine with empty caches. */
 export const BUILD_WITHIN_MS = 900_000;
 
@@ -68,22 +73,36 @@ export async function mavenProject(project: string): Promise<ForeignClient | und
   return { file: "java", args: ["-Dfile.encoding=UTF-8", "-cp", classes, "Client"], env: {} };
 }
 
-/** A project on PyPI, by the hashes of its wheels; undefined without CPython 3.11, which they are for. */
-export async function pythonProject(project: string): Promise<ForeignClient | undefined> {
+/**
+ * A project on PyPI, by the hashes of its wheels; undefined without CPython 3.11, which they are for. `collection`:
+ * also that one of Ansible's collections, out of the package in its `collections.txt`, which has all of them.
+ */
+export async function pythonProject(
+  project: string,
+  { collection }: { collection?: string } = {},
+): Promise<ForeignClient | undefined> {
   const check = "import sys, pip; assert sys.version_info[:2] == (3, 11); print(sys.executable)";
   const python = await found("python3", ["-c", check]);
   if (!python) return undefined;
-  const folder = await built(project, (target) =>
-    run(
-      python,
-      [
-        ...["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"],
-        ...["--require-hashes", "--only-binary", ":all:", "--target", join(target, "packages")],
-        ...["-r", join(target, "requirements.txt")],
-      ],
-      { timeout: BUILD_WITHIN_MS },
-    ),
-  );
+  const folder = await built(project, async (target) => {
+    const packages = join(target, "packages");
+    const pip = (command: string, list: string, ...args: string[]) =>
+      run(
+        python,
+        [
+          ...["-m", "pip", command, "--quiet", "--disable-pip-version-check"],
+          ...["--require-hashes", "--only-binary", ":all:", "-r", join(target, list), ...args],
+        ],
+        { timeout: BUILD_WITHIN_MS },
+      );
+    await pip("install", "requirements.txt", "--no-compile", "--target", packages);
+    if (!collection) return;
+    const wheels = join(target, "wheels");
+    await pip("download", "collections.txt", "--no-deps", "--dest", wheels);
+    const [wheel = ""] = await readdir(wheels);
+    await run(python, ["-c", UNPACK, join(wheels, wheel), `ansible_collections/${collection}/`, packages]);
+    await rm(wheels, { recursive: true });
+  });
   const env = { PYTHONPATH: join(folder, "packages"), PYTHONDONTWRITEBYTECODE: "1" };
   return { file: python, args: [join(folder, "client.py")], env };
 }

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
 /** What comes of many requests: how often each status was answered. */
@@ -6,6 +7,8 @@ export type Statuses = Record<number, number>;
 export interface Flood {
   port: number;
   connections: number;
+  /** Whether each connection comes from an address of its own. */
+  spread?: boolean;
   /** The next request's bytes; undefined when there are no more. Each must have its answer before the next. */
   next: () => string | Buffer | undefined;
   /** Told of each answer: its status, and the milliseconds that it took. */
@@ -17,12 +20,16 @@ export const getRequest = (path: string, token: string): string =>
   `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: ${token}\r\n\r\n`;
 
 /** Sends requests over so many connections at once, one after the other on each; a closed one is opened anew. */
-export async function flood({ port, connections, next, answered }: Flood): Promise<Statuses> {
+export async function flood({ port, connections, spread, next, answered }: Flood): Promise<Statuses> {
   const statuses: Statuses = {};
   const one = async () => {
     let socket: Socket | undefined;
     for (let request = next(); request !== undefined; request = next()) {
-      socket ??= connect(port, "127.0.0.1").setNoDelay();
+      socket ??= connect({
+        port,
+        host: "127.0.0.1",
+        ...(spread && { localAddress: anyAddress() }),
+      }).setNoDelay();
       const began = performance.now();
       const answer = await exchange(socket, request);
       const status = Number(answer.slice(9, 12) || 0);
@@ -38,6 +45,9 @@ export async function flood({ port, connections, next, answered }: Flood): Promi
   await Promise.all(Array.from({ length: connections }, one));
   return statuses;
 }
+
+/** One of loopback's, all of which are this machine's. */
+const anyAddress = () => `127.1.${randomInt(256)}.${randomInt(1, 255)}`;
 
 /** Sends bytes on an open connection, and gives the answer: whole, or what there was when the connection ended. */
 export function exchange(socket: Socket, bytes: string | Buffer): Promise<string> {

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { ServerOptions } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyServerOptions, LogController, type RawServerDefault } from "fastify";
 import type { Logger } from "pino";
@@ -25,7 +26,7 @@ type Options = Pick<
 > & {
   /** With it the server speaks TLS, and tells browsers to. PEM. */
   tls?: TlsIdentity | undefined;
-};
+} & Pick<ServerOptions, "IncomingMessage">;
 
 /** A server's certificate, with those between it and its authority, and its key; PEM. */
 export interface TlsIdentity {
@@ -42,8 +43,9 @@ export const HSTS = ["Strict-Transport-Security", "max-age=63072000; includeSubD
  * (also sent back as `X-Request-Id`), bounded time and size, no log line that holds a URL or a header,
  * unknown fields refused rather than dropped, and no route without a declared {@link Access}.
  */
-export function createServer(logger: Logger, { tls, ...options }: Options = {}) {
-  const https = tls && { ...HTTP, cert: tls.cert, key: tls.key.reveal(), minVersion: "TLSv1.2" };
+export function createServer(logger: Logger, { tls, IncomingMessage, ...options }: Options = {}) {
+  const http = { ...HTTP, ...(IncomingMessage && { IncomingMessage }) };
+  const https = tls && { ...http, cert: tls.cert, key: tls.key.reveal(), minVersion: "TLSv1.2" };
   // Its types have one for each kind of server; to all that is done with it here they are one.
   const app = Fastify({
     loggerInstance: logger,
@@ -55,7 +57,7 @@ export function createServer(logger: Logger, { tls, ...options }: Options = {}) 
     connectionTimeout: 60_000,
     keepAliveTimeout: 75_000,
     forceCloseConnections: "idle",
-    ...(https ? { https } : { http: HTTP }),
+    ...(https ? { https } : { http }),
     routerOptions: { maxParamLength: 1024, ignoreTrailingSlash: false, caseSensitive: true },
     ajv: { customOptions: { removeAdditional: false, coerceTypes: false, useDefaults: true } },
     exposeHeadRoutes: false,

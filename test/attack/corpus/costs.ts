@@ -34,6 +34,22 @@ const body = (name: string, make: (size: number) => string): Shape => ({
   request: (head, size) => write(head, make(size)),
 });
 
+const LOGIN: Head = { path: "/v1/auth/jwt/login", token: "Accept: */*" };
+/** As long as a token and a login's body may be. */
+const TOKEN_BYTES = 8 * 1024;
+const LOGIN_BYTES = 16 * 1024;
+
+/** A login's body with the token of a header line, but for one more claim, which its signature does not cover. */
+function forgedLogin(line: string, size: number): string {
+  const [header = "", payload = "", signature = ""] = line.slice(line.indexOf(" ") + 1).split(".");
+  const claims = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
+  const room = Math.floor(((TOKEN_BYTES - header.length - signature.length - 4) * 3) / 4);
+  const more = Math.floor(size * (room - JSON.stringify({ ...claims, more: "" }).length));
+  const forged = Buffer.from(JSON.stringify({ ...claims, more: "x".repeat(more) })).toString("base64url");
+  const jwt = `${header}.${forged}.${signature}`;
+  return JSON.stringify({ jwt, more: "x".repeat(size * (LOGIN_BYTES - jwt.length - 30)) });
+}
+
 /** The space that is searched: each kind of input, from little of it to as much as is accepted. */
 export const SHAPES: readonly Shape[] = [
   body("names", (size) => names(Math.floor(size * 3_999), (i) => `k${i}`)),
@@ -98,6 +114,10 @@ export const SHAPES: readonly Shape[] = [
       const lines = [`POST ${path} HTTP/1.1`, "Host: x", token, "Transfer-Encoding: chunked"];
       return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${chunks}0\r\n\r\n`);
     },
+  },
+  {
+    name: "a login by a forged token",
+    request: ({ token }, size) => write(LOGIN, forgedLogin(token, size)),
   },
   {
     name: "chunks of 1 MiB in all",

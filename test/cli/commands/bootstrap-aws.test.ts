@@ -72,5 +72,5 @@ test("the internal Vault audits to its output, its root token ends, and the cont
     expect(put).toContainEqual([`/strongroom/platform/control-plane/${name}`, value, "SecureString"]);
   }
   const audited = /"path":"auth\/operators\/role\/operator".*"type":"response"/;
-  await vi.waitFor(() => expect(audited.test(printed())).toBe(true));
+  await expect.poll(printed).toMatch(audited);
 });

@@ -50,7 +50,7 @@ test("is ready when start returns, and started again when it dies", async () => 
   const record = await readProcessRecord(state.processFile("identity-provider"));
   process.kill(record?.pid ?? 0, "SIGKILL");
   await expect.poll(() => events).toEqual(["identity-provider: ended by SIGKILL; starting it again"]);
-  await expect.poll(() => answersHealthy("identity-provider", address), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => answersHealthy("identity-provider", address)).toBe(true);
   await service.stop();
   expect(await answersHealthy("identity-provider", address)).toBe(false);
 });

@@ -258,7 +258,7 @@ test("a killed build ends, leaves no binary, and the next search builds", async 
   const beat = join(root, "beat");
   await writeTools(bin, { go: goScript({ during: `while :; do echo x >> ${beat}; sleep 0.05; done` }) });
   const { child, outcome } = searchApart();
-  await expect.poll(() => existsSync(beat), { timeout: 15_000 }).toBe(true);
+  await expect.poll(() => existsSync(beat)).toBe(true);
   child.kill("SIGKILL");
   await outcome;
   const beats = async () => (await readFile(beat, "utf8")).length;
@@ -286,7 +286,7 @@ test("a killed download leaves no binary, and the next search downloads", async 
     });
   });
   const { child, outcome } = searchApart();
-  await expect.poll(() => half, { timeout: 15_000 }).toBe(true);
+  await expect.poll(() => half).toBe(true);
   child.kill("SIGKILL");
   await outcome;
   expect(await cached()).toEqual(["unfinished"]);

@@ -106,7 +106,7 @@ test("an aborted build ends with the signal's reason, and so does everything it 
     stop.signal,
   );
   building.catch(() => {});
-  await expect.poll(() => existsSync(beat), { timeout: 10_000 }).toBe(true);
+  await expect.poll(() => existsSync(beat)).toBe(true);
   stop.abort(new Error("enough"));
   await expect(building).rejects.toThrow("enough");
   const before = await readFile(beat, "utf8");

@@ -1,7 +1,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { cacheFolder, withCacheLock } from "../../../services/shared/vault/cache.ts";
 import { recordedProgress } from "../../harness/stand-in-tools.ts";
 
@@ -24,6 +25,7 @@ test.each([
 
 test("one at a time works under a folder, whoever waits says so, and a failure gives way", async () => {
   const progress = recordedProgress();
+  const waits = vi.spyOn(progress, "step");
   const events: string[] = [];
   let release = () => {};
   const first = withCacheLock(folder, { progress }, async () => {
@@ -39,7 +41,8 @@ test("one at a time works under a folder, whoever waits says so, and a failure g
     events.push("second begins");
     return "done";
   });
-  await new Promise((resolve) => setTimeout(resolve, 400));
+  await expect.poll(() => waits.mock.calls.length).toBe(1);
+  await sleep(400);
   expect(events).toEqual(["first begins"]);
   release();
   await expect(first).rejects.toThrow("no luck");

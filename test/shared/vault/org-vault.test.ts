@@ -2,7 +2,7 @@ import { mkdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Agent } from "undici";
-import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { orgServerName } from "../../../services/shared/org.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { type VaultClient, vaultClient } from "../../../services/shared/vault/client.ts";
@@ -276,10 +276,12 @@ describe("audit", () => {
     expect(await recorded("audit-2.log")).toBe(true);
     await rm(broken, { recursive: true });
     acme.reload();
-    await vi.waitFor(async () => {
-      await secrets.read("while-broken");
-      expect(await recorded("audit-1.log")).toBe(true);
-    });
+    await expect
+      .poll(async () => {
+        await secrets.read("while-broken");
+        return recorded("audit-1.log");
+      })
+      .toBe(true);
   });
 });
 
