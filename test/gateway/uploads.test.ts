@@ -1,11 +1,12 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { announcedBytes, boundPieces, drain, hasBody, Uploads } from "../../services/gateway/uploads.ts";
 
-const ofLength = (length: number) =>
-  ({ headers: { "content-length": String(length) } }) as unknown as IncomingMessage;
-const chunked = { headers: { "transfer-encoding": "chunked" } } as unknown as IncomingMessage;
+const withHeaders = (headers: IncomingMessage["headers"], socket = { bytesRead: 0 }) =>
+  ({ headers, socket }) as unknown as IncomingMessage;
+const ofLength = (length: number) => withHeaders({ "content-length": String(length) });
+const chunked = withHeaders({ "transfer-encoding": "chunked" });
 const MIB = 1024 * 1024;
 
 /** Admits so many, and gives their answers. */
@@ -41,8 +42,10 @@ test("32 MiB of an organization, and again as much as has ended", () => {
 
 test("small bodies count little, and those beyond what is taken no more than that", () => {
   const uploads = new Uploads();
-  admit(uploads, "a", 10_000, ofLength(10));
-  expect(() => admit(uploads, "a", 30_000, ofLength(10))).toThrow(/too many requests/i);
+  admit(uploads, "a", 32 * 1024, ofLength(10));
+  expect(() => admit(uploads, "a", 1, ofLength(10))).toThrow(
+    expect.objectContaining({ code: "too_many_requests", cause: "uploads", retryAfterSeconds: 1 }),
+  );
   admit(uploads, "b", 32, ofLength(10 ** 12));
 });
 
@@ -67,27 +70,40 @@ test("32 MiB to the byte", () => {
 test("of a body in chunks it is told at the end how much has come", () => {
   const told: [string, number][] = [];
   const uploads = new Uploads((org, bytes) => told.push([org, bytes]));
-  const socket = { bytesRead: 100 };
-  const [response] = admit(uploads, "a", 1, { ...chunked, socket } as unknown as IncomingMessage);
-  const [other] = admit(uploads, "a", 1, { ...ofLength(5), socket } as unknown as IncomingMessage);
-  socket.bytesRead = 5_100;
-  response?.emit("close");
-  other?.emit("close");
+  const [one, other] = [{ bytesRead: 100 }, { bytesRead: 100 }];
+  const [inChunks] = admit(uploads, "a", 1, withHeaders(chunked.headers, one));
+  const [announced] = admit(uploads, "a", 1, withHeaders(ofLength(5).headers, other));
+  one.bytesRead = 5_100;
+  other.bytesRead = 105;
+  announced?.emit("close");
+  inChunks?.emit("close");
   expect(told).toEqual([["a", 5_000]]);
 });
 
+test("the last that ends has its organization forgotten", () => {
+  const uploads = new Uploads();
+  const forgotten = vi.spyOn(Map.prototype, "delete");
+  onTestFinished(() => forgotten.mockRestore());
+  const [first, second] = admit(uploads, "a", 2, ofLength(1));
+  first?.emit("close");
+  expect(forgotten).not.toHaveBeenCalledWith("a");
+  second?.emit("close");
+  expect(forgotten).toHaveBeenCalledWith("a");
+});
+
 test("whether a request has a body, and how long it says that it is", () => {
-  expect([chunked, ofLength(1), ofLength(0), { headers: {} } as IncomingMessage].map(hasBody)).toEqual([
+  expect([chunked, ofLength(1), ofLength(0), withHeaders({})].map(hasBody)).toEqual([
     ...[true, true, false, false],
   ]);
   expect([chunked, ofLength(5), ofLength(10 ** 12)].map(announcedBytes)).toEqual([0, 5, MIB]);
 });
 
 test.each([
-  [256, 1, 256],
-  [1_000, 256, 1_000],
-  [4_096, 256, 4_096],
-])("of %i pieces of %i bytes %i are taken", (count, bytes, taken) => {
+  ["10,000 of 256 bytes, and then", 10_000, 256, 258],
+  ["256 of 1,000 bytes, which pay for more, and then", 256, 1_000, 1_004],
+  ["512 of 128 bytes, and then", 512, 128, 1],
+  ["none, and then", 0, 0, 258],
+])("of pieces %s of a byte, the one at which it is too many is the last", (_name, count, bytes, cutAt) => {
   let [cut, told] = [0, 0];
   const socket = {
     destroyed: false,
@@ -99,10 +115,12 @@ test.each([
   const request = Object.assign(new EventEmitter(), { socket });
   boundPieces(request as unknown as IncomingMessage, () => told++);
   for (let i = 0; i < count; i++) request.emit("data", Buffer.alloc(bytes));
-  expect([taken, cut, told]).toEqual([count, 0, 0]);
-  // Of pieces of a byte no more than the free ones, and those that the bytes so far have paid for.
-  for (let i = 0; i < 300; i++) request.emit("data", Buffer.alloc(1));
-  expect([cut, told]).toEqual([1, 1]);
+  for (let i = 1; i < cutAt; i++) request.emit("data", Buffer.alloc(1));
+  expect([cut, told]).toEqual([0, 0]);
+  for (let i = 0; i < 2; i++) {
+    request.emit("data", Buffer.alloc(1));
+    expect([cut, told]).toEqual([1, 1]);
+  }
 });
 
 test("of a body that is not wanted 1 MiB is taken, and no more", () => {

@@ -104,8 +104,27 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/rate-limit.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
-  "services/gateway/limits.ts": by("test/gateway/limits.test.ts"),
-  "services/gateway/uploads.ts": by("test/gateway/uploads.test.ts"),
+  "services/gateway/limits.ts": {
+    tests: ["test/gateway/limits.test.ts"],
+    equivalent: [
+      { code: "500 && !(error instanceof", by: "499", reason: "No code has the status 499." },
+      {
+        code: "0) > BARRED_UNITS",
+        by: "1",
+        reason: "Without a limit nothing is owed, or one: neither is too much.",
+      },
+      { code: '""] = v4.split(', reason: FOR_THE_COMPILER },
+    ],
+  },
+  "services/gateway/uploads.ts": {
+    tests: ["test/gateway/uploads.test.ts"],
+    equivalent: [
+      { code: "bytes === 0)", by: "false", reason: "0 bytes are counted in vain." },
+      { code: "0) return;\n    const ofOrg", by: "1", reason: "0 bytes are counted in vain." },
+      { code: "1_000);", by: "999", reason: "The answer says it in whole seconds." },
+      { code: "0) this.#byOrg.set(", by: "1", reason: "A body counts 1,024 bytes or more." },
+    ],
+  },
   "services/gateway/machine-callers.ts": by("test/gateway/machine-callers.test.ts"),
   "services/gateway/list-verb.ts": by("test/gateway/list-verb.test.ts"),
   "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
