@@ -93,7 +93,7 @@ function* scan(body: Buffer): Generator<void, Scanned, void> {
 
   while (text.space()) yield;
   if (text.peek() !== OPEN_OBJECT) throw invalid("it is not a JSON object");
-  value: for (;;) {
+  for (;;) {
     const first = text.peek();
     let begun: Container | undefined;
     if (first === OPEN_OBJECT || first === OPEN_LIST) {
@@ -142,7 +142,7 @@ function* scan(body: Buffer): Generator<void, Scanned, void> {
         text.take(COLON);
         while (text.space()) yield;
       }
-      continue value;
+      break;
     }
   }
 }

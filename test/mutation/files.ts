@@ -18,6 +18,7 @@ export interface SecurityFile {
 const by = (...tests: string[]): SecurityFile => ({ tests });
 
 const ONLY_SLOWER = "It spares doing the same work again.";
+const PAIRS = "Names and values come in pairs: there is none to be missing.";
 const FOR_THE_COMPILER = "What follows comes to the same with undefined: the check is for the compiler.";
 
 /** The security code, by path. */
@@ -34,7 +35,7 @@ export const FILES: Record<string, SecurityFile> = {
     equivalent: [
       { code: "i < headers.length;", by: "i <= headers.length", reason: FOR_THE_COMPILER },
       { code: "name.length !== ", by: "false", reason: "The names are compared below: this is faster." },
-      { code: '"";', reason: "Names and values come in pairs: there is none to be missing." },
+      { code: '"";', reason: PAIRS },
     ],
   },
   "services/shared/identity/canonical-form.ts": {
@@ -125,8 +126,30 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "0) this.#byOrg.set(", by: "1", reason: "A body counts 1,024 bytes or more." },
     ],
   },
-  "services/gateway/machine-callers.ts": by("test/gateway/machine-callers.test.ts"),
-  "services/gateway/list-verb.ts": by("test/gateway/list-verb.test.ts"),
+  "services/gateway/machine-callers.ts": {
+    tests: ["test/gateway/machine-callers.test.ts"],
+    equivalent: [
+      { code: '"", vaultToken', reason: "Any text that is no id is of no organization." },
+      { code: '""] = MACHINE_TOKEN.exec', reason: "Without an id it is not read." },
+      { code: "[];", reason: "The first of them is not read." },
+      { code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER },
+    ],
+  },
+  "services/gateway/list-verb.ts": {
+    tests: ["test/gateway/list-verb.test.ts"],
+    equivalent: [
+      {
+        code: "start >= 0 ?",
+        by: "start > 0",
+        reason: "Of 0 letters that came before, nothing is put in front.",
+      },
+      { code: "0 ? packet", by: "1", reason: "Of 0 letters that came before, nothing is put in front." },
+      { code: '"", ...lines]', reason: FOR_THE_COMPILER },
+      { code: "[];", reason: "The first of them is not read." },
+      { code: '"").toLowerCase()', reason: PAIRS },
+      { code: '""];', reason: PAIRS },
+    ],
+  },
   "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
   "services/gateway/canonical-path.ts": by("test/gateway/canonical-path.test.ts"),
   "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
