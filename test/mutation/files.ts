@@ -153,6 +153,7 @@ export const FILES: Record<string, SecurityFile> = {
   "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
   "services/gateway/canonical-path.ts": by("test/gateway/canonical-path.test.ts"),
   "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
+  "services/gateway/revoke.ts": by("test/gateway/revoke.test.ts"),
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
   "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
 };
