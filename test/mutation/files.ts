@@ -82,7 +82,19 @@ export const FILES: Record<string, SecurityFile> = {
     ],
   },
   "services/shared/revocations/verify.ts": by("test/shared/revocations/verify.test.ts"),
-  "services/shared/revocations/load.ts": by("test/shared/revocations/load.test.ts"),
+  "services/shared/revocations/load.ts": {
+    tests: ["test/shared/revocations/load.test.ts"],
+    equivalent: [
+      { code: "this.#own.size > 0 &&", by: "true", reason: ONLY_SLOWER },
+      { code: "this.#own.size > 0 &&", by: "this.#own.size >= 0", reason: ONLY_SLOWER },
+      { code: "1);\n  }\n\n  /** Revokes", reason: "No token was issued before 1970." },
+      {
+        code: "!(error instanceof RevocationsRefused)",
+        by: "false",
+        reason: "verifyRevocations throws nothing else.",
+      },
+    ],
+  },
   "services/gateway/circuit.ts": {
     tests: ["test/gateway/circuit.test.ts"],
     equivalent: [{ code: "0;\n\n  /** Whether a request", reason: "It is set before it is first read." }],
