@@ -4,7 +4,11 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Revocable, RevocationSource } from "../../../services/shared/revocations/load.ts";
-import type { Revocation, RevocationList, TokenOwner } from "../../../services/shared/revocations/revocations.ts";
+import type {
+  Revocation,
+  RevocationList,
+  TokenOwner,
+} from "../../../services/shared/revocations/revocations.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../harness/directory.ts";
 
 const key = newDirectoryKey();
@@ -72,7 +76,10 @@ test("of a subject up to the second, however early, and of no other", async () =
   await publish({ subject: "ada", issuedUntil: 0, ends });
   const revocations = source();
   await revocations.refresh();
-  expect([0, 1].map((issuedAt) => revocations.isRevoked(acme, { ...token, issuedAt }))).toEqual([true, false]);
+  expect([0, 1].map((issuedAt) => revocations.isRevoked(acme, { ...token, issuedAt }))).toEqual([
+    true,
+    false,
+  ]);
   expect(revocations.isRevoked(acme, { ...token, subject: "grace", issuedAt: 0 })).toBe(false);
 });
 
