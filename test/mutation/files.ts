@@ -87,6 +87,7 @@ export const FILES: Record<string, SecurityFile> = {
     equivalent: [
       { code: "this.#own.size > 0 &&", by: "true", reason: ONLY_SLOWER },
       { code: "this.#own.size > 0 &&", by: "this.#own.size >= 0", reason: ONLY_SLOWER },
+      { code: "tokenId !== undefined && revoked", by: "true", reason: "No list has undefined for an id." },
       { code: "1);\n  }\n\n  /** Revokes", reason: "No token was issued before 1970." },
       {
         code: "!(error instanceof RevocationsRefused)",

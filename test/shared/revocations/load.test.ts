@@ -47,7 +47,7 @@ const source = () =>
     now: () => now,
   });
 
-let version = 1;
+let version = 2;
 const publish = (...revocations: Revocation[]) =>
   server.publishRevocations({
     version: ++version,
@@ -114,6 +114,7 @@ test("the copy on disk is in force while the control plane is down", async () =>
   expect(revocations.version).toBeUndefined();
   await revocations.loadCopy();
   await revocations.refresh();
+  expect(log.at(-1)?.msg).toBe("the revocation list cannot be fetched");
   expect(revocations.isRevoked(acme, token)).toBe(true);
 });
 
@@ -136,15 +137,15 @@ test("what is in use is said in the log, and what is refused too, once", async (
   expect(log).toMatchObject([
     { level: 30, version: inUse, msg: "the revocation list in use is the one published" },
   ]);
-  await server.publishRevocations({ version: inUse, maxTokenLifetimeSeconds: 60, orgs: [] });
-  await revocations.refresh();
-  await server.publishRevocations({ version: inUse, maxTokenLifetimeSeconds: 61, orgs: [] });
-  await revocations.refresh();
-  expect(revocations.refusal).toBe("same_version_differs");
+  for (const version of [inUse - 1, 1]) {
+    await server.publishRevocations({ version, maxTokenLifetimeSeconds: 60, orgs: [] });
+    await revocations.refresh();
+  }
+  expect(revocations.refusal).toBe("older");
   expect(log.slice(1)).toMatchObject([
     {
-      ...{ level: 50, reason: "same_version_differs", inUse },
-      detail: `the revocation list is refused (same_version_differs): version ${inUse}`,
+      ...{ level: 50, reason: "older", inUse },
+      detail: `the revocation list is refused (older): version ${inUse - 1}, in use is ${inUse}`,
       msg: "revocations: the one published is refused",
     },
   ]);
