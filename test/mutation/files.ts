@@ -164,7 +164,15 @@ export const FILES: Record<string, SecurityFile> = {
     ],
   },
   "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
-  "services/gateway/canonical-path.ts": by("test/gateway/canonical-path.test.ts"),
+  "services/gateway/canonical-path.ts": {
+    tests: ["test/gateway/canonical-path.test.ts"],
+    equivalent: [
+      { code: "!LITERAL.test(path))", by: "true", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-]+)\\/?$/", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-])+\\/?$/", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-]+)+\\/$/", reason: ONLY_SLOWER },
+    ],
+  },
   "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
   "services/gateway/revoke.ts": by("test/gateway/revoke.test.ts"),
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
