@@ -173,7 +173,10 @@ export const FILES: Record<string, SecurityFile> = {
       { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-]+)+\\/$/", reason: ONLY_SLOWER },
     ],
   },
-  "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
+  "services/gateway/authorize-path.ts": {
+    tests: ["test/gateway/authorize-path.test.ts"],
+    equivalent: [{ code: '"")) return "list=true"', reason: "What stands for an absent list is not true." }],
+  },
   "services/gateway/revoke.ts": by("test/gateway/revoke.test.ts"),
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
   "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
