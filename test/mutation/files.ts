@@ -24,7 +24,25 @@ const FOR_THE_COMPILER = "What follows comes to the same with undefined: the che
 /** The security code, by path. */
 export const FILES: Record<string, SecurityFile> = {
   "services/shared/secret.ts": by("test/shared/secret.test.ts"),
-  "services/shared/audit/trail.ts": by("test/shared/audit/trail.test.ts"),
+  "services/shared/audit/trail.ts": {
+    tests: ["test/shared/audit/trail.test.ts"],
+    equivalent: [
+      { code: "[];\n  return sequence", reason: "The first of them is not read." },
+      { code: "sequence === undefined || hash", by: "false", reason: FOR_THE_COMPILER },
+      {
+        code: "sequence === undefined || hash",
+        by: "sequence === undefined && hash === undefined",
+        reason: FOR_THE_COMPILER,
+      },
+      { code: "hash === undefined ?", by: "false", reason: FOR_THE_COMPILER },
+      { code: "this.#pending.length <", by: "true", reason: "It spares memory: no more are passed on." },
+      {
+        code: "this.#pending.length <",
+        by: "this.#pending.length <= NAMED_SLOTS",
+        reason: "It spares memory: no more are passed on.",
+      },
+    ],
+  },
   "services/shared/http/read-bounded.ts": by("test/shared/http/read-bounded.test.ts"),
   "services/shared/http/polled-document.ts": {
     tests: ["test/shared/http/polled-document.test.ts"],
