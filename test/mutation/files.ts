@@ -181,7 +181,18 @@ export const FILES: Record<string, SecurityFile> = {
       { code: '""];', reason: PAIRS },
     ],
   },
-  "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
+  "services/gateway/check-body.ts": {
+    tests: ["test/gateway/check-body.test.ts"],
+    equivalent: [
+      {
+        code: 'contentType?.split(";")[0]?.trim',
+        by: 'contentType?.split(";")[0].trim',
+        reason: FOR_THE_COMPILER,
+      },
+      { code: "[]) {\n    if (names.has", reason: "No member has the name that stands for none." },
+      { code: "256 }, (_, byte) =>", by: "257", reason: "No byte is 256." },
+    ],
+  },
   "services/gateway/canonical-path.ts": {
     tests: ["test/gateway/canonical-path.test.ts"],
     equivalent: [
@@ -195,7 +206,15 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/authorize-path.test.ts"],
     equivalent: [{ code: '"")) return "list=true"', reason: "What stands for an absent list is not true." }],
   },
-  "services/gateway/revoke.ts": by("test/gateway/revoke.test.ts"),
+  "services/gateway/revoke.ts": {
+    tests: ["test/gateway/revoke.test.ts"],
+    equivalent: [
+      {
+        code: "response.body?.cancel()",
+        reason: "The status is known by then, and what is thrown is caught.",
+      },
+    ],
+  },
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
   "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
 };
