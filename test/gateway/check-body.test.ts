@@ -95,6 +95,13 @@ test.each<[string, string, Verb?]>([
   expect(why(body, verb)).toBe(`The body is refused: ${expected}.`);
 });
 
+test("no control character stands in a text as it is", () => {
+  for (let unit = 0; unit < 0x20; unit++) {
+    expect(why(`{"a":"${String.fromCharCode(unit)}"}`), `${unit}`).toMatch("it is not JSON");
+  }
+  expect(why('{"a":" \u007f"}')).toBe("");
+});
+
 test("what a body must be without is asked of its top alone", () => {
   expect(why('{"a":{"x":1},"b":"x"}', { body: "json", without: ["x"] })).toBe("");
 });
