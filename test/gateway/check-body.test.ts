@@ -82,6 +82,7 @@ function why(body: string | Buffer, verb: Verb = PLAIN, type?: string): string {
 test.each<[string, string, Verb?]>([
   ["[]", "it is not a JSON object"],
   ["{", "it is not JSON"],
+  ['{"a":x}', "it is not JSON"],
   [nested(100), "it is too deep"],
   [wide(4_000), "it has more than 4000 names and list elements"],
   ['{"a":1,"a":1}', "it has a member twice"],
@@ -118,6 +119,13 @@ describe("a name is the same however it is written", () => {
     expect(both(escaped(unit).toUpperCase().replace("U", "u"), plain)).toMatch("twice");
     expect(both(next, escaped(unit))).toBe("");
     expect(both(`${plain}x`, escaped(unit))).toBe("");
+  });
+
+  test.each([
+    ...["\\ud800\\udc00", "\\udbff\\udfff", "\\ud800\\udfff"],
+  ])("as Vault reads the pair %s: as the replacement character twice", (pair) => {
+    expect(both(pair, "\ufffd\ufffd")).toMatch("twice");
+    expect(both(pair, "\\ufffd\\ufffd")).toMatch("twice");
   });
 
   test.each([...'"\\/bfnrt'])("by a backslash and %s", (letter) => {

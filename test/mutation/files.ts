@@ -191,6 +191,8 @@ export const FILES: Record<string, SecurityFile> = {
       },
       { code: "[]) {\n    if (names.has", reason: "No member has the name that stands for none." },
       { code: "256 }, (_, byte) =>", by: "257", reason: "No byte is 256." },
+      { code: "1);\n    const [found]", by: "2", reason: "What is longer by more is too long as well." },
+      { code: "1);\n    const [found]", by: "10", reason: "What is longer by more is too long as well." },
     ],
   },
   "services/gateway/canonical-path.ts": {
