@@ -218,5 +218,21 @@ export const FILES: Record<string, SecurityFile> = {
     ],
   },
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
-  "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
+  "services/control-plane/onboarding/engine.ts": {
+    tests: ["test/control-plane/onboarding/engine.test.ts"],
+    equivalent: [
+      { code: '"Interrupted"', reason: "It is thrown and caught here, and never shown." },
+      { code: '"the service stops"', reason: "It is thrown and caught here, and never shown." },
+      { code: '"the job is run by', reason: "It is thrown and caught here, and never shown." },
+      { code: "job.steps.find(({ name })", reason: FOR_THE_COMPILER },
+      { code: "step.undo?.(job)", reason: FOR_THE_COMPILER },
+      { code: "!isEnded(job))", by: "true", reason: "It is looked at again before it is run." },
+      { code: "running.has(id) ||", by: "false", reason: "It waits for its turn, and has ended by then." },
+      {
+        code: "running.has(id) ||",
+        by: "running.has(id) && waiting.has(id)",
+        reason: "It waits for its turn, and has ended by then.",
+      },
+    ],
+  },
 };

@@ -190,12 +190,15 @@ describe("after a crash", () => {
     }).start(id);
     while (!crashed) await sleep(1);
     await engine().resume();
-    expect((await ended(id)).state).toBe("succeeded");
+    const job = await ended(id);
+    expect(job.state).toBe("succeeded");
+    const told = job.events.map(({ step, state }) => `${step} ${state}`);
+    expect(new Set(told).size).toBe(told.length);
     expect([...things].sort()).toEqual([...NAMES].sort());
   });
 
   test.each(NAMES)("while %s is undone, another engine goes on undoing", async (name) => {
-    const { engine, addJob, ended, things } = world();
+    const { engine, addJob, ended, log, things } = world();
     const id = await addJob();
     let crashed = false;
     engine((seam) => {
@@ -208,6 +211,7 @@ describe("after a crash", () => {
     const job = await ended(id);
     expect(job.state).toBe("failed");
     expect(states(job)).toEqual(["undone", "undone", "undone"]);
+    expect(log.filter((each) => each.startsWith("undo"))).toEqual(["undo three", "undo two", "undo one"]);
     expect([...things]).toEqual([]);
   });
 
