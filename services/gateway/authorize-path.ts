@@ -34,7 +34,7 @@ export function authorizePath(route: Route | undefined, method: string, path: Ca
   // A folder has nothing to show but its list.
   const top = path.segments.length === route.prefix.length + 1;
   if (route.folder === "list" && top && !list) throw notServed(path);
-  if (path.folder && route.folder !== "always" && !(route.folder === "list" && list)) throw trailingSlash();
+  if (path.folder && route.folder !== "always" && !list) throw trailingSlash();
   const slash = path.folder ? "/" : "";
   return { route, verb, path: `${path.text}${slash}${query && `?${query}`}` };
 }
@@ -72,8 +72,7 @@ function canonicalQuery(query: string, route: Route, method: string, rules: Quer
 /** The parameters of a query, decoded. What readers split or decode differently is refused. */
 function parameters(query: string): [name: string, value: string][] {
   if (query.includes(";")) throw badQuery("it has a semicolon");
-  const pairs = query.split("&").filter((pair) => pair !== "");
-  return pairs.map((pair) => {
+  return query.split("&").map((pair) => {
     const at = pair.indexOf("=");
     const [name, value] = at === -1 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
     return [decodeParameter(name), decodeParameter(value)];

@@ -30,7 +30,7 @@ export function* bodyCheck(
   verb: Verb,
 ): Generator<void, number, void> {
   // Of other bodies Vault does not ask the type, and clients say form, text or nothing of their JSON.
-  if (verb.body === "merge-patch" && contentType?.split(";", 1)[0]?.trim().toLowerCase() !== MERGE_PATCH) {
+  if (verb.body === "merge-patch" && contentType?.split(";")[0]?.trim().toLowerCase() !== MERGE_PATCH) {
     throw new StrongroomError("unsupported_media_type", `The body must be ${MERGE_PATCH}.`);
   }
   if (!isUtf8(body)) throw notJson();
@@ -65,7 +65,7 @@ const HEX_DIGITS = Int8Array.from({ length: 256 }, (_, byte) => {
 /** What a backslash and a byte stand for; 0 where they stand for nothing. */
 const UNESCAPED = Uint8Array.from({ length: 256 }, (_, byte) => {
   const at = '"\\/bfnrt'.indexOf(String.fromCharCode(byte));
-  return at === -1 ? 0 : '"\\/\b\f\n\r\t'.charCodeAt(at);
+  return '"\\/\b\f\n\r\t'.charCodeAt(at); // NaN of none, which is 0 in a byte
 });
 
 interface Container {
@@ -93,7 +93,7 @@ function* scan(body: Buffer): Generator<void, Scanned, void> {
 
   while (text.space()) yield;
   if (text.peek() !== OPEN_OBJECT) throw invalid("it is not a JSON object");
-  value: for (;;) {
+  for (;;) {
     const first = text.peek();
     let begun: Container | undefined;
     if (first === OPEN_OBJECT || first === OPEN_LIST) {
@@ -142,7 +142,7 @@ function* scan(body: Buffer): Generator<void, Scanned, void> {
         text.take(COLON);
         while (text.space()) yield;
       }
-      continue value;
+      break;
     }
   }
 }

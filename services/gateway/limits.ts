@@ -93,6 +93,6 @@ export class Limits {
 export function network(address = ""): string {
   const v4 = address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
   if (!v4.includes(":")) return v4;
-  const [head = ""] = v4.split("::", 1);
-  return [...head.split(":"), "0", "0", "0", "0"].slice(0, 4).join(":");
+  const [head = ""] = v4.split("::");
+  return [...head.split(":"), "0", "0", "0"].slice(0, 4).join(":");
 }

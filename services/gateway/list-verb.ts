@@ -25,7 +25,7 @@ const MAX_HEADERS = 64;
 const VERB = "LIST /";
 const HEAD_END = "\r\n\r\n";
 /** A line that ends in one character of two, and a NUL: no head has them, so none has to be waited for. */
-const NEVER_A_HEAD = /(?:^|[^\r])\n|\r[^\n]|\0/;
+const NEVER_A_HEAD = /[^\r]\n|\r[^\n]|\0/;
 const REQUEST_LINE = /^LIST (\/[\x21-\x7e\x80-\xff]*) HTTP\/1\.1$/;
 const HEADER_LINE = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)?[ \t]*$/;
 

@@ -36,11 +36,11 @@ export class Uploads {
     }
     this.#byOrg.set(org, ofOrg + bytes);
     this.#all += bytes;
-    const before = socket?.bytesRead ?? 0;
+    const before = socket.bytesRead;
     const isChunked = headers["transfer-encoding"] !== undefined;
     response.once("close", () => {
       // By what has come over the connection: a body may be broken off, or be longer than what is taken.
-      if (isChunked) this.#received?.(org, (socket?.bytesRead ?? before) - before);
+      if (isChunked) this.#received?.(org, socket.bytesRead - before);
       const left = (this.#byOrg.get(org) ?? bytes) - bytes;
       if (left > 0) this.#byOrg.set(org, left);
       else this.#byOrg.delete(org);
@@ -63,7 +63,7 @@ export const announcedBytes = ({ headers }: IncomingMessage): number =>
   Math.min(Number(headers["content-length"] ?? 0), LARGEST);
 
 /** Whether a request has a body. */
-export const hasBody = (request: IncomingMessage): boolean => countedAs(request.headers) > 0;
+export const hasBody = (request: IncomingMessage): boolean => countedAs(request.headers) !== 0;
 
 /** The bytes that a request's body is counted as; 0 without one. */
 function countedAs(headers: IncomingMessage["headers"]): number {

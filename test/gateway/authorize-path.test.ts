@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { authorizePath } from "../../services/gateway/authorize-path.ts";
+import { authorizePath, MethodNotAllowed } from "../../services/gateway/authorize-path.ts";
 import { canonicalPath } from "../../services/gateway/canonical-path.ts";
 import { findRoute } from "../../services/gateway/routes.ts";
 
@@ -127,6 +127,11 @@ test("a verb that is not listed is refused with those that are", () => {
   expect(outcome("OPTIONS", "/v1/secret/metadata/a")).toBe(
     "method_not_allowed: GET, POST, PUT, PATCH, DELETE, LIST",
   );
+  const path = canonicalPath("/v1/secret/destroy/a");
+  expect(() => authorizePath(findRoute(path.segments), "GET", path)).toThrow(MethodNotAllowed);
+  expect(() => authorizePath(findRoute(path.segments), "GET", path)).toThrow(
+    expect.objectContaining({ name: "MethodNotAllowed" }),
+  );
   expect(outcome("PROPFIND", "/v1/sys/seal-status")).toBe("method_not_allowed: GET");
   for (const method of ["HEAD", "TRACE", "CONNECT", "LIST", "get", "constructor", "__proto__", ""]) {
     expect(outcome(method, "/v1/secret/data/a")).toMatch(/^method_not_allowed: GET/);
@@ -156,6 +161,7 @@ describe("a query that Vault takes: what counts goes on in one form, the rest st
     ["/v1/secret/data/a?list=false&version=2", "/v1/secret/data/a?version=2"],
     ["/v1/secret/data/a?list", "/v1/secret/data/a"],
     ["/v1/secret/data/a?help=", "/v1/secret/data/a"],
+    ["/v1/secret/data/a?helpx&listx&xread_snapshot_id=1&read_snapshot_ids=1", "/v1/secret/data/a"],
     ["/v1/secret/data/a?x=1&version=3&y=%zz".replace("%zz", "z"), "/v1/secret/data/a?version=3"],
     ["/v1/secret/data/a?VERSION=1&toString=1&__proto__=1", "/v1/secret/data/a"],
     ["/v1/secret/subkeys/a?depth=2&x&version=1", "/v1/secret/subkeys/a?depth=2&version=1"],
@@ -227,6 +233,25 @@ describe("a query is refused", () => {
 test("help is not served, and it says so, whatever the verb", () => {
   expect(outcome("GET", "/v1/secret/data/a?help=1")).toBe("not_served");
   expect(outcome("POST", "/v1/secret/data/a?%68elp=x")).toBe("not_served");
+});
+
+test.each([
+  ["GET", "/v1/secret/destroy/a", "This path is not served by that method."],
+  ["GET", "/v1/secret/data/a/", "The path may not end in a slash here."],
+  ["GET", "/v1/secret/data/a?help=1", "Help is not served here. docs/compatibility.md lists what is."],
+  ["GET", "/v1/secret/data/a?read_snapshot_id=1", "read_snapshot_id is not served here"],
+  ["GET", "/v1/secret/data/a?version=1&version=2", "it has version twice"],
+  ["GET", "/v1/secret/data/a?version=x", "the value of version is malformed"],
+  ["GET", "/v1/secret/metadata/a?list=yes", "the value of list is malformed"],
+  ["GET", "/v1/secret/data/a?list=true", "this path has no list"],
+  ["GET", "/v1/secret/data/a?x=1;y=2", "it has a semicolon"],
+  ["GET", "/v1/secret/data/a?x=%zz", "it has an encoding that is broken"],
+])("%s %s is told why", (method, target, words) => {
+  const path = canonicalPath(target);
+  const message = words.endsWith(".") ? words : `The query is refused: ${words}.`;
+  expect(() => authorizePath(findRoute(path.segments), method, path)).toThrow(
+    expect.objectContaining({ message }),
+  );
 });
 
 test("what is not served says where the list is; a token without a role, what to do instead", () => {

@@ -44,6 +44,8 @@ describe("one form of a name, however it came", () => {
     ["a\\b", "/a%5Cb", "/a%5cb"],
     ["100%", "/100%25"],
     ["a%zz", "/a%25zz"],
+    ["a%2", "/a%252"],
+    ["a%2z", "/a%252z"],
     ["😀", "/%F0%9F%98%80", sent("/😀")],
     ["．．", "/%EF%BC%8E%EF%BC%8E", sent("/．．")],
   ])("%s", (name, ...spellings) => {
@@ -102,6 +104,8 @@ describe("refused, and it says why", () => {
     ["a space without width", "/v1/secret/data/a%e2%80%8bb", "printed"],
     ["a mark that turns the text around", "/v1/secret/data/a%e2%80%aeb", "printed"],
     ["a byte order mark", "/%ef%bb%bfv1/secret/data/a", "printed"],
+    ["a byte order mark before it all", "%ef%bb%bf/v1/secret/data/a", "slash"],
+    ["one that is not encoded", "\u00ef\u00bb\u00bf/v1/secret/data/a", "slash"],
     ["a private character", "/v1/secret/data/%ee%80%80", "printed"],
     ["a NUL", "/v1/secret/data/a\0", "printed"],
     ["a tab", "/v1/secret/data/a\tb", "printed"],

@@ -69,6 +69,114 @@ describe("refused", () => {
   });
 });
 
+/** What the refusal says; nothing if it is taken. */
+function why(body: string | Buffer, verb: Verb = PLAIN, type?: string): string {
+  try {
+    checkBody(Buffer.from(body), type, verb);
+    return "";
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+test.each<[string, string, Verb?]>([
+  ["[]", "it is not a JSON object"],
+  ["{", "it is not JSON"],
+  ['{"a":x}', "it is not JSON"],
+  [nested(100), "it is too deep"],
+  [wide(4_000), "it has more than 4000 names and list elements"],
+  ['{"a":1,"a":1}', "it has a member twice"],
+  ['{"a":"\\ud800"}', "it has half of a surrogate pair"],
+  [`{"${"x".repeat(4_097)}":1}`, "it has a name that is too long"],
+  [`{"a":1${"0".repeat(400)}}`, "it has a number that is too long"],
+  ['{"a":-1e309}', "it has a number that is too large"],
+  ['{"x":{"data":{}},"data":1}', "it has no object data", DATA],
+  ['{"\\u0078":{}}', "x is not served here", { body: "json", without: ["x"] }],
+])("it says why: %.20s", (body, expected, verb) => {
+  expect(why(body, verb)).toBe(`The body is refused: ${expected}.`);
+});
+
+test("no control character stands in a text as it is", () => {
+  for (let unit = 0; unit < 0x20; unit++) {
+    expect(why(`{"a":"${String.fromCharCode(unit)}"}`), `${unit}`).toMatch("it is not JSON");
+  }
+  expect(why('{"a":" \u007f"}')).toBe("");
+});
+
+test("what a body must be without is asked of its top alone", () => {
+  expect(why('{"a":{"x":1},"b":"x"}', { body: "json", without: ["x"] })).toBe("");
+});
+
+describe("a name is the same however it is written", () => {
+  const escaped = (unit: number) => `\\u${unit.toString(16).padStart(4, "0")}`;
+  const both = (one: string, other: string) => why(`{"${one}x":1,"${other}x":2}`);
+
+  test.each([
+    ...[0x41, 0x7f, 0x80, 0xff, 0x7ff, 0x800, 0xfff, 0xabcd, 0xd7ff, 0xe000, 0xffff],
+  ])("by its code unit %d", (unit) => {
+    const [plain, next] = [String.fromCharCode(unit), String.fromCharCode(unit ^ 1)];
+    expect(both(plain, escaped(unit))).toMatch("twice");
+    expect(both(escaped(unit).toUpperCase().replace("U", "u"), plain)).toMatch("twice");
+    expect(both(next, escaped(unit))).toBe("");
+    expect(both(`${plain}x`, escaped(unit))).toBe("");
+  });
+
+  test.each([
+    ...["\\ud800\\udc00", "\\udbff\\udfff", "\\ud800\\udfff"],
+  ])("as Vault reads the pair %s: as the replacement character twice", (pair) => {
+    expect(both(pair, "\ufffd\ufffd")).toMatch("twice");
+    expect(both(pair, "\\ufffd\\ufffd")).toMatch("twice");
+  });
+
+  test.each([...'"\\/bfnrt'])("by a backslash and %s", (letter) => {
+    const unit = JSON.parse(`"\\${letter}"`).charCodeAt(0);
+    expect(both(`\\${letter}`, escaped(unit))).toMatch("twice");
+    expect(both(`\\${letter}`, escaped(unit ^ 1))).toBe("");
+  });
+});
+
+test.each([
+  ...["\\ud800\\udc00", "\\udbff\\udfff", "\\ud800\\udfff", "\\ud7ff", "\\ue000", "\\uDABC\\uDFED"],
+])("the escape %s is whole", (text) => {
+  expect(why(`{"a":"${text}"}`)).toBe("");
+});
+
+test.each([
+  ...[
+    "\\ud800",
+    "\\udbff",
+    "\\udc00",
+    "\\udfff",
+    "\\udc00\\ud800",
+    "\\ud800\\ud800",
+    "\\ud800\\u0041",
+    "\\ud800\\ue000",
+  ],
+  ...["\\ud800x", "\\ud800\\n", "\\ud800\\n0000", "\\ud800xudc00", "\\ud800\\xdc00", "\\udc00\\udc00"],
+])("the escape %s is half a pair", (text) => {
+  expect(why(`{"a":"${text}"}`)).toMatch("half of a surrogate pair");
+});
+
+test.each([
+  ...[
+    "\\u",
+    "\\u0",
+    "\\u004",
+    "\\ug041",
+    "\\u004g",
+    "\\u 041",
+    "\\x41",
+    "\\U0041",
+    "\\'",
+    "\\a",
+    "\\0",
+    "\\",
+  ],
+])("the escape %s is none", (text) => {
+  expect(why(`{"a":"${text}"}`)).toMatch("it is not JSON");
+  expect(why(`{"a":"${text}`)).toMatch("it is not JSON");
+});
+
 test("data is asked for only where it belongs", () => {
   expect(outcome('{"versions":[1]}', PLAIN)).toBe("taken");
   expect(outcome('{"versions":[1]}')).toBe("invalid_request");
@@ -88,6 +196,7 @@ test("the parts are told: each name and each list element", () => {
   expect(parts("{}")).toBe(0);
   expect(parts('{"a":1}')).toBe(1);
   expect(parts('{"a":[],"b":[1],"c":[{"d":[2,3]}]}')).toBe(8);
+  expect(parts(`{"a":[1,${" ".repeat(200_000)}2]}`)).toBe(3);
 });
 
 test("a large body is read in slices, wherever its bytes are", () => {
@@ -126,8 +235,14 @@ test("a patch must say that it is one; of other bodies clients say what they wil
   ]) {
     expect(outcome(body, DATA, type)).toBe("taken");
     expect(outcome(body, PATCH, type)).toBe("unsupported_media_type");
+    expect(why(body, PATCH, type)).toBe("The body must be application/merge-patch+json.");
   }
-  expect(outcome(body, PATCH, "Application/Merge-Patch+JSON; charset=utf-8")).toBe("taken");
+  for (const type of [
+    "Application/Merge-Patch+JSON; charset=utf-8",
+    " application/merge-patch+json ; a=b;c=d",
+  ]) {
+    expect(outcome(body, PATCH, type)).toBe("taken");
+  }
 });
 
 test("any JSON of ordinary size is taken", () => {
@@ -212,7 +327,7 @@ test("it takes what JSON.parse takes and nothing else, but for names twice and h
       if (/twice|surrogate/.test(message)) return;
       expect(message === "", `${JSON.stringify(text)}: ${message}`).toBe(isTakenByParser(text));
     }),
-    { numRuns: 3_000 },
+    { numRuns: 1_000 },
   );
-  expect(Math.min(taken, refused)).toBeGreaterThan(300);
+  expect(Math.min(taken, refused)).toBeGreaterThan(100);
 });

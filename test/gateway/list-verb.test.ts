@@ -139,10 +139,12 @@ describe("bytes that the parser refuses", () => {
     for (const stopped of [0, 1, 3, 4, 100]) expect(take([[whole, stopped]])).toBeUndefined();
     expect(take([["FOO LIST /v1 HTTP/1.1\r\nHost: x\r\n\r\n", 1]])).toBeUndefined();
     expect(take([[whole, 2]], "HPE_INVALID_URL")).toBeUndefined();
-    expect(new ListHeads().take(new Socket(), { code: "HPE_INVALID_METHOD" })).toBeUndefined();
-    expect(
-      new ListHeads().take(new Socket(), { code: "HPE_INVALID_METHOD", rawPacket: whole }),
-    ).toBeUndefined();
+    expect(take([["LI", 2]])).toBeUndefined();
+    const code = "HPE_INVALID_METHOD";
+    expect(new ListHeads().take(new Socket(), { code })).toBeUndefined();
+    const rawPacket = Buffer.from(whole.slice(2));
+    expect(new ListHeads().take(new Socket(), { code, rawPacket })).toMatchObject(url);
+    expect(new ListHeads().take(new Socket(), { code, rawPacket: whole })).toBeUndefined();
   });
 
   test("however they are cut", () => {
@@ -247,6 +249,19 @@ describe("on a connection", () => {
       { method: "GET", url: "/v1/a?list=true", headers: { host: "x", "x-a": "1, 2" }, list: true },
     ]);
     await expect.poll(() => ended).toEqual([{ status: 200, whole: true }]);
+  });
+
+  test("it is whole, of HTTP/1.1, and has a body that ends", async () => {
+    const whole: unknown[] = [];
+    answer = (request, response) => {
+      const { complete, httpVersion, httpVersionMajor, httpVersionMinor } = request;
+      whole.push({ complete, httpVersion, httpVersionMajor, httpVersionMinor });
+      request.resume().on("end", () => response.end("(end)"));
+    };
+    const { socket, closed } = open();
+    socket.write(text("/v1/a"));
+    expect(await closed).toMatch(/\(end\)/);
+    expect(whole).toEqual([{ complete: true, httpVersion: "1.1", httpVersionMajor: 1, httpVersionMinor: 1 }]);
   });
 
   test("in as many segments as it likes", async () => {

@@ -96,8 +96,11 @@ test("an organization that has none, and one that nobody knows, are refused alik
   for (const [token, where] of [
     [TOKEN, directory(false)],
     [stranger, directory()],
+    [`${TOKEN}.`, directory()],
   ] as const) {
-    expect(() => machines.admit(token, "a", where, 0)).toThrow("This needs a valid token.");
+    expect(() => machines.admit(token, "a", where, 0)).toThrow(
+      expect.objectContaining({ message: "This needs a valid token.", reason: "machine_token" }),
+    );
   }
 });
 
@@ -110,20 +113,23 @@ test("so many of one address, so many of an organization; a second later there a
         machines.admit(TOKEN, address(i), directory(), now);
         admitted++;
       } catch (error) {
-        expect(error).toMatchObject({ code: "too_many_requests" });
+        expect(error).toMatchObject({ code: "too_many_requests", cause: "org" });
       }
     }
     return admitted;
   };
   expect(count(() => "10.0.0.1", 0)).toBe(20);
   expect(count((i) => `10.0.1.${i}`, 0)).toBe(80);
+  expect(count(() => "10.0.0.1", 99.5)).toBe(0);
   expect(count(() => "10.0.0.1", 1_000)).toBe(10);
+  expect(count((i) => `10.0.2.${i}`, 1_000)).toBe(40);
 });
 
 test("so many are made for an organization, and none more until some seconds later", () => {
   const machines = new MachineCallers();
   for (let i = 0; i < 50; i++) machines.countMade(ORG, 0);
-  expect(() => machines.countMade(ORG, 0)).toThrow("Too many requests");
+  const tooMany = expect.objectContaining({ code: "too_many_requests", cause: "org" });
+  for (const now of [0, 4_999.5]) expect(() => machines.countMade(ORG, now)).toThrow(tooMany);
   machines.countMade("obbbbbbbbbbbbbbb", 0);
   machines.countMade(ORG, 5_000);
   expect(() => machines.countMade(ORG, 5_000)).toThrow("Too many requests");

@@ -37,6 +37,15 @@ test("several units at once have the wait of so many", () => {
   expect(limit.wait("a", 3_000)).toBe(0);
 });
 
+test("what is owed is told in units", () => {
+  const limit = new RateLimit(rate, 10);
+  expect(limit.debt("a", 0)).toBe(0);
+  limit.count("a", 0, 3);
+  expect([0, 50, 100].map((now) => limit.debt("a", now))).toEqual([1, 0.5, 0]);
+  limit.count("a", 0, 20);
+  expect(limit.debt("a", 0)).toBe(21);
+});
+
 test("no more keys than allowed: the one known for longest goes", () => {
   const limit = new RateLimit({ perSecond: 1, burst: 1 }, 3);
   for (const key of ["a", "b", "c", "b", "d"]) limit.count(key, 0);

@@ -1,11 +1,12 @@
 import { EventEmitter } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { announcedBytes, drain, hasBody, Uploads } from "../../services/gateway/uploads.ts";
 
-const ofLength = (length: number) =>
-  ({ headers: { "content-length": String(length) } }) as unknown as IncomingMessage;
-const chunked = { headers: { "transfer-encoding": "chunked" } } as unknown as IncomingMessage;
+const withHeaders = (headers: IncomingMessage["headers"], socket = { bytesRead: 0 }) =>
+  ({ headers, socket }) as unknown as IncomingMessage;
+const ofLength = (length: number) => withHeaders({ "content-length": String(length) });
+const chunked = withHeaders({ "transfer-encoding": "chunked" });
 const MIB = 1024 * 1024;
 
 /** Admits so many, and gives their answers. */
@@ -41,8 +42,10 @@ test("32 MiB of an organization, and again as much as has ended", () => {
 
 test("small bodies count little, and those beyond what is taken no more than that", () => {
   const uploads = new Uploads();
-  admit(uploads, "a", 10_000, ofLength(10));
-  expect(() => admit(uploads, "a", 30_000, ofLength(10))).toThrow(/too many requests/i);
+  admit(uploads, "a", 32 * 1024, ofLength(10));
+  expect(() => admit(uploads, "a", 1, ofLength(10))).toThrow(
+    expect.objectContaining({ code: "too_many_requests", cause: "uploads", retryAfterSeconds: 1 }),
+  );
   admit(uploads, "b", 32, ofLength(10 ** 12));
 });
 
@@ -67,17 +70,29 @@ test("32 MiB to the byte", () => {
 test("of a body in chunks it is told at the end how much has come", () => {
   const told: [string, number][] = [];
   const uploads = new Uploads((org, bytes) => told.push([org, bytes]));
-  const socket = { bytesRead: 100 };
-  const [response] = admit(uploads, "a", 1, { ...chunked, socket } as unknown as IncomingMessage);
-  const [other] = admit(uploads, "a", 1, { ...ofLength(5), socket } as unknown as IncomingMessage);
-  socket.bytesRead = 5_100;
-  response?.emit("close");
-  other?.emit("close");
+  const [one, other] = [{ bytesRead: 100 }, { bytesRead: 100 }];
+  const [inChunks] = admit(uploads, "a", 1, withHeaders(chunked.headers, one));
+  const [announced] = admit(uploads, "a", 1, withHeaders(ofLength(5).headers, other));
+  one.bytesRead = 5_100;
+  other.bytesRead = 105;
+  announced?.emit("close");
+  inChunks?.emit("close");
   expect(told).toEqual([["a", 5_000]]);
 });
 
+test("the last that ends has its organization forgotten", () => {
+  const uploads = new Uploads();
+  const forgotten = vi.spyOn(Map.prototype, "delete");
+  onTestFinished(() => forgotten.mockRestore());
+  const [first, second] = admit(uploads, "a", 2, ofLength(1));
+  first?.emit("close");
+  expect(forgotten).not.toHaveBeenCalledWith("a");
+  second?.emit("close");
+  expect(forgotten).toHaveBeenCalledWith("a");
+});
+
 test("whether a request has a body, and how long it says that it is", () => {
-  expect([chunked, ofLength(1), ofLength(0), { headers: {} } as IncomingMessage].map(hasBody)).toEqual([
+  expect([chunked, ofLength(1), ofLength(0), withHeaders({})].map(hasBody)).toEqual([
     ...[true, true, false, false],
   ]);
   expect([chunked, ofLength(5), ofLength(10 ** 12)].map(announcedBytes)).toEqual([0, 5, MIB]);

@@ -18,12 +18,31 @@ export interface SecurityFile {
 const by = (...tests: string[]): SecurityFile => ({ tests });
 
 const ONLY_SLOWER = "It spares doing the same work again.";
+const PAIRS = "Names and values come in pairs: there is none to be missing.";
 const FOR_THE_COMPILER = "What follows comes to the same with undefined: the check is for the compiler.";
 
 /** The security code, by path. */
 export const FILES: Record<string, SecurityFile> = {
   "services/shared/secret.ts": by("test/shared/secret.test.ts"),
-  "services/shared/audit/trail.ts": by("test/shared/audit/trail.test.ts"),
+  "services/shared/audit/trail.ts": {
+    tests: ["test/shared/audit/trail.test.ts"],
+    equivalent: [
+      { code: "[];\n  return sequence", reason: "The first of them is not read." },
+      { code: "sequence === undefined || hash", by: "false", reason: FOR_THE_COMPILER },
+      {
+        code: "sequence === undefined || hash",
+        by: "sequence === undefined && hash === undefined",
+        reason: FOR_THE_COMPILER,
+      },
+      { code: "hash === undefined ?", by: "false", reason: FOR_THE_COMPILER },
+      { code: "this.#pending.length <", by: "true", reason: "It spares memory: no more are passed on." },
+      {
+        code: "this.#pending.length <",
+        by: "this.#pending.length <= NAMED_SLOTS",
+        reason: "It spares memory: no more are passed on.",
+      },
+    ],
+  },
   "services/shared/http/read-bounded.ts": by("test/shared/http/read-bounded.test.ts"),
   "services/shared/http/polled-document.ts": {
     tests: ["test/shared/http/polled-document.test.ts"],
@@ -34,7 +53,7 @@ export const FILES: Record<string, SecurityFile> = {
     equivalent: [
       { code: "i < headers.length;", by: "i <= headers.length", reason: FOR_THE_COMPILER },
       { code: "name.length !== ", by: "false", reason: "The names are compared below: this is faster." },
-      { code: '"";', reason: "Names and values come in pairs: there is none to be missing." },
+      { code: '"";', reason: PAIRS },
     ],
   },
   "services/shared/identity/canonical-form.ts": {
@@ -89,7 +108,20 @@ export const FILES: Record<string, SecurityFile> = {
     ],
   },
   "services/shared/revocations/verify.ts": by("test/shared/revocations/verify.test.ts"),
-  "services/shared/revocations/load.ts": by("test/shared/revocations/load.test.ts"),
+  "services/shared/revocations/load.ts": {
+    tests: ["test/shared/revocations/load.test.ts"],
+    equivalent: [
+      { code: "this.#own.size > 0 &&", by: "true", reason: ONLY_SLOWER },
+      { code: "this.#own.size > 0 &&", by: "this.#own.size >= 0", reason: ONLY_SLOWER },
+      { code: "tokenId !== undefined && revoked", by: "true", reason: "No list has undefined for an id." },
+      { code: "1);\n  }\n\n  /** Revokes", reason: "No token was issued before 1970." },
+      {
+        code: "!(error instanceof RevocationsRefused)",
+        by: "false",
+        reason: "verifyRevocations throws nothing else.",
+      },
+    ],
+  },
   "services/gateway/circuit.ts": {
     tests: ["test/gateway/circuit.test.ts"],
     equivalent: [{ code: "0;\n\n  /** Whether a request", reason: "It is set before it is first read." }],
@@ -112,13 +144,103 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/gateway/rate-limit.test.ts"],
     equivalent: [{ code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER }],
   },
-  "services/gateway/limits.ts": by("test/gateway/limits.test.ts"),
-  "services/gateway/uploads.ts": by("test/gateway/uploads.test.ts"),
-  "services/gateway/machine-callers.ts": by("test/gateway/machine-callers.test.ts"),
-  "services/gateway/list-verb.ts": by("test/gateway/list-verb.test.ts"),
-  "services/gateway/check-body.ts": by("test/gateway/check-body.test.ts"),
-  "services/gateway/canonical-path.ts": by("test/gateway/canonical-path.test.ts"),
-  "services/gateway/authorize-path.ts": by("test/gateway/authorize-path.test.ts"),
+  "services/gateway/limits.ts": {
+    tests: ["test/gateway/limits.test.ts"],
+    equivalent: [
+      { code: "500 && !(error instanceof", by: "499", reason: "No code has the status 499." },
+      {
+        code: "0) > BARRED_UNITS",
+        by: "1",
+        reason: "Without a limit nothing is owed, or one: neither is too much.",
+      },
+      { code: '""] = v4.split(', reason: FOR_THE_COMPILER },
+    ],
+  },
+  "services/gateway/uploads.ts": {
+    tests: ["test/gateway/uploads.test.ts"],
+    equivalent: [
+      { code: "bytes === 0)", by: "false", reason: "0 bytes are counted in vain." },
+      { code: "0) return;\n    const ofOrg", by: "1", reason: "0 bytes are counted in vain." },
+      { code: "1_000);", by: "999", reason: "The answer says it in whole seconds." },
+      { code: "0) this.#byOrg.set(", by: "1", reason: "A body counts 1,024 bytes or more." },
+    ],
+  },
+  "services/gateway/machine-callers.ts": {
+    tests: ["test/gateway/machine-callers.test.ts"],
+    equivalent: [
+      { code: '"", vaultToken', reason: "Any text that is no id is of no organization." },
+      { code: '""] = MACHINE_TOKEN.exec', reason: "Without an id it is not read." },
+      { code: "[];", reason: "The first of them is not read." },
+      { code: "oldest !== undefined)", by: "true", reason: FOR_THE_COMPILER },
+    ],
+  },
+  "services/gateway/list-verb.ts": {
+    tests: ["test/gateway/list-verb.test.ts"],
+    equivalent: [
+      {
+        code: "start >= 0 ?",
+        by: "start > 0",
+        reason: "Of 0 letters that came before, nothing is put in front.",
+      },
+      { code: "0 ? packet", by: "1", reason: "Of 0 letters that came before, nothing is put in front." },
+      { code: '"", ...lines]', reason: FOR_THE_COMPILER },
+      { code: "[];", reason: "The first of them is not read." },
+      { code: '"").toLowerCase()', reason: PAIRS },
+      { code: '""];', reason: PAIRS },
+    ],
+  },
+  "services/gateway/check-body.ts": {
+    tests: ["test/gateway/check-body.test.ts"],
+    equivalent: [
+      {
+        code: 'contentType?.split(";")[0]?.trim',
+        by: 'contentType?.split(";")[0].trim',
+        reason: FOR_THE_COMPILER,
+      },
+      { code: "[]) {\n    if (names.has", reason: "No member has the name that stands for none." },
+      { code: "256 }, (_, byte) =>", by: "257", reason: "No byte is 256." },
+      { code: "1);\n    const [found]", by: "2", reason: "What is longer by more is too long as well." },
+      { code: "1);\n    const [found]", by: "10", reason: "What is longer by more is too long as well." },
+    ],
+  },
+  "services/gateway/canonical-path.ts": {
+    tests: ["test/gateway/canonical-path.test.ts"],
+    equivalent: [
+      { code: "!LITERAL.test(path))", by: "true", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-]+)\\/?$/", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-])+\\/?$/", reason: ONLY_SLOWER },
+      { code: "/^(?:\\/[A-Za-z", by: "/^(?:\\/[A-Za-z0-9._~@+=,:-]+)+\\/$/", reason: ONLY_SLOWER },
+    ],
+  },
+  "services/gateway/authorize-path.ts": {
+    tests: ["test/gateway/authorize-path.test.ts"],
+    equivalent: [{ code: '"")) return "list=true"', reason: "What stands for an absent list is not true." }],
+  },
+  "services/gateway/revoke.ts": {
+    tests: ["test/gateway/revoke.test.ts"],
+    equivalent: [
+      {
+        code: "response.body?.cancel()",
+        reason: "The status is known by then, and what is thrown is caught.",
+      },
+    ],
+  },
   "services/gateway/routes.ts": by("test/gateway/authorize-path.test.ts"),
-  "services/control-plane/onboarding/engine.ts": by("test/control-plane/onboarding/engine.test.ts"),
+  "services/control-plane/onboarding/engine.ts": {
+    tests: ["test/control-plane/onboarding/engine.test.ts"],
+    equivalent: [
+      { code: '"Interrupted"', reason: "It is thrown and caught here, and never shown." },
+      { code: '"the service stops"', reason: "It is thrown and caught here, and never shown." },
+      { code: '"the job is run by', reason: "It is thrown and caught here, and never shown." },
+      { code: "job.steps.find(({ name })", reason: FOR_THE_COMPILER },
+      { code: "step.undo?.(job)", reason: FOR_THE_COMPILER },
+      { code: "!isEnded(job))", by: "true", reason: "It is looked at again before it is run." },
+      { code: "running.has(id) ||", by: "false", reason: "It waits for its turn, and has ended by then." },
+      {
+        code: "running.has(id) ||",
+        by: "running.has(id) && waiting.has(id)",
+        reason: "It waits for its turn, and has ended by then.",
+      },
+    ],
+  },
 };

@@ -19,6 +19,8 @@ interface Outcome {
   mutants: number;
   equivalent: number;
   killed: number;
+  /** Of those killed, the ones that ran for too long: on a busy machine that may be no change's doing. */
+  late: number;
   /** What no test noticed, a line each. */
   survivors: string[];
   /** Of the equivalent ones on the list, those that were noticed or are no longer there. */
@@ -88,13 +90,14 @@ function mutate(file: string, { tests }: SecurityFile, concurrency: number): Pro
 function outcomeOf(file: string, text: string, mutants: Mutants, listed: Equivalent[] = []): Outcome {
   const lines = text.split("\n");
   const isListed = new Set<Equivalent>();
-  const outcome: Outcome = { file, mutants: 0, equivalent: 0, killed: 0, survivors: [], stale: [] };
+  const outcome: Outcome = { file, mutants: 0, equivalent: 0, killed: 0, late: 0, survivors: [], stale: [] };
   for (const { status, location, replacement, mutatorName } of mutants) {
     if (status === "Ignored" || status === "CompileError") continue;
     outcome.mutants++;
     // A RuntimeError is a file that cannot be imported any more: no test passes.
     if (status === "Killed" || status === "Timeout" || status === "RuntimeError") {
       outcome.killed++;
+      if (status === "Timeout") outcome.late++;
       continue;
     }
     const { line, column } = location.start;
@@ -123,10 +126,10 @@ function outcomeOf(file: string, text: string, mutants: Mutants, listed: Equival
 }
 
 function print(outcome: Outcome): void {
-  const { file, mutants, equivalent, killed, survivors, stale } = outcome;
+  const { file, mutants, equivalent, killed, late, survivors, stale } = outcome;
   const verdict = isEnough(outcome) ? "" : `, which is not enough`;
   process.stdout.write(
-    `${file}: ${percent(outcome).toFixed(1)} % of ${mutants - equivalent} noticed (${killed}), ${equivalent} equivalent${verdict}\n`,
+    `${file}: ${percent(outcome).toFixed(1)} % of ${mutants - equivalent} noticed (${killed}, ${late} by running late), ${equivalent} equivalent${verdict}\n`,
   );
   for (const survivor of survivors) process.stdout.write(`  ${survivor}\n`);
   for (const code of stale) process.stdout.write(`  listed as equivalent, and noticed or gone: ${code}\n`);

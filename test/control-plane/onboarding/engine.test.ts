@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { pino } from "pino";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../../services/control-plane/onboarding/engine.ts";
 import { isEnded, newJob } from "../../../services/control-plane/onboarding/progress.ts";
@@ -8,7 +9,7 @@ import { StrongroomError } from "../../../services/shared/errors.ts";
 import { newOrgId } from "../../../services/shared/org.ts";
 import { type JobRecord, newJobId } from "../../../services/shared/registry/records.ts";
 import { VaultError, VaultUnreachableError } from "../../../services/shared/vault/client.ts";
-import { memoryRegistry, memoryStore, readJob, silent } from "../fixtures.ts";
+import { memoryRegistry, memoryStore, readJob } from "../fixtures.ts";
 
 const NAMES = ["one", "two", "three"];
 
@@ -16,6 +17,9 @@ const NAMES = ["one", "two", "three"];
 function world() {
   const things = new Set<string>();
   const log: string[] = [];
+  /** What the service's log holds. */
+  const lines: Record<string, unknown>[] = [];
+  const logger = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const store = memoryStore();
   const registry = memoryRegistry(store);
   const steps: Step[] = NAMES.map((name) => ({
@@ -44,7 +48,7 @@ function world() {
       registry,
       workflows: { create: workflow, delete: workflow },
       locks: createOrgLocks(),
-      log: silent,
+      log: logger,
       now: () => new Date(),
       seam,
       waits: [1, 1],
@@ -62,7 +66,7 @@ function world() {
     }
     throw new Error("the job did not end");
   };
-  return { things, log, store, registry, workflow, steps, engine, addJob, ended };
+  return { things, log, lines, store, registry, workflow, steps, engine, addJob, ended };
 }
 
 const states = (job: JobRecord) => job.steps.map(({ state }) => state);
@@ -113,12 +117,18 @@ describe.each(NAMES)("when step %s fails", (name) => {
     "before",
     "after",
   ])("at its seam %s: it and all before it are undone in reverse", async (where) => {
-    const { engine, addJob, ended, log, things } = world();
+    const { engine, addJob, ended, log, lines, things } = world();
     const id = await addJob();
     engine(async (seam) => {
       if (seam === `${name}:${where}`) throw new StrongroomError("step_timeout", "It took too long.");
     }).start(id);
     const job = await ended(id);
+    expect(lines).toMatchObject([
+      {
+        ...{ level: 40, msg: "a step failed", job: id, org: job.org, step: name },
+        err: { code: "step_timeout" },
+      },
+    ]);
     expect(job).toMatchObject({
       state: "failed",
       error: { code: "step_timeout", step: name, detail: "It took too long.", retry: true },
@@ -131,7 +141,7 @@ describe.each(NAMES)("when step %s fails", (name) => {
   });
 
   test("undoing it fails for now: the job is left, and ends when it is started again", async () => {
-    const { engine, addJob, ended, registry, things } = world();
+    const { engine, addJob, ended, lines, registry, things } = world();
     const id = await addJob();
     let broken = true;
     const running = engine(async (seam) => {
@@ -145,9 +155,26 @@ describe.each(NAMES)("when step %s fails", (name) => {
     expect(things.has(name)).toBe(true);
     broken = false;
     running.retry();
+    expect(running.isHeld(id)).toBe(true);
     expect((await ended(id)).state).toBe("failed");
     expect([...things]).toEqual([]);
+    expect(lines.at(-1)).toMatchObject({
+      ...{ level: 50, msg: "a job was left before its end", job: id, err: { message: "not now" } },
+    });
+    await expect.poll(() => running.isHeld(id), { timeout: 5_000 }).toBe(false);
   });
+});
+
+test("what has nothing to undo, and a workflow with no guard or end of its own, are passed over", async () => {
+  const { engine, addJob, ended, log, steps, workflow } = world();
+  for (const step of steps.slice(1, 2)) delete step.undo;
+  delete workflow.fail;
+  const id = await addJob();
+  engine(async (seam) => {
+    if (seam === "three:before") throw new StrongroomError("step_timeout", "It took too long.");
+  }).start(id);
+  expect(states(await ended(id))).toEqual(["undone", "done", "undone"]);
+  expect(log).toEqual(["do one", "do two", "undo three", "undo one"]);
 });
 
 describe("after a crash", () => {
@@ -163,12 +190,15 @@ describe("after a crash", () => {
     }).start(id);
     while (!crashed) await sleep(1);
     await engine().resume();
-    expect((await ended(id)).state).toBe("succeeded");
+    const job = await ended(id);
+    expect(job.state).toBe("succeeded");
+    const told = job.events.map(({ step, state }) => `${step} ${state}`);
+    expect(new Set(told).size).toBe(told.length);
     expect([...things].sort()).toEqual([...NAMES].sort());
   });
 
   test.each(NAMES)("while %s is undone, another engine goes on undoing", async (name) => {
-    const { engine, addJob, ended, things } = world();
+    const { engine, addJob, ended, log, things } = world();
     const id = await addJob();
     let crashed = false;
     engine((seam) => {
@@ -181,6 +211,7 @@ describe("after a crash", () => {
     const job = await ended(id);
     expect(job.state).toBe("failed");
     expect(states(job)).toEqual(["undone", "undone", "undone"]);
+    expect(log.filter((each) => each.startsWith("undo"))).toEqual(["undo three", "undo two", "undo one"]);
     expect([...things]).toEqual([]);
   });
 
@@ -217,7 +248,9 @@ describe("after a crash", () => {
 describe("what may pass is tried again", () => {
   test.each([
     ["no answer", new VaultUnreachableError("read x", "ECONNREFUSED")],
-    ["a server error", new VaultError("read x", 503, [])],
+    ["a server error", new VaultError("read x", 500, [])],
+    ["a standby that is behind", new VaultError("read x", 412, [])],
+    ["too many requests", new VaultError("read x", 429, [])],
   ])("%s", async (_, error) => {
     const { engine, addJob, ended, steps } = world();
     const id = await addJob();
@@ -249,12 +282,16 @@ describe("what may pass is tried again", () => {
       detail: "read x: no answer from Vault (ECONNREFUSED)",
     });
     expect(tries).toBe(3);
-    tries = 0;
-    error = new VaultError("write y", 403, ["permission denied"]);
-    const second = await addJob();
-    engine().start(second);
-    await ended(second);
-    expect(tries).toBe(1);
+    for (const status of [403, 411, 413, 428, 430, 499]) {
+      tries = 0;
+      error = new VaultError("write y", status, ["no"]);
+      const next = await addJob();
+      engine().start(next);
+      expect((await ended(next)).error).toMatchObject({
+        ...{ code: "step_failed", step: "two", retry: true, detail: `write y: Vault answered ${status}: no` },
+      });
+      expect(tries).toBe(1);
+    }
   });
 
   test("a record that was written although the answer was lost", async () => {
@@ -289,7 +326,10 @@ test("an unexpected error's text does not reach the job", async () => {
   const id = await addJob();
   engine().start(id);
   const job = await ended(id);
-  expect(job.error?.code).toBe("step_failed");
+  expect(job.error).toEqual({
+    ...{ code: "step_failed", step: "one", retry: true },
+    detail: "An unexpected error; the log has it under the job's id.",
+  });
   expect(JSON.stringify(job)).not.toContain("hvs.secret");
 });
 
@@ -426,27 +466,44 @@ test("jobs of one organization run one after the other", async () => {
   expect(order).toEqual([order[0], order[0], order[0], order[3], order[3], order[3]]);
 });
 
-test("at most ten jobs run at a time, and all get their turn", async () => {
-  const { engine, addJob, ended, steps } = world();
+test("ten jobs run at a time, each once, and all get their turn", async () => {
+  const { engine, addJob, ended, log, steps } = world();
+  const go = Promise.withResolvers<void>();
   let running = 0;
   let most = 0;
   for (const step of steps) {
-    step.do = async () => {
+    step.do = async (job) => {
+      log.push(`${step.name} ${job.id}`);
       most = Math.max(most, ++running);
-      await sleep(2);
+      await go.promise;
       running--;
     };
   }
   const ids = await Promise.all(Array.from({ length: 25 }, () => addJob()));
   const started = engine();
-  for (const id of ids) started.start(id);
+  for (const id of [...ids, ...ids]) started.start(id);
+  await expect.poll(() => running, { timeout: 5_000 }).toBe(10);
+  await sleep(20);
+  expect(most).toBe(10);
+  expect(ids.filter((id) => started.isHeld(id))).toEqual(ids);
+  go.resolve();
   for (const id of ids) expect((await ended(id)).state).toBe("succeeded");
-  expect(most).toBeLessThanOrEqual(10);
-  expect(most).toBeGreaterThan(5);
+  expect(most).toBe(10);
+  expect(log.filter((each) => each.startsWith("one ")).sort()).toEqual(ids.map((id) => `one ${id}`).sort());
+  await expect.poll(() => ids.filter((id) => started.isHeld(id)), { timeout: 5_000 }).toEqual([]);
+});
+
+test("a job that is not in the registry is none, and is not held", async () => {
+  const { engine, lines, log } = world();
+  const running = engine();
+  const id = newJobId();
+  running.start(id);
+  await expect.poll(() => running.isHeld(id), { timeout: 5_000 }).toBe(false);
+  expect([lines, log]).toEqual([[], []]);
 });
 
 test("stopping: the step under way is finished, no other is begun", async () => {
-  const { engine, addJob, registry, steps, log } = world();
+  const { engine, addJob, lines, registry, steps, log } = world();
   const id = await addJob();
   let finish = () => {};
   const begun = new Promise<void>((resolve) => {
@@ -470,11 +527,36 @@ test("stopping: the step under way is finished, no other is begun", async () => 
   expect(isStopped).toBe(false); // it waits for the step
   finish();
   await stopped;
-  running.start(await addJob());
+  const late = await addJob();
+  running.start(late);
   running.retry();
   await sleep(20);
   expect(log).toEqual([]);
+  expect(running.isHeld(late)).toBe(false);
+  expect(lines).toEqual([]); // that a job is left since the service stops is no error
+  expect(running.isHeld(id)).toBe(true);
   expect(states(await readJob(registry, id))).toEqual(["running", "pending", "pending"]);
+});
+
+test("stopping: what may pass is not tried again", async () => {
+  const { engine, addJob, steps, log } = world();
+  const begun = Promise.withResolvers<void>();
+  const fail = Promise.withResolvers<void>();
+  for (const step of steps) {
+    step.do = async () => {
+      log.push(step.name);
+      begun.resolve();
+      await fail.promise;
+      throw new VaultUnreachableError("read x", "ECONNREFUSED");
+    };
+  }
+  const running = engine();
+  running.start(await addJob());
+  await begun.promise;
+  const stopped = running.stop(5_000);
+  fail.resolve();
+  await stopped;
+  expect(log).toEqual(["one"]);
 });
 
 test("stopping: a step that does not end is waited for so long, and no longer", async () => {

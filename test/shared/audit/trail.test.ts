@@ -66,6 +66,29 @@ test("an entry in a slot of its own number alone is on the chain, and what is no
   expect(follower.stoppedBy).toMatch(/entry 3 says that it is entry 2/);
 });
 
+test("of the slots off the chain the first hundred are named, of the others there is the count", () => {
+  const event = { at: "t", actor: "ada", action: "x" };
+  const follower = new TrailFollower(TRAIL_BEGIN);
+  const none = "does not have the form of one";
+  expect(follower.stoppedBy).toBeUndefined();
+  follower.take(undefined);
+  expect(follower.stoppedBy).toBe(`entry 1 ${none}`);
+  follower.take("x");
+  expect(follower.stoppedBy).toBe(`entry 1 ${none}, and none of the 1 behind it is either`);
+  for (let i = 0; i < 58; i++) follower.take({});
+  expect(follower.passed).toEqual([]);
+  expect(follower.take(chained(event, follower.head, 61))).toBe(true);
+  expect(follower.passed).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
+  expect(follower.stoppedBy).toBeUndefined();
+  for (let i = 0; i < 150; i++) follower.take(undefined);
+  expect(follower.stoppedBy).toBe(`entry 62 ${none}, and none of the 149 behind it is either`);
+  expect(follower.take(chained(event, follower.head, 212))).toBe(true);
+  expect(follower.passed).toHaveLength(100);
+  expect(follower.passed.at(-1)).toBe(101);
+  follower.take(undefined);
+  expect(follower.stoppedBy).toBe(`entry 213 ${none}`);
+});
+
 test("slots lie in folders of a thousand, and a head is read back as it was written", () => {
   expect([1, 999, 1000, 1234, 999_999_999_999].map(slotKey)).toEqual([
     "000000000/001",
@@ -76,6 +99,12 @@ test("slots lie in folders of a thousand, and a head is read back as it was writ
   ]);
   const head = { sequence: 12, hash: "a".repeat(64) };
   expect(parseHead(headText(head))).toEqual(head);
+  const last = { sequence: 999_999_999_999, hash: "09af".repeat(16) };
+  expect(parseHead(headText(last))).toEqual(last);
+  const hash = "a".repeat(64);
+  for (const text of [`:${hash}`, `1${"0".repeat(12)}:${hash}`, ` 1:${hash}`, `1x:${hash}`, `1:${hash}a`]) {
+    expect(parseHead(text)).toBeUndefined();
+  }
   for (const text of ["", "12", `12:${"A".repeat(64)}`, `12:${"a".repeat(64)} `, `-1:${"a".repeat(64)}`]) {
     expect(parseHead(text)).toBeUndefined();
   }

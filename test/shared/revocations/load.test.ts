@@ -4,7 +4,11 @@ import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Revocable, RevocationSource } from "../../../services/shared/revocations/load.ts";
-import type { Revocation, TokenOwner } from "../../../services/shared/revocations/revocations.ts";
+import type {
+  Revocation,
+  RevocationList,
+  TokenOwner,
+} from "../../../services/shared/revocations/revocations.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../../harness/directory.ts";
 
 const key = newDirectoryKey();
@@ -19,7 +23,9 @@ const token: Revocable = { key: DIGEST, tokenId: "t-1", subject: "ada", issuedAt
 let dir: string;
 let server: DirectoryServer;
 let now: number;
+let log: { level: number; msg: string; reason?: string; detail?: string; version?: number; inUse?: number }[];
 beforeEach(async () => {
+  log = [];
   dir = await mkdtemp(join(tmpdir(), "strongroom-revocations-"));
   server = await startDirectoryServer(key);
   now = 2_000_000;
@@ -37,11 +43,11 @@ const source = () =>
       copy: join(dir, "copy"),
       maxTokenLifetimeSeconds: 60,
     },
-    logger: pino({ level: "silent" }),
+    logger: pino({}, { write: (line: string) => void log.push(JSON.parse(line)) }),
     now: () => now,
   });
 
-let version = 1;
+let version = 2;
 const publish = (...revocations: Revocation[]) =>
   server.publishRevocations({
     version: ++version,
@@ -64,6 +70,17 @@ test.each<[string, Revocation, boolean]>([
   await revocations.refresh();
   expect(revocations.isRevoked(acme, token)).toBe(expected);
   for (const other of others) expect(revocations.isRevoked(other, token)).toBe(false);
+});
+
+test("of a subject up to the second, however early, and of no other", async () => {
+  await publish({ subject: "ada", issuedUntil: 0, ends });
+  const revocations = source();
+  await revocations.refresh();
+  expect([0, 1].map((issuedAt) => revocations.isRevoked(acme, { ...token, issuedAt }))).toEqual([
+    true,
+    false,
+  ]);
+  expect(revocations.isRevoked(acme, { ...token, subject: "grace", issuedAt: 0 })).toBe(false);
 });
 
 test("a token without an id is none that was revoked by id", async () => {
@@ -97,6 +114,7 @@ test("the copy on disk is in force while the control plane is down", async () =>
   expect(revocations.version).toBeUndefined();
   await revocations.loadCopy();
   await revocations.refresh();
+  expect(log.at(-1)?.msg).toBe("the revocation list cannot be fetched");
   expect(revocations.isRevoked(acme, token)).toBe(true);
 });
 
@@ -111,6 +129,59 @@ test("one that is refused leaves the one in use, and shows", async () => {
   expect(revocations.isRevoked(acme, token)).toBe(true);
 });
 
+test("what is in use is said in the log, and what is refused too, once", async () => {
+  await publish();
+  const revocations = source();
+  await revocations.refresh();
+  const inUse = version;
+  expect(log).toMatchObject([
+    { level: 30, version: inUse, msg: "the revocation list in use is the one published" },
+  ]);
+  for (const version of [inUse - 1, 1]) {
+    await server.publishRevocations({ version, maxTokenLifetimeSeconds: 60, orgs: [] });
+    await revocations.refresh();
+  }
+  expect(revocations.refusal).toBe("older");
+  expect(log.slice(1)).toMatchObject([
+    {
+      ...{ level: 50, reason: "older", inUse },
+      detail: `the revocation list is refused (older): version ${inUse - 1}, in use is ${inUse}`,
+      msg: "revocations: the one published is refused",
+    },
+  ]);
+  await publish();
+  await revocations.refresh();
+  expect(revocations.refusal).toBeUndefined();
+});
+
+test("the same list published anew changes nothing", async () => {
+  await publish();
+  const revocations = source();
+  await revocations.refresh();
+  version--;
+  await publish();
+  await revocations.refresh();
+  expect(log).toHaveLength(1);
+});
+
+test("what is revoked here is the list's matter once that has it of the same owner", async () => {
+  await publish();
+  const revocations = source();
+  revocations.add(acme, DIGEST, ends);
+  const onList = { maxTokenLifetimeSeconds: 60, orgs: [] as object[] };
+  for (const orgs of [[], [{ ...others[0], revocations: [{ token: DIGEST, ends }] }]]) {
+    await server.publishRevocations({ ...onList, version: ++version, orgs } as RevocationList);
+    await revocations.refresh();
+    expect(revocations.isRevoked(acme, token)).toBe(true);
+  }
+  await publish({ token: DIGEST, ends });
+  await revocations.refresh();
+  expect(revocations.isRevoked(acme, token)).toBe(true);
+  await publish();
+  await revocations.refresh();
+  expect(revocations.isRevoked(acme, token)).toBe(false);
+});
+
 test("what is revoked here holds at once, and until the token ends though no list ever has it", async () => {
   await publish();
   const revocations = source();
@@ -121,7 +192,10 @@ test("what is revoked here holds at once, and until the token ends though no lis
   await publish({ tokenId: "other", ends });
   await revocations.refresh();
   expect(revocations.isRevoked(acme, token)).toBe(true);
-  now = ends * 1000;
+  now = ends * 1000 - 1;
   revocations.add(acme, "c".repeat(43), ends + 1); // forgets what has ended
+  expect(revocations.isRevoked(acme, token)).toBe(true);
+  now = ends * 1000;
+  revocations.add(acme, "d".repeat(43), ends + 1);
   expect(revocations.isRevoked(acme, token)).toBe(false);
 });

@@ -36,6 +36,23 @@ test("one that forgets entries before a token of this gateway's longest life end
   expect(await refusal(base, undefined, 3601)).toBe("lifetime");
 });
 
+test.each<[string, Partial<RevocationList>, number, string]>([
+  ["older", { version: 4 }, 3600, "version 4, in use is 5"],
+  ["same_version_differs", { orgs: [] }, 3600, "version 5"],
+  [
+    "lifetime",
+    { version: 6 },
+    3601,
+    "it keeps entries for 3600 s; tokens may live 3601 s here. Set STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS alike at both",
+  ],
+])("%s: it says what is wrong with it", async (reason, changes, lifetime, detail) => {
+  const jws = await key.signRevocations({ ...base, ...changes });
+  await expect(verifyRevocations(jws, key.publicKey, lifetime, base)).rejects.toMatchObject({
+    name: "RevocationsRefused",
+    message: `the revocation list is refused (${reason}): ${detail}`,
+  });
+});
+
 test("what another key signed, was changed since, or is a directory by the same key, is refused", async () => {
   expect(await refusal(await newDirectoryKey().signRevocations(base))).toBe("signature");
   expect(await refusal(tamper(await key.signRevocations(base), 1))).toBe("signature");
