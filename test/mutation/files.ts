@@ -159,8 +159,8 @@ export const FILES: Record<string, SecurityFile> = {
   "services/gateway/uploads.ts": {
     tests: ["test/gateway/uploads.test.ts"],
     equivalent: [
-      { code: "bytes === 0)", by: "false", reason: "0 bytes are counted in vain." },
-      { code: "0) return;\n    const ofOrg", by: "1", reason: "0 bytes are counted in vain." },
+      { code: "bytes === 0 ||", by: "false", reason: "0 bytes are counted in vain." },
+      { code: "0 || response.destroyed", by: "1", reason: "0 bytes are counted in vain." },
       { code: "1_000);", by: "999", reason: "The answer says it in whole seconds." },
       { code: "0) this.#byOrg.set(", by: "1", reason: "A body counts 1,024 bytes or more." },
     ],
