@@ -90,8 +90,8 @@ test("what a holder of root writes anew is found, though nobody noted a head: it
 
   for (const n of [4, 5]) await internal.root.delete(`trail/metadata/000000000/00${n}`);
   expect((await anchored()).differences(await entries())).toEqual([
-    expect.stringMatching(/^entry 4 .* is gone/),
-    expect.stringMatching(/^entry 5 .* is gone/),
+    expect.stringMatching(/^entry 4, .* is missing/),
+    expect.stringMatching(/^entry 5, .* is missing/),
   ]);
   for (const action of ["forged", "forged too"]) await open().append({ actor: "ada", action });
   const forged = await entries();
