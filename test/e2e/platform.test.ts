@@ -178,7 +178,7 @@ test("a second Ctrl-C kills what is left", async () => {
   // A stopped process does not answer SIGTERM.
   process.kill(pid, "SIGSTOP");
   child.kill("SIGINT");
-  await expect.poll(stderr).toContain("Ctrl-C once more kills what is left");
+  await expect.poll(stderr).toContain("Press Ctrl-C again to kill the remaining processes.");
   await sleep(1_500); // one that comes sooner counts as the same
   child.kill("SIGINT");
   await ended;

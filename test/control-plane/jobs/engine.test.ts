@@ -127,7 +127,7 @@ describe.each(NAMES)("when step %s fails", (name) => {
     const job = await ended(id);
     expect(lines).toMatchObject([
       {
-        ...{ level: 40, msg: "a step failed", job: id, org: job.org, step: name },
+        ...{ level: 40, msg: "job step failed", job: id, org: job.org, step: name },
         err: { code: "step_timeout" },
       },
     ]);
@@ -161,7 +161,7 @@ describe.each(NAMES)("when step %s fails", (name) => {
     expect((await ended(id)).state).toBe("failed");
     expect([...things]).toEqual([]);
     expect(lines.at(-1)).toMatchObject({
-      ...{ level: 50, msg: "a job was left before its end", job: id, err: { message: "not now" } },
+      ...{ level: 50, msg: "job interrupted", job: id, err: { message: "not now" } },
     });
     await expect.poll(() => running.isHeld(id), { timeout: 5_000 }).toBe(false);
   });
@@ -330,7 +330,7 @@ test("an unexpected error's text does not reach the job", async () => {
   const job = await ended(id);
   expect(job.error).toEqual({
     ...{ code: "step_failed", step: "one", retry: true },
-    detail: "An unexpected error; the log has it under the job's id.",
+    detail: "Unexpected error; search the log for the job's id.",
   });
   expect(JSON.stringify(job)).not.toContain("hvs.secret");
 });

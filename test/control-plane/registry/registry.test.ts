@@ -76,7 +76,7 @@ test("a record that is removed is gone with its history, and can be made anew", 
 
 test("a record of another form is not taken for one", async () => {
   await internal.root.write("registry/data/names/odd", { data: { org: "../x" } });
-  await expect(registry.names.read("odd")).rejects.toThrow("form");
+  await expect(registry.names.read("odd")).rejects.toThrow("schema");
 });
 
 test("claims are kept apart by issuer, keys by who sent them, whatever is in their names", () => {

@@ -48,7 +48,8 @@ test.each([
   ["/500", "revocations_unavailable", 500],
   ["/302", "revocations_unavailable", expect.any(TypeError)],
 ])("told by %s that others could not be told, it says so, and here it is revoked", async (path, code, cause) => {
-  const message = "The token is revoked at this gateway, but others could not be told. Repeat the request.";
+  const message =
+    "The token is revoked at this gateway, but the other gateways could not be notified. Repeat the request.";
   await expect(revoke(path)).rejects.toMatchObject({ code, message, cause });
   expect(added).toEqual([[org, "digest", 9]]);
   // Nor is another asked in its place.

@@ -74,14 +74,14 @@ test("of the slots off the chain the first hundred are named, of the others ther
   follower.take(undefined);
   expect(follower.stoppedBy).toBe(`entry 1 ${none}`);
   follower.take("x");
-  expect(follower.stoppedBy).toBe(`entry 1 ${none}, and none of the 1 behind it is either`);
+  expect(follower.stoppedBy).toBe(`entry 1 ${none}, and neither is any of the 1 after it`);
   for (let i = 0; i < 58; i++) follower.take({});
   expect(follower.passed).toEqual([]);
   expect(follower.take(chained(event, follower.head, 61))).toBe(true);
   expect(follower.passed).toEqual(Array.from({ length: 60 }, (_, i) => i + 1));
   expect(follower.stoppedBy).toBeUndefined();
   for (let i = 0; i < 150; i++) follower.take(undefined);
-  expect(follower.stoppedBy).toBe(`entry 62 ${none}, and none of the 149 behind it is either`);
+  expect(follower.stoppedBy).toBe(`entry 62 ${none}, and neither is any of the 149 after it`);
   expect(follower.take(chained(event, follower.head, 212))).toBe(true);
   expect(follower.passed).toHaveLength(100);
   expect(follower.passed.at(-1)).toBe(101);

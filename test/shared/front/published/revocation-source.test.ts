@@ -115,7 +115,7 @@ test("the copy on disk is in force while the control plane is down", async () =>
   expect(revocations.version).toBeUndefined();
   await revocations.loadCopy();
   await revocations.refresh();
-  expect(log.at(-1)?.msg).toBe("the revocation list cannot be fetched");
+  expect(log.at(-1)?.msg).toBe("cannot fetch the revocation list");
   expect(revocations.isRevoked(acme, token)).toBe(true);
 });
 
@@ -146,7 +146,7 @@ test("what is in use is said in the log, and what is refused too, once", async (
   expect(log.slice(1)).toMatchObject([
     {
       ...{ level: 50, reason: "older", inUse },
-      detail: `the revocation list is refused (older): version ${inUse - 1}, in use is ${inUse}`,
+      detail: `the revocation list is refused (older): version ${inUse - 1} is older than the one in use, ${inUse}`,
       msg: "revocations: the one published is refused",
     },
   ]);

@@ -37,13 +37,13 @@ test("one that forgets entries before a token of this gateway's longest life end
 });
 
 test.each<[string, Partial<RevocationList>, number, string]>([
-  ["older", { version: 4 }, 3600, "version 4, in use is 5"],
-  ["same_version_differs", { orgs: [] }, 3600, "version 5"],
+  ["older", { version: 4 }, 3600, "version 4 is older than the one in use, 5"],
+  ["same_version_differs", { orgs: [] }, 3600, "its content differs from the one in use, also version 5"],
   [
     "lifetime",
     { version: 6 },
     3601,
-    "it keeps entries for 3600 s; tokens may live 3601 s here. Set STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS alike at both",
+    "it keeps entries for 3600 s, but tokens may live 3601 s here. Set STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS to the same value for both services",
   ],
 ])("%s: it says what is wrong with it", async (reason, changes, lifetime, detail) => {
   const jws = await key.signRevocations({ ...base, ...changes });
