@@ -234,8 +234,8 @@ export const FILES: Record<string, SecurityFile> = {
     tests: ["test/control-plane/jobs/engine.test.ts"],
     equivalent: [
       { code: '"Interrupted"', reason: "It is thrown and caught here, and never shown." },
-      { code: '"the service stops"', reason: "It is thrown and caught here, and never shown." },
-      { code: '"the job is run by', reason: "It is thrown and caught here, and never shown." },
+      { code: '"the service is stopping"', reason: "It is thrown and caught here, and never shown." },
+      { code: '"another process runs the job', reason: "It is thrown and caught here, and never shown." },
       { code: "job.steps.find(({ name })", reason: FOR_THE_COMPILER },
       { code: "step.undo?.(job)", reason: FOR_THE_COMPILER },
       { code: "!isEnded(job))", by: "true", reason: "It is looked at again before it is run." },
