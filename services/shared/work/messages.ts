@@ -1,0 +1,199 @@
+import { type Static, Type } from "typebox";
+import { OrgId } from "../org.ts";
+import { DestinationPolicy, METHODS } from "./destination.ts";
+
+const closed = { additionalProperties: false };
+const Base64 = Type.String({ pattern: "^[A-Za-z0-9+/]*={0,2}$", maxLength: 1_400_000 });
+const Base64Url = Type.String({ pattern: "^[A-Za-z0-9_-]*$", maxLength: 120_000 });
+
+/** `j` and 26 characters of a–z2–7, of which the first ten encode the time: ids sort by age. */
+export const WorkId = Type.String({ pattern: "^j[a-z2-7]{26}$", description: "A job's id" });
+export const SealingKeyId = Type.String({ pattern: "^k[a-z2-7]{15}$", description: "A sealing key's id" });
+/** A name in the intake's API. A name with `@` in a message is the platform's own and never a credential's. */
+export const Name = Type.String({ pattern: "^[a-z0-9][a-z0-9-]{0,62}$" });
+const MessageName = Type.String({ pattern: "^@?[a-z0-9][a-z0-9/-]{0,80}$" });
+
+/** A value that a client has sealed to an organization's key by HPKE; base64url. See envelope/sealing.ts. */
+export const SealedValue = Type.Object(
+  { key: SealingKeyId, enc: Base64Url, ciphertext: Base64Url, commitment: Base64Url },
+  closed,
+);
+export type SealedValue = Static<typeof SealedValue>;
+
+/** A credential as the store has it: an envelope, or sealed by the client together with the wrapped private key. */
+export const Material = Type.Union([
+  Type.Object({ envelope: Base64 }, closed),
+  Type.Object({ sealed: SealedValue, privateKey: Base64 }, closed),
+]);
+export type Material = Static<typeof Material>;
+
+/** A request to a destination. A message carries it as an envelope of its JSON, whose context names the job. */
+export const DestinationRequest = Type.Object(
+  {
+    method: Type.Enum([...METHODS]),
+    path: Type.String({ pattern: "^/", maxLength: 4096, description: "Path and query" }),
+    headers: Type.Optional(
+      Type.Record(Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" }), Type.String({ maxLength: 4096 })),
+    ),
+    body: Type.Optional(Type.String({ maxLength: 350_000, description: "base64" })),
+  },
+  closed,
+);
+export type DestinationRequest = Static<typeof DestinationRequest>;
+
+const common = {
+  job: WorkId,
+  org: OrgId,
+  /** Which attempt of the intake's this is, from 1; the same job has the same id in all of them. */
+  attempt: Type.Integer({ minimum: 1 }),
+  /** Seconds since 1970, after which the job must not start. */
+  notAfter: Type.Integer(),
+};
+const use = {
+  ...common,
+  credential: MessageName,
+  version: Type.Integer({ minimum: 1 }),
+  policy: DestinationPolicy,
+};
+
+/** What the queue of kind `integration` carries. */
+export const IntegrationMessage = Type.Union([
+  Type.Object(
+    {
+      ...use,
+      type: Type.Literal("request"),
+      material: Material,
+      /** The envelope of a {@link DestinationRequest}. */
+      request: Base64,
+      /** An uncompressed P-256 point to which the answer is sealed. */
+      sealResultTo: Type.Optional(Base64Url),
+    },
+    closed,
+  ),
+  Type.Object({ ...common, type: Type.Literal("make-sealing-key"), key: SealingKeyId }, closed),
+  /** Opens a credential and seals it anew, by the key provider's current key. */
+  Type.Object({ ...use, type: Type.Literal("rewrap"), material: Material }, closed),
+]);
+export type IntegrationMessage = Static<typeof IntegrationMessage>;
+
+/** What the queue of kind `webhook` carries. */
+export const WebhookMessage = Type.Union([
+  Type.Object(
+    {
+      ...common,
+      type: Type.Literal("deliver"),
+      credential: MessageName,
+      policy: DestinationPolicy,
+      /** The signing secrets that are valid now: one, or two during a rotation. */
+      secrets: Type.Array(
+        Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
+        {
+          minItems: 1,
+          maxItems: 2,
+        },
+      ),
+      /** The delivery's `webhook-id`, the same in all attempts. */
+      webhookId: Type.String({ maxLength: 64 }),
+      /** The envelope of a {@link DestinationRequest}, whose body is signed; version is the newest secret's. */
+      request: Base64,
+    },
+    closed,
+  ),
+]);
+export type WebhookMessage = Static<typeof WebhookMessage>;
+
+/** What the queue of kind `feed` carries: nothing secret. */
+export const FeedMessage = Type.Object(
+  {
+    ...common,
+    type: Type.Literal("fetch"),
+    url: Type.String({ maxLength: 2048 }),
+    etag: Type.Optional(Type.String({ maxLength: 512 })),
+    lastModified: Type.Optional(Type.String({ maxLength: 128 })),
+  },
+  closed,
+);
+export type FeedMessage = Static<typeof FeedMessage>;
+
+/** Why a job failed. Those that `isTransient` may succeed in another attempt. */
+export const FAILURES = {
+  malformed: { isTransient: false },
+  expired: { isTransient: false },
+  not_openable: { isTransient: false },
+  policy_mismatch: { isTransient: false },
+  request_not_allowed: { isTransient: false },
+  destination_refused: { isTransient: false },
+  answer_too_large: { isTransient: false },
+  answer_unusable: { isTransient: false },
+  answer_not_scrubbable: { isTransient: false },
+  unreachable: { isTransient: true },
+  timeout: { isTransient: true },
+  key_unavailable: { isTransient: true },
+  internal: { isTransient: true },
+} as const;
+export type FailureClass = keyof typeof FAILURES;
+
+const FeedItem = Type.Object(
+  {
+    id: Type.String({ maxLength: 1024 }),
+    title: Type.Optional(Type.String({ maxLength: 1024 })),
+    url: Type.Optional(Type.String({ maxLength: 2048 })),
+    publishedAt: Type.Optional(Type.String({ maxLength: 40 })),
+    summary: Type.Optional(Type.String({ maxLength: 4096 })),
+  },
+  closed,
+);
+export type FeedItem = Static<typeof FeedItem>;
+
+/** What came of a job. */
+export const Outcome = Type.Union([
+  Type.Object(
+    {
+      state: Type.Literal("answered"),
+      status: Type.Integer({ minimum: 100, maximum: 599 }),
+      headers: Type.Array(Type.Tuple([Type.String(), Type.String()]), { maxItems: 100 }),
+      body: Base64,
+      /** How often the credential was found in the answer and removed. */
+      scrubbed: Type.Integer({ minimum: 0 }),
+    },
+    closed,
+  ),
+  /** The JSON of the outcome `answered`, sealed to the caller's key. */
+  Type.Object({ state: Type.Literal("sealed"), enc: Base64Url, ciphertext: Type.String() }, closed),
+  Type.Object(
+    {
+      state: Type.Literal("failed"),
+      failure: Type.Enum(Object.keys(FAILURES) as FailureClass[]),
+      detail: Type.String({ maxLength: 1000 }),
+    },
+    closed,
+  ),
+  Type.Object({ state: Type.Literal("key-made"), publicKey: Base64Url, privateKey: Base64 }, closed),
+  Type.Object({ state: Type.Literal("rewrapped"), envelope: Base64 }, closed),
+  Type.Object(
+    {
+      state: Type.Literal("fetched"),
+      notModified: Type.Boolean(),
+      etag: Type.Optional(Type.String({ maxLength: 512 })),
+      lastModified: Type.Optional(Type.String({ maxLength: 128 })),
+      title: Type.Optional(Type.String({ maxLength: 1024 })),
+      items: Type.Array(FeedItem, { maxItems: 500 }),
+    },
+    closed,
+  ),
+]);
+export type Outcome = Static<typeof Outcome>;
+
+/** What a worker sends on its results queue. */
+export const ResultMessage = Type.Object(
+  {
+    job: WorkId,
+    org: OrgId,
+    attempt: Type.Integer({ minimum: 1 }),
+    outcome: Outcome,
+    startedAt: Type.String(),
+    endedAt: Type.String(),
+  },
+  closed,
+);
+export type ResultMessage = Static<typeof ResultMessage>;
