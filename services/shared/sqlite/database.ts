@@ -91,7 +91,7 @@ function trySetUp(connection: DatabaseSync, schema: string): boolean {
       PRAGMA max_page_count = ${MAX_PAGES};
       PRAGMA wal_autocheckpoint = ${AUTO_CHECKPOINT_PAGES};
       BEGIN IMMEDIATE;
-      ${schema}
+      ${schema};
       COMMIT;
       PRAGMA wal_checkpoint(TRUNCATE);
     `);
