@@ -55,7 +55,7 @@ export async function embeddedQueue(
       return closed;
     },
     deadLetters: {
-      list: async (limit) => messages.listDead(Math.min(limit, MOST_LISTED)),
+      list: async (limit) => transactions.read(() => messages.listDead(Math.min(limit, MOST_LISTED))),
       async redrive(id) {
         const one = id === undefined ? null : numberOf(id);
         if (one === undefined) return 0;

@@ -66,6 +66,8 @@ export async function openDatabase(file: string, schema: string): Promise<Databa
     sync,
     checkpoint: () => checkpoint.get()?.busy === 0,
     async close() {
+      // Callers whose transaction was committed just now ask for their sync during the first one.
+      await sync().catch(() => {});
       await sync().catch(() => {});
       await log.close();
       connection.close();
