@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Transactions } from "../sqlite/transactions.ts";
-import { type Leased, type MessageTable, TOO_MANY_RECEIVES } from "./embedded-messages.ts";
-import { checkConsume, reasonText, retryWait } from "./limits.ts";
+import type { Leased, MessageTable } from "./embedded-messages.ts";
+import { checkConsume, reasonText, retryWait, THROWN_SECONDS, TOO_MANY_RECEIVES } from "./limits.ts";
 import {
   type ConsumeOptions,
   type Consumption,
@@ -17,8 +17,6 @@ const POLL_MS = 250;
 const BLIND_POLL_MS = 10;
 /** Wait after the file could not be used. */
 const UNAVAILABLE_MS = 500;
-/** A handler that throws: wait before the next delivery. */
-const THROWN_SECONDS = 1;
 
 interface Parts {
   transactions: Transactions;

@@ -1,4 +1,5 @@
 import type { DatabaseSync } from "node:sqlite";
+import { TOO_MANY_RECEIVES } from "./limits.ts";
 import type { DeadLetter, Outgoing } from "./queue.ts";
 
 /**
@@ -28,9 +29,6 @@ export const SCHEMA = `
     body TEXT NOT NULL
   ) STRICT;
 `;
-
-/** The reason of a message that was delivered too often, the same as at SQS. */
-export const TOO_MANY_RECEIVES = "too-many-receives";
 
 /** How many messages whose wait has ended become ready in one receive. */
 const PROMOTE = 200;

@@ -4,6 +4,10 @@ import type { ConsumeOptions, Outgoing } from "./queue.ts";
 const LONGEST_BODY = 1024 * 1024;
 const LONGEST_DELAY_SECONDS = 900;
 const LONGEST_VISIBILITY_SECONDS = 43_200;
+/** The reason of a dead letter that was delivered too often. */
+export const TOO_MANY_RECEIVES = "too-many-receives";
+/** Seconds until a message comes again whose handler threw. */
+export const THROWN_SECONDS = 1;
 const LONGEST_REASON = 100;
 const GROUP = /^[\w!"#$%&'()*+,\-./:;<=>?@[\\\]^`{|}~]{1,128}$/;
 
