@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import type { KeyProvider } from "../../services/shared/envelope/key-provider.ts";
 import { seal } from "../../services/shared/envelope/envelope.ts";
+import type { KeyProvider } from "../../services/shared/envelope/key-provider.ts";
 import { transitKeyProvider } from "../../services/shared/envelope/transit.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";
@@ -104,7 +104,15 @@ export class Jobs {
   ): Promise<Extract<IntegrationMessage, { type: "request" }>> {
     const job = changes.job ?? newJobId();
     return {
-      ...{ type: "request" as const, job, org: this.org, attempt: 1, credential: "stripe", version: 1, policy },
+      ...{
+        type: "request" as const,
+        job,
+        org: this.org,
+        attempt: 1,
+        credential: "stripe",
+        version: 1,
+        policy,
+      },
       notAfter: inFiveMinutes(),
       material: await this.material(value, policy),
       request: await this.sealRequest(job, request, policy),

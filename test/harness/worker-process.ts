@@ -76,7 +76,9 @@ export async function startWorkerProcess(options: WorkerSettings): Promise<Worke
       output += text;
     });
   }
-  const ended = once(child, "close").then(([status, signal]) => (status ?? signal) as number | NodeJS.Signals);
+  const ended = once(child, "close").then(
+    ([status, signal]) => (status ?? signal) as number | NodeJS.Signals,
+  );
   const pid = child.pid as number;
   return {
     ...{ child, pid, ended },

@@ -7,7 +7,14 @@ import type { DestinationPolicy } from "../../services/shared/work/destination.t
 import type { DestinationRequest, IntegrationMessage, Outcome } from "../../services/shared/work/messages.ts";
 import { integrationWork } from "../../services/worker/integration.ts";
 import { createExchange } from "../../services/worker/outbound/exchange.ts";
-import { exceptionFor, headerPolicy, Jobs, keysOf, newSealingKeyId, originOf } from "../harness/credential-jobs.ts";
+import {
+  exceptionFor,
+  headerPolicy,
+  Jobs,
+  keysOf,
+  newSealingKeyId,
+  originOf,
+} from "../harness/credential-jobs.ts";
 import { test } from "../harness/fixtures.ts";
 import type { Recorder } from "../harness/recorder.ts";
 
@@ -26,8 +33,7 @@ test.beforeAll(({ recordedOrg: { internal, recorder } }) => {
   const exception = exceptionFor(recorder, internal.ca);
   const exchange = createExchange({ privateDestinations: new Map([[exception.origin, exception]]) });
   const work = integrationWork(workerKeys, exchange);
-  perform = (message) =>
-    work.perform(message, { signal: new AbortController().signal, reached: () => {} });
+  perform = (message) => work.perform(message, { signal: new AbortController().signal, reached: () => {} });
 });
 beforeEach(() => {
   destination.clear();
@@ -183,7 +189,10 @@ const REFUSED: [string, DestinationRequest][] = [
   ["a proxy's header", { method: "GET", path: "/v1/a", headers: { "Proxy-Authorization": "x" } }],
   ["an idempotency key", { method: "GET", path: "/v1/a", headers: { "idempotency-key": "x" } }],
   ["a range, piece by piece", { method: "GET", path: "/v1/a", headers: { Range: "bytes=0-3" } }],
-  ["another method by a header", { method: "POST", path: "/v1/a", headers: { "X-HTTP-Method-Override": "PUT" } }],
+  [
+    "another method by a header",
+    { method: "POST", path: "/v1/a", headers: { "X-HTTP-Method-Override": "PUT" } },
+  ],
   ["a line break in a header", { method: "GET", path: "/v1/a", headers: { "X-A": "a\r\nHost: b" } }],
   ["a header twice", { method: "GET", path: "/v1/a", headers: { "X-A": "1", "x-a": "2" } }],
   ["a body of GET", { method: "GET", path: "/v1/a", body: "eA==" }],
@@ -261,7 +270,12 @@ describe("a credential that cannot be sent", () => {
 });
 
 test("rewrap: what it returns opens for the same context", async () => {
-  const { request: _request, sealResultTo: _sealed, type: _type, ...use } = await jobs.request(SECRET, policy);
+  const {
+    request: _request,
+    sealResultTo: _sealed,
+    type: _type,
+    ...use
+  } = await jobs.request(SECRET, policy);
   const outcome = await perform({ ...use, type: "rewrap" });
   if (outcome.state !== "rewrapped") throw new Error(JSON.stringify(outcome));
   expect(outcome.envelope).not.toBe("envelope" in use.material && use.material.envelope);

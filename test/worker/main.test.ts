@@ -48,12 +48,15 @@ async function queuesOf(folder: string) {
   onTestFinished(async () => {
     await Promise.all([queue.close(), resultQueue.close()]);
   });
-  const send = (message: { org: string }) => queue.send({ body: JSON.stringify(message), group: message.org });
+  const send = (message: { org: string }) =>
+    queue.send({ body: JSON.stringify(message), group: message.org });
   return { queue, results, send };
 }
 
 describe("a worker", () => {
-  test("does a job under the permission model, without a listening socket, and ends when told", async ({ folder }) => {
+  test("does a job under the permission model, without a listening socket, and ends when told", async ({
+    folder,
+  }) => {
     const worker = await start(folder);
     const { results, send } = await queuesOf(folder);
     const message = await jobs.request(SECRET, headerPolicy(originOf(destination)));
