@@ -75,6 +75,21 @@ describe("a delivery", () => {
     expect(JSON.stringify(outcome)).not.toContain(secret.slice(6, 20));
   });
 
+  test("whose receiver's answer is cut off inside the secret", async () => {
+    const secret = newSecret();
+    for (const end of [4_096, 4_096 + 16_384]) {
+      for (const repeated of ["", secret.repeat(3)]) {
+        const before = "x".repeat(end - repeated.length - 20);
+        destination.answer = (_, response) => response.end(`${repeated}${before}${secret}${"y".repeat(100)}`);
+        const outcome = await perform(await jobs.delivery([secret], policy, "{}"));
+        const body = outcome.state === "answered" ? Buffer.from(outcome.body, "base64").toString() : "";
+        expect(body.length).toBeGreaterThan(3_000);
+        expect(body.length).toBeLessThanOrEqual(4_096);
+        expect(body).not.toContain(secret.slice(0, 6));
+      }
+    }
+  });
+
   test("to another path than the pinned one is not sent", async () => {
     const message = await jobs.delivery([newSecret()], policy, "{}");
     const request = await jobs.sealRequest(message.job, { method: "POST", path: "/other" }, policy);
