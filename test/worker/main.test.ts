@@ -132,6 +132,45 @@ describe("a worker", () => {
     );
   });
 
+  test("remembers nothing of a job: its heap holds no form of the credential", async ({ folder }) => {
+    const heap = join(folder, "queues", "heap.json");
+    const worker = await start(folder, {
+      environment: { PROBE_HEAP: heap },
+      nodeFlags: [`--allow-fs-read=${harness("worker-probe.ts")}`, "--import", harness("worker-probe.ts")],
+    });
+    const { results, send } = await queuesOf(folder);
+    destination.answer = ({ headers }, response) =>
+      response.writeHead(200, { "X-Echo": headers.authorization }).end(JSON.stringify({ headers }));
+    const canary = "sk_live_canary5f2a9c71tiger";
+    const policy = headerPolicy(originOf(destination));
+    for (let count = 0; count < 20; count++) {
+      await send(
+        await jobs.request(canary, policy, { method: "POST", path: "/v1/a", body: btoa(`hidden-${canary}`) }),
+      );
+    }
+    await expect.poll(() => results).toHaveLength(20);
+    // Jobs with another credential follow: only the last one's could still be in use.
+    await send(await jobs.request(SECRET, policy));
+    await expect.poll(() => results).toHaveLength(21);
+    const snapshots = () => worker.lines().filter((line) => line.heap !== undefined);
+    worker.child.kill("SIGUSR2");
+    await expect.poll(snapshots).toHaveLength(1);
+    const text = await readFile(heap, "latin1");
+    const forms = [
+      ...[canary, "canary5f2a9c71", Buffer.from(canary).toString("hex"), encodeURIComponent(canary)],
+      ...[0, 1, 2].map((skip) => Buffer.from(canary.slice(skip, skip + 24)).toString("base64")),
+    ];
+    expect(forms.filter((form) => text.includes(form))).toEqual([]);
+
+    // In the middle of a job it is found, so the search works.
+    destination.answer = () => {};
+    await send(await jobs.request(canary, policy));
+    await expect.poll(() => destination.requests).toHaveLength(22);
+    worker.child.kill("SIGUSR2");
+    await expect.poll(snapshots).toHaveLength(2);
+    expect(await readFile(heap, "latin1")).toContain(canary);
+  });
+
   test("ends itself with status 0 after so many jobs, and answers those in hand", async ({ folder }) => {
     const worker = await start(folder, { settings: { STRONGROOM_MAX_JOBS: "3" } });
     const { results, send } = await queuesOf(folder);
