@@ -67,7 +67,7 @@ export class Worker {
 
   start(): void {
     const { jobs, concurrency, visibilitySeconds } = this.#parts;
-    const perGroup = Math.max(1, Math.ceil(concurrency / 4));
+    const perGroup = Math.ceil(concurrency / 2);
     const options = { concurrency, visibilitySeconds, maxReceives: MAX_RECEIVES, perGroup };
     this.#consumption = jobs.consume(options, (delivery) => this.#handle(delivery));
   }
@@ -94,9 +94,10 @@ export class Worker {
     onStep?.("received");
     const message = parse(body);
     if (!Value.Check(Job, message) || !Value.Check(work.schema, message)) {
-      logger.warn({ kind, outcome: "malformed" }, "job refused");
-      if (Value.Check(Addressee, message)) {
-        await this.#answer(message, startedAt, failed("malformed", "the job's message is malformed"));
+      const addressee = Value.Check(Addressee, message) ? message : undefined;
+      logger.warn({ job: addressee?.job, org: addressee?.org, kind, outcome: "malformed" }, "job refused");
+      if (addressee) {
+        await this.#answer(addressee, startedAt, failed("malformed", "the job's message is malformed"));
       }
       return { park: "malformed" };
     }

@@ -244,11 +244,11 @@ describe("a job that fails", () => {
   });
 });
 
-test("one organization has a quarter of the places", () => {
+test("one organization has half of the places", () => {
   const { options } = startWorker(async () => ANSWERED);
   expect(options()).toEqual({
     concurrency: 16,
-    perGroup: 4,
+    perGroup: 8,
     visibilitySeconds: 60,
     maxReceives: MAX_RECEIVES,
   });
