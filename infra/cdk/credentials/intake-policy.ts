@@ -39,15 +39,8 @@ export function intakePolicy(of: IntakeResources): PolicyStatement[] {
     allow("ParkResults", ["sqs:SendMessage", ...DESCRIBE_QUEUE], queues("results-dead")),
     allow(
       "Table",
-      [
-        "dynamodb:DescribeTable",
-        "dynamodb:GetItem",
-        "dynamodb:Query",
-        "dynamodb:PutItem",
-        "dynamodb:UpdateItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:ConditionCheckItem",
-      ],
+      // A transaction needs the permissions of its writes.
+      ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
       [tableArn],
     ),
     // DynamoDB asks for it with the caller's permissions. It opens nothing but this table, through DynamoDB.

@@ -19,7 +19,6 @@ import { INTAKE, INTAKE_TABLE, queueSetting } from "./names.ts";
 
 /** DynamoDB's maximum. A deleted credential's ciphertext can be restored for as long. */
 const RECOVERY_DAYS = 35;
-const HEALTH = "/v1/health";
 
 /** The intake behind an entrance of its own, and its table: ciphertext and metadata, which it cannot open. */
 export class Intake extends Stack {
@@ -81,7 +80,7 @@ export class Intake extends Stack {
       isProtected: settings.isProtected,
       metricName: "strongroom-intake",
     });
-    this.entrance.forwardTo(service, { name: "Intake", port: INTAKE_PORT, healthPath: HEALTH });
+    this.entrance.forwardTo(service, { name: "Intake", port: INTAKE_PORT, healthPath: "/v1/ready" });
   }
 
   #table(encryptionKey: Key, { isProtected }: Settings): Table {
@@ -133,9 +132,9 @@ export class Intake extends Stack {
         "directory-key.pem": published(this, settings, "directory-key"),
         "ownership-key.pem": published(this, settings, "ownership-key"),
       },
-      command: ["node", "services/intake/main.ts"],
+      command: ["node", "--disable-sigusr1", "services/intake/main.ts"],
       port: INTAKE_PORT,
-      healthCheck: answers(`http://127.0.0.1:${INTAKE_PORT}${HEALTH}`),
+      healthCheck: answers(`http://127.0.0.1:${INTAKE_PORT}/v1/health`),
     });
   }
 }

@@ -18,8 +18,8 @@ const VISIBILITY = Duration.seconds(60);
 /** SQS's own maximum. It counts from a message's first sending, so it must exceed the retention of the queue. */
 const KEEP_DEAD = Duration.days(14);
 const KEEP = Duration.days(4);
-/** The last resort, for messages that end their reader each time: the services themselves park much earlier. */
-const MAX_RECEIVES = 20;
+/** The last resort, for messages that end their reader each time. The services park much earlier, with a reason. */
+const MAX_RECEIVES = 100;
 
 const SEND = ["sqs:SendMessage"];
 const TAKE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];

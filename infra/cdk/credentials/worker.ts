@@ -15,10 +15,18 @@ import { WorkerNetwork } from "./worker-network.ts";
 import { isPurpose, workerPolicy } from "./worker-policy.ts";
 
 /**
- * Node's permission model: the worker reads the files of its image and writes none, starts no process and no thread,
- * loads no native module. Node 24 does not limit connections by it; the network does.
+ * With Node's permission model (services/worker/permission-flags.ts): it reads the files of its image and writes none,
+ * starts no process, thread or debugger. The model does not limit connections; the network does.
  */
-const WORKER_COMMAND = ["node", "--permission", "--allow-fs-read=/strongroom/", "services/worker/main.ts"];
+const WORKER_COMMAND = [
+  "node",
+  "--permission",
+  "--allow-fs-read=/strongroom",
+  "--disable-sigusr1",
+  "--disallow-code-generation-from-strings",
+  "--no-addons",
+  "services/worker/main.ts",
+];
 
 /**
  * One kind of worker with all that is its own: network, queues, and the key that it alone decrypts with. The stack
