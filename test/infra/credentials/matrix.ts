@@ -1,9 +1,9 @@
-import { ORG_ROLE_PATH, orgNames } from "../../services/shared/aws/names.ts";
-import { ACCOUNT } from "../harness/aws/cell.ts";
-import type { Cell } from "./credential-requests.ts";
-import type { Deployment } from "./deployment.ts";
-import { isAllowed, type PolicyDocument, type Principal, roleOf, type Statement } from "./iam.ts";
-import { cellPolicies } from "./org-battery.ts";
+import { ORG_ROLE_PATH, orgNames } from "../../../services/shared/aws/names.ts";
+import { ACCOUNT } from "../../harness/aws/cell.ts";
+import type { Deployment } from "../deployment.ts";
+import { isAllowed, type PolicyDocument, type Principal, roleOf, type Statement } from "../iam.ts";
+import { cellPolicies } from "../org-battery.ts";
+import type { Cell } from "./requests.ts";
 
 const EVERYTHING: Statement = { Effect: "Allow", Action: "*", Resource: "*" };
 const BROAD_POLICY: PolicyDocument = { Version: "2012-10-17", Statement: [EVERYTHING] };

@@ -1,5 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { KINDS, PURPOSES } from "../../services/shared/work/kinds.ts";
+import { KINDS, PURPOSES } from "../../../services/shared/work/kinds.ts";
+import { malformed, type Principal } from "../iam.ts";
+import { synthesize } from "../synthesized.ts";
 import {
   AS_THEY_ARE,
   administrator,
@@ -13,12 +15,9 @@ import {
   TOGETHER,
   type View,
   WITHOUT_DENY,
-} from "./credential-matrix.ts";
-import { type Cell, credentialCells, keyPolicyOf, queuesOf } from "./credential-requests.ts";
-import { malformed, type PolicyDocument, type Principal } from "./iam.ts";
-import { loosened } from "./loosened.ts";
+} from "./matrix.ts";
+import { type Cell, credentialCells } from "./requests.ts";
 import { apart, FEED_ACCOUNT, WORKERS_ACCOUNT } from "./several-accounts.ts";
-import { synthesize } from "./synthesized.ts";
 
 const { deployment } = synthesize();
 const roles = allRoles(deployment);
@@ -65,7 +64,7 @@ describe("who may do what with credentials' keys, queues and table", () => {
         matrix(credentialRoles(roles), cells, moreThan(administrators.administrator)),
       ),
     ];
-    await expect(sections.join("\n")).toMatchFileSnapshot("credential-matrix.txt");
+    await expect(sections.join("\n")).toMatchFileSnapshot("matrix.txt");
   });
 
   test("has two locks, of which each alone says the same", () => {
@@ -144,7 +143,7 @@ describe("with workers in accounts of their own", () => {
         ),
       ),
     ];
-    await expect(sections.join("\n")).toMatchFileSnapshot("credential-matrix-apart.txt");
+    await expect(sections.join("\n")).toMatchFileSnapshot("matrix-apart.txt");
   });
 
   test("an intake of yet another account, with the same name, uses nothing", () => {
@@ -181,62 +180,5 @@ describe("with workers in accounts of their own", () => {
         "worker-webhook",
       ].map((name) => `strongroom-${name}-execution`),
     ]);
-  });
-});
-
-describe("a policy changed in one place is found:", () => {
-  const serviceOf = (cell: Cell) => cell.request.action.split(":")[0] ?? "";
-
-  describe.each(CREDENTIAL_ROLES)("%s,", (name) => {
-    const role = roles[name] as Principal;
-    const [policy, ...more] = role.policies as [PolicyDocument];
-    const mutants = loosened(policy).map((mutant) => [mutant.what, mutant] as const);
-    test("which has one policy", () => expect(more).toEqual([]));
-    test.each(mutants)("%s", (_, { document, services }) => {
-      const asked = cells.filter((cell) => services.includes(serviceOf(cell)));
-      const mutant = { ...role, policies: [document] };
-      const isFound =
-        document.Version !== policy.Version ||
-        [AS_THEY_ARE, WITHOUT_DENY, BROAD].some((view) =>
-          asked.some((cell) => opens(view, role, cell) !== opens(view, mutant, cell)),
-        );
-      expect(isFound).toBe(true);
-    });
-  });
-
-  const resources = [
-    { where: "", of: deployment, asked: cells, callers: roles, kinds: /^/ },
-    { where: ", apart", of: apart, asked: cellsThere, callers: there, kinds: /^(integration|feed)/ },
-  ].flatMap(({ where, of, asked, callers, kinds }) =>
-    [
-      ...PURPOSES.map((purpose) => ({ on: `${purpose} key`, policy: keyPolicyOf(of, purpose) })),
-      ...queuesOf(of).map(({ name, policy }) => ({ on: name, policy })),
-    ]
-      .filter(({ on }) => kinds.test(on))
-      .map(({ on, policy }) => ({
-        name: `${on}${where}`,
-        policy,
-        asked: asked.filter((cell) => cell.on === on),
-        callers: Object.values({ ...credentialRoles(callers), ...administrators }),
-      })),
-  );
-  const isSameApart = (name: string, what: string) =>
-    name === "integration key, apart" && what === "IntakeMakesDataKeys: for everybody";
-  describe.each(resources)("policy of $name,", ({ name, policy, asked, callers }) => {
-    // `Resource` makes no difference in a policy of a key or a queue, which is about that one anyway; nor does a wider
-    // principal where it is another account's, since the condition names the role in full, its account in it.
-    const isSame = /: Resource \*$|^Intake(Sends|Takes|Parks): for everybody$/;
-    const mutants = loosened(policy).filter(({ what }) => !isSame.test(what) && !isSameApart(name, what));
-    test.each(mutants.map(({ what, document }) => [what, document] as const))("%s", (_, document) => {
-      const changed = (cell: Cell) => ({ ...cell, request: { ...cell.request, keyPolicy: document } });
-      const isFound =
-        document.Version !== policy.Version ||
-        [RESOURCES_ALONE, BARE].some((view) =>
-          callers.some((role) =>
-            asked.some((cell) => opens(view, role, cell) !== opens(view, role, changed(cell))),
-          ),
-        );
-      expect(isFound).toBe(true);
-    });
   });
 });

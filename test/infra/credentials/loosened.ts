@@ -1,5 +1,5 @@
-import type { PolicyDocument, Statement } from "./iam.ts";
-import { mutantsOf } from "./mutants.ts";
+import type { PolicyDocument, Statement } from "../iam.ts";
+import { mutantsOf } from "../mutants.ts";
 
 interface Loosened {
   what: string;

@@ -1,4 +1,4 @@
-import { givenSettings, synthesize } from "./synthesized.ts";
+import { givenSettings, synthesize } from "../synthesized.ts";
 
 export const WORKERS_ACCOUNT = "210987654321";
 export const FEED_ACCOUNT = "345678901234";

@@ -1,7 +1,7 @@
-import { KINDS, PURPOSES, type Purpose } from "../../services/shared/work/kinds.ts";
-import type { Deployment, Resource } from "./deployment.ts";
-import { type PolicyDocument, type Request, throughDynamoDb } from "./iam.ts";
-import { otherKey, parameterArn, tableArn } from "./org-battery.ts";
+import { KINDS, PURPOSES, type Purpose } from "../../../services/shared/work/kinds.ts";
+import type { Deployment, Resource } from "../deployment.ts";
+import { type PolicyDocument, type Request, throughDynamoDb } from "../iam.ts";
+import { otherKey, parameterArn, tableArn } from "../org-battery.ts";
 
 /** One question of the matrix: what is asked for, on which resource, and in which way. */
 export interface Cell {
