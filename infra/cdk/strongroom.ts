@@ -19,7 +19,7 @@ export function strongroom(app: App, settings: Settings) {
   const cell = new Cell(app, "StrongroomCell", network, settings, props);
   const parts = { network, internalVault, cell };
   const services = new Services(app, "StrongroomServices", parts, settings, props);
-  const credentials = credentialStacks(app, network, settings, props);
+  const credentials = credentialStacks(app, { network, services }, settings, props);
   const observability = new Observability(
     app,
     "StrongroomObservability",
@@ -33,7 +33,7 @@ export function strongroom(app: App, settings: Settings) {
 /** The workers, each in the account that the settings name, then the intake, which uses their keys. */
 function credentialStacks(
   app: App,
-  network: Network,
+  { network, services }: { network: Network; services: Services },
   settings: Settings,
   props: { env: { region: string | undefined }; terminationProtection: boolean },
 ) {
@@ -58,5 +58,7 @@ function credentialStacks(
   }
   const keyArns = { integration, webhook };
   const intake = new Intake(app, "StrongroomIntake", network, keyArns, settings, props);
+  // It is ready only once it has a directory, and the deployment circuit breaker waits for no other stack.
+  intake.addStackDependency(services);
   return { workers, stacks: { ...stacks, intake } };
 }

@@ -28,6 +28,11 @@ const WORKER_COMMAND = [
   "services/worker/main.ts",
 ];
 
+/** A worker ends itself after so many: 40 minutes at 200 a second, since a new task takes a minute to start. */
+const MAX_JOBS = "500000";
+/** A worker lets the jobs in hand end, for 35 seconds. */
+const STOP_SECONDS = 45;
+
 /**
  * One kind of worker with all that is its own: network, queues, and the key that it alone decrypts with. The stack
  * refers to no other one, so it can be in an account of its own.
@@ -108,10 +113,12 @@ export class Worker extends Stack {
         STRONGROOM_KIND: kind,
         STRONGROOM_QUEUES: queueSetting(this, credentials, kind),
         STRONGROOM_AWS_REGION: this.region,
+        STRONGROOM_MAX_JOBS: MAX_JOBS,
         ...(key && { STRONGROOM_KEY: `kms:${key.keyArn}` }),
       },
       files: {},
       command: WORKER_COMMAND,
+      stopSeconds: STOP_SECONDS,
     });
     for (const statement of workerPolicy(this, credentials, kind, key?.keyArn)) {
       task.role.addToPolicy(statement);

@@ -24,11 +24,13 @@ describe.each([...KINDS])("the worker of kind %s", (kind: Kind) => {
   });
 
   test("is started with Node's permission model, and is given no secret and no file", () => {
-    const { Command, Secrets, Environment, PortMappings } = containerOf(deployment, name);
+    const { Command, Secrets, Environment, PortMappings, StopTimeout } = containerOf(deployment, name);
     const flags = permissionFlags({ code: ["/strongroom"], files: [] });
     expect(Command).toEqual(["sh", "node", ...flags, "services/worker/main.ts"]);
     expect(Secrets ?? []).toEqual([]);
     expect(PortMappings ?? []).toEqual([]);
+    // Longer than a worker lets its jobs end.
+    expect(StopTimeout).toBe(45);
     expect(Environment.filter(({ Name }: { Name: string }) => Name.startsWith("FILE_"))).toEqual([]);
   });
 
