@@ -1,11 +1,10 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
-import type { FastifyRequest } from "fastify";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { BoundedRequest, boundPieces } from "../../../services/gateway/http/pieces.ts";
-import type { Trace } from "../../../services/gateway/record/request-log.ts";
-import { Limits } from "../../../services/shared/front/limits.ts";
+import { BoundedRequest, boundPieces } from "../../../../services/shared/front/http/pieces.ts";
+import { Limits } from "../../../../services/shared/front/limits.ts";
+import type { Trace } from "../../../../services/shared/front/request-log.ts";
 
 let server: Server;
 let limits: Limits;
@@ -20,7 +19,9 @@ beforeEach(async () => {
   server = createServer({ IncomingMessage: BoundedRequest }, async (raw, response) => {
     const seen = { pieces: 0, bytes: 0, trace: { requestId: "id", org: undefined } as Trace };
     requests.push(seen);
-    boundPieces({ raw, trace: seen.trace, ip: "192.0.2.1" } as unknown as FastifyRequest, response, limits);
+    boundPieces({ raw, trace: seen.trace, ip: "192.0.2.1" }, response, limits, (refused, _trace, error) =>
+      refused.writeHead(error.status).end(error.message),
+    );
     await read;
     raw.on("data", (piece: Buffer) => {
       seen.pieces++;
@@ -71,7 +72,7 @@ test.each([
   const text = await answers(HEAD + chunks(1, 2) + chunks(count, bytes) + END + last);
   expect(text).toMatch(/^HTTP\/1\.1 413 /);
   expect(text).toMatch(/^connection: close\r$/im);
-  expect(text).toContain('{"errors":["The body is refused: it comes in too many small chunks."]}');
+  expect(text).toContain("The body is refused: it comes in too many small chunks.");
   expect(text.match(/^HTTP/gm)).toHaveLength(1);
   expect(requests).toHaveLength(1);
   expect(requests[0]?.pieces).toBeLessThan(count);

@@ -1,10 +1,9 @@
 import { IncomingMessage, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import type { FastifyRequest } from "fastify";
-import { StrongroomError } from "../../shared/errors.ts";
-import { UNITS_OF_PIECES } from "../../shared/front/cost.ts";
-import type { Limits } from "../../shared/front/limits.ts";
-import { endWithError } from "../answer/send.ts";
+import { StrongroomError } from "../../errors.ts";
+import { UNITS_OF_PIECES } from "../cost.ts";
+import type { Limits } from "../limits.ts";
+import type { Trace } from "../request-log.ts";
 
 /** A body may come in pieces of this many bytes on average, and in so many more. */
 const PIECE_BYTES = 256;
@@ -13,14 +12,22 @@ const FREE_PIECES = 256;
 /** Emitted once by a {@link BoundedRequest}, as soon as its body has come in too many pieces. */
 const TOO_MANY_PIECES = Symbol("too many pieces");
 
+/** A request as {@link boundPieces} needs it: Fastify's has all of it. */
+interface Bounded {
+  raw: IncomingMessage;
+  ip: string;
+  trace: Trace;
+}
+
 /**
- * Ends a request whose body comes in too many pieces: 413, held back as other refusals are, and the connection with
- * it. The caller's address pays, and its organization if that is known by then.
+ * Ends a request whose body comes in too many pieces: 413 by `refuse`, held back as other refusals are, and the
+ * connection with it. The caller's address pays, and its organization if that is known by then.
  */
 export function boundPieces(
-  { raw, trace, ip }: FastifyRequest,
+  { raw, trace, ip }: Bounded,
   response: ServerResponse,
   limits: Limits,
+  refuse: (response: ServerResponse, trace: Trace, error: StrongroomError) => void,
 ): void {
   raw.once(TOO_MANY_PIECES, async () => {
     limits.countAddress(ip, performance.now(), UNITS_OF_PIECES);
@@ -31,8 +38,9 @@ export function boundPieces(
       return;
     }
     const detail = "The body is refused: it comes in too many small chunks.";
-    trace.error = new StrongroomError("body_too_large", detail, { cause: "pieces" });
-    endWithError(response.setHeader("connection", "close"), trace, trace.error);
+    const error = new StrongroomError("body_too_large", detail, { cause: "pieces" });
+    trace.error = error;
+    refuse(response.setHeader("connection", "close"), trace, error);
   });
 }
 

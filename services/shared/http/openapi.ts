@@ -2,35 +2,41 @@ import type { Readable } from "node:stream";
 import type { FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import type { FastifySchema } from "fastify";
 import { type TSchema, Type } from "typebox";
-import { PROBLEM_TYPE, Problem } from "../../shared/http/problem.ts";
+import { PROBLEM_TYPE, Problem } from "./problem.ts";
+import type { Access } from "./server.ts";
+
+/** An API's title and description, and the name of its callers' scheme of authentication. */
+export interface ApiDescription {
+  title: string;
+  description: string;
+  scheme: string;
+}
 
 /** Generates `GET /v1/openapi.json` from the routes' declarations. */
-export const openApi: FastifyDynamicSwaggerOptions = {
+export const openApi = ({ title, description, scheme }: ApiDescription): FastifyDynamicSwaggerOptions => ({
   openapi: {
     openapi: "3.2.0", // the first version that can describe a stream's events
-    info: {
-      title: "Strongroom control plane",
-      version: "1",
-      description: "Manages organizations, each with its own Vault. Errors are problem details (RFC 9457).",
-    },
+    info: { title, version: "1", description },
     components: {
-      securitySchemes: { operator: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+      securitySchemes: { [scheme]: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
     },
   },
   transform({ schema, url, route }) {
     const access = route.config?.access ?? { open: "" };
-    const isOpen = "open" in access;
-    const who = isOpen
-      ? `No authentication: ${access.open}.`
-      : `Requires the permission \`${access.permission}\`.`;
     const shown: FastifySchema = {
       ...schema,
-      description: [schema.description, who].filter(Boolean).join(". "),
-      security: isOpen ? [] : [{ operator: [access.permission] }],
+      description: [schema.description, whoMay(access)].filter(Boolean).join(". "),
+      security: "open" in access ? [] : [{ [scheme]: "permission" in access ? [access.permission] : [] }],
     };
     return { schema: shown, url };
   },
-};
+});
+
+function whoMay(access: Access): string {
+  if ("open" in access) return `No authentication: ${access.open}.`;
+  if ("permission" in access) return `Requires the permission \`${access.permission}\`.`;
+  return `Requires the level \`${access.level}\` or above.`;
+}
 
 /** A response of server-sent events, each with its number as `id` and this schema as JSON in `data`. */
 export const eventStream = (data: TSchema) => ({

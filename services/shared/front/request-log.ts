@@ -1,16 +1,16 @@
 import type { ServerResponse } from "node:http";
 import type { Logger } from "pino";
-import { StrongroomError } from "../../shared/errors.ts";
-import { TokenRefused } from "../../shared/front/identity/refused.ts";
-import type { CallerTrace } from "../../shared/front/passage.ts";
-import { forFlatLines } from "../../shared/log.ts";
+import { StrongroomError } from "../errors.ts";
+import { forFlatLines } from "../log.ts";
+import { TokenRefused } from "./identity/refused.ts";
+import type { CallerTrace } from "./passage.ts";
 
 /** What is known so far about a request, for its one log line. */
 export interface Trace extends CallerTrace {
   readonly requestId: string;
   readonly method: string;
   route: string | undefined;
-  /** When the work with the organization's Vault began, and when its response headers arrived. */
+  /** When the work with an upstream, such as the organization's Vault, began, and when its response headers arrived. */
   sentAt: number | undefined;
   answeredAt: number | undefined;
   error: unknown;
@@ -38,7 +38,7 @@ export interface RequestLine {
   route: string | undefined;
   status: number;
   /**
-   * `allowed`: forwarded or answered, whatever its Vault decided. `refused`: by the gateway. `failed`: it could not be
+   * `allowed`: forwarded or answered, whatever its Vault decided. `refused`: by this service. `failed`: it could not be
    * served. `gone`: the caller disconnected before the response ended.
    */
   decision: "allowed" | "refused" | "failed" | "gone";

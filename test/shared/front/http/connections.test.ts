@@ -1,7 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
-import { boundConnections } from "../../../services/gateway/http/connections.ts";
+import { boundConnections } from "../../../../services/shared/front/http/connections.ts";
 
 let sockets: Socket[];
 beforeEach(() => {

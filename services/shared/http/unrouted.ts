@@ -1,5 +1,5 @@
-import { StrongroomError } from "../../shared/errors.ts";
-import type { Server } from "../../shared/http/server.ts";
+import { StrongroomError } from "../errors.ts";
+import type { Server } from "./server.ts";
 
 /**
  * Refuses requests without a route before anything else examines them: `method_not_allowed` with an `Allow` header

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import { expect, test } from "vitest";
-import { checkFraming } from "../../../services/gateway/http/check-framing.ts";
+import { checkFraming } from "../../../../services/shared/front/http/check-framing.ts";
 
 const check = (httpVersion: string, headers = {}) =>
   checkFraming({ httpVersion, headers } as unknown as IncomingMessage);

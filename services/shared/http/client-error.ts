@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Socket } from "node:net";
-import { StrongroomError } from "../../shared/errors.ts";
-import { PROBLEM_TYPE, toProblem } from "../../shared/http/problem.ts";
+import { StrongroomError } from "../errors.ts";
+import { PROBLEM_TYPE, toProblem } from "./problem.ts";
 
 /** Answers invalid HTTP or too large a head with a problem, before any route runs, and closes the connection. */
 export function answerClientError(error: { code?: string }, socket: Socket): void {

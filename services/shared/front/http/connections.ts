@@ -1,5 +1,5 @@
 import type { Server } from "node:net";
-import { network } from "../../shared/front/limits.ts";
+import { network } from "../limits.ts";
 
 const MAX_OF_ALL = 20_000;
 /** Far more than a busy client keeps open, and far too few to crowd out others. */

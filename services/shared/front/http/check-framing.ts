@@ -1,5 +1,5 @@
 import type { IncomingMessage } from "node:http";
-import { StrongroomError } from "../../shared/errors.ts";
+import { StrongroomError } from "../../errors.ts";
 
 /**
  * Refuses requests that Node's parser accepts and other parsers may frame differently: no version (HTTP/0.9 has no
