@@ -8,7 +8,7 @@
  *
  * Begin reading at `program.ts`: the table of commands. Each is in a file of `commands/`, which is loaded when it
  * runs. `platform/platform.ts` is what `up` starts and stops, `vault-binary/find.ts` how a machine comes by a Vault,
- * `client.ts` the control plane's API.
+ * `control-plane-client.ts` and `intake-client.ts` are the APIs'.
  */
 import { enableCompileCache } from "node:module";
 import { compileCache } from "./compile-cache.ts";

@@ -125,6 +125,10 @@ const COMMANDS: CommandTable = {
         "revoke tokens of an organization before they expire; takes effect within seconds",
         async () => (await import("./commands/revoke.ts")).revokeCommand,
       ],
+      job: [
+        "follow an onboarding or a deletion until it ends",
+        async () => (await import("./commands/org-job.ts")).jobCommand,
+      ],
       "machine-tokens": [
         "manage the Vault tokens that an organization's admins create for machines without a JWT",
         async () => (await import("./commands/machine-tokens.ts")).machineTokensCommand,
@@ -153,7 +157,104 @@ const COMMANDS: CommandTable = {
       ],
     },
   ],
-  job: ["follow a job until it ends", async () => (await import("./commands/job.ts")).jobCommand],
+  credential: [
+    "manage what an organization gives the platform to use and nobody reads back",
+    {
+      put: [
+        "store a credential, or a new version of it",
+        async () => (await import("./commands/credential.ts")).putCommand,
+      ],
+      list: [
+        "list an organization's credentials",
+        async () => (await import("./commands/credential.ts")).listCommand,
+      ],
+      show: [
+        "show everything about a credential but its value",
+        async () => (await import("./commands/credential.ts")).showCommand,
+      ],
+      disable: [
+        "refuse every use of a credential from now on",
+        async () => (await import("./commands/credential.ts")).disableCommand,
+      ],
+      delete: [
+        "destroy a credential's value for good",
+        async () => (await import("./commands/credential.ts")).deleteCommand,
+      ],
+      seal: [
+        "seal a value on this machine and print the body that stores it",
+        async () => (await import("./commands/credential.ts")).sealCommand,
+      ],
+    },
+  ],
+  job: [
+    "use a credential for one request",
+    {
+      run: [
+        "have a worker send a request with a credential",
+        async () => (await import("./commands/use.ts")).runCommand,
+      ],
+      list: ["list an organization's jobs", async () => (await import("./commands/use.ts")).listCommand],
+      show: [
+        "show a job and, while it is kept, its answer",
+        async () => (await import("./commands/use.ts")).showCommand,
+      ],
+      redrive: [
+        "have a failed job tried again",
+        async () => (await import("./commands/use.ts")).redriveCommand,
+      ],
+    },
+  ],
+  schedule: [
+    "use a credential again and again",
+    {
+      put: ["create or replace a schedule", async () => (await import("./commands/schedule.ts")).putCommand],
+      list: [
+        "list an organization's schedules",
+        async () => (await import("./commands/schedule.ts")).listCommand,
+      ],
+      delete: ["delete a schedule", async () => (await import("./commands/schedule.ts")).deleteCommand],
+    },
+  ],
+  webhook: [
+    "send signed webhooks",
+    {
+      put: [
+        "create or change a receiver; prints a new one's secret once",
+        async () => (await import("./commands/webhook.ts")).putCommand,
+      ],
+      list: [
+        "list an organization's receivers",
+        async () => (await import("./commands/webhook.ts")).listCommand,
+      ],
+      show: ["show a receiver", async () => (await import("./commands/webhook.ts")).showCommand],
+      send: ["send a payload", async () => (await import("./commands/webhook.ts")).sendCommand],
+      deliveries: [
+        "list a receiver's deliveries and their attempts",
+        async () => (await import("./commands/webhook.ts")).deliveriesCommand,
+      ],
+      redeliver: [
+        "send a delivery again",
+        async () => (await import("./commands/webhook.ts")).redeliverCommand,
+      ],
+      rotate: [
+        "make a new secret and print it once; the old one signs too for a while",
+        async () => (await import("./commands/webhook.ts")).rotateCommand,
+      ],
+      delete: ["delete a receiver", async () => (await import("./commands/webhook.ts")).deleteCommand],
+    },
+  ],
+  feed: [
+    "follow RSS, Atom and JSON feeds",
+    {
+      put: ["follow a feed, or change one", async () => (await import("./commands/feed.ts")).putCommand],
+      list: ["list an organization's feeds", async () => (await import("./commands/feed.ts")).listCommand],
+      items: [
+        "print a feed's items in the order in which they came",
+        async () => (await import("./commands/feed.ts")).itemsCommand,
+      ],
+      delete: ["delete a feed", async () => (await import("./commands/feed.ts")).deleteCommand],
+    },
+  ],
   token: [
     "print a token from the local identity provider",
     async () => (await import("./commands/token.ts")).tokenCommand,
@@ -184,11 +285,14 @@ ${Object.values(EXIT_STATUS)
 Environment:
   STRONGROOM_STATE       the platform's state folder, unless --state is given
   STRONGROOM_URL         the control plane of a platform on another machine
-  STRONGROOM_TOKEN_FILE  path of a file with an operator's token for it
+  STRONGROOM_INTAKE      the intake of credentials of a platform on another machine
+  STRONGROOM_TOKEN_FILE  path of a file with a token: an operator's for STRONGROOM_URL, a member's for STRONGROOM_INTAKE
   VAULT_BIN              the vault program to run
 
 Examples:
   strongroom up --demo
   strongroom org create initech --claim org_initech --wait
   strongroom vault --org initech --group writer -- kv put secret/app/db password=s3cret
+  strongroom credential put stripe --org initech --group admin --origin https://api.stripe.com --path '/v1/**' < key
+  strongroom job run stripe GET /v1/balance --org initech --group writer --wait
 `;
