@@ -1,6 +1,5 @@
 import type { PutCredential } from "../shared/api/credentials.ts";
-import type { EncryptionContext } from "../shared/envelope/context.ts";
-import { sealValue } from "../shared/envelope/sealing.ts";
+import { type SealingContext, sealValue } from "../shared/envelope/sealing.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
 import { type DestinationPolicy, policyHash } from "../shared/work/destination.ts";
@@ -36,7 +35,7 @@ export async function sealForPut(
   const key = keys.find(({ state }) => state === "current");
   if (!key) throw new Failure("unavailable", "The organization has no current sealing key");
   const version = await nextVersion(intake, name);
-  const context: EncryptionContext & { key: string } = {
+  const context: SealingContext = {
     org,
     credential: name,
     version: String(version),
@@ -47,7 +46,7 @@ export async function sealForPut(
   const plaintext = new TextEncoder().encode(value.reveal());
   try {
     const publicKey = new Uint8Array(Buffer.from(key.publicKey, "base64url"));
-    return { sealed: { key: key.id, ...(await sealValue(publicKey, context, plaintext)) }, version };
+    return { sealed: await sealValue(publicKey, context, plaintext), version };
   } finally {
     plaintext.fill(0);
   }

@@ -12,6 +12,7 @@ const STARTS_AT_MOST = 4;
 const WRONG_SETTING = 78;
 /** The agent stops its Vaults before it exits; the others finish their open requests. */
 const GRACE_MS: Partial<Record<ServiceName, number>> = { "control-plane": 8_000, agent: 30_000 };
+/** A worker that is ended sooner than its jobs leaves them to the next one. */
 const USUAL_GRACE_MS = 6_000;
 
 export interface ServiceSettings {

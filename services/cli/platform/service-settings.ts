@@ -124,6 +124,7 @@ export const workerSettings = (
       "--permission",
       ...[...CODE, own, state.queues(kind)].map((path) => `--allow-fs-read=${path}`),
       `--allow-fs-write=${state.queues(kind)}`,
+      ...["--disable-sigusr1", "--disallow-code-generation-from-strings", "--no-addons"],
     ],
     ownFolder: own,
     endsItself: true,
