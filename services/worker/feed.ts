@@ -1,10 +1,10 @@
 import { parseOrigin } from "../shared/work/destination.ts";
 import { FeedMessage, type Outcome } from "../shared/work/messages.ts";
+import { parseFeedText } from "./feed/parse-feed.ts";
+import { Politeness } from "./feed/politeness.ts";
 import { JobFailure } from "./job-failure.ts";
 import type { Answer, Exchange } from "./outbound/exchange.ts";
 import type { Run, Work } from "./work.ts";
-import { parseFeedText } from "./feed/parse-feed.ts";
-import { Politeness } from "./feed/politeness.ts";
 
 const MAX_FEED_BYTES = 2_097_152;
 const ACCEPT =
@@ -13,7 +13,10 @@ const USER_AGENT = "Strongroom-Feed/1";
 const DEFAULT_RETRY_AFTER_SECONDS = 60;
 
 /** Fetches feeds, which takes no credential: this kind of worker has no key at all. */
-export function feedWork(exchange: Exchange, politeness: Politeness = new Politeness()): Work<typeof FeedMessage> {
+export function feedWork(
+  exchange: Exchange,
+  politeness: Politeness = new Politeness(),
+): Work<typeof FeedMessage> {
   return { schema: FeedMessage, perform: fetchFeed };
 
   async function fetchFeed(message: FeedMessage, { signal, reached }: Run): Promise<Outcome> {
@@ -40,16 +43,24 @@ function outcomeOf(answer: Answer, message: FeedMessage, pause: (seconds: number
   const { status } = answer;
   if (status === 304) {
     const { etag, lastModified } = message;
-    const known = { ...(etag !== undefined && { etag }), ...(lastModified !== undefined && { lastModified }) };
+    const known = {
+      ...(etag !== undefined && { etag }),
+      ...(lastModified !== undefined && { lastModified }),
+    };
     return { state: "fetched", notModified: true, items: [], ...known, ...validatorsOf(answer) };
   }
   if (status === 429 || status >= 500) {
     const asked = status === 429 || status === 503 ? retryAfter(headerOf(answer, "retry-after")) : undefined;
     const detail = asked === undefined ? "" : `; the next request to this host is in ${pause(asked)} s`;
-    throw new JobFailure("unreachable", `the host answered with status ${status}${detail}`, { isFinal: true });
+    throw new JobFailure("unreachable", `the host answered with status ${status}${detail}`, {
+      isFinal: true,
+    });
   }
   if (status >= 300 && status < 400) {
-    throw new JobFailure("answer_unusable", `the feed has moved (status ${status}); redirects are not followed`);
+    throw new JobFailure(
+      "answer_unusable",
+      `the feed has moved (status ${status}); redirects are not followed`,
+    );
   }
   if (status !== 200) throw new JobFailure("answer_unusable", `the host answered with status ${status}`);
   const { title, items } = parseFeedText(answer.body, headerOf(answer, "content-type"));
@@ -65,7 +76,10 @@ function placeOf(text: string): { origin: string; host: string; path: string } {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const origin = url && parseOrigin(url.origin);
   if (!url || !origin || url.username || url.password || !isCanonical(text, url)) {
-    throw new JobFailure("destination_refused", "the feed's URL is not https with a DNS name in canonical form");
+    throw new JobFailure(
+      "destination_refused",
+      "the feed's URL is not https with a DNS name in canonical form",
+    );
   }
   return { origin: url.origin, host: origin.host, path: `${url.pathname}${url.search}` };
 }

@@ -78,7 +78,10 @@ export class Worker {
   }
 
   async #handle(delivery: Delivery): Promise<Disposition> {
-    const disposition = await this.#perform(delivery);
+    const disposition = await this.#perform(delivery).catch((error) => {
+      this.#parts.logger.error({ kind: this.#parts.kind, ...describe(error) }, "result not sent");
+      throw error;
+    });
     // The last successful match keeps its subject alive, which may have been a credential's text.
     /^/.test("");
     if (++this.#handled === this.#parts.maxJobs) this.#ended.resolve();
@@ -119,7 +122,8 @@ export class Worker {
   ): Promise<Outcome | { failure: FailureClass; retryAfterSeconds: number }> {
     const { work, onStep } = this.#parts;
     if (job.notAfter * 1000 < this.#now()) return failed("expired", "the job was not started in time");
-    if (receiveCount >= MAX_RECEIVES) return failed("internal", `no worker has ended the job in ${receiveCount - 1} tries`);
+    if (receiveCount >= MAX_RECEIVES)
+      return failed("internal", `no worker has ended the job in ${receiveCount - 1} tries`);
     try {
       return await work.perform(job, { signal, reached: (step) => onStep?.(step) });
     } catch (error) {
@@ -127,7 +131,9 @@ export class Worker {
       const { failure, message, isTransient } = classify(error);
       const retryAfterSeconds = Math.min(MAX_BACKOFF_SECONDS, 2 ** (receiveCount - 1));
       const isInTime = job.notAfter * 1000 >= this.#now() + retryAfterSeconds * 1000;
-      if (failure === "internal") this.#logUnexpected(job, error);
+      if (failure === "internal") {
+        this.#parts.logger.error({ job: job.job, org: job.org, ...describe(error) }, "unexpected error");
+      }
       return isTransient && isInTime && receiveCount < MAX_RECEIVES - 1
         ? { failure, retryAfterSeconds }
         : failed(failure, message);
@@ -142,13 +148,14 @@ export class Worker {
     };
     await this.#parts.results.send({ body: JSON.stringify(result), group: org });
   }
+}
 
-  /** An error's message may hold what it happened on; its name, code and place do not. */
-  #logUnexpected({ job, org }: Addressee, error: unknown): void {
-    const { name, code, stack } = error as NodeJS.ErrnoException;
-    const at = /\bat [^\n]*\((?:file:\/\/)?([^\n)]*)\)/.exec(stack ?? "")?.[1];
-    this.#parts.logger.error({ job, org, error: name, code, at }, "unexpected error");
-  }
+/** What is logged of an unexpected error. Its message may hold what it happened on; its name, code and place do not. */
+function describe(error: unknown): Record<string, string | undefined> {
+  const { name, code, stack, cause } = error as NodeJS.ErrnoException;
+  const place = /\bat [^\n]*?(?:file:\/\/)?(\/[^\n)]*)/.exec(stack ?? "")?.[1];
+  const because = (cause as NodeJS.ErrnoException | undefined)?.code;
+  return { error: name, code, cause: because, place };
 }
 
 function parse(body: string): unknown {

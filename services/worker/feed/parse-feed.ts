@@ -83,7 +83,13 @@ function itemOf(raw: RawItem): FeedItem | undefined {
   const title = textOf(raw.title, 1024);
   const url = urlOf(raw);
   const publishedAt = dateOf(
-    raw.pubDate ?? raw.published ?? raw.date_published ?? raw.dc?.dates?.[0] ?? raw.dc?.date ?? raw.updated ?? raw.date_modified,
+    raw.pubDate ??
+      raw.published ??
+      raw.date_published ??
+      raw.dc?.dates?.[0] ??
+      raw.dc?.date ??
+      raw.updated ??
+      raw.date_modified,
   );
   const summary = textOf(
     raw.summary ?? raw.description ?? raw.content_text ?? raw.content_html ?? raw.content,

@@ -34,7 +34,9 @@ export class Politeness {
     const waitMs = host.notBefore - this.#now();
     if (waitMs > 0) {
       const seconds = Math.ceil(waitMs / 1000);
-      throw new JobFailure("unreachable", `the host asks for no requests for ${seconds} s`, { isFinal: true });
+      throw new JobFailure("unreachable", `the host asks for no requests for ${seconds} s`, {
+        isFinal: true,
+      });
     }
     if (host.waiting >= MAX_WAITING) {
       throw new JobFailure("unreachable", "too many feeds of this host are due at once");

@@ -50,7 +50,8 @@ export async function dial(
     }
   }
   signal.throwIfAborted();
-  if (within.aborted) throw new JobFailure("timeout", "the destination did not accept the connection in time");
+  if (within.aborted)
+    throw new JobFailure("timeout", "the destination did not accept the connection in time");
   throw new JobFailure("unreachable", `the destination cannot be reached (${codeOf(failure)})`);
 }
 
@@ -75,7 +76,11 @@ function secured(
   return settled(tls, "secureConnect", signal);
 }
 
-function settled<S extends Socket>(socket: S, event: "connect" | "secureConnect", signal: AbortSignal): Promise<S> {
+function settled<S extends Socket>(
+  socket: S,
+  event: "connect" | "secureConnect",
+  signal: AbortSignal,
+): Promise<S> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => {
       socket.destroy();

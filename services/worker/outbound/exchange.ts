@@ -113,7 +113,9 @@ function exchangeOn(
     ].flat(),
   });
   request.on("error", (error) => reject(asFailure(error)));
-  request.on("upgrade", () => reject(new JobFailure("answer_unusable", "the destination changed the protocol")));
+  request.on("upgrade", () =>
+    reject(new JobFailure("answer_unusable", "the destination changed the protocol")),
+  );
   request.on("response", (response) => readAnswer(response, sent).then(resolve, reject));
   request.end(sent.body);
   return promise;
@@ -152,8 +154,12 @@ function checkFraming({ headers }: IncomingMessage): void {
 
 function asFailure(error: NodeJS.ErrnoException): Error {
   if (error.code === "HPE_HEADER_OVERFLOW") {
-    return new JobFailure("answer_too_large", `the answer's headers are larger than ${MAX_HEADER_BYTES} bytes`);
+    return new JobFailure(
+      "answer_too_large",
+      `the answer's headers are larger than ${MAX_HEADER_BYTES} bytes`,
+    );
   }
-  if (error.code?.startsWith("HPE_")) return new JobFailure("answer_unusable", "the answer is not valid HTTP");
+  if (error.code?.startsWith("HPE_"))
+    return new JobFailure("answer_unusable", "the answer is not valid HTTP");
   return error;
 }

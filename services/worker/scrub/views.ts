@@ -77,13 +77,15 @@ const form: ReadEscape = (text, at) =>
   text[at] === PLUS ? { bytes: [SPACE as number], length: 1 } : percent(text, at);
 
 const SHORT_ESCAPES = new Map(
-  [...'"\\/\''].map((character): [number, number] => [code(character), code(character)]).concat([
-    [code("b"), 8],
-    [code("f"), 12],
-    [code("n"), LF],
-    [code("r"), CR],
-    [code("t"), 9],
-  ]),
+  [..."\"\\/'"]
+    .map((character): [number, number] => [code(character), code(character)])
+    .concat([
+      [code("b"), 8],
+      [code("f"), 12],
+      [code("n"), LF],
+      [code("r"), CR],
+      [code("t"), 9],
+    ]),
 );
 
 /** As in JSON and JavaScript: `\"`, `\n`, `\u0041`, `\x41`. */
