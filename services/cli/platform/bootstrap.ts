@@ -33,8 +33,13 @@ export async function bootstrap(
       operatorKey: await operatorPublicKey(state),
       auditFile,
     });
-    await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
-    await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
+    for (const [service, { roleId, secretId }] of Object.entries({
+      "control-plane": identity,
+      ...identity.logins,
+    })) {
+      await writeFileAtomic(state.at(service, "role-id"), roleId.reveal());
+      await writeFileAtomic(state.at(service, "secret-id"), secretId.reveal());
+    }
     await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
     await writeFileAtomic(state.at("gateway", "ownership-key.pem"), identity.ownershipKey);
     await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
