@@ -2,10 +2,10 @@ import type { Duplex } from "node:stream";
 import { buildDecrypt } from "@aws-crypto/decrypt-node";
 import { buildEncrypt } from "@aws-crypto/encrypt-node";
 import { CommitmentPolicy } from "@aws-crypto/material-management-node";
-import type { EncryptionContext } from "./context.ts";
+import { contextMembers, type EncryptionContext } from "./context.ts";
 import { EnvelopeRefused } from "./envelope-refused.ts";
 import { type KeyProvider, KeyProviderError } from "./key-provider.ts";
-import { contextMembers, isContext, ProviderKeyring, SUITE } from "./keyring.ts";
+import { isContext, ProviderKeyring, SUITE } from "./keyring.ts";
 
 export { EnvelopeRefused } from "./envelope-refused.ts";
 
@@ -26,8 +26,8 @@ const { decryptUnsignedMessageStream } = buildDecrypt(settings);
 /**
  * Seals 0 to {@link MAX_PLAINTEXT_BYTES} bytes for a context, with a new data key of the provider. The result is a
  * message of the AWS Encryption SDK (format 2, suite 0x0478: key commitment, no signature, one frame), with the context
- * in clear. It is 173 bytes longer than the plaintext, the context, the provider's name and the encrypted data key
- * together. Throws {@link KeyProviderError}. The plaintext stays the caller's to zero.
+ * in clear. It is 150 bytes longer than the plaintext, the context (with 4 more a member), the provider's name and the
+ * encrypted data key together. Throws {@link KeyProviderError}. The plaintext stays the caller's to zero.
  */
 export async function seal(
   provider: KeyProvider,
@@ -76,6 +76,20 @@ export async function open(
 interface MessageHeader {
   suiteId: number;
   encryptionContext: Record<string, string>;
+  encryptedDataKeys: { providerId: string; providerInfo: string; encryptedDataKey: Uint8Array }[];
+}
+
+/** What a message has beside its context, its encrypted data key and the ciphertext: fixed fields and two tags. */
+const FIXED_BYTES = 140;
+
+/** How many bytes a message of one frame has beside its ciphertext. */
+function overhead({ encryptionContext, encryptedDataKeys }: MessageHeader): number {
+  const members = Object.entries(encryptionContext).flatMap(([name, value]) => [4, name, value]);
+  const keys = encryptedDataKeys.flatMap((key) => [key.providerId, key.providerInfo]);
+  const encrypted = encryptedDataKeys.map((key) => key.encryptedDataKey.byteLength);
+  return [FIXED_BYTES, ...members, ...keys, ...encrypted]
+    .map((part) => (typeof part === "string" ? Buffer.byteLength(part) : part))
+    .reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** Sends a message through the stream that opens it. Zeroes the stream's own copies of the plaintext. */
@@ -102,6 +116,10 @@ async function readMessage(
       throw new EnvelopeRefused("the envelope was sealed for another context");
     }
     const plaintext = new Uint8Array(pieces.reduce((length, piece) => length + piece.byteLength, 0));
+    // The library ignores what follows the last frame.
+    if (envelope.byteLength !== overhead(header) + plaintext.byteLength) {
+      throw new EnvelopeRefused("the envelope is damaged");
+    }
     let at = 0;
     for (const piece of pieces) {
       plaintext.set(piece, at);

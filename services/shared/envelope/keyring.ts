@@ -6,7 +6,7 @@ import {
   type NodeDecryptionMaterial,
   type NodeEncryptionMaterial,
 } from "@aws-crypto/material-management-node";
-import { canonicalContext, type EncryptionContext } from "./context.ts";
+import { contextMembers, type EncryptionContext } from "./context.ts";
 import { EnvelopeRefused } from "./envelope-refused.ts";
 import type { KeyProvider } from "./key-provider.ts";
 
@@ -15,10 +15,6 @@ export const SUITE = AlgorithmSuiteIdentifier.ALG_AES256_GCM_IV12_TAG16_HKDF_SHA
 
 /** The provider id of each encrypted data key; its provider info is the name of the key provider. */
 const PROVIDER_ID = "strongroom";
-
-/** A context as the AWS Encryption SDK takes it. */
-export const contextMembers = (context: EncryptionContext): Record<string, string> =>
-  JSON.parse(canonicalContext(context));
 
 /** Whether a message's context has exactly the members of the wanted one. */
 export function isContext(found: Record<string, string>, wanted: EncryptionContext): boolean {
