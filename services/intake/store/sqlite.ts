@@ -121,7 +121,8 @@ export async function sqliteStore(file: string, options: SqliteStoreOptions = {}
         text: "remove" in write ? "" : bodyText(write.body),
       }));
       try {
-        await transactions.runDurably(() => apply(prepared));
+        await transactions.run(() => apply(prepared));
+        await transactions.sync();
         return true;
       } catch (error) {
         if (error === UNMET) return false;

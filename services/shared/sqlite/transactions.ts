@@ -37,13 +37,11 @@ export class Transactions {
     });
   }
 
-  /** Like `run`, and what was written survives a power failure too. */
-  async runDurably<T>(work: () => T): Promise<T> {
-    const result = await this.run(work);
+  /** Resolves once everything that was committed before the call survives a power failure. */
+  async sync(): Promise<void> {
     await this.#database.sync().catch((error) => {
       throw this.#unavailable(error);
     });
-    return result;
   }
 
   async close(): Promise<void> {
