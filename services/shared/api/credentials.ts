@@ -36,7 +36,8 @@ export const PutCredential = Type.Union([
       sealed: SealedValue,
       version: Type.Integer({
         minimum: 1,
-        description: "The version that it was sealed for: one more than the current, 1 for a new credential",
+        description:
+          "The version that it was sealed for: `nextVersion` of `GET /v1/sealing-keys?credential=NAME`",
       }),
       ...common,
     },
@@ -91,6 +92,24 @@ export const SealingKey = Type.Object(
 );
 export type SealingKey = Static<typeof SealingKey>;
 
-/** `GET /v1/sealing-keys`: the organization's id, which the encryption context needs, and its keys, the current one first. */
-export const SealingKeys = Type.Object({ org: OrgId, keys: Type.Array(SealingKey) }, closed);
+/** The query of `GET /v1/sealing-keys`. */
+export const SealingKeysQuery = Type.Object(
+  {
+    credential: Type.Optional(
+      Type.String({ ...Name, description: "The credential to seal: the answer then has its next version" }),
+    ),
+  },
+  closed,
+);
+
+/** `GET /v1/sealing-keys`: the organization's id, which the encryption context needs, and its keys, the current first. */
+export const SealingKeys = Type.Object(
+  {
+    org: OrgId,
+    keys: Type.Array(SealingKey),
+    /** The version for which the named credential's value must be sealed. */
+    nextVersion: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
+  closed,
+);
 export type SealingKeys = Static<typeof SealingKeys>;
