@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { Config, destinationPorts } from "../../../services/intake/config.ts";
 import { STORE_TABLE } from "../../../services/intake/store/table.ts";
+import { readConfig } from "../../../services/shared/config.ts";
 import { type Cost, costPer1000Uses, costPerMonthIdle, PRICES } from "../../bench/credentials-cost.ts";
 import { type PolicyDocument, roleOf } from "../iam.ts";
 import { synthesize } from "../synthesized.ts";
@@ -32,6 +34,15 @@ const commandsIn = (...files: string[]) => [
 
 describe("the intake", () => {
   const environment = environmentOf(deployment, "intake");
+
+  test("takes the settings that it is given", () => {
+    const settings = readConfig(environment, Config);
+    expect(settings).toMatchObject({
+      STRONGROOM_BEHIND_PROXY: true,
+      STRONGROOM_DIRECTORY_URL: "http://control-plane.vaults.strongroom.example.com:8280/v1/directory",
+    });
+    expect([...destinationPorts(settings)]).toEqual([443]);
+  });
 
   test("is given the workers' keys and queues, its table, and the one port that leads out of their networks", () => {
     const prefix = "sqs:https://sqs.eu-central-1.amazonaws.com/123456789012/strongroom-";

@@ -98,7 +98,8 @@ export function matrix(
   cells: Cell[],
   isListed: (role: Principal, cell: Cell) => boolean,
 ): string[] {
-  return Object.entries(roles).flatMap(([name, role]) => {
+  const sorted = Object.entries(roles).sort(([one], [other]) => one.localeCompare(other));
+  return sorted.flatMap(([name, role]) => {
     const listed = Map.groupBy(
       cells.filter((cell) => isListed(role, cell)),
       ({ on }) => on,
