@@ -53,7 +53,11 @@ function credentialStacks(
   const [integration, webhook] = [keyOf("integration"), keyOf("webhook")];
   const stacks = Object.fromEntries(workers.map((worker) => [worker.artifactId, worker]));
   if (integration === undefined || webhook === undefined) {
-    Annotations.of(app).addInfo("StrongroomIntake is left out until the settings name the workers' keyArn");
+    for (const worker of workers.filter(({ key }) => key)) {
+      Annotations.of(worker).addInfo(
+        "StrongroomIntake is left out until the settings have the keyArn of each",
+      );
+    }
     return { workers, stacks };
   }
   const keyArns = { integration, webhook };
