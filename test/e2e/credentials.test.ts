@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -128,6 +128,29 @@ describe("a key that acme stores", () => {
     expect(await platform.servicePid("worker-integration")).not.toBe(before);
     expect(platform.stderr()).toContain("worker-integration: ended by SIGKILL; restarting");
   });
+});
+
+test("a worker that has handled as many jobs as it may is replaced, which is no failure to report", async () => {
+  await member("acme", "admin").putCredential("again", { value: newKey(), destination: destination() });
+  const settings = state.envFile("worker-integration");
+  const before = await readFile(settings, "utf8");
+  await writeFile(settings, `${before}STRONGROOM_MAX_JOBS='1'\n`);
+  const pid = () => platform.servicePid("worker-integration").catch(() => 0);
+  const replaced = (old: number) => expect.poll(pid).not.toSatisfy((now) => now === old || now === 0);
+  const first = await pid();
+  process.kill(first, "SIGKILL");
+  await replaced(first);
+  const told = () => platform.stderr().match(/^worker-integration: .*$/gm)?.length;
+  const toldBefore = told();
+  for (let jobs = 0; jobs < 2; jobs++) {
+    const now = await pid();
+    expect(await use("again", { method: "GET", path: "/v1/me" }, 90_000)).toMatchObject({
+      state: "succeeded",
+    });
+    await replaced(now);
+  }
+  expect(told()).toBe(toldBefore);
+  await writeFile(settings, before);
 });
 
 function readIfThere(path: string): Buffer {
