@@ -51,40 +51,45 @@ export function dynamodbStore(options: DynamodbStoreOptions): Store {
   };
 
   /** A write of one item. The SDK may send it twice: an item that has this call's token was written by the first. */
-  const writeOne = async (write: Write & { body: unknown }): Promise<boolean> => {
+  const writeOne = (write: Extract<Write, { body: unknown }>) => {
     const token = randomUUID();
-    try {
-      await client.send(
-        new UpdateItemCommand({
-          TableName,
-          ...updateOf(write, token, seconds()),
-          ReturnValuesOnConditionCheckFailure: "ALL_OLD",
-        }),
-      );
-      return true;
-    } catch (error) {
-      if (error instanceof ConditionalCheckFailedException) return error.Item?.token?.S === token;
-      throw error;
-    }
+    const command = new UpdateItemCommand({
+      TableName,
+      ...updateOf(write, token, seconds()),
+      ReturnValuesOnConditionCheckFailure: "ALL_OLD",
+    });
+    return async (): Promise<boolean> => {
+      try {
+        await client.send(command);
+        return true;
+      } catch (error) {
+        if (error instanceof ConditionalCheckFailedException) return error.Item?.token?.S === token;
+        throw error;
+      }
+    };
   };
 
-  /** The SDK's token makes it safe to send it twice. */
-  const writeAll = async (writes: Write[]): Promise<boolean> => {
+  /** The token makes it safe for the SDK to send it twice. */
+  const writeAll = (writes: Write[]) => {
     const time = seconds();
     const TransactItems = writes.map((write) =>
       "remove" in write
         ? { Delete: { TableName, ...deletionOf(write, time) } }
         : { Update: { TableName, ...updateOf(write, undefined, time) } },
     );
-    try {
-      await client.send(new TransactWriteItemsCommand({ TransactItems }));
-      return true;
-    } catch (error) {
-      if (error instanceof TransactionCanceledException && reasonsOf(error).has("ConditionalCheckFailed")) {
-        return false;
+    return async (): Promise<boolean> => {
+      try {
+        // A transaction that was cancelled has used up its token.
+        const ClientRequestToken = randomUUID();
+        await client.send(new TransactWriteItemsCommand({ TransactItems, ClientRequestToken }));
+        return true;
+      } catch (error) {
+        const isUnmet =
+          error instanceof TransactionCanceledException && reasonsOf(error).has("ConditionalCheckFailed");
+        if (isUnmet) return false;
+        throw error;
       }
-      throw error;
-    }
+    };
   };
 
   return {
@@ -129,12 +134,9 @@ export function dynamodbStore(options: DynamodbStoreOptions): Store {
     async write(writes) {
       checkWrites(writes);
       const [first, second] = writes;
-      return call("write", () =>
-        retryConflicts(() =>
-          // A condition on a removed item cannot tell who removed it: that needs a transaction's token.
-          first && !second && "body" in first ? writeOne(first) : writeAll(writes),
-        ),
-      );
+      // A condition on a removed item cannot tell who removed it: that needs a transaction's token.
+      const write = first && !second && "body" in first ? writeOne(first) : writeAll(writes);
+      return call("write", () => retryConflicts(write));
     },
 
     async close() {

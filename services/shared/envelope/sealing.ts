@@ -22,6 +22,8 @@ export const MAX_SEALED_BYTES = 65_536;
 /** The longest answer that is sealed to a caller, in bytes. */
 const MAX_RESULT_BYTES = 1_048_576;
 const POINT_BYTES = 65;
+const PKCS8_BYTES = 138;
+const ECDH = { name: "ECDH", namedCurve: "P-256" };
 const TAG_BYTES = 16;
 const COMMITMENT_BYTES = 32;
 const COMMITMENT_LABEL = utf8("strongroom commitment");
@@ -43,11 +45,11 @@ export interface SealedResult {
   ciphertext: string;
 }
 
-/** A key pair in raw bytes. */
+/** A P-256 key pair. */
 export interface SealingKeyPair {
-  /** An uncompressed P-256 point, 65 bytes. */
+  /** An uncompressed point, 65 bytes. */
   publicKey: Uint8Array;
-  /** 32 bytes, which the caller seals and zeroes. */
+  /** PKCS #8 with the public key, as Web Crypto and OpenSSL write it: 138 bytes, which the caller zeroes. */
   privateKey: Uint8Array;
 }
 
@@ -56,7 +58,7 @@ export async function makeSealingKeyPair(): Promise<SealingKeyPair> {
   const { publicKey, privateKey } = await SUITE.GenerateKeyPair(true);
   return {
     publicKey: await SUITE.SerializePublicKey(publicKey),
-    privateKey: await SUITE.SerializePrivateKey(privateKey),
+    privateKey: new Uint8Array(await crypto.subtle.exportKey("pkcs8", privateKey)),
   };
 }
 
@@ -176,8 +178,16 @@ async function pointOf(bytes: Uint8Array) {
 
 async function recipientOf(privateKey: Uint8Array, enc: string, info: Uint8Array): Promise<RecipientContext> {
   const encapsulated = decode("enc", enc);
+  if (privateKey.byteLength !== PKCS8_BYTES) {
+    throw new EnvelopeRefused("the private key is not PKCS #8 of P-256 with its public key");
+  }
   try {
-    return await SUITE.SetupRecipient(await SUITE.DeserializePrivateKey(privateKey), encapsulated, { info });
+    const pair = {
+      privateKey: await crypto.subtle.importKey("pkcs8", privateKey, ECDH, false, ["deriveBits"]),
+      // PKCS #8 ends with the public key. From a raw private key alone, Web Crypto cannot derive it everywhere.
+      publicKey: await SUITE.DeserializePublicKey(privateKey.slice(-POINT_BYTES)),
+    };
+    return await SUITE.SetupRecipient(pair, encapsulated, { info });
   } catch (error) {
     throw new EnvelopeRefused("the sealed value does not fit the private key", { cause: error });
   }

@@ -38,12 +38,18 @@ const CLIENTS: Record<string, string> = {
   AmazonEC2ContainerServiceV20141113: "ECS",
   AmazonSSM: "SSM",
   DynamoDB_20120810: "DynamoDB",
+  AmazonSQS: "SQS",
   Route53AutoNaming_v20170314: "ServiceDiscovery",
   Logs_20140328: "CloudWatch Logs",
   ServiceQuotasV20190624: "Service Quotas",
 };
 
-export async function startWire(upstreams: { ecs: string; others: string }): Promise<Wire> {
+/** `serial` names clients whose calls are passed on one at a time, for what AWS does atomically and the emulator not. */
+export async function startWire(
+  upstreams: { ecs: string; others: string },
+  { serial = [] }: { serial?: string[] } = {},
+): Promise<Wire> {
+  let last: Promise<unknown> = Promise.resolve();
   const calls: Call[] = [];
   const faults: { operation: string; fault: Fault; left: number }[] = [];
   const names = new Map<string, string>();
@@ -73,7 +79,10 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
       return refuse(response, call, { code: "ServiceAlreadyExists" }, { ServiceId: known });
     }
     const upstream = call.client === "ECS" ? upstreams.ecs : upstreams.others;
-    const passed = await forward(upstream, request, body);
+    const pass = () => forward(upstream, request, body);
+    const passing = serial.includes(call.client) ? last.then(pass, pass) : pass();
+    last = passing;
+    const passed = await passing;
     if (call.client === "IAM") passed.body = withIamsDocuments(passed.body);
     remember(call, passed.body);
     if (fault) {
