@@ -1,4 +1,4 @@
-import { closeSync, type FSWatcher, futimesSync, openSync, watch } from "node:fs";
+import { closeSync, type FSWatcher, openSync, utimesSync, watch } from "node:fs";
 
 /**
  * Tells processes that share a queue of a new message: the sender touches a file beside it, of which the system
@@ -21,7 +21,8 @@ export class Wake {
   /** Notifies all processes that listen, this one too. */
   notify(): void {
     const now = new Date();
-    futimesSync(this.#descriptor, now, now);
+    // By its path: Node's permission model refuses to change the times of a descriptor.
+    utimesSync(this.#file, now, now);
   }
 
   /** Begins to receive notifications. */

@@ -4,7 +4,7 @@ import { type Origin, parseOrigin } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
 import { type Connect, connectByTcp, type Dialled, dial } from "./dial.ts";
 import type { PrivateDestinations } from "./private-destinations.ts";
-import { publicAddresses, type Resolve, resolveByDns } from "./resolve.ts";
+import { dnsResolve, publicAddresses, type Resolve } from "./resolve.ts";
 
 export interface Sent {
   /** The pinned origin, in canonical form. */
@@ -48,7 +48,7 @@ const MAX_HEADER_BYTES = 16_384;
  */
 export function createExchange(outside: Outside = {}): Exchange {
   const {
-    resolve = resolveByDns,
+    resolve = dnsResolve(),
     connect = connectByTcp,
     privateDestinations = new Map(),
     totalMs = TOTAL_MS,
@@ -113,7 +113,9 @@ function exchangeOn(
     ].flat(),
   });
   request.on("error", (error) => reject(asFailure(error)));
-  request.on("upgrade", () => reject(new JobFailure("answer_unusable", "the destination changed the protocol")));
+  request.on("upgrade", () =>
+    reject(new JobFailure("answer_unusable", "the destination changed the protocol")),
+  );
   request.on("response", (response) => readAnswer(response, sent).then(resolve, reject));
   request.end(sent.body);
   return promise;
@@ -152,8 +154,12 @@ function checkFraming({ headers }: IncomingMessage): void {
 
 function asFailure(error: NodeJS.ErrnoException): Error {
   if (error.code === "HPE_HEADER_OVERFLOW") {
-    return new JobFailure("answer_too_large", `the answer's headers are larger than ${MAX_HEADER_BYTES} bytes`);
+    return new JobFailure(
+      "answer_too_large",
+      `the answer's headers are larger than ${MAX_HEADER_BYTES} bytes`,
+    );
   }
-  if (error.code?.startsWith("HPE_")) return new JobFailure("answer_unusable", "the answer is not valid HTTP");
+  if (error.code?.startsWith("HPE_"))
+    return new JobFailure("answer_unusable", "the answer is not valid HTTP");
   return error;
 }

@@ -27,8 +27,7 @@ export type PrivateDestinations = ReadonlyMap<string, PrivateDestination>;
 /** Reads the operator's exceptions. Throws ConfigError that names what is wrong. */
 export function readPrivateDestinations(path: string | undefined): PrivateDestinations {
   if (path === undefined) return new Map();
-  const problem = (what: string) =>
-    new ConfigError(`STRONGROOM_PRIVATE_DESTINATIONS_FILE: ${path}: ${what}`);
+  const problem = (what: string) => new ConfigError(`STRONGROOM_PRIVATE_DESTINATIONS_FILE: ${path}: ${what}`);
   let value: unknown;
   try {
     value = JSON.parse(readFileSync(path, "utf8"));

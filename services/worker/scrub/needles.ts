@@ -6,12 +6,9 @@ export interface Needle {
   bytes: Buffer;
   /** Its letters may be of either case. */
   anyCase?: true;
-  /** Characters around it that also hold bits of the secret, and are removed with it. */
-  edges?: { alphabet: RegExp; before: boolean; after: boolean };
+  /** Whether the base64 characters before and after it hold bits of the secret, too. */
+  edges?: { before: boolean; after: boolean };
 }
-
-const BASE64 = /[A-Za-z0-9+/]/;
-const BASE64URL = /[A-Za-z0-9_-]/;
 
 /**
  * All forms of the secrets that are searched for: in clear (UTF-8 and UTF-16), base64 and base64url at each of the
@@ -35,10 +32,10 @@ function* formsOf(secret: Buffer): Generator<Needle> {
   yield { bytes: wide };
   yield { bytes: Buffer.from(wide).swap16() };
   for (const alignment of [0, 1, 2]) {
-    const { text, before, after } = base64Core(secret, alignment);
-    yield { bytes: Buffer.from(text, "latin1"), edges: { alphabet: BASE64, before, after } };
+    const { text, edges } = base64Core(secret, alignment);
+    yield { bytes: Buffer.from(text, "latin1"), edges };
     const url = text.replaceAll("+", "-").replaceAll("/", "_");
-    yield { bytes: Buffer.from(url, "latin1"), edges: { alphabet: BASE64URL, before, after } };
+    yield { bytes: Buffer.from(url, "latin1"), edges };
   }
 }
 
@@ -46,13 +43,10 @@ function* formsOf(secret: Buffer): Generator<Needle> {
  * The characters that base64 makes of the secret alone, when it begins `alignment` bytes after a group of three; the
  * characters at the edges also depend on what stands around it.
  */
-function base64Core(
-  secret: Buffer,
-  alignment: number,
-): { text: string; before: boolean; after: boolean } {
+function base64Core(secret: Buffer, alignment: number): { text: string; edges: Required<Needle>["edges"] } {
   const text = Buffer.concat([Buffer.alloc(alignment), secret]).toString("base64");
   const first = Math.ceil((alignment * 8) / 6);
   const end = Math.floor(((alignment + secret.length) * 8) / 6);
   const isPartial = ((alignment + secret.length) * 8) % 6 !== 0;
-  return { text: text.slice(first, end), before: alignment !== 0, after: isPartial };
+  return { text: text.slice(first, end), edges: { before: alignment !== 0, after: isPartial } };
 }

@@ -4,6 +4,7 @@ import { type View, viewsOf } from "./views.ts";
 /** What stands where a credential was. */
 export const REMOVED = "[removed]";
 
+const BASE64_CHARACTER = /[A-Za-z0-9+/_-]/;
 const PADDING = "=".charCodeAt(0);
 
 /** From here, inclusive, to there, exclusive. */
@@ -29,7 +30,7 @@ export class Scrubber {
 
   /** The text without the secrets. It must be whole: a secret across the border of two texts is found in neither. */
   scrub(text: Buffer): Buffer {
-    const ranges = merged(viewsOf(text).flatMap((view) => this.#find(view, text)));
+    const ranges = merged(viewsOf(text).flatMap((view) => this.#find(view)));
     if (ranges.length === 0) return text;
     this.#hits += ranges.length;
     const kept: Buffer[] = [];
@@ -51,27 +52,27 @@ export class Scrubber {
     this.#needles.length = 0;
   }
 
-  #find(view: View, text: Buffer): Range[] {
+  #find(view: View): Range[] {
     const ranges: Range[] = [];
     let lower: Buffer | undefined;
     for (const needle of this.#needles) {
       if (needle.anyCase) lower ??= Buffer.from(view.bytes.toString("latin1").toLowerCase(), "latin1");
       const { bytes } = needle.anyCase && lower ? { bytes: lower } : view;
       for (let at = bytes.indexOf(needle.bytes); at >= 0; at = bytes.indexOf(needle.bytes, at + 1)) {
-        ranges.push(widened(originalRange(view, at, at + needle.bytes.length), needle, text));
+        ranges.push(inOriginal(view, widened([at, at + needle.bytes.length], needle, view.bytes)));
       }
     }
     return ranges;
   }
 }
 
-const originalRange = ({ starts }: View, start: number, end: number): Range =>
-  starts ? [starts[start] as number, starts[end] as number] : [start, end];
+const inOriginal = ({ origin }: View, [start, end]: Range): Range =>
+  origin ? [origin.from[start] as number, origin.to[end - 1] as number] : [start, end];
 
-/** A range together with the characters at its edges that also hold bits of the secret. */
+/** A range together with the base64 characters at its edges that also hold bits of the secret. */
 function widened([start, end]: Range, { edges }: Needle, text: Buffer): Range {
   if (!edges) return [start, end];
-  const isPart = (at: number) => edges.alphabet.test(String.fromCharCode(text[at] ?? 0));
+  const isPart = (at: number) => BASE64_CHARACTER.test(String.fromCharCode(text[at] ?? 0));
   const from = edges.before && start > 0 && isPart(start - 1) ? start - 1 : start;
   if (!edges.after || !isPart(end)) return [from, end];
   let to = end + 1;

@@ -1,10 +1,10 @@
 /**
- * A text as a decoder reads it: `bytes[i]` comes from the original's bytes from `starts[i]` to `starts[i + 1]`.
- * `starts` is undefined if the text stands for itself.
+ * A text as a decoder reads it: `bytes[i]` comes from the original's bytes from `from[i]`, inclusive, to `to[i]`,
+ * exclusive. `origin` is undefined if the text stands for itself.
  */
 export interface View {
   bytes: Buffer;
-  starts?: Uint32Array;
+  origin?: { from: Uint32Array; to: Uint32Array };
 }
 
 /** Reads the escape at `at`: the bytes that it stands for, and how long it is; undefined if there is none. */
@@ -29,23 +29,22 @@ export function viewsOf(text: Buffer): View[] {
 function decoded(text: Buffer, read: ReadEscape): View {
   // No escape stands for more bytes than it has.
   const bytes = Buffer.allocUnsafe(text.length);
-  const starts = new Uint32Array(text.length + 1);
+  const from = new Uint32Array(text.length);
+  const to = new Uint32Array(text.length);
   let size = 0;
+  const add = (byte: number, start: number, end: number) => {
+    from[size] = start;
+    to[size] = end;
+    bytes[size++] = byte;
+  };
   for (let at = 0; at < text.length; ) {
-    const escape = read(text, at);
-    if (!escape) {
-      starts[size] = at;
-      bytes[size++] = text[at++] as number;
-      continue;
-    }
-    for (const byte of escape.bytes) {
-      starts[size] = at;
-      bytes[size++] = byte;
-    }
-    at += escape.length;
+    const found = read(text, at);
+    const end = at + (found?.length ?? 1);
+    if (!found) add(text[at] as number, at, end);
+    else for (const byte of found.bytes) add(byte, at, end);
+    at = end;
   }
-  starts[size] = text.length;
-  return { bytes: bytes.subarray(0, size), starts: starts.subarray(0, size + 1) };
+  return { bytes: bytes.subarray(0, size), origin: { from, to } };
 }
 
 const code = (character: string): number => character.charCodeAt(0);
@@ -78,13 +77,15 @@ const form: ReadEscape = (text, at) =>
   text[at] === PLUS ? { bytes: [SPACE as number], length: 1 } : percent(text, at);
 
 const SHORT_ESCAPES = new Map(
-  [...'"\\/\''].map((character): [number, number] => [code(character), code(character)]).concat([
-    [code("b"), 8],
-    [code("f"), 12],
-    [code("n"), LF],
-    [code("r"), CR],
-    [code("t"), 9],
-  ]),
+  [..."\"\\/'"]
+    .map((character): [number, number] => [code(character), code(character)])
+    .concat([
+      [code("b"), 8],
+      [code("f"), 12],
+      [code("n"), LF],
+      [code("r"), CR],
+      [code("t"), 9],
+    ]),
 );
 
 /** As in JSON and JavaScript: `\"`, `\n`, `\u0041`, `\x41`. */
