@@ -49,7 +49,9 @@ async function startNameServer(addresses: string[]): Promise<{ server: string; a
     const question = query.subarray(12, at + 5);
     const next = type === A ? addresses.shift() : undefined;
     if (type === A) asked.push(labels.join("."));
-    const answer = next ? [0xc0, 12, 0, A, 0, 1, 0, 0, 0, 0, 0, 4, ...next.split(".").map(Number)] : undefined;
+    const answer = next
+      ? [0xc0, 12, 0, A, 0, 1, 0, 0, 0, 0, 0, 4, ...next.split(".").map(Number)]
+      : undefined;
     const head = [...query.subarray(0, 2), 0x81, 0x80, 0, 1, 0, answer ? 1 : 0, 0, 0, 0, 0];
     socket.send(Buffer.from([...head, ...question, ...(answer ?? [])]), port, address);
   });
