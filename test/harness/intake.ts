@@ -3,6 +3,9 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import type { TSchema } from "typebox";
+import { Value } from "typebox/value";
+import { expect } from "vitest";
 import { buildIntake, type IntakeOptions } from "../../services/intake/app.ts";
 import type { Intake } from "../../services/intake/dependencies.ts";
 import { JobWatch } from "../../services/intake/jobs/watch.ts";
@@ -60,6 +63,7 @@ export interface IntakeStage {
   queues: Record<Kind, Queues>;
   /** What all intakes here have logged. */
   log: string[];
+  /** Of the intakes' own work; tokens are verified by the system's clock. */
   clock: { now(): number; skip(seconds: number): void };
   start(changes?: Partial<Intake>, options?: Partial<IntakeOptions>): Promise<TestIntake>;
   /** A member's token: a reader's of `acme` unless told otherwise. */
@@ -95,7 +99,7 @@ export async function startIntakeStage(
   const published = await startPublished({
     issuers: [issuer],
     logger: pino({ level: "silent" }),
-    now: clock.now,
+    now: Date.now,
   });
   const [acme, globex] = [newOrgId(), newOrgId()];
   await published.publish([
@@ -142,11 +146,17 @@ export async function startIntakeStage(
         ...options,
       });
       await app.listen({ host: "127.0.0.1", port: 0 });
+      let described: Operation[] | undefined;
       const address = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
       let closed: Promise<void> | undefined;
       const started: TestIntake = {
         address,
-        call: (method, path, callOptions = {}) => call(address, method, path, callOptions),
+        async call(method, path, callOptions = {}) {
+          const answer = await call(address, method, path, callOptions);
+          described ??= await operationsOf(app);
+          expectDescribed(described, method, path, answer);
+          return answer;
+        },
         close() {
           closed ??= (async () => {
             await app.close();
@@ -160,9 +170,8 @@ export async function startIntakeStage(
     },
     token(level, claim = "org_acme", subject = "ada") {
       const { groupsClaim, orgClaim } = issuer.issuer;
-      const iat = Math.floor(clock.now() / 1000);
       return issuer.token({
-        ...{ sub: subject, iat, exp: iat + 600, [orgClaim]: claim },
+        ...{ sub: subject, [orgClaim]: claim },
         ...(level && { [groupsClaim]: [level] }),
       });
     },
@@ -192,6 +201,42 @@ export async function startIntakeStage(
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** What the API says about an operation. */
+interface Operation {
+  method: string;
+  path: RegExp;
+  responses: Record<string, { content?: Record<string, { schema?: TSchema }> }>;
+}
+
+async function operationsOf(app: Awaited<ReturnType<typeof buildIntake>>): Promise<Operation[]> {
+  const { paths } = app.swagger() as unknown as {
+    paths: Record<string, Record<string, Pick<Operation, "responses">>>;
+  };
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { responses }]) => ({
+      method: method.toUpperCase(),
+      path: new RegExp(`^${path.replace(/\{[a-z]+\}/g, "[^/]+")}$`),
+      responses,
+    })),
+  );
+}
+
+/** Throws if the API answers what its description does not say. */
+function expectDescribed(operations: Operation[], method: string, path: string, answer: Answer): void {
+  const [bare = ""] = path.split("?", 1);
+  const operation = operations.find((each) => each.method === method && each.path.test(bare));
+  if (!operation) return;
+  const response = operation.responses[answer.status];
+  if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
+  const [content] = Object.entries(response.content ?? {});
+  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  const [problem] = Value.Errors(content[1].schema, answer.json);
+  if (!problem) return;
+  throw new Error(
+    `${method} ${path}: ${answer.status}: ${problem.instancePath} ${problem.message}: ${answer.text}`,
+  );
 }
 
 async function closeQueues(queues: Record<Kind, Queues>): Promise<void> {
@@ -244,3 +289,6 @@ export const answered = (status = 200, body = "hello"): Outcome => ({
   body: Buffer.from(body).toString("base64"),
   scrubbed: 0,
 });
+
+/** Expects something within 15 seconds: what is due is done about once a second. */
+export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
