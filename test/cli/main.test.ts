@@ -10,7 +10,7 @@ import { LAUNCHER, type Platform, startPlatform } from "../harness/platform.ts";
 /**
  * A transcript is commands (`$ `), each followed by what it must write to stdout (`> `) and stderr (`! `), and
  * its exit status where that is not 0 (`= `). A line that starts with `#` is a remark. What differs from run
- * to run is written `<id>`, `<job>`, `<time>`, `<pid>`, `<url>`, `<state>`, `<token>`; `<...>` stands for any text.
+ * to run is written `<id>`, `<job>`, `<work>`, `<time>`, `<pid>`, `<url>`, `<state>`, `<token>`; `<...>` stands for any text.
  */
 const TRANSCRIPTS = fileURLToPath(new URL("transcripts", import.meta.url));
 const BIN = join(dirname(LAUNCHER), "..", "..", "node_modules", ".bin");
@@ -19,7 +19,8 @@ let platform: Platform;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "strongroom-transcripts-"));
-  platform = await startPlatform();
+  platform = await startPlatform({ demo: true });
+  await expect.poll(platform.stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
 });
 afterAll(async () => {
   await platform?.stop();
@@ -50,6 +51,8 @@ async function run(command: string): Promise<string[]> {
     STRONGROOM_STATE: platform.state,
     GATEWAY: platform.gateway,
     CONTROL_PLANE: platform.controlPlane,
+    INTAKE: platform.intake,
+    PROVIDER: platform.demoProvider ?? "",
   };
   return await new Promise((resolve) => {
     const child = execFile("sh", ["-c", command], { cwd: folder, env }, (error, stdout, stderr) => {
@@ -73,6 +76,7 @@ function normalized(line: string): string {
     .replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>")
     .replace(/\bo[a-z2-7]{15}\b/g, "<id>")
     .replace(/\bj[a-z2-7]{15}\b/g, "<job>")
+    .replace(/\bj[a-z2-7]{26}\b/g, "<work>")
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
     .replace(/ *\b\d+\.\d s\b/g, " <time>")
     .replace(/https?:\/\/127\.0\.0\.1:\d+/g, "<url>")

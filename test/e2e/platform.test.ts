@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { maintainLogin, signIn } from "../../services/cli/platform/maintain.ts";
-import { StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { SERVICES, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { makeFolder } from "../../services/shared/files.ts";
@@ -115,7 +115,7 @@ test("a foreign process that got a recorded pid lives on", async () => {
   const instance = instanceFolder(state.instances, "oaaaaaaaaaaaaaaa", 1);
   await makeFolder(instance.dir);
   await writeFile(instance.process, record(instance.config));
-  for (const name of ["gateway", "agent", "control-plane", "identity-provider"]) {
+  for (const name of SERVICES) {
     await makeFolder(dirname(state.processFile(name)));
     await writeFile(state.processFile(name), record(state.envFile(name)));
   }
@@ -158,7 +158,10 @@ test("Ctrl-C, which a terminal sends to all of its processes, ends everything in
   await ended;
   expect(child.exitCode).toBe(0);
   const stopped = [...stderr().matchAll(/^Stopping (\S+): stopped/gm)].map(([, name]) => name);
-  expect(stopped).toEqual(["gateway", "control-plane", "agent", "identity-provider", "internal-vault"]);
+  expect(stopped).toEqual([
+    ...["intake", "worker-integration", "worker-webhook", "worker-feed"],
+    ...["gateway", "control-plane", "agent", "identity-provider", "internal-vault"],
+  ]);
   expect(processes()).toEqual([]);
 });
 
@@ -250,7 +253,7 @@ describe("one that runs", () => {
 });
 
 test("the demo shows the main job, and ends at Ctrl-C", async () => {
-  const { child, stderr, ended } = spawnUp(state.path, {}, { demo: true });
+  const { child, stderr, ended } = spawnUp(state.path, { demo: true });
   await expect.poll(stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
   const text = stderr();
   expect(text).toMatch(/Onboarding acme.*revoke-root.*acme has a Vault of its own.*Onboarding globex/s);

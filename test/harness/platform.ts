@@ -13,7 +13,7 @@ import {
   mintTenantToken,
   type TenantClaims,
 } from "../../services/cli/identity-provider.ts";
-import { type PlatformFile, StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { type PlatformFile, SERVICES, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
 import type { Job } from "../../services/shared/api/jobs.ts";
@@ -33,6 +33,9 @@ export interface PlatformOptions {
   /** Ports to take; 0, any free one, by default. */
   gatewayPort?: number;
   controlPlanePort?: number;
+  intakePort?: number;
+  /** Runs the demo, and with it the demo's provider. */
+  demo?: boolean;
 }
 
 /** A whole platform as `strongroom up` runs it, as a process of its own. */
@@ -47,7 +50,7 @@ export interface Platform extends PlatformFile {
   createOrg(name: string, claim: string): Promise<OrgView>;
   /** Deletes an organization and waits until that is done. */
   deleteOrg(id: string): Promise<OrgView>;
-  /** The pid of `internal-vault`, `identity-provider`, `control-plane`, `agent` or `gateway`. */
+  /** The pid of `internal-vault` or of a service. */
   servicePid(name: string): Promise<number>;
   /** What `strongroom up` has written to stderr so far. */
   stderr(): string;
@@ -115,12 +118,9 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 }
 
 /** Starts `strongroom up` and does not wait. */
-export function spawnUp(
-  state: string,
-  options: PlatformOptions = {},
-  { detached = false, demo = false } = {},
-) {
-  const { gatewayPort = 0, controlPlanePort = 0, unsealTokenPeriodSeconds: period } = options;
+export function spawnUp(state: string, options: PlatformOptions = {}, { detached = false } = {}) {
+  const { gatewayPort = 0, controlPlanePort = 0, intakePort = 0, demo = false } = options;
+  const { unsealTokenPeriodSeconds: period } = options;
   const args = [
     "up",
     "--state",
@@ -129,6 +129,8 @@ export function spawnUp(
     `${gatewayPort}`,
     "--control-plane-port",
     `${controlPlanePort}`,
+    "--intake-port",
+    `${intakePort}`,
   ];
   if (demo) args.push("--demo");
   if (period) args.push("--unseal-token-period", `${period}s`);
@@ -156,8 +158,7 @@ async function ready(state: StateFolder, child: ChildProcess, stderr: () => stri
 
 /** The ends of the services' logs, for a start that failed. */
 async function lastLines(state: StateFolder): Promise<string> {
-  const names = ["internal-vault", "identity-provider", "control-plane", "agent", "gateway"];
-  const texts = names.map(async (name) => {
+  const texts = ["internal-vault", ...SERVICES].map(async (name) => {
     const log = await readFile(state.logFile(name), "utf8").catch(() => "");
     return `${name}: ${log.split("\n").slice(-6).join("\n")}`;
   });
