@@ -1,13 +1,11 @@
-import { readFileSync } from "node:fs";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { type Cell, parseCell } from "../shared/aws/cell.ts";
-import { ConfigError, SecretFile } from "../shared/config.ts";
+import { ConfigError, readSettingFile, SecretFile } from "../shared/config.ts";
 import { maxTokenLifetime } from "../shared/front/published/revocations.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { Issuer } from "../shared/org.ts";
 import { parameterSettings } from "../shared/parameters/parameter-settings.ts";
-import type { VaultEndpoint } from "../shared/vault/client.ts";
 
 const File = (description: string) =>
   Type.String({ minLength: 1, description: `${description} (path of a file)` });
@@ -76,25 +74,6 @@ export const Config = Type.Object({
   }),
 });
 export type Config = Static<typeof Config>;
-
-/** Reads the file of a `*_FILE` setting without a secret. */
-export function readSettingFile(path: string, setting: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
-  }
-}
-
-/** The internal Vault's address and CA. Throws ConfigError if https has no CA, or http has one. */
-export function internalVaultEndpoint(config: Config): VaultEndpoint {
-  const { STRONGROOM_INTERNAL_VAULT_ADDR: address, STRONGROOM_INTERNAL_VAULT_CA_FILE: path } = config;
-  const setting = "STRONGROOM_INTERNAL_VAULT_CA_FILE";
-  if (address.startsWith("https:") !== (path !== undefined)) {
-    throw new ConfigError(`${setting}: required if STRONGROOM_INTERNAL_VAULT_ADDR is https, and only then`);
-  }
-  return { address, ...(path !== undefined && { ca: readSettingFile(path, setting) }) };
-}
 
 /** The runtime of the organizations' Vaults, with its place. */
 export type RuntimeSettings = { kind: "process"; instances: string } | { kind: "ecs"; cell: Cell };

@@ -1,23 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "pino";
 import { RateLimits } from "../shared/aws/rates.ts";
-import { readSecretFile } from "../shared/config.ts";
+import { readSecretFile, readSettingFile } from "../shared/config.ts";
 import type { Server } from "../shared/http/server.ts";
 import { rememberedIssuerKeys } from "../shared/issuer-jwks.ts";
 import { createLogger } from "../shared/log.ts";
 import { parameterStore } from "../shared/parameters/parameter-settings.ts";
 import { appRoleLogin } from "../shared/vault/approle.ts";
 import { type VaultClient, type VaultEndpoint, vaultClient } from "../shared/vault/client.ts";
+import { internalVaultEndpoint } from "../shared/vault/internal-vault-settings.ts";
 import { kv2 } from "../shared/vault/kv.ts";
 import { readPlatformTrust } from "../shared/vault/platform-trust.ts";
 import { createApp } from "./api/app.ts";
-import {
-  type Config,
-  internalVaultEndpoint,
-  readIssuers,
-  readSettingFile,
-  runtimeSettings,
-} from "./config.ts";
+import { type Config, readIssuers, runtimeSettings } from "./config.ts";
 import type { Platform } from "./dependencies.ts";
 import { createEngine, type Engine } from "./jobs/engine.ts";
 import { createOrgLocks } from "./jobs/org-locks.ts";

@@ -8,6 +8,7 @@
  * `record/` what is logged and counted.
  */
 import { registerIdentity } from "../shared/front/identity/authenticator.ts";
+import { createRequestLog, type RequestLine } from "../shared/front/request-log.ts";
 import type { Server } from "../shared/http/server.ts";
 import type { Issuer } from "../shared/org.ts";
 import { createAnswers } from "./answer/index.ts";
@@ -16,7 +17,6 @@ import { createGatewayServer } from "./http/gateway-server.ts";
 import { readBodies } from "./http/read-body.ts";
 import { serveKnownReads } from "./known-reads.ts";
 import { createPipeline } from "./pipeline.ts";
-import { createRequestLog, type RequestLine } from "./record/request-log.ts";
 import { answerErrors } from "./refuse.ts";
 import { serveRequests } from "./serve-requests.ts";
 

@@ -2,12 +2,12 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import { unitsOfAnswer } from "../shared/front/cost.ts";
 import type { Limits } from "../shared/front/limits.ts";
+import { type LogRequest, newTrace } from "../shared/front/request-log.ts";
 import { HSTS, type Server } from "../shared/http/server.ts";
 import { endWithError } from "./answer/send.ts";
 import { isList } from "./http/list-verb.ts";
 import { GatewayPassage } from "./passage.ts";
 import type { Pipeline } from "./pipeline.ts";
-import { type LogRequest, newTrace } from "./record/request-log.ts";
 import { forward } from "./upstream/forward.ts";
 import { Relay } from "./upstream/relay.ts";
 

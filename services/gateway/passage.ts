@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { found, Passage } from "../shared/front/passage.ts";
+import type { Trace } from "../shared/front/request-log.ts";
 import type { Secret } from "../shared/secret.ts";
-import type { Trace } from "./record/request-log.ts";
 import type { Target } from "./route/authorize-path.ts";
 import type { CanonicalPath } from "./route/canonical-path.ts";
 import type { Route } from "./route/routes.ts";

@@ -1,12 +1,12 @@
 import { StrongroomError } from "../shared/errors.ts";
 import { callerChecks, chargeOrg } from "../shared/front/admit.ts";
+import { checkFraming } from "../shared/front/http/check-framing.ts";
 import type { Authenticator } from "../shared/front/identity/authenticator.ts";
 import { hasToken, requestToken } from "../shared/front/identity/token.ts";
 import { type Check, found, pass, passAtOnce } from "../shared/front/passage.ts";
 import { hasBody } from "../shared/front/uploads.ts";
 import { chargeFailed } from "./charges.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { checkFraming } from "./http/check-framing.ts";
 import { checkLoginLength } from "./http/login-body.ts";
 import type { GatewayPassage } from "./passage.ts";
 import { authorizePath } from "./route/authorize-path.ts";

@@ -1,12 +1,13 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
+import { boundPieces } from "../shared/front/http/pieces.ts";
+import { type LogRequest, newTrace, type Trace } from "../shared/front/request-log.ts";
 import type { Server } from "../shared/http/server.ts";
 import type { Handler } from "./answer/handler.ts";
+import { endWithError } from "./answer/send.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { isList } from "./http/list-verb.ts";
-import { boundPieces } from "./http/pieces.ts";
 import { GatewayPassage } from "./passage.ts";
 import type { Pipeline } from "./pipeline.ts";
-import { type LogRequest, newTrace, type Trace } from "./record/request-log.ts";
 import { bodyOf } from "./route/bodies.ts";
 import type { Answer } from "./route/routes.ts";
 
@@ -42,7 +43,7 @@ export function serveRequests(
       isPatient: true,
     });
     request.passage = passage;
-    boundPieces(request, reply.raw, limits);
+    boundPieces(request, reply.raw, limits, endWithError);
     await pipeline.admit(passage);
     // An open path is answered before a body is read, except for a login, whose JWT is in its body.
     const { answer } = passage.target.route;

@@ -54,3 +54,12 @@ export function readSecretFile(path: string, setting: string): Secret {
   if (text === "") throw new ConfigError(`${setting}: ${path} is empty`);
   return new Secret(text);
 }
+
+/** Reads the file of a `*_FILE` setting without a secret. Throws {@link ConfigError}. */
+export function readSettingFile(path: string, setting: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(`${setting}: cannot read ${path} (${(error as NodeJS.ErrnoException).code})`);
+  }
+}

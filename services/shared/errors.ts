@@ -13,6 +13,11 @@ const ERRORS = {
   not_found: { status: 404, title: "The resource does not exist", retry: false },
   method_not_allowed: { status: 405, title: "The method is not allowed for this path", retry: false },
   conflict: { status: 409, title: "The request conflicts with the current state", retry: false },
+  precondition_failed: {
+    status: 412,
+    title: "The resource is not as the request's conditions say",
+    retry: false,
+  },
   invalid_value: { status: 422, title: "The value cannot be used", retry: false },
   invalid_destination: { status: 422, title: "The destination is not allowed", retry: false },
   sealed_value_refused: { status: 422, title: "The sealed value cannot be accepted", retry: false },
@@ -40,6 +45,12 @@ export type ErrorCode = keyof typeof ERRORS;
 /** The error codes, for schemas. */
 export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 
+/** What is wrong with one part of a request: a JSON pointer, such as `/body/destination/origin`, and why. */
+export interface PartError {
+  pointer: string;
+  message: string;
+}
+
 /**
  * An error of the closed set above. `detail` tells the caller what happened and what to do; it never holds a secret.
  */
@@ -49,13 +60,17 @@ export class StrongroomError extends Error {
   readonly title: string;
   /** Whether the same request may succeed later. */
   readonly retry: boolean;
+  /** The parts of the request that are wrong. */
+  readonly errors: readonly PartError[] | undefined;
 
-  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
-    super(detail, options);
+  constructor(code: ErrorCode, detail: string, options: { cause?: unknown; errors?: PartError[] } = {}) {
+    const { errors, ...rest } = options;
+    super(detail, rest);
     this.name = "StrongroomError";
     this.code = code;
     this.status = ERRORS[code].status;
     this.title = ERRORS[code].title;
     this.retry = ERRORS[code].retry;
+    this.errors = errors;
   }
 }

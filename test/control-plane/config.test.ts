@@ -2,12 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import {
-  Config,
-  internalVaultEndpoint,
-  readIssuers,
-  runtimeSettings,
-} from "../../services/control-plane/config.ts";
+import { Config, readIssuers, runtimeSettings } from "../../services/control-plane/config.ts";
 import { ConfigError, readConfig } from "../../services/shared/config.ts";
 import { CELL } from "../harness/aws/cell.ts";
 import { ISSUER_ENTRY } from "../harness/tokens.ts";
@@ -36,22 +31,6 @@ test("the least that must be said is enough", () => {
 
 test.each(Object.keys(good))("without %s it does not start", (name) => {
   expect(() => runtimeSettings(readConfig({ ...good, [name]: undefined }, Config))).toThrow(name);
-});
-
-test("the internal Vault's authority is needed with https, and only then", async () => {
-  const path = join(folder, "internal-ca.pem");
-  await writeFile(path, "PEM");
-  const of = (settings: Record<string, string>) =>
-    internalVaultEndpoint(readConfig({ ...good, ...settings }, Config));
-  const secure = { STRONGROOM_INTERNAL_VAULT_ADDR: "https://vault.internal:8200" };
-  expect(of({})).toEqual({ address: good.STRONGROOM_INTERNAL_VAULT_ADDR });
-  expect(of({ ...secure, STRONGROOM_INTERNAL_VAULT_CA_FILE: path })).toEqual({
-    address: "https://vault.internal:8200",
-    ca: "PEM",
-  });
-  for (const wrong of [secure, { STRONGROOM_INTERNAL_VAULT_CA_FILE: path }]) {
-    expect(() => of(wrong)).toThrow(/STRONGROOM_INTERNAL_VAULT_CA_FILE/);
-  }
 });
 
 const runtimeOf = (settings: Record<string, string>) =>

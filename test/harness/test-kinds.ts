@@ -6,7 +6,7 @@ const OWN_PROJECTS = ["architecture", "infra", "e2e", "attack", "chaos", "client
 /** Takes what Vitest's global setup hands over (the path of a Vault, or of the AWS emulator), or replaces a module. */
 const NEEDS_MORE = /(?<![.\w])inject\(|\bvi\.(doM|m)ock\(/;
 /** The modules by which a program starts another one. */
-const STARTS_PROGRAMS = /^(node:)?(child_process|cluster)$/;
+const STARTS_PROGRAMS = /^(node:)?(child_process|cluster)$|^playwright-core$/;
 const STATEMENTS =
   /^\s*(?:import|export)\b(\s+type\b)?[^;"'`]*?\bfrom\s*["']([^"']+)["']|^\s*import\s*["']([^"']+)["']/gm;
 const CALLS = /\bimport\s*\(\s*["']([^"']+)["']/g;

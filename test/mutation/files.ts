@@ -132,8 +132,8 @@ export const FILES: Record<string, SecurityFile> = {
   },
   "services/shared/front/resolve-org.ts": by("test/shared/front/resolve-org.test.ts"),
   "services/shared/front/check-headers.ts": by("test/shared/front/check-headers.test.ts"),
-  "services/gateway/http/connections.ts": {
-    tests: ["test/gateway/http/connections.test.ts"],
+  "services/shared/front/http/connections.ts": {
+    tests: ["test/shared/front/http/connections.test.ts"],
     equivalent: [{ code: "1) - 1;", reason: "What closes was counted when it opened." }],
   },
   "services/gateway/upstream/upstreams.ts": {

@@ -1,7 +1,8 @@
 import { TRAIL_HEAD_HEADER, TRAIL_MOUNT } from "../../shared/audit/trail.ts";
 import { ORG_DOMAIN } from "../../shared/org.ts";
 import { OWNERS_MOUNT, OWNERSHIP_KEY } from "../../shared/owners.ts";
-import { Secret } from "../../shared/secret.ts";
+import type { Secret } from "../../shared/secret.ts";
+import type { AppRoleCredentials } from "../../shared/vault/approle.ts";
 import { auditHeader, enableAudit, fileAudit } from "../../shared/vault/audit-devices.ts";
 import { ifFound, type VaultClient } from "../../shared/vault/client.ts";
 import { createClientAuthorities } from "../../shared/vault/client-authority.ts";
@@ -13,6 +14,8 @@ import { OBSERVE } from "../../shared/vault/platform-jwt.ts";
 import { policyText, writePolicy } from "../../shared/vault/policies.ts";
 import { UNSEAL_ROLE } from "../../shared/vault/tokens.ts";
 import { createSigningKey, publicKeys } from "../../shared/vault/transit.ts";
+import { allowService, disableLockout } from "./app-roles.ts";
+import { allowCredentials, type CredentialLogin } from "./credential-keys.ts";
 import { allowOperator } from "./operator-login.ts";
 import { limitRecovery } from "./recovery-quota.ts";
 
@@ -27,10 +30,13 @@ export interface InternalVaultSettings {
   auditFile: string | undefined;
 }
 
-/** What the control plane and the gateways need to know of the internal Vault. */
+/** What the services need to know of the internal Vault. */
 export interface InternalVaultIdentity {
+  /** The control plane's login. */
   roleId: Secret;
   secretId: Secret;
+  /** The logins of the services that use credentials' keys. */
+  logins: Record<CredentialLogin, AppRoleCredentials>;
   /** PEM of the public key that verifies the directory. */
   directoryKey: string;
   /** PEM of the public key that verifies operators' statements of ownership. */
@@ -42,12 +48,11 @@ export interface InternalVaultIdentity {
 
 const DIRECTORY_KEY = "directory";
 const CONTROL_PLANE = "control-plane";
-const CONTROL_PLANE_PERIOD_SECONDS = 3600;
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
 /**
  * Bootstraps a new internal Vault with its root token. May be run again after a crash: existing objects stay, and the
- * control plane's older secret ids are destroyed. Does not revoke the root token.
+ * services' older secret ids are destroyed. Does not revoke the root token.
  */
 export async function bootstrapInternalVault(
   root: VaultClient,
@@ -70,7 +75,9 @@ export async function bootstrapInternalVault(
   await allowOperator(root, settings.operatorKey, clusterId);
   await enableTrail(root);
   await enableOwners(root);
-  const login = await allowControlPlane(root);
+  await disableLockout(root);
+  const login = await allowService(root, CONTROL_PLANE);
+  const logins = await allowCredentials(root);
   await limitRecovery(root);
   await whenUpgraded(root, "registry");
 
@@ -79,7 +86,7 @@ export async function bootstrapInternalVault(
     newestPublicKey(root, DIRECTORY_KEY),
     newestPublicKey(root, OWNERSHIP_KEY),
   ]);
-  return { ...login, directoryKey, ownershipKey, ca, clusterId };
+  return { ...login, logins, directoryKey, ownershipKey, ca, clusterId };
 }
 
 async function newestPublicKey(root: VaultClient, name: string): Promise<string> {
@@ -157,25 +164,4 @@ async function allowUnsealTokens(root: VaultClient, periodSeconds: number): Prom
     token_type: "service",
     token_no_default_policy: true,
   });
-}
-
-async function allowControlPlane(root: VaultClient): Promise<{ roleId: Secret; secretId: Secret }> {
-  await writePolicy(root, CONTROL_PLANE);
-  // A secret id is long and random, so it cannot be guessed, but anyone who knows the role could lock it out.
-  await root.write("sys/auth/approle/tune", { user_lockout_config: { lockout_disable: true } });
-  const role = `auth/approle/role/${CONTROL_PLANE}`;
-  await root.write(role, {
-    bind_secret_id: true,
-    token_policies: [CONTROL_PLANE],
-    token_no_default_policy: true,
-    token_type: "service",
-    token_period: CONTROL_PLANE_PERIOD_SECONDS,
-  });
-  const older = await ifFound(root.list(`${role}/secret-id`));
-  for (const secret_id_accessor of (older?.data as { keys: string[] } | undefined)?.keys ?? []) {
-    await root.write(`${role}/secret-id-accessor/destroy`, { secret_id_accessor });
-  }
-  const { data: roleId } = (await root.read(`${role}/role-id`)) as { data: { role_id: string } };
-  const { data: secretId } = (await root.write(`${role}/secret-id`)) as { data: { secret_id: string } };
-  return { roleId: new Secret(roleId.role_id), secretId: new Secret(secretId.secret_id) };
 }

@@ -4,7 +4,9 @@ import { readText, writeFileAtomic } from "../../shared/files.ts";
 import { Secret } from "../../shared/secret.ts";
 import { vaultClient } from "../../shared/vault/client.ts";
 import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
+import { Failure } from "../failure.ts";
 import { bootstrapInternalVault } from "./bootstrap-internal-vault.ts";
+import { CREDENTIAL_LOGINS } from "./credential-keys.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;
@@ -15,7 +17,8 @@ export const rootTokenFile = (state: StateFolder): string => state.at("internal-
 /**
  * Bootstraps a new internal Vault with its root token, writes the other services' credentials and public keys to
  * files, and revokes the token. Does nothing if the root token is gone. `auditFile` is the path of the audit log,
- * as that Vault sees it, or `stdout`.
+ * as that Vault sees it, or `stdout`. Failure `conflict` if an earlier version bootstrapped it, without logins that
+ * services need now.
  */
 export async function bootstrap(
   state: StateFolder,
@@ -24,7 +27,7 @@ export async function bootstrap(
   auditFile: string = state.at("internal-vault", "audit.log"),
 ): Promise<void> {
   const rootToken = (await readText(rootTokenFile(state)))?.trim();
-  if (!rootToken) return;
+  if (!rootToken) return requireLogins(state);
   const root = vaultClient({ address }, () => new Secret(rootToken));
   if (await isTokenAlive(root)) {
     const identity = await bootstrapInternalVault(root, {
@@ -33,8 +36,13 @@ export async function bootstrap(
       operatorKey: await operatorPublicKey(state),
       auditFile,
     });
-    await writeFileAtomic(state.at("control-plane", "role-id"), identity.roleId.reveal());
-    await writeFileAtomic(state.at("control-plane", "secret-id"), identity.secretId.reveal());
+    for (const [service, { roleId, secretId }] of Object.entries({
+      "control-plane": identity,
+      ...identity.logins,
+    })) {
+      await writeFileAtomic(state.at(service, "role-id"), roleId.reveal());
+      await writeFileAtomic(state.at(service, "secret-id"), secretId.reveal());
+    }
     await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
     await writeFileAtomic(state.at("gateway", "ownership-key.pem"), identity.ownershipKey);
     await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
@@ -42,6 +50,27 @@ export async function bootstrap(
     await revokeSelf(root);
   }
   await rm(rootTokenFile(state));
+  await requireLogins(state);
+}
+
+/** What to do about an internal Vault that an earlier version bootstrapped. */
+export const AGAIN =
+  "Bootstrap it again with a root token: docs/runbooks/bootstrap-again.md. In containers, start over: docker compose down --volumes";
+
+/** Whether an earlier version bootstrapped the internal Vault, without the logins for credentials' keys. */
+export async function lacksLogins(state: StateFolder): Promise<boolean> {
+  if (!(await readText(state.at("control-plane", "secret-id")))) return false;
+  const secretIds = await Promise.all(CREDENTIAL_LOGINS.map((name) => readText(state.at(name, "secret-id"))));
+  return secretIds.some((secretId) => !secretId);
+}
+
+async function requireLogins(state: StateFolder): Promise<void> {
+  if (!(await lacksLogins(state))) return;
+  throw new Failure(
+    "conflict",
+    "The internal Vault was bootstrapped by an earlier version, and lacks the keys for credentials",
+    AGAIN,
+  );
 }
 
 /** The operator's public key as PEM. Creates the key pair if there is none. */

@@ -11,7 +11,8 @@ import { health } from "../../shared/vault/health.ts";
 import { initializeShamir, sealStatus, unseal } from "../../shared/vault/init.ts";
 import { internalServerConfig } from "../../shared/vault/server-config.ts";
 import { Failure } from "../failure.ts";
-import { bootstrap, rootTokenFile } from "./bootstrap.ts";
+import { bootstrap, lacksLogins, rootTokenFile } from "./bootstrap.ts";
+import { generateRoot } from "./generate-root.ts";
 import type { FixedSettings, StateFolder } from "./state-folder.ts";
 
 const START_MS = 30_000;
@@ -88,6 +89,7 @@ export class InternalVault {
     if (!(await sealStatus(this.#look)).initialized) await this.#initialize();
     await this.#unseal();
     await this.#active(signal);
+    if (await lacksLogins(state)) await this.#obtainRootToken();
     await bootstrap(state, this.address, settled.unsealTokenPeriodSeconds);
     this.#watch = this.#keepUnsealed();
   }
@@ -128,6 +130,17 @@ export class InternalVault {
     const { rootToken, unsealKey } = await initializeShamir(this.#open);
     await writeFileAtomic(rootTokenFile(this.#options.state), rootToken.reveal());
     await writeFileAtomic(this.#unsealKeyFile, unsealKey.reveal());
+  }
+
+  /** With a new root token, the bootstrap adds what the version that bootstrapped it did not know. */
+  async #obtainRootToken(): Promise<void> {
+    const { state } = this.#options;
+    const file = rootTokenFile(state);
+    if (await readText(file)) return;
+    const key = await readText(this.#unsealKeyFile);
+    if (!key) return;
+    this.#options.onEvent("internal Vault: bootstrapping it again, for credentials");
+    await writeFileAtomic(file, (await generateRoot(this.#open, new Secret(key.trim()))).reveal());
   }
 
   async #unseal(): Promise<void> {

@@ -5,6 +5,7 @@ import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
 import { Failure } from "../failure.ts";
+import { CREDENTIAL_LOGINS } from "./credential-keys.ts";
 
 const Url = Type.String({ pattern: "^http://[a-z0-9.-]+:[0-9]+$" });
 
@@ -102,6 +103,7 @@ export class StateFolder {
       "control-plane",
       "identity-provider",
       "parameters",
+      ...CREDENTIAL_LOGINS,
     ];
     for (const name of [...folders, "instances", "gateway"]) await makeFolder(this.at(name));
     const { mode } = await stat(this.path);

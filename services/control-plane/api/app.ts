@@ -1,19 +1,19 @@
 import fastifySwagger from "@fastify/swagger";
+import { answerClientError } from "../../shared/http/client-error.ts";
+import { openApi } from "../../shared/http/openapi.ts";
 import { sendProblem } from "../../shared/http/problem.ts";
 import { createServer, type Server } from "../../shared/http/server.ts";
+import { refuseUnrouted } from "../../shared/http/unrouted.ts";
 import type { Issuer } from "../../shared/org.ts";
 import type { Platform } from "../dependencies.ts";
 import type { Engine } from "../jobs/engine.ts";
 import { auditRoutes, recordOnTrail } from "./audit.ts";
-import { answerClientError } from "./client-error.ts";
 import { directoryRoutes } from "./directory.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
-import { openApi } from "./openapi.ts";
 import { authorizeOperators } from "./operators.ts";
 import { orgRoutes } from "./orgs.ts";
 import { revocationRoutes } from "./revocations.ts";
-import { refuseUnrouted } from "./unrouted.ts";
 
 export interface AppOptions {
   platform: Platform;
@@ -50,7 +50,14 @@ export async function createApp({ platform, engine, operators, isReady }: AppOpt
       "request",
     );
   });
-  await app.register(fastifySwagger, openApi);
+  await app.register(
+    fastifySwagger,
+    openApi({
+      title: "Strongroom control plane",
+      description: "Manages organizations, each with its own Vault. Errors are problem details (RFC 9457).",
+      scheme: "operator",
+    }),
+  );
 
   app.register(async (routes: Server) => {
     orgRoutes(routes, platform, engine);

@@ -2,10 +2,10 @@ import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { TrailEntry, type TrailEvent, TrailHead } from "../../shared/audit/trail.ts";
+import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId } from "../../shared/org.ts";
 import type { Trail } from "../trail.ts";
-import { problems } from "./openapi.ts";
 
 const PAGE = 200;
 

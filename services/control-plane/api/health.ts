@@ -1,7 +1,7 @@
 import { Type } from "typebox";
 import { StrongroomError } from "../../shared/errors.ts";
+import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
-import { problems } from "./openapi.ts";
 
 const Status = <S extends string>(status: S) =>
   Type.Object({ status: Type.Literal(status) }, { additionalProperties: false });

@@ -2,12 +2,12 @@ import { Readable } from "node:stream";
 import { Type } from "typebox";
 import { Job, JobEvent, JobId } from "../../shared/api/jobs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
+import { eventStream, problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import type { Platform } from "../dependencies.ts";
 import type { Engine } from "../jobs/engine.ts";
 import { followJob } from "../jobs/follow.ts";
 import type { JobRecord } from "../registry/records.ts";
-import { eventStream, problems } from "./openapi.ts";
 
 const Params = Type.Object({ id: JobId }, { additionalProperties: false });
 

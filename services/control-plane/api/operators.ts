@@ -42,6 +42,7 @@ export function authorizeOperators(
   app.addHook("onRequest", async (request) => {
     const { access } = request.routeOptions.config;
     if (!access || "open" in access) return;
+    if (!("permission" in access)) throw new Error("a route of the control plane declares no permission");
     const { subject, permissions } = await authenticate(request).catch((error: unknown) => {
       const kind = error instanceof TokenRefused && kindOf(request, tenants);
       if (!kind) throw error;

@@ -3,6 +3,7 @@ import { Job } from "../../shared/api/jobs.ts";
 import { isServed } from "../../shared/api/org-states.ts";
 import { CreateOrg, OrgPage, OrgView } from "../../shared/api/orgs.ts";
 import { StrongroomError } from "../../shared/errors.ts";
+import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId, OrgName } from "../../shared/org.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
@@ -10,7 +11,6 @@ import type { Engine } from "../jobs/engine.ts";
 import { followOwner } from "../orgs/reassign.ts";
 import { requestCreation, requestDeletion } from "../orgs/requests.ts";
 import { asJob } from "./jobs.ts";
-import { problems } from "./openapi.ts";
 import { orgView } from "./org-view.ts";
 
 const PAGE = 50;

@@ -7,11 +7,11 @@ import {
   Revocation,
   TokenDigest,
 } from "../../shared/front/published/revocations.ts";
+import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { OrgId } from "../../shared/org.ts";
 import { orgRecord, type Platform } from "../dependencies.ts";
 import type { OrgRecord } from "../registry/records.ts";
-import { problems } from "./openapi.ts";
 import { sendSigned, signedDocument } from "./signed-document.ts";
 
 const Params = Type.Object({ id: OrgId }, { additionalProperties: false });

@@ -1,6 +1,6 @@
 import type { FastifyReply } from "fastify";
 import { Type } from "typebox";
-import { problems } from "./openapi.ts";
+import { problems } from "../../shared/http/openapi.ts";
 
 /** The schema of a route that serves gateways a signed document, polled by its version as ETag. */
 export const signedDocument = (summary: string) => ({

@@ -3,11 +3,11 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
+import { levelOf } from "../../shared/front/levels.ts";
 import { found } from "../../shared/front/passage.ts";
 import { LEVELS } from "../../shared/org.ts";
 import type { Dependencies } from "../dependencies.ts";
 import type { Pipeline } from "../pipeline.ts";
-import { levelOf } from "../upstream/logins.ts";
 import type { Handler } from "./handler.ts";
 import { sendAuth } from "./own-token.ts";
 

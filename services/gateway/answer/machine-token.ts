@@ -2,12 +2,13 @@ import type { FastifyReply } from "fastify";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
+import { levelOf } from "../../shared/front/levels.ts";
 import { presented } from "../../shared/front/machine-callers.ts";
 import { found } from "../../shared/front/passage.ts";
 import { MACHINE_ISSUER_ROLE, MACHINE_LEVELS, MACHINE_ROLE } from "../../shared/vault/machine-tokens.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { exchange } from "../upstream/exchange.ts";
-import { levelOf, logIn } from "../upstream/logins.ts";
+import { logIn } from "../upstream/logins.ts";
 import type { Asked, Handler } from "./handler.ts";
 import { sendDone, sendJson } from "./send.ts";
 

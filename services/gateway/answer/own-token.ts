@@ -1,8 +1,8 @@
 import type { FastifyReply } from "fastify";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
+import { levelOf } from "../../shared/front/levels.ts";
 import { found } from "../../shared/front/passage.ts";
 import type { Dependencies } from "../dependencies.ts";
-import { levelOf } from "../upstream/logins.ts";
 import type { Handler } from "./handler.ts";
 import { askAboutMachine } from "./machine-token.ts";
 import { sendJson } from "./send.ts";

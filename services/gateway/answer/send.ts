@@ -3,7 +3,7 @@ import type { FastifyReply } from "fastify";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type Refusal, TokenRefused } from "../../shared/front/identity/refused.ts";
 import { TooManyRequests } from "../../shared/front/limits.ts";
-import type { Trace } from "../record/request-log.ts";
+import type { Trace } from "../../shared/front/request-log.ts";
 import { MethodNotAllowed } from "../route/authorize-path.ts";
 
 /** Without a charset: hvac reads errors only from exactly this content type. */

@@ -1,9 +1,9 @@
+import { boundConnections } from "../../shared/front/http/connections.ts";
+import { BoundedRequest } from "../../shared/front/http/pieces.ts";
 import type { Limits } from "../../shared/front/limits.ts";
 import { createServer, type Server } from "../../shared/http/server.ts";
 import type { GatewayOptions } from "../dependencies.ts";
 import { connectionErrors } from "./connection-errors.ts";
-import { boundConnections } from "./connections.ts";
-import { BoundedRequest } from "./pieces.ts";
 
 const MAX_BODY_BYTES = 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { RequestLine } from "../../shared/front/request-log.ts";
 import { createServer, type Server } from "../../shared/http/server.ts";
-import type { RequestLine } from "./request-log.ts";
 
 /** The values read at each scrape. */
 export interface Gauges {

@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
-import { LEVELS, type Level } from "../../shared/org.ts";
+import { levelOf } from "../../shared/front/levels.ts";
 import { Secret } from "../../shared/secret.ts";
 import { exchange } from "./exchange.ts";
 import { TOKEN_LEFT_MS } from "./forward.ts";
@@ -27,10 +27,6 @@ export interface LoginsOptions {
   /** Milliseconds since 1970; the system's clock by default. */
   now?: () => number;
 }
-
-/** The highest level among a token's groups. */
-export const levelOf = ({ groups }: Pick<Identity, "groups">): Level =>
-  LEVELS.findLast((level) => groups.includes(level)) ?? "reader";
 
 /**
  * Logs callers in at their organization's Vault with their own JWTs, and keeps each token for further requests with the

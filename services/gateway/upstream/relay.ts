@@ -1,7 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Dispatcher } from "undici";
+import type { Trace } from "../../shared/front/request-log.ts";
 import { HEADERS } from "../answer/send.ts";
-import type { Trace } from "../record/request-log.ts";
 import type { AnswerHandler } from "./forward.ts";
 import { isAnswer, serverError } from "./server-error.ts";
 

@@ -37,3 +37,7 @@ export function canonicalContext({
 }: EncryptionContext): string {
   return JSON.stringify({ org, credential, version, purpose, policy, ...(job !== undefined && { job }) });
 }
+
+/** A context's members, as the AWS Encryption SDK and KMS take them. */
+export const contextMembers = (context: EncryptionContext): Record<string, string> =>
+  JSON.parse(canonicalContext(context));

@@ -3,7 +3,7 @@ import { type Static, Type } from "typebox";
 import { ERROR_CODES, type ErrorCode, StrongroomError } from "../errors.ts";
 import { VaultError, VaultUnreachableError } from "../vault/client.ts";
 
-/** An error response of the control plane (RFC 9457, `application/problem+json`). */
+/** An error response (RFC 9457, `application/problem+json`). */
 export const Problem = Type.Object(
   {
     type: Type.String({ description: "`urn:strongroom:problem:<code>`" }),
@@ -75,7 +75,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
 }
 
 function problem(error: StrongroomError, requestId: string): Problem {
-  const { code, title, status, retry } = error;
+  const { code, title, status, retry, errors } = error;
   return {
     type: `urn:strongroom:problem:${code}`,
     title,
@@ -84,6 +84,7 @@ function problem(error: StrongroomError, requestId: string): Problem {
     code,
     retry,
     requestId,
+    ...(errors && { errors: errors.slice(0, 10) }),
   };
 }
 

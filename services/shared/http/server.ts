@@ -3,10 +3,14 @@ import type { ServerOptions } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyServerOptions, LogController, type RawServerDefault } from "fastify";
 import type { Logger } from "pino";
+import type { Level } from "../org.ts";
 import type { Secret } from "../secret.ts";
 
-/** Who may use a route: holders of a permission, or everyone, with the reason that makes it safe. */
-export type Access = { permission: string } | { open: string };
+/**
+ * Who may use a route: holders of a permission, an organization's members of a level and above, or everyone, with the
+ * reason that makes it safe.
+ */
+export type Access = { permission: string } | { level: Level } | { open: string };
 
 declare module "fastify" {
   interface FastifyContextConfig {

@@ -2,13 +2,19 @@ import type { Secret } from "../secret.ts";
 import { type VaultEndpoint, VaultError, vaultClient } from "./client.ts";
 import { type Login, login } from "./login.ts";
 
+/** What a service logs in with. */
+export interface AppRoleCredentials {
+  roleId: Secret;
+  secretId: Secret;
+}
+
 /**
  * A lasting AppRole login: `token` logs in on its first call, renews the token after half of its lease, and logs in
  * again if the token is dead. Concurrent calls share one attempt. `now` returns milliseconds.
  */
 export function appRoleLogin(
   endpoint: VaultEndpoint,
-  { roleId, secretId }: { roleId: Secret; secretId: Secret },
+  { roleId, secretId }: AppRoleCredentials,
   now: () => number = Date.now,
 ): { token(): Promise<Secret> } {
   let held: { token: Secret; renewAt: number; endsAt: number } | undefined;

@@ -2,7 +2,13 @@ import { readFileSync } from "node:fs";
 import type { VaultClient } from "./client.ts";
 
 /** The policies of the internal Vault, and of each org Vault; each is the file `vault-policies/<name>.hcl`. */
-export const INTERNAL_POLICIES = ["control-plane", "operator"] as const;
+export const INTERNAL_POLICIES = [
+  "control-plane",
+  "operator",
+  "intake",
+  "worker-integration",
+  "worker-webhook",
+] as const;
 export const ORG_POLICIES = [
   "reader",
   "writer",

@@ -133,7 +133,7 @@ export const FAILURES = {
 } as const;
 export type FailureClass = keyof typeof FAILURES;
 
-const FeedItem = Type.Object(
+export const FeedItem = Type.Object(
   {
     id: Type.String({ maxLength: 1024 }),
     title: Type.Optional(Type.String({ maxLength: 1024 })),

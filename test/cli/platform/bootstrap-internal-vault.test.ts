@@ -3,12 +3,14 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { bootstrapInternalVault } from "../../../services/cli/platform/bootstrap-internal-vault.ts";
+import { allowCredentials, CREDENTIAL_LOGINS } from "../../../services/cli/platform/credential-keys.ts";
 import { loginAsOperator } from "../../../services/cli/platform/operator-login.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
 import type { VaultClient } from "../../../services/shared/vault/client.ts";
-import { policyText } from "../../../services/shared/vault/policies.ts";
+import { INTERNAL_POLICIES, policyText } from "../../../services/shared/vault/policies.ts";
 import { publicKeys } from "../../../services/shared/vault/transit.ts";
+import { PURPOSES } from "../../../services/shared/work/kinds.ts";
 import {
   type InternalVault,
   newOperatorKey,
@@ -34,11 +36,14 @@ test("has the policies of the files, and no others", async () => {
   expect((data as { keys: string[] }).keys.sort()).toEqual([
     "control-plane",
     "default",
+    "intake",
     "operator",
     "root",
     "unseal",
+    "worker-integration",
+    "worker-webhook",
   ]);
-  for (const name of ["control-plane", "operator"]) {
+  for (const name of INTERNAL_POLICIES) {
     expect((await vault.root.read(`sys/policies/acl/${name}`)).data).toMatchObject({
       policy: policyText(name),
     });
@@ -67,6 +72,36 @@ test("the directory's key, the operators' and the authority are the ones it give
   expect(await publicKeys(vault.root, "ownership")).toEqual([vault.ownershipKey]);
   expect(vault.ca).toContain("BEGIN CERTIFICATE");
   expect(vault.clusterId).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+describe("credentials' keys", () => {
+  test.each(PURPOSES)("%s is derived, and cannot leave the Vault or be deleted", async (name) => {
+    expect((await vault.root.read(`credential-keys/keys/${name}`)).data).toMatchObject({
+      type: "aes256-gcm96",
+      derived: true,
+      exportable: false,
+      allow_plaintext_backup: false,
+      deletion_allowed: false,
+      imported_key: false,
+    });
+  });
+
+  test("are made once: made again, what was sealed opens", async () => {
+    const context = Buffer.from("{}").toString("base64");
+    const { data } = await vault.root.write("credential-keys/datakey/plaintext/webhook", { context });
+    const { plaintext, ciphertext } = data as Record<string, string>;
+    await allowCredentials(vault.root);
+    const opened = await vault.root.write("credential-keys/decrypt/webhook", { context, ciphertext });
+    expect(opened.data).toEqual({ plaintext });
+  });
+
+  test("of another making stop the bootstrap", async () => {
+    await vault.root.write("credential-keys/keys/webhook/config", { deletion_allowed: true });
+    await expect(allowCredentials(vault.root)).rejects.toThrow(
+      "credential-keys/keys/webhook of the internal Vault has another setting of deletion_allowed",
+    );
+    await vault.root.write("credential-keys/keys/webhook/config", { deletion_allowed: false });
+  });
 });
 
 describe("logins that fail, however many", () => {
@@ -128,8 +163,13 @@ test("bootstrapped again, it keeps its keys, ends older logins, and takes the ne
     clusterId: vault.clusterId,
   });
   expect(again.roleId.reveal()).toBe(vault.roleId.reveal());
-  await expect(appRoleLogin(vault.endpoint, vault).token()).rejects.toMatchObject({ status: 400 });
-  await appRoleLogin(vault.endpoint, again).token();
+  for (const [older, newer] of [
+    [vault, again],
+    ...CREDENTIAL_LOGINS.map((name) => [vault.logins[name], again.logins[name]] as const),
+  ] as const) {
+    await expect(appRoleLogin(vault.endpoint, older).token()).rejects.toMatchObject({ status: 400 });
+    await appRoleLogin(vault.endpoint, newer).token();
+  }
 
   const { clusterId } = again;
   await loginAsOperator(vault.endpoint, { key: newKey.key, clusterId });

@@ -1,7 +1,10 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, inject, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
+import { bootstrap } from "../../../services/cli/platform/bootstrap.ts";
+import { CREDENTIAL_LOGINS } from "../../../services/cli/platform/credential-keys.ts";
+import { generateRoot } from "../../../services/cli/platform/generate-root.ts";
 import { InternalVault } from "../../../services/cli/platform/internal-vault.ts";
 import { freePort } from "../../../services/cli/platform/ports.ts";
 import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
@@ -9,9 +12,9 @@ import { killEverything } from "../../../services/cli/platform/survivors.ts";
 import { readProcessRecord } from "../../../services/shared/process/recorded-process.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
-import { vaultClient } from "../../../services/shared/vault/client.ts";
+import { VaultError, vaultClient } from "../../../services/shared/vault/client.ts";
 import { health } from "../../../services/shared/vault/health.ts";
-import { isTokenAlive } from "../../../services/shared/vault/tokens.ts";
+import { isTokenAlive, revokeSelf } from "../../../services/shared/vault/tokens.ts";
 
 let state: StateFolder;
 let vault: InternalVault;
@@ -26,14 +29,15 @@ const make = async () =>
     onEvent: (text) => events.push(text),
   });
 const text = async (...names: string[]) => (await readFile(state.at(...names), "utf8")).trim();
-const controlPlane = async () => {
+const service = async (name: string) => {
   const endpoint = { address: vault.address };
   const login = appRoleLogin(endpoint, {
-    roleId: new Secret(await text("control-plane", "role-id")),
-    secretId: new Secret(await text("control-plane", "secret-id")),
+    roleId: new Secret(await text(name, "role-id")),
+    secretId: new Secret(await text(name, "secret-id")),
   });
   return vaultClient(endpoint, () => login.token());
 };
+const controlPlane = () => service("control-plane");
 
 beforeEach(async () => {
   events = [];
@@ -68,6 +72,79 @@ test("started again it holds what it held, with the same login", async () => {
   await vault.start(never);
   expect(await (await controlPlane()).read("registry/data/names/acme")).toMatchObject({
     data: { data: { a: 1 } },
+  });
+});
+
+test("the services that use credentials' keys have logins of their own", async () => {
+  await vault.start(never);
+  for (const name of CREDENTIAL_LOGINS) {
+    expect((await stat(state.at(name, "secret-id"))).mode & 0o777, name).toBe(0o600);
+    expect((await (await service(name)).read("auth/token/lookup-self")).data, name).toMatchObject({
+      policies: [name],
+      period: 3600,
+    });
+  }
+});
+
+describe("one that an earlier version bootstrapped, without keys for credentials", () => {
+  const unsealed = () => vaultClient({ address: vault.address });
+  beforeEach(async () => {
+    await vault.start(never);
+    const token = await generateRoot(unsealed(), new Secret(await text("internal-vault", "unseal-key")));
+    const root = vaultClient({ address: vault.address }, () => token);
+    await root.delete("sys/mounts/credential-keys");
+    for (const name of CREDENTIAL_LOGINS) {
+      await root.delete(`auth/approle/role/${name}`);
+      await root.delete(`sys/policies/acl/${name}`);
+      await rm(state.at(name), { recursive: true });
+    }
+    await (await controlPlane()).write("registry/data/names/acme", { data: { a: 1 } });
+    await revokeSelf(root);
+    await vault.stop();
+  });
+
+  test("has them after the next start, keeps what it held, and no root token is left", async () => {
+    const settled = { internalVaultPort: await freePort(), unsealTokenPeriodSeconds: 60 };
+    const again = () =>
+      new InternalVault({
+        state,
+        vaultBinary: inject("vaultBinary"),
+        settled,
+        onEvent: (text) => events.push(text),
+      });
+    vault = again();
+    await vault.start(never);
+    expect(events).toContain("internal Vault: bootstrapping it again, for credentials");
+    const context = Buffer.from("{}").toString("base64");
+    const intake = await service("intake");
+    await intake.write("credential-keys/datakey/plaintext/integration", { context });
+    expect(await readdir(state.at("internal-vault"))).not.toContain("root-token");
+    expect(await (await controlPlane()).read("registry/data/names/acme")).toMatchObject({
+      data: { data: { a: 1 } },
+    });
+
+    const secretId = await text("intake", "secret-id");
+    await vault.stop();
+    vault = again();
+    await vault.start(never);
+    expect(await text("intake", "secret-id")).toBe(secretId);
+  });
+
+  test("does not start without them if it generates no root token, and says what to do", async () => {
+    const refusing = vaultClient({ address: vault.address });
+    const denied = {
+      ...refusing,
+      delete: () => Promise.reject(new VaultError("DELETE sys/generate-root", 403, [])),
+    };
+    await expect(generateRoot(denied, new Secret("key"))).rejects.toMatchObject({
+      exit: "unavailable",
+      hint: expect.stringContaining("docs/runbooks/bootstrap-again.md"),
+    });
+    const { address } = vault;
+    await expect(bootstrap(state, address, 60)).rejects.toMatchObject({
+      exit: "conflict",
+      hint: expect.stringContaining("docs/runbooks/bootstrap-again.md"),
+    });
   });
 });
 

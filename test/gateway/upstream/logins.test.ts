@@ -10,7 +10,7 @@ import {
   test,
   vi,
 } from "vitest";
-import { Logins, levelOf } from "../../../services/gateway/upstream/logins.ts";
+import { Logins } from "../../../services/gateway/upstream/logins.ts";
 import { type Upstream, Upstreams } from "../../../services/gateway/upstream/upstreams.ts";
 import type { Identity } from "../../../services/shared/front/identity/authenticator.ts";
 import type { LoadedDirectory } from "../../../services/shared/front/published/directory-source.ts";
@@ -82,13 +82,6 @@ function identity(key: string, changes: Partial<Identity> = {}): Identity {
 
 const login = async (key: string, changes?: Partial<Identity>) =>
   (await logins.tokenFor(upstream, identity(key, changes), "request-1")).reveal();
-
-test("the level is the highest among the groups", () => {
-  expect(levelOf({ groups: [] })).toBe("reader");
-  expect(levelOf({ groups: ["other", "Admin", "writers"] })).toBe("reader");
-  expect(levelOf({ groups: ["writer"] })).toBe("writer");
-  expect(levelOf({ groups: ["admin", "writer", "reader"] })).toBe("admin");
-});
 
 test("a login uses the caller's own JWT, at its level, with the request's id", async () => {
   expect(await login("a", { groups: ["writer"] })).toBe("hvb.1");

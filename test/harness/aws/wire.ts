@@ -43,7 +43,12 @@ const CLIENTS: Record<string, string> = {
   ServiceQuotasV20190624: "Service Quotas",
 };
 
-export async function startWire(upstreams: { ecs: string; others: string }): Promise<Wire> {
+/** `serial` names clients whose calls are passed on one at a time, for what AWS does atomically and the emulator not. */
+export async function startWire(
+  upstreams: { ecs: string; others: string },
+  { serial = [] }: { serial?: string[] } = {},
+): Promise<Wire> {
+  let last: Promise<unknown> = Promise.resolve();
   const calls: Call[] = [];
   const faults: { operation: string; fault: Fault; left: number }[] = [];
   const names = new Map<string, string>();
@@ -73,7 +78,10 @@ export async function startWire(upstreams: { ecs: string; others: string }): Pro
       return refuse(response, call, { code: "ServiceAlreadyExists" }, { ServiceId: known });
     }
     const upstream = call.client === "ECS" ? upstreams.ecs : upstreams.others;
-    const passed = await forward(upstream, request, body);
+    const pass = () => forward(upstream, request, body);
+    const passing = serial.includes(call.client) ? last.then(pass, pass) : pass();
+    last = passing;
+    const passed = await passing;
     if (call.client === "IAM") passed.body = withIamsDocuments(passed.body);
     remember(call, passed.body);
     if (fault) {

@@ -1,0 +1,34 @@
+import { VALUE_BYTES } from "../../shared/api/credentials.ts";
+import { StrongroomError } from "../../shared/errors.ts";
+
+/** What a header's value may contain: RFC 9110's visible characters and spaces within. */
+const HEADER_TEXT = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/;
+
+/**
+ * The bytes of a value, which the caller zeroes. Throws `invalid_value` if it is too short to be found in an answer or
+ * no header can carry it, and `body_too_large`.
+ */
+export function valueBytes(value: string): Uint8Array {
+  checkLength(Buffer.byteLength(value));
+  if (!HEADER_TEXT.test(value)) {
+    throw invalid("contains characters that a header cannot carry (or begins or ends with a space)");
+  }
+  const bytes = new Uint8Array(value.length);
+  new TextEncoder().encodeInto(value, bytes);
+  return bytes;
+}
+
+/** Throws `invalid_value` or `body_too_large` unless a value may have so many bytes. */
+export function checkLength(bytes: number): void {
+  if (bytes > VALUE_BYTES.max) {
+    throw new StrongroomError("body_too_large", `The value is longer than ${VALUE_BYTES.max / 1024} KiB.`);
+  }
+  if (bytes < VALUE_BYTES.min) {
+    throw invalid(`has fewer than ${VALUE_BYTES.min} bytes: too short to be found in an answer and removed`);
+  }
+}
+
+const invalid = (message: string) =>
+  new StrongroomError("invalid_value", `The value ${message}.`, {
+    errors: [{ pointer: "/body/value", message }],
+  });

@@ -1,0 +1,50 @@
+import type { Credential } from "../../shared/api/credentials.ts";
+import type { DestinationPolicy } from "../../shared/work/destination.ts";
+import type { SealedValue } from "../../shared/work/messages.ts";
+import type { Key, Store } from "../store/store.ts";
+
+/** A credential without its value. */
+export interface CredentialRecord extends Omit<Credential, "lastUsedAt"> {
+  destination: DestinationPolicy;
+}
+
+export const credentialsPartition = (org: string): string => `org/${org}/credentials`;
+export const credentialKey = (org: string, name: string): Key => ({
+  partition: credentialsPartition(org),
+  sort: name,
+});
+
+/** A credential's value of the newest version as it is kept: only a worker can open it. */
+export interface StoredMaterial {
+  version: number;
+  /** `privateKey` is the sealing key's and is kept with that, not here. */
+  material: { envelope: string } | { sealed: SealedValue };
+}
+
+export const materialKey = (org: string, name: string): Key => ({
+  partition: `org/${org}/materials`,
+  sort: name,
+});
+
+/** What stays of a deleted credential, so that no version number is ever used twice for a name. */
+export interface DeletedCredential {
+  version: number;
+  deletedAt: string;
+}
+
+export const deletedKey = (org: string, name: string): Key => ({
+  partition: `org/${org}/deleted-credentials`,
+  sort: name,
+});
+
+/** When a credential was last used, apart from its record so that uses do not change that. */
+export const lastUsedPartition = (org: string): string => `org/${org}/last-used`;
+
+/** The version that the next value of a name has. */
+export async function nextVersion(store: Store, org: string, name: string): Promise<number> {
+  const [current, deleted] = await Promise.all([
+    store.get<CredentialRecord>(credentialKey(org, name)),
+    store.get<DeletedCredential>(deletedKey(org, name)),
+  ]);
+  return Math.max(current?.body.version ?? 0, deleted?.body.version ?? 0) + 1;
+}

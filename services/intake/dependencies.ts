@@ -1,0 +1,26 @@
+import type { Logger } from "pino";
+import type { KeyProvider } from "../shared/envelope/key-provider.ts";
+import type { Queue } from "../shared/queue/queue.ts";
+import type { Kind, Purpose } from "../shared/work/kinds.ts";
+import type { JobWatch } from "./jobs/watch.ts";
+import type { Store } from "./store/store.ts";
+
+/** The queues between the intake and the workers of one kind. */
+export interface KindQueues {
+  jobs: Queue;
+  results: Queue;
+}
+
+/** What the intake's parts share. */
+export interface Intake {
+  store: Store;
+  /** Each makes data keys for one kind of worker, and opens none. */
+  keys: Record<Purpose, KeyProvider>;
+  queues: Record<Kind, KindQueues>;
+  /** The ports that a destination may have. */
+  destinationPorts: ReadonlySet<number>;
+  watch: JobWatch;
+  log: Logger;
+  /** Milliseconds since 1970. */
+  now: () => number;
+}

@@ -1,0 +1,107 @@
+import type { FastifyRequest } from "fastify";
+import { StrongroomError } from "../../shared/errors.ts";
+import { callerChecks } from "../../shared/front/admit.ts";
+import { unitsOfBody } from "../../shared/front/cost.ts";
+import { checkFraming } from "../../shared/front/http/check-framing.ts";
+import { boundPieces } from "../../shared/front/http/pieces.ts";
+import type { Authenticator } from "../../shared/front/identity/authenticator.ts";
+import { isAtLeast, levelOf } from "../../shared/front/levels.ts";
+import type { Limits } from "../../shared/front/limits.ts";
+import { type Check, found, Passage, pass } from "../../shared/front/passage.ts";
+import type { DirectorySource } from "../../shared/front/published/directory-source.ts";
+import type { RevocationSource } from "../../shared/front/published/revocation-source.ts";
+import { createRequestLog, newTrace, type Trace } from "../../shared/front/request-log.ts";
+import { Uploads } from "../../shared/front/uploads.ts";
+import type { Server } from "../../shared/http/server.ts";
+import type { Level } from "../../shared/org.ts";
+import "./caller.ts";
+import { endWithProblem } from "./refuse.ts";
+
+export interface AdmitOptions {
+  directory: DirectorySource;
+  revocations: RevocationSource;
+  authenticator: Authenticator;
+  limits: Limits;
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    trace: Trace;
+  }
+}
+
+/**
+ * Logs every request and lets callers in, before their bodies are read: in the same order as at the gateway, and last
+ * the level that the route declares. A request without a route needs a valid token too, so that strangers cannot tell
+ * which paths exist. Call it before the routes.
+ */
+export function admitMembers(
+  app: Server,
+  { directory, revocations, authenticator, limits }: AdmitOptions,
+): void {
+  const logRequest = createRequestLog({
+    logger: app.log as Parameters<typeof createRequestLog>[0]["logger"],
+  });
+  const uploads = new Uploads((org, bytes) => limits.chargeOrg(org, unitsOfBody(bytes)));
+  const caller = callerChecks({ directory, revocations, authenticator, limits });
+  const framing: Check = {
+    run({ raw }) {
+      checkFraming(raw);
+      return undefined;
+    },
+  };
+  const order: readonly Check[] = [
+    framing, // every parser agrees where its body ends
+    caller.recall, // was its JWT verified before?
+    caller.address, // if not, its address is within the limit for failed requests
+    caller.token, // its JWT was signed by an issuer in the directory
+    caller.organization, // the JWT's pair (issuer, claim) names an organization
+    caller.revocation, // the JWT was not revoked
+    caller.charge, // the organization is within its rate limit, and is charged
+    caller.headers, // no header names another organization or namespace
+  ];
+  /** An open route needs nobody, but its caller's address pays for it. */
+  const openOrder: readonly Check[] = [
+    framing,
+    caller.address,
+    {
+      run({ address, trace }) {
+        limits.countAddress(address, trace.began);
+        return undefined;
+      },
+    },
+  ];
+
+  app.decorateRequest("trace");
+  app.decorateRequest("caller", undefined);
+  app.addHook("onRequest", (request, reply, done) => {
+    request.trace = newTrace(request.id, request.method);
+    request.trace.route = request.routeOptions.url;
+    logRequest(request.trace, reply.raw);
+    done();
+  });
+  app.addHook("onRequest", async (request, reply) => {
+    const { raw, ip, trace } = request;
+    const passage = new Passage(raw, ip, trace, { isPatient: true });
+    boundPieces(request, reply.raw, limits, endWithProblem);
+    const { access } = request.routeOptions.config;
+    if (access && "open" in access) return pass(openOrder, passage);
+    await pass(order, passage);
+    request.caller = passage;
+    if (!request.is404) requireLevel(request, passage);
+    uploads.admit(passage.org.id, raw, reply.raw);
+  });
+}
+
+function requireLevel(request: FastifyRequest, passage: Passage): void {
+  const needed = neededLevel(request);
+  if (isAtLeast(levelOf(found("caller", passage.identity)), needed)) return;
+  throw new StrongroomError("forbidden", `This needs the level ${needed}, which the token does not have.`);
+}
+
+/** A route that declares no level serves nobody. */
+function neededLevel({ routeOptions: { config, url } }: FastifyRequest): Level {
+  const { access } = config;
+  if (!access || !("level" in access)) throw new Error(`${url}: the route declares no level`);
+  return access.level;
+}

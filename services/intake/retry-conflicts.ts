@@ -1,0 +1,12 @@
+import { StrongroomError } from "../shared/errors.ts";
+
+const MOST_TRIES = 3;
+
+/** Calls again if something else has changed the same item in between. Throws `conflict` if that goes on. */
+export async function retryConflicts<T>(attempt: () => Promise<T | undefined>): Promise<T> {
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
+    const result = await attempt();
+    if (result !== undefined) return result;
+  }
+  throw new StrongroomError("conflict", "It is being changed by others at the same time. Try again.");
+}

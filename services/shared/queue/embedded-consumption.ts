@@ -1,0 +1,174 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Transactions } from "../sqlite/transactions.ts";
+import type { Leased, MessageTable } from "./embedded-messages.ts";
+import { checkConsume, reasonText, retryWait, THROWN_SECONDS, TOO_MANY_RECEIVES } from "./limits.ts";
+import {
+  type ConsumeOptions,
+  type Consumption,
+  type Disposition,
+  type Handler,
+  QueueUnavailableError,
+} from "./queue.ts";
+import type { Wake } from "./wake.ts";
+
+/** How soon a message is seen whose notification did not arrive. */
+const POLL_MS = 250;
+/** The same where the system sends no notifications. */
+const BLIND_POLL_MS = 10;
+/** Wait after the file could not be used. */
+const UNAVAILABLE_MS = 500;
+
+interface Parts {
+  transactions: Transactions;
+  messages: MessageTable;
+  wake: Wake;
+  now: () => number;
+}
+
+interface InHand {
+  message: Leased;
+  lease: AbortController;
+  /** When the lease ends unless it is extended. */
+  until: number;
+  done: Promise<void>;
+}
+
+/** Consumes an embedded queue. */
+export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: Handler): Consumption {
+  checkConsume(options);
+  const { transactions, messages, wake, now } = parts;
+  const { concurrency, maxReceives, perGroup = Number.POSITIVE_INFINITY } = options;
+  const visibilityMs = options.visibilitySeconds * 1000;
+  const inHand = new Set<InHand>();
+  const settling = new Set<Promise<void>>();
+  let isStopping = false;
+
+  async function run(): Promise<void> {
+    while (!isStopping) {
+      try {
+        await wake.wait(await receiveNow());
+      } catch (error) {
+        if (!(error instanceof QueueUnavailableError)) throw error;
+        await wake.wait(UNAVAILABLE_MS);
+      }
+    }
+  }
+
+  /** Takes what there is room for. Returns after how many milliseconds to look again. */
+  async function receiveNow(): Promise<number> {
+    const pollMs = wake.isListening ? POLL_MS : BLIND_POLL_MS;
+    for (;;) {
+      const room = concurrency - inHand.size;
+      // A handler that ends wakes us.
+      if (room === 0 || isStopping) return pollMs;
+      // A look does not take the lock that others may need.
+      const wait = (messages.soonest() ?? Number.POSITIVE_INFINITY) - now();
+      if (wait > 0) return Math.min(wait, pollMs);
+      const received = await transactions.run(() => receive(room));
+      for (const message of received) deliver(message);
+      // Others were faster, or the groups of all that are ready have enough in hand.
+      if (received.length === 0) return pollMs;
+    }
+  }
+
+  function receive(limit: number): Leased[] {
+    const groups = new Map<string, number>();
+    for (const { message } of inHand) groups.set(message.group, (groups.get(message.group) ?? 0) + 1);
+    const mayTake = (group: string) => {
+      const count = groups.get(group) ?? 0;
+      if (count >= perGroup) return false;
+      groups.set(group, count + 1);
+      return true;
+    };
+    return messages.receive(now(), { limit, visibilityMs, maxReceives, mayTake });
+  }
+
+  function deliver(message: Leased): void {
+    const each: InHand = {
+      message,
+      lease: new AbortController(),
+      until: now() + visibilityMs,
+      done: Promise.resolve(),
+    };
+    inHand.add(each);
+    each.done = handle(each);
+  }
+
+  async function handle(each: InHand): Promise<void> {
+    const { message, lease } = each;
+    const disposition = await Promise.resolve()
+      .then(() => handler({ body: message.body, receiveCount: message.receives, signal: lease.signal }))
+      .catch((): Disposition => ({ retryAfterSeconds: THROWN_SECONDS }));
+    inHand.delete(each);
+    // The next receive shares the transaction of this settlement.
+    wake.wake();
+    // Whoever has received it since decides about it.
+    if (lease.signal.aborted) return;
+    const settled = transactions
+      .run(() => settle(message, disposition))
+      .catch((error) => {
+        // The message comes again after its lease, as at-least-once delivery allows.
+        if (!(error instanceof QueueUnavailableError)) throw error;
+      });
+    settling.add(settled);
+    await settled.finally(() => settling.delete(settled));
+  }
+
+  function settle(message: Leased, disposition: Disposition): void {
+    if ("done" in disposition) messages.remove(message);
+    else if ("park" in disposition) messages.park(message, reasonText(disposition.park), now());
+    else if (message.receives >= maxReceives) messages.park(message, TOO_MANY_RECEIVES, now());
+    else messages.extend(message, now() + retryWait(disposition.retryAfterSeconds) * 1000);
+  }
+
+  async function extendLeases(): Promise<void> {
+    const all = [...inHand];
+    if (all.length === 0) return;
+    const until = now() + visibilityMs;
+    try {
+      await transactions.run(() => {
+        for (const each of all) {
+          // One that was settled meanwhile has no lease to extend.
+          if (!inHand.has(each)) continue;
+          if (messages.extend(each.message, until)) each.until = until;
+          else each.lease.abort(LOST);
+        }
+      });
+    } catch (error) {
+      if (!(error instanceof QueueUnavailableError)) throw error;
+      for (const { until, lease } of all) if (until <= now()) lease.abort(LOST);
+    }
+  }
+
+  async function stop(graceMs: number): Promise<void> {
+    isStopping = true;
+    wake.wake();
+    await running;
+    const ended = Promise.all([...inHand].map(({ done }) => done));
+    const grace = new AbortController();
+    await Promise.race([ended, sleep(graceMs, undefined, { signal: grace.signal }).catch(() => {})]);
+    grace.abort();
+    clearInterval(heartbeat);
+    const left = [...inHand];
+    for (const { lease } of left) lease.abort(STOPPED);
+    const handedBack = transactions.run(() => {
+      for (const { message } of left) messages.extend(message, now());
+    });
+    // If this fails, they come again after their leases.
+    await Promise.all([handedBack.catch(() => {}), ...settling]);
+    if (left.length > 0) wake.notify();
+  }
+
+  const heartbeat = setInterval(() => void extendLeases(), visibilityMs / 3);
+  const running = run();
+  let stopped: Promise<void> | undefined;
+  return {
+    stop(graceMs) {
+      stopped ??= stop(graceMs);
+      return stopped;
+    },
+  };
+}
+
+const LOST = new Error("the message's lease was lost");
+const STOPPED = new Error("the consumption has stopped");

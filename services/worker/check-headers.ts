@@ -1,0 +1,47 @@
+import { JobFailure } from "./job-failure.ts";
+
+/** Headers that frame a message, or that only the worker sets. */
+const OWN = [
+  ...["host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"],
+  ...["expect", "accept-encoding", "idempotency-key", "range", "if-range"],
+];
+/** Headers that carry a credential: a request has the one of its credential, and no other. */
+const CREDENTIALS = ["authorization", "cookie", "cookie2"];
+/** Headers by which some servers take another method, path or caller than the request line's. */
+const OVERRIDES = [
+  ...["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"],
+  ...["x-original-method", "x-original-host", "x-host", "x-real-ip", "forwarded", "via"],
+];
+const PREFIXES = ["proxy-", "x-forwarded-", "sec-", "webhook-"];
+const REFUSED = new Set([...OWN, ...CREDENTIALS, ...OVERRIDES]);
+
+const MAX_HEADERS = 64;
+const MAX_BYTES = 16_384;
+const NAME = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
+const VALUE = /^[\x20-\x7e\t]*$/;
+
+/**
+ * A caller's headers for a request, checked: none may frame the message, carry a credential or override the injected
+ * header. Throws JobFailure `request_not_allowed` that names the header.
+ */
+export function checkHeaders(
+  headers: Record<string, string> | undefined,
+  injected?: string,
+): [name: string, value: string][] {
+  const entries = Object.entries(headers ?? {});
+  const size = entries.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
+  if (entries.length > MAX_HEADERS || size > MAX_BYTES) throw notAllowed("there are too many headers");
+  const seen = new Set(injected === undefined ? [] : [injected.toLowerCase()]);
+  for (const [name, value] of entries) {
+    const lower = name.toLowerCase();
+    if (!NAME.test(name) || !VALUE.test(value)) throw notAllowed("a header is malformed");
+    if (REFUSED.has(lower) || PREFIXES.some((prefix) => lower.startsWith(prefix))) {
+      throw notAllowed(`the header ${lower} may not be set`);
+    }
+    if (seen.has(lower)) throw notAllowed(`the header ${lower} is set twice`);
+    seen.add(lower);
+  }
+  return entries;
+}
+
+const notAllowed = (detail: string) => new JobFailure("request_not_allowed", detail);

@@ -1,0 +1,69 @@
+import { type Static, Type } from "typebox";
+import { ConfigError, readConfig } from "../shared/config.ts";
+import { KeySetting, keyProviderSettings } from "../shared/envelope/key-settings.ts";
+import { KINDS } from "../shared/work/kinds.ts";
+
+/** The settings of every kind of worker, by environment variable. */
+export const Config = Type.Object({
+  ...keyProviderSettings,
+  STRONGROOM_KIND: Type.Enum([...KINDS], { description: "The kind of work: integration, webhook or feed" }),
+  STRONGROOM_KEY: Type.Optional(KeySetting("Key of this kind of worker; the kind feed has none")),
+  STRONGROOM_QUEUES: Type.String({
+    pattern: "^(local:/.+|sqs:https?://.+)$",
+    description: "Queues of jobs and results: local:FOLDER or sqs:QUEUE-URL-PREFIX",
+  }),
+  STRONGROOM_CONCURRENCY: Type.Integer({
+    minimum: 1,
+    maximum: 256,
+    default: 16,
+    description: "Jobs in hand at once; one organization has at most a quarter of them",
+  }),
+  STRONGROOM_MAX_JOBS: Type.Integer({
+    minimum: 1,
+    maximum: 1_000_000,
+    default: 10_000,
+    description: "Number of jobs after which the worker exits with status 0, to be started anew",
+  }),
+  STRONGROOM_VISIBILITY_SECONDS: Type.Integer({
+    minimum: 1,
+    maximum: 43_200,
+    default: 60,
+    description: "Seconds after which another worker takes a job whose worker has ended",
+  }),
+  STRONGROOM_PRIVATE_DESTINATIONS_FILE: Type.Optional(
+    Type.String({
+      minLength: 1,
+      description:
+        'JSON list of exceptions to "public addresses only": { origin, address, ca } (path of a file)',
+    }),
+  ),
+  STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
+});
+export type Config = Static<typeof Config>;
+
+/** What a worker without a key must not have. */
+const KEY_SETTINGS = [
+  "STRONGROOM_KEY",
+  "STRONGROOM_INTERNAL_VAULT_ADDR",
+  "STRONGROOM_INTERNAL_VAULT_CA_FILE",
+  "STRONGROOM_ROLE_ID_FILE",
+  "STRONGROOM_SECRET_ID_FILE",
+] as const;
+
+/** Reads a worker's settings. Throws ConfigError; also if a feed worker is given anything that opens a key. */
+export function readSettings(env: Record<string, string | undefined>): Config {
+  const config = readConfig(env, Config);
+  if (config.STRONGROOM_KIND === "feed") {
+    const given = KEY_SETTINGS.filter((name) => config[name] !== undefined);
+    if (given.length > 0) {
+      throw new ConfigError(given.map((name) => `${name}: a feed worker must not have it`).join("\n"));
+    }
+  } else if (config.STRONGROOM_KEY === undefined) {
+    throw new ConfigError(`STRONGROOM_KEY: missing. The kind ${config.STRONGROOM_KIND} requires it`);
+  }
+  return config;
+}
+
+/** Whether the AWS SDK is used, which reads its own settings from the environment at any time. */
+export const usesAws = ({ STRONGROOM_KEY, STRONGROOM_QUEUES }: Config): boolean =>
+  STRONGROOM_KEY?.startsWith("kms:") === true || STRONGROOM_QUEUES.startsWith("sqs:");

@@ -1,0 +1,23 @@
+/** What a worker's process is given. All paths are absolute. */
+export interface Grants {
+  /** Folders and files of the code: `services`, `node_modules`, `package.json`. */
+  code: string[];
+  /** The folder of its queues; undefined with SQS. */
+  queues?: string;
+  /** Files of its settings: `*_FILE`. */
+  files: string[];
+}
+
+/**
+ * The flags of Node that a worker is started with: it reads its code and its own files, writes its queues' folder, and
+ * starts no process, thread or debugger. The permission model does not cover the network, and a process that runs
+ * native code can leave it: it is one wall of several.
+ */
+export const permissionFlags = ({ code, queues, files }: Grants): string[] => [
+  "--permission",
+  ...[...code, ...files, ...(queues ? [queues] : [])].map((path) => `--allow-fs-read=${path}`),
+  ...(queues ? [`--allow-fs-write=${queues}`] : []),
+  "--disable-sigusr1",
+  "--disallow-code-generation-from-strings",
+  "--no-addons",
+];

@@ -1,0 +1,64 @@
+import type { Logger } from "pino";
+import { keyProviders } from "../shared/envelope/key-settings.ts";
+import { openQueues } from "../shared/queue/open-queues.ts";
+import type { Config } from "./config.ts";
+import { createExchange, type Exchange } from "./outbound/exchange.ts";
+import { readPrivateDestinations } from "./outbound/private-destinations.ts";
+import type { Step, Work } from "./work.ts";
+import { Worker } from "./worker.ts";
+
+/** Jobs in hand may end; a request has at most 30 seconds. */
+const GRACE_MS = 35_000;
+
+export interface RunningWorker {
+  /** Resolves when the worker has handled as many jobs as it may. */
+  ended: Promise<void>;
+  /** Lets the jobs in hand end, takes no more, and closes the queues. */
+  stop(): Promise<void>;
+}
+
+/** Starts a worker by its settings. Throws ConfigError. */
+export async function startWorker(
+  config: Config,
+  logger: Logger,
+  onStep?: (step: Step) => void,
+): Promise<RunningWorker> {
+  const exchange = createExchange({
+    privateDestinations: readPrivateDestinations(config.STRONGROOM_PRIVATE_DESTINATIONS_FILE),
+  });
+  const work = await workOf(config, exchange);
+  const { jobs, results } = await openQueues(config.STRONGROOM_QUEUES, awsOf(config));
+  const worker = new Worker({
+    ...{ kind: config.STRONGROOM_KIND, work, jobs, results, logger },
+    concurrency: config.STRONGROOM_CONCURRENCY,
+    visibilitySeconds: config.STRONGROOM_VISIBILITY_SECONDS,
+    maxJobs: config.STRONGROOM_MAX_JOBS,
+    ...(onStep && { onStep }),
+  });
+  worker.start();
+  return {
+    ended: worker.ended,
+    stop: async () => {
+      await worker.stop(GRACE_MS);
+      await Promise.all([jobs.close(), results.close()]);
+    },
+  };
+}
+
+/** Loads the code of one kind alone: a feed worker has no code that opens anything, others none that parses feeds. */
+async function workOf(config: Config, exchange: Exchange): Promise<Work> {
+  const { STRONGROOM_KIND: kind, STRONGROOM_KEY: key } = config;
+  if (kind === "feed" || key === undefined) {
+    const { feedWork } = await import("./feed.ts");
+    return feedWork(exchange);
+  }
+  const keys = await keyProviders(config)(key);
+  if (kind === "integration") {
+    const { integrationWork } = await import("./integration.ts");
+    return integrationWork(keys, exchange);
+  }
+  const { webhookWork } = await import("./webhook.ts");
+  return webhookWork(keys, exchange);
+}
+
+const awsOf = ({ STRONGROOM_AWS_REGION: region }: Config) => (region === undefined ? {} : { region });

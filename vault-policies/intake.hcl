@@ -1,0 +1,19 @@
+# The intake at the internal Vault: make data keys, and open none. An encrypted data key comes back with its plaintext
+# once, to seal one value. The mount has no other path that this policy names, so nothing can be decrypted, encrypted
+# anew, exported or rotated.
+path "credential-keys/datakey/plaintext/integration" {
+  capabilities       = ["update"]
+  allowed_parameters = { "context" = [] }
+}
+path "credential-keys/datakey/plaintext/webhook" {
+  capabilities       = ["update"]
+  allowed_parameters = { "context" = [] }
+}
+
+# Renew its own login, since it has no default policy.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}

@@ -1,0 +1,18 @@
+# A worker of kind integration at the internal Vault: open data keys of its own key, one at a time, each with the context
+# that it was made for; and make data keys of it, to wrap sealing keys and to seal credentials anew. No other key.
+path "credential-keys/decrypt/integration" {
+  capabilities       = ["update"]
+  allowed_parameters = { "context" = [], "ciphertext" = [] }
+}
+path "credential-keys/datakey/plaintext/integration" {
+  capabilities       = ["update"]
+  allowed_parameters = { "context" = [] }
+}
+
+# Renew its own login, since it has no default policy.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
