@@ -10,8 +10,8 @@ export interface Grants {
 
 /**
  * The flags of Node that a worker is started with: it reads its code and its own files, writes its queues' folder, and
- * starts no process, thread or debugger. The permission model does not cover the network, and a process that runs
- * native code can leave it: it is one wall of several.
+ * starts no process, thread or debugger. It is one wall of several: Node's permission model covers neither the network
+ * nor, in Node 24, the files that `node:sqlite` opens. The owner and mode of files keep a worker from those.
  */
 export const permissionFlags = ({ code, queues, files }: Grants): string[] => [
   "--permission",

@@ -107,6 +107,22 @@ const EXAMPLES: Record<string, { bad: Record<string, string>; good: Record<strin
       "test/gateway/a.ts": "process.env.HOME",
     },
   },
+  "a worker connects by services/worker/outbound alone": {
+    bad: {
+      "services/worker/a.ts": 'import { request } from "undici";',
+      "services/worker/b.ts": 'import { connect } from "node:net";',
+      "services/worker/feed/c.ts": 'const dns = await import("dns/promises");',
+      "services/worker/d.ts": "const answer = await fetch(url);",
+      "services/worker/e.ts": "const socket = new WebSocket(url);",
+      "services/worker/f.ts": 'import { spawn } from "node:child_process";',
+      "services/worker/g.ts": 'process.getBuiltinModule("net");',
+    },
+    good: {
+      "services/worker/outbound/a.ts": 'import { connect } from "node:tls";',
+      "services/worker/b.ts": 'import { exchange } from "./outbound/a.ts";\nfunction fetchFeed() {}',
+      "services/gateway/c.ts": 'import { request } from "undici";',
+    },
+  },
   "nothing writes by console": {
     bad: { "services/cli/a.ts": "  console.log(1);" },
     good: { "services/cli/a.ts": 'const a = "the console";', "services/cli/b.ts": "// console.log" },

@@ -17,6 +17,11 @@ const LONGEST_FILE = 300;
 /** Folders of `test/` that test the whole, not one source file. */
 const WHOLES = ["architecture", "attack", "bench", "chaos", "clients", "e2e", "harness"];
 const VAGUE_NAMES = /^(utils?|helpers?|misc|common|stuff)$/;
+/** Modules that connect or listen, and those that start what could. */
+const NETWORK_MODULES =
+  /^(node:)?(net|tls|https?|http2|dns|dgram|child_process|cluster|worker_threads|inspector)(\/|$)|^(undici|node-vault|axios|@aws-sdk\/.*)$/;
+const NETWORK_CALLS =
+  /\b(fetch|WebSocket|EventSource|XMLHttpRequest)\s*\(|\bgetBuiltinModule\b|\bprocess\s*\.\s*binding\b/;
 /** Home and work folders of whoever wrote a file; spelt so that this file passes its own rule. */
 const PRIVATE_FOLDERS = new RegExp(`(?<![\\w.}])/(${["root", "work"].join("|")})/`);
 
@@ -95,6 +100,19 @@ export const RULES: Rule[] = [
       /\bprocess\s*(\?\.|\.|\[\s*["'])\s*env\b|\benv\b[^;]*\}\s*=\s*process\b|\benv\b[^;]*\bfrom\s*["'](node:)?process["']/,
       "reads the environment",
       /^services\/[^/]+\/main\.ts$/,
+    ),
+  },
+  {
+    name: "a worker connects by services/worker/outbound alone",
+    broken: perSource(({ path, text }) =>
+      !path.startsWith("services/worker/") || path.startsWith("services/worker/outbound/")
+        ? []
+        : [
+            ...importsOf(text)
+              .filter(({ from }) => NETWORK_MODULES.test(from))
+              .map(({ from }) => `imports ${from}`),
+            ...(code(text).some((line) => NETWORK_CALLS.test(line)) ? ["connects by a global"] : []),
+          ],
     ),
   },
   { name: "nothing writes by console", broken: without(/\bconsole\s*[.[]/, "uses console") },

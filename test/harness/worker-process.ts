@@ -24,6 +24,8 @@ export interface WorkerSettings {
   program?: string[];
   environment?: Record<string, string>;
   nodeFlags?: string[];
+  /** Without Node's permission model. */
+  unconfined?: true;
 }
 
 /** A worker as a process of its own, under Node's permission model, as it runs in production. */
@@ -65,11 +67,15 @@ export async function startWorkerProcess(options: WorkerSettings): Promise<Worke
   const code = ["services", "node_modules", "package.json"].map((name) => join(TOP, name));
   const own = program[0] === MAIN ? [] : [join(TOP, "test")];
   const flags = permissionFlags({ code: [...code, ...own], queues, files });
-  const child = spawn(process.execPath, [...flags, ...(options.nodeFlags ?? []), ...program], {
-    env: { ...env, ...settings, ...environment },
-    stdio: ["ignore", "pipe", "pipe"],
-    cwd: folder,
-  });
+  const child = spawn(
+    process.execPath,
+    [...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
+    {
+      env: { ...env, ...settings, ...environment },
+      stdio: ["ignore", "pipe", "pipe"],
+      cwd: folder,
+    },
+  );
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => {

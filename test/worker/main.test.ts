@@ -1,4 +1,7 @@
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, onTestFinished } from "vitest";
 import { embeddedQueue } from "../../services/shared/queue/embedded.ts";
 import type { ResultMessage } from "../../services/shared/work/messages.ts";
@@ -8,7 +11,11 @@ import type { Recorder } from "../harness/recorder.ts";
 import type { InternalVault } from "../harness/vault.ts";
 import { startWorkerProcess, type WorkerProcess, type WorkerSettings } from "../harness/worker-process.ts";
 
+const harness = (name: string) => fileURLToPath(new URL(`../harness/${name}`, import.meta.url));
 const SECRET = "sk_live_1m9/Zp+tiger&42";
+
+/** Node 24 does not check the files that `node:sqlite` opens: there the operating system's permissions are the wall. */
+const NOT_CONFINED = ["open the store", "attach the store"];
 
 let internal: InternalVault;
 let destination: Recorder;
@@ -75,5 +82,140 @@ describe("a worker", () => {
       { msg: "started", kind: "integration", permissionModel: true },
       { msg: "job ended", job: message.job, org: message.org, type: "request", outcome: "answered" },
     ]);
+  });
+
+  test("reads, writes and starts nothing but its own, and keeps no environment", async ({ folder }) => {
+    const store = join(folder, "store.sqlite");
+    new DatabaseSync(store).exec("CREATE TABLE secret (value); INSERT INTO secret VALUES ('x')");
+    await writeFile(join(folder, "addon.node"), "");
+    const worker = await start(folder, {
+      environment: {
+        PROBE_STORE: store,
+        PROBE_FOLDER: folder,
+        HTTPS_PROXY: "http://127.0.0.1:1",
+        HOME: folder,
+      },
+      nodeFlags: [`--allow-fs-read=${harness("worker-probe.ts")}`, "--import", harness("worker-probe.ts")],
+    });
+    await expect.poll(() => worker.lines()).toHaveLength(1);
+    worker.child.kill("SIGUSR2");
+    await expect.poll(() => worker.lines()).toHaveLength(2);
+    const [, probe] = worker.lines();
+    expect((probe?.probed as string[]).length).toBeGreaterThanOrEqual(12);
+    expect(probe?.done).toEqual(NOT_CONFINED);
+    // It still works.
+    const { results, send } = await queuesOf(folder);
+    await send(await jobs.request(SECRET, headerPolicy(originOf(destination))));
+    await expect.poll(() => results).toHaveLength(1);
+    expect(results[0]?.outcome).toMatchObject({ state: "answered", status: 200 });
+  });
+
+  test("the probe itself finds all of it open without the permission model", async ({ folder }) => {
+    const store = join(folder, "store.sqlite");
+    new DatabaseSync(store).exec("CREATE TABLE secret (value); INSERT INTO secret VALUES ('x')");
+    const worker = await start(folder, {
+      environment: { PROBE_STORE: store, PROBE_FOLDER: folder },
+      unconfined: true,
+      nodeFlags: ["--import", harness("worker-probe.ts")],
+    });
+    await expect.poll(() => worker.lines()).toHaveLength(1);
+    expect(worker.lines()[0]).toMatchObject({ permissionModel: false });
+    worker.child.kill("SIGUSR2");
+    await expect.poll(() => worker.lines()).toHaveLength(2);
+    expect(worker.lines()[1]?.done).toEqual(
+      expect.arrayContaining([
+        "read the store",
+        "open the store",
+        "write beside its queues",
+        "start a process",
+      ]),
+    );
+  });
+
+  test("ends itself with status 0 after so many jobs, and answers those in hand", async ({ folder }) => {
+    const worker = await start(folder, { settings: { STRONGROOM_MAX_JOBS: "3" } });
+    const { results, send } = await queuesOf(folder);
+    const policy = headerPolicy(originOf(destination));
+    for (let count = 0; count < 3; count++) await send(await jobs.request(SECRET, policy));
+    expect(await worker.ended).toBe(0);
+    await expect.poll(() => results).toHaveLength(3);
+  });
+
+  test("a job that is slower than the stop is done by another worker", async ({ folder }) => {
+    const first = await start(folder, { settings: { STRONGROOM_VISIBILITY_SECONDS: "2" } });
+    const { results, send } = await queuesOf(folder);
+    destination.answer = () => {};
+    const message = await jobs.request(SECRET, headerPolicy(originOf(destination)));
+    await send(message);
+    await expect.poll(() => destination.requests).toHaveLength(1);
+    await first.kill("SIGKILL");
+    destination.answer = undefined;
+    await start(folder, { settings: { STRONGROOM_VISIBILITY_SECONDS: "2" } });
+    const since = performance.now();
+    await expect.poll(() => results).toHaveLength(1);
+    expect(performance.now() - since).toBeLessThan(10_000);
+    expect(destination.requests.map(({ headers }) => headers["idempotency-key"])).toEqual([
+      message.job,
+      message.job,
+    ]);
+  });
+
+  test("writes nothing of a job to its folder or its log but ciphertext", async ({ folder }) => {
+    const worker = await start(folder);
+    const { results, send } = await queuesOf(folder);
+    destination.answer = ({ headers }, response) => response.end(headers.authorization);
+    for (let count = 0; count < 5; count++) {
+      await send(
+        await jobs.request(SECRET, headerPolicy(originOf(destination)), {
+          method: "GET",
+          path: "/v1/q?hidden=tiger",
+        }),
+      );
+    }
+    await expect.poll(() => results).toHaveLength(5);
+    const files = await readdir(folder, { recursive: true, withFileTypes: true });
+    const texts = await Promise.all(
+      files
+        .filter((file) => file.isFile())
+        .map((file) => readFile(join(file.parentPath, file.name), "latin1")),
+    );
+    const tiger = [
+      SECRET,
+      "tiger",
+      Buffer.from(SECRET).toString("base64"),
+      Buffer.from(SECRET).toString("hex"),
+    ];
+    for (const form of tiger) expect(texts.join() + worker.output()).not.toContain(form);
+  });
+});
+
+describe.each(["received", "opened", "sent", "answered"])("killed after it has %s", (step) => {
+  test("the job is done by another worker, under the same idempotency key", async ({ folder }) => {
+    const settings = { STRONGROOM_VISIBILITY_SECONDS: "1" };
+    const first = await start(folder, { settings, program: [harness("failing-worker.ts"), step] });
+    const { queue, results, send } = await queuesOf(folder);
+    const message = await jobs.request(SECRET, headerPolicy(originOf(destination)));
+    await send(message);
+    expect(await first.ended).toBe("SIGKILL");
+    expect(destination.requests).toHaveLength(step === "sent" || step === "answered" ? 1 : 0);
+    const second = await start(folder, { settings });
+    await expect.poll(() => second.lines().filter(({ msg }) => msg === "job ended")).toHaveLength(1);
+    await expect.poll(() => results.length).toBeGreaterThanOrEqual(step === "answered" ? 2 : 1);
+    for (const result of results) {
+      expect(result).toMatchObject({ job: message.job, outcome: { state: "answered", status: 200 } });
+    }
+    expect(new Set(destination.requests.map(({ headers }) => headers["idempotency-key"]))).toEqual(
+      new Set([message.job]),
+    );
+    await second.kill();
+    expect(await queue.deadLetters.list(10)).toEqual([]);
+  });
+});
+
+describe("settings", () => {
+  test("a worker that cannot use them ends with status 78 and a line that says why", async ({ folder }) => {
+    const worker = await start(folder, { kind: "feed" });
+    expect(await worker.ended).toBe(78);
+    expect(worker.output()).toContain("STRONGROOM_KEY: a feed worker must not have it");
   });
 });

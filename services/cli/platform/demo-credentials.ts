@@ -106,9 +106,9 @@ async function attempt(vault: VaultClient, path: string, body: object): Promise<
     await vault.write(path, body);
     return "It was opened. That must never happen: please report it.";
   } catch (error) {
-    if (error instanceof VaultError)
-      return `${error.status}  ${error.errors.join("; ").replace(/\s+/g, " ").trim()}`;
-    throw error;
+    if (!(error instanceof VaultError)) throw error;
+    // Vault wraps its message in a list for people.
+    return `${error.status}  ${error.errors.join("; ").split("* ").at(-1)?.trim()}`;
   }
 }
 

@@ -37,8 +37,11 @@ export interface Jobs {
    * `expect` is the record's revision, 0 for a new one.
    */
   writes(job: JobRecord, expect: number): Write[];
-  /** Sends a stored job. If the queue is down, or this process ends, an intake sends it later. `message`: composed already. */
-  send(job: JobRecord, message?: string): Promise<void>;
+  /**
+   * Sends a stored job, whose message may have been composed already. False if the queue is down: an intake sends it
+   * later, as it does if this process ends.
+   */
+  send(job: JobRecord, message?: string): Promise<boolean>;
   get<W extends Work>(key: Pick<JobRecord, "org" | "kind" | "id">): Promise<Item<JobRecord<W>> | undefined>;
   /** Ends an attempt. The first result of the queued attempt counts. */
   settle(
@@ -104,20 +107,25 @@ export function createJobs(intake: Intake, types: WorkTypes): Jobs {
       try {
         const body = message ?? (await typeOf(job).compose(job));
         await queues[job.kind].jobs.send({ body, group: job.org });
-        await store.write(
-          dueOf(job)
-            .slice(0, 1)
-            .map(({ due, at }) => removeDue(due, at)),
-        );
       } catch (error) {
         if (error instanceof CannotSend) {
           const { class: failure, detail } = error.failure;
           await settle(job, { state: "failed", failure, detail }, new Date(now()).toISOString());
-          return;
+          return true;
         }
         if (!(error instanceof QueueUnavailableError)) throw error;
         log.warn({ job: job.id, kind: job.kind, err: error }, "a job will be sent later");
+        return false;
       }
+      // Sent: if this write fails, the job is sent once more, which its worker has to expect anyway.
+      await store
+        .write(
+          dueOf(job)
+            .slice(0, 1)
+            .map(({ due, at }) => removeDue(due, at)),
+        )
+        .catch((err: unknown) => log.warn({ job: job.id, err }, "a job may be sent twice"));
+      return true;
     },
     get,
     settle,

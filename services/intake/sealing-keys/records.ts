@@ -20,7 +20,7 @@ export const sealingKeyKey = (org: string, id: string): Key => ({
 export interface SealingState {
   current?: string;
   /** `until`: seconds since 1970, after which another may be made. */
-  making?: { key: string; until: number };
+  making?: { key: string; job: string; until: number };
 }
 
 export const sealingStateKey = (org: string): Key => ({ partition: `org/${org}/state`, sort: "sealing" });

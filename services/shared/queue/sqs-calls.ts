@@ -11,6 +11,8 @@ export interface SqsOptions {
   region?: string;
   endpoint?: string;
   credentials?: NonNullable<SQSClientConfig["credentials"]>;
+  /** How long a poll waits for a message: at most 20. To stop takes up to as long. */
+  longPollSeconds?: number;
 }
 
 /** What the parts of an SQS queue share. */
@@ -18,6 +20,7 @@ export interface SqsCalls {
   client: SQSClient;
   queueUrl: string;
   deadLetterUrl: string;
+  longPollSeconds: number;
   /** Settings of further clients. */
   settings: SQSClientConfig;
   /** Sends a command. Throws {@link QueueUnavailableError} with AWS's code and nothing of the message. */
@@ -25,9 +28,12 @@ export interface SqsCalls {
 }
 
 const ATTEMPTS = 3;
+const LONG_POLL_SECONDS = 5;
 
-export function sqsCalls({ queueUrl, deadLetterUrl, ...settings }: SqsOptions): SqsCalls {
+export function sqsCalls(options: SqsOptions): SqsCalls {
+  const { queueUrl, deadLetterUrl, longPollSeconds = LONG_POLL_SECONDS, ...settings } = options;
   return {
+    longPollSeconds,
     client: new SQSClient({ ...settings, ...clientSettings(ATTEMPTS) }),
     queueUrl,
     deadLetterUrl,

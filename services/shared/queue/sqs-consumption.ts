@@ -17,12 +17,15 @@ import {
 import { Slots } from "./slots.ts";
 import type { SqsCalls } from "./sqs-calls.ts";
 import { PARKED_AT, REASON } from "./sqs-dead-letters.ts";
-import { endedBy, LONG_POLL_SECONDS, receivingClient } from "./sqs-receiver.ts";
+import { receivingClient } from "./sqs-receiver.ts";
 
 /** SQS says by these that a message is no longer ours. */
 const LOST_CODES = /ReceiptHandleIsInvalid|MessageNotInflight|InvalidParameterValue/;
 /** How long to wait for a refused poll, which sqs-consumer repeats. */
 const REFUSED_MS = 5_000;
+
+const LOST = new Error("the message's lease was lost");
+const STOPPED = new Error("the consumption has stopped");
 
 interface InHand {
   message: Message;
@@ -87,6 +90,7 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
     if (receives > maxReceives) return park(message, TOO_MANY_RECEIVES);
     const group = message.Attributes?.MessageGroupId ?? "";
     if (!(await slots.enter(group))) return handBack(message);
+    if (lease.signal.aborted) return slots.leave(group);
     const handled = Promise.resolve()
       .then(() => handler({ body: message.Body ?? "", receiveCount: receives, signal: lease.signal }))
       .catch((): Disposition => ({ retryAfterSeconds: THROWN_SECONDS }))
@@ -115,14 +119,14 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
     const each = inHand.get(ReceiptHandle);
     if (!each) return;
     const isLost = LOST_CODES.test(error.code ?? "") || each.until <= performance.now();
-    if (isLost) each.lease.abort(new Error("the message's lease was lost"));
+    if (isLost) each.lease.abort(LOST);
   }
 
-  const client = receivingClient({
+  const { client, drained } = receivingClient({
     settings: queue.settings,
     consumers: consumerCount,
     stopping: stopping.signal,
-    tooLate: (messages) => void Promise.all(messages.map(handBack)),
+    longPollSeconds: queue.longPollSeconds,
     extended(receiptHandle) {
       const each = inHand.get(receiptHandle);
       if (each) each.until = leaseEnd();
@@ -134,7 +138,7 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
       sqs: client,
       queueUrl: queue.queueUrl,
       batchSize: 1,
-      waitTimeSeconds: LONG_POLL_SECONDS,
+      waitTimeSeconds: queue.longPollSeconds,
       visibilityTimeout,
       heartbeatInterval: visibilityTimeout / 3,
       authenticationErrorTimeout: REFUSED_MS,
@@ -154,15 +158,18 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
   });
 
   async function stop(graceMs: number): Promise<void> {
-    stopping.abort(new Error("the consumption has stopped"));
+    stopping.abort(STOPPED);
     for (const consumer of consumers) consumer.stop();
+    // What the last polls receive is handed back.
     slots.close();
     const grace = new AbortController();
     const ended = Promise.all([...inHand.values()].map(({ done }) => done));
     await Promise.race([ended, sleep(graceMs, undefined, { signal: grace.signal }).catch(() => {})]);
     grace.abort();
+    // One of them might receive what we hand back.
+    await drained();
     const left = [...inHand.values()];
-    for (const { lease } of left) lease.abort(new Error("the consumption has stopped"));
+    for (const { lease } of left) lease.abort(STOPPED);
     await Promise.all(left.map(({ done }) => done));
     await Promise.all(left.map(({ message }) => handBack(message)));
     client.destroy();
@@ -179,4 +186,12 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
 
 function ignoreUnavailable(error: unknown): void {
   if (!(error instanceof QueueUnavailableError)) throw error;
+}
+
+/** The promise's outcome, or a rejection as soon as the signal is aborted. */
+function endedBy<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    promise.then(resolve, reject);
+  });
 }

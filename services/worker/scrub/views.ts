@@ -38,10 +38,10 @@ function decoded(text: Buffer, read: ReadEscape): View {
     bytes[size++] = byte;
   };
   for (let at = 0; at < text.length; ) {
-    const escape = read(text, at);
-    const end = at + (escape?.length ?? 1);
-    if (!escape) add(text[at] as number, at, end);
-    else for (const byte of escape.bytes) add(byte, at, end);
+    const found = read(text, at);
+    const end = at + (found?.length ?? 1);
+    if (!found) add(text[at] as number, at, end);
+    else for (const byte of found.bytes) add(byte, at, end);
     at = end;
   }
   return { bytes: bytes.subarray(0, size), origin: { from, to } };

@@ -27,7 +27,7 @@ const ENCODINGS: Record<string, (secret: string) => string> = {
   HEX: (secret) => Buffer.from(secret).toString("hex").toUpperCase(),
   "URI component": encodeURIComponent,
   "URI component in lower case": (secret) =>
-    encodeURIComponent(secret).replace(/%../g, (escape) => escape.toLowerCase()),
+    encodeURIComponent(secret).replace(/%../g, (each) => each.toLowerCase()),
   form: (secret) => new URLSearchParams({ s: secret }).toString().slice(2),
   "every byte in percent": (secret) =>
     [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, "0")}`).join(""),

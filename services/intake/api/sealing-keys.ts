@@ -1,0 +1,34 @@
+import { SealingKeys, SealingKeysQuery } from "../../shared/api/credentials.ts";
+import { problems } from "../../shared/http/openapi.ts";
+import type { Server } from "../../shared/http/server.ts";
+import { callerOf } from "../http/caller.ts";
+import { rotateSealingKey, type SealingParts, sealingKeys } from "../sealing-keys/sealing-keys.ts";
+
+/** The keys to which an organization's members seal credentials before they send them. */
+export function sealingKeyRoutes(app: Server, parts: SealingParts): void {
+  app.get(
+    "/v1/sealing-keys",
+    {
+      config: { access: { level: "reader" } },
+      schema: {
+        summary: "Get the organization's public keys, the current one first",
+        description: "The first call has a worker make the first key, and may have to be repeated",
+        querystring: SealingKeysQuery,
+        response: { 200: SealingKeys, ...problems(400, 401, 403, 409, 429, 503) },
+      },
+    },
+    async (request) => sealingKeys(parts, callerOf(request).org, request.query.credential),
+  );
+
+  app.post(
+    "/v1/sealing-keys/rotate",
+    {
+      config: { access: { level: "admin" } },
+      schema: {
+        summary: "Have a new key made; what was sealed to older ones still opens",
+        response: { 200: SealingKeys, ...problems(400, 401, 403, 409, 429, 503) },
+      },
+    },
+    async (request) => rotateSealingKey(parts, callerOf(request).org),
+  );
+}

@@ -1,0 +1,58 @@
+import { readConfig } from "../shared/config.ts";
+import { keyProviders } from "../shared/envelope/key-settings.ts";
+import { limitRates, publishedSources, tlsIdentity } from "../shared/front/front-settings.ts";
+import { run, serve } from "../shared/http/serve.ts";
+import { createLogger } from "../shared/log.ts";
+import { openQueues } from "../shared/queue/open-queues.ts";
+import { KINDS, type Kind } from "../shared/work/kinds.ts";
+import { buildIntake } from "./app.ts";
+import { Config, destinationPorts } from "./config.ts";
+import { JobWatch } from "./jobs/watch.ts";
+import { openStore } from "./store/open-store.ts";
+
+await run(async () => {
+  const config = readConfig(process.env, Config);
+  const logger = createLogger("intake", config.STRONGROOM_LOG_LEVEL);
+  const region = config.STRONGROOM_AWS_REGION;
+  const aws = region === undefined ? {} : { region };
+  const keyProvider = keyProviders(config);
+  const ports = destinationPorts(config);
+  const tls = tlsIdentity(config);
+  const published = publishedSources(config, logger);
+  const queueSettings: Record<Kind, string> = {
+    integration: config.STRONGROOM_INTEGRATION_QUEUES,
+    webhook: config.STRONGROOM_WEBHOOK_QUEUES,
+    feed: config.STRONGROOM_FEED_QUEUES,
+  };
+  const [integration, webhook, store, ...opened] = await Promise.all([
+    keyProvider(config.STRONGROOM_INTEGRATION_KEY),
+    keyProvider(config.STRONGROOM_WEBHOOK_KEY),
+    openStore(config.STRONGROOM_STORE, aws),
+    ...KINDS.map(async (kind) => [kind, await openQueues(queueSettings[kind], aws)] as const),
+  ]);
+  const queues = Object.fromEntries(opened) as Record<Kind, Awaited<ReturnType<typeof openQueues>>>;
+  const app = await buildIntake({
+    intake: {
+      store,
+      keys: { integration, webhook },
+      queues,
+      destinationPorts: ports,
+      watch: new JobWatch(),
+      log: logger,
+      now: Date.now,
+    },
+    directory: published.directory,
+    revocations: published.revocations,
+    maxTokenLifetimeSeconds: config.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+    tls,
+    limits: limitRates(config),
+    behindProxy: config.STRONGROOM_BEHIND_PROXY,
+  });
+  app.addHook("onClose", async () => {
+    published.close();
+    await Promise.all(KINDS.flatMap((kind) => [queues[kind].jobs.close(), queues[kind].results.close()]));
+    await store.close();
+  });
+  await published.start();
+  await serve(app, config);
+});

@@ -1,0 +1,84 @@
+import type { UseWithResult } from "../../shared/api/uses.ts";
+import { StrongroomError } from "../../shared/errors.ts";
+import { isAtLeast } from "../../shared/front/levels.ts";
+import type { Level } from "../../shared/org.ts";
+import {
+  type JobRecord,
+  queuedPartition,
+  requestKey,
+  type StoredRequest,
+  type UseWork,
+} from "../jobs/records.ts";
+import type { Item } from "../store/store.ts";
+import { useMessage } from "./messages.ts";
+import { type UseParts, usableCredential } from "./submit.ts";
+import { asResult } from "./view.ts";
+import { resultKey, type StoredResult } from "./work-type.ts";
+
+/** A use's record. Throws `not_found`, also for another organization's. */
+export async function readUse(
+  { jobs }: UseParts,
+  org: string,
+  id: string,
+): Promise<Item<JobRecord<UseWork>>> {
+  const found = await jobs.get<UseWork>({ org, kind: "integration", id });
+  if (found?.body.work.type !== "request") throw new StrongroomError("not_found", "There is no such job.");
+  return found;
+}
+
+/**
+ * The result of a use; undefined if it has not succeeded. Throws `forbidden` for a level below the credential's, and
+ * `result_gone`.
+ */
+export async function useResult(
+  { intake: { store } }: UseParts,
+  { org, id, state, work }: JobRecord<UseWork>,
+  level: Level,
+): Promise<UseWithResult["result"]> {
+  if (!isAtLeast(level, work.level)) {
+    throw new StrongroomError("forbidden", `Only the level ${work.level} may read this job's result.`);
+  }
+  if (state !== "succeeded") return undefined;
+  const found = await store.get<StoredResult>(resultKey(org, id));
+  if (!found) {
+    throw new StrongroomError("result_gone", `The result was kept until ${work.resultUntil}.`);
+  }
+  return asResult(found.body);
+}
+
+/**
+ * Queues a failed use for another attempt, with the same request and the same version of the credential. Throws
+ * `conflict` if it has not failed or the credential has another version now, `result_gone` if the request is no longer
+ * kept, and what `usableCredential` throws.
+ */
+export async function redriveUse(
+  parts: UseParts,
+  org: string,
+  level: Level,
+  id: string,
+): Promise<JobRecord<UseWork>> {
+  const { intake, jobs, inFlight } = parts;
+  const found = await readUse(parts, org, id);
+  if (found.body.state !== "failed") {
+    throw new StrongroomError("conflict", "Only a failed job can be tried again.");
+  }
+  const usable = await usableCredential(intake, org, level, found.body.work.credential);
+  if (usable.record.version !== found.body.work.version) {
+    throw new StrongroomError(
+      "conflict",
+      "The credential has a newer version. Submit the request as a new job.",
+    );
+  }
+  const request = await intake.store.get<StoredRequest>(requestKey(found.body));
+  if (!request) throw new StrongroomError("result_gone", "The job's request is no longer kept.");
+  await inFlight.admit(org);
+  const job = jobs.again(found.body, found.body.work.timeoutSeconds);
+  const isWritten = await intake.store.write([
+    ...jobs.writes(job, found.revision),
+    { partition: queuedPartition(org), sort: id, body: {}, expiresAt: job.expiresAt },
+    { ...requestKey(job), body: request.body, expiresAt: job.expiresAt },
+  ]);
+  if (!isWritten) throw new StrongroomError("conflict", "The job is being tried again already.");
+  await jobs.send(job, useMessage(job, usable, request.body.envelope));
+  return job;
+}

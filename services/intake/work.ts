@@ -1,0 +1,51 @@
+import { LastUsed } from "./credentials/last-used.ts";
+import type { Intake } from "./dependencies.ts";
+import { createDueLoop, type DueLoop } from "./due/loop.ts";
+import { jobDueHandlers } from "./jobs/due.ts";
+import { createJobs, type Jobs } from "./jobs/jobs.ts";
+import { consumeResults } from "./jobs/results.ts";
+import type { WorkTypes } from "./jobs/work-type.ts";
+import { keyWork } from "./sealing-keys/sealing-keys.ts";
+import { InFlight } from "./uses/in-flight.ts";
+import type { UseParts } from "./uses/submit.ts";
+import { useWork } from "./uses/work-type.ts";
+
+/** What the intake does beside answering requests, and what its routes need of that. */
+export interface Work extends UseParts {
+  jobs: Jobs;
+  due: DueLoop;
+  /** Takes results, and does what is due, until `stop`. */
+  start(): void;
+  stop(): Promise<void>;
+}
+
+/** Puts the types of work together. */
+export function createWork(intake: Intake): Work {
+  const types: WorkTypes = {
+    request: useWork(intake),
+    "make-sealing-key": keyWork(intake),
+  } as WorkTypes;
+  const jobs = createJobs(intake, types);
+  const lastUsed = new LastUsed(intake);
+  const inFlight = new InFlight(intake);
+  const uses = { intake, jobs, lastUsed, inFlight };
+  const ignore = async () => {};
+  const due = createDueLoop(intake, {
+    ...jobDueHandlers(intake, jobs),
+    schedule: ignore,
+    retry: ignore,
+    feed: ignore,
+  });
+  let results: { stop(): Promise<void> } | undefined;
+  return {
+    ...uses,
+    due,
+    start() {
+      results = consumeResults(intake, jobs);
+      due.start();
+    },
+    async stop() {
+      await Promise.all([due.stop(), results?.stop()]);
+    },
+  };
+}
