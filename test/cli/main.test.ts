@@ -20,7 +20,6 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "strongroom-transcripts-"));
   platform = await startPlatform({ demo: true });
-  await expect.poll(platform.stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
 });
 afterAll(async () => {
   await platform?.stop();

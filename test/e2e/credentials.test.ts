@@ -24,8 +24,6 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "strongroom-credentials-"));
   state = new StateFolder(join(folder, "state"));
   platform = await startPlatform({ stateDir: state.path, demo: true });
-  // The demo onboards acme and globex.
-  await expect.poll(platform.stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
 });
 afterAll(async () => {
   await platform?.stop();
@@ -177,7 +175,6 @@ describe("with the intake's live login", () => {
     const attempts: [string, object][] = [
       [`decrypt/${key}`, one],
       [`decrypt/${key}`, { batch_input: [one] }],
-      [`decrypt/./${key}`, one],
       [`decrypt/${key}%2F`, one],
       [`rewrap/${key}`, one],
       [`datakey/wrapped/${key}`, { context }],
@@ -191,6 +188,10 @@ describe("with the intake's live login", () => {
     ];
     for (const [path, body] of attempts) {
       expect(await statusOf(vault.write(`credential-keys/${path}`, body)), path).toBe(403);
+    }
+    for (const spelling of [`decrypt/./${key}`, `decrypt//${key}`, `x/../decrypt/${key}`]) {
+      // Vault sends the client of an odd path to the clean one, which is refused above, or refuses it.
+      expect([307, 400, 403, 404]).toContain(await statusOf(vault.write(`credential-keys/${spelling}`, one)));
     }
     const read = [`keys/${key}`, `export/encryption-key/${key}`, `backup/${key}`, `wrapping_key`];
     for (const path of read) expect(await statusOf(vault.read(`credential-keys/${path}`)), path).toBe(403);
@@ -306,10 +307,12 @@ describe("a worker's process", () => {
     expect(listening(await platform.servicePid("intake"))).not.toEqual([]);
     expect(readFileSync(`/proc/${pid}/limits`, "utf8")).toMatch(/^Max core file size +0 +0 /m);
     const names = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").filter(Boolean);
-    expect(names.map((each) => each.split("=")[0]).filter((name) => name !== "PWD")).toEqual([
-      "PATH",
-      "HOME",
-    ]);
+    expect(
+      names
+        .map((each) => each.split("=")[0])
+        .filter((name) => name !== "PWD")
+        .sort(),
+    ).toEqual(["HOME", "PATH"]);
   });
 });
 

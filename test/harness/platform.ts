@@ -18,6 +18,7 @@ import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
 import type { Job } from "../../services/shared/api/jobs.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
+import { poll } from "../../services/shared/poll.ts";
 import { readProcessRecord } from "../../services/shared/process/recorded-process.ts";
 
 export const LAUNCHER = fileURLToPath(new URL("../../services/cli/strongroom.mjs", import.meta.url));
@@ -34,7 +35,7 @@ export interface PlatformOptions {
   gatewayPort?: number;
   controlPlanePort?: number;
   intakePort?: number;
-  /** Runs the demo, and with it the demo's provider. */
+  /** Runs the demo, which onboards acme and globex, and with it the demo's provider; waits for its end. */
   demo?: boolean;
 }
 
@@ -75,7 +76,12 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     clearTimeout(timer);
     await discard();
   };
-  const file = await ready(state, child, stderr).catch(async (error) => {
+  const started = async () => {
+    const file = await ready(state, child, stderr);
+    if (options.demo) await demoShown(stderr);
+    return file;
+  };
+  const file = await started().catch(async (error) => {
     await end();
     throw error;
   });
@@ -154,6 +160,14 @@ async function ready(state: StateFolder, child: ChildProcess, stderr: () => stri
       throw new Error(`the platform did not become ready:\n${stderr()}\n${await lastLines(state)}`);
     }
   }
+}
+
+async function demoShown(stderr: () => string): Promise<void> {
+  const shown = async () =>
+    stderr().includes("Press Ctrl-C to stop everything") ||
+    (stderr().includes("Error: ") ? false : undefined);
+  if (await poll(shown, { everyMs: 50, withinMs: READY_WITHIN_MS })) return;
+  throw new Error(`the demo did not come to its end:\n${stderr()}`);
 }
 
 /** The ends of the services' logs, for a start that failed. */
