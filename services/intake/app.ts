@@ -18,9 +18,13 @@ import type { Server, TlsIdentity } from "../shared/http/server.ts";
 import { refuseUnrouted } from "../shared/http/unrouted.ts";
 import type { Issuer } from "../shared/org.ts";
 import { credentialRoutes } from "./api/credentials.ts";
+import { deliveryRoutes } from "./api/deliveries.ts";
+import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
+import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { useRoutes } from "./api/uses.ts";
+import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
 import { admitMembers } from "./http/admit.ts";
 import { createIntakeServer } from "./http/intake-server.ts";
@@ -68,6 +72,10 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     credentialRoutes(routes, intake, work.lastUsed);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
+    scheduleRoutes(routes, work);
+    webhookRoutes(routes, work);
+    deliveryRoutes(routes, work);
+    feedRoutes(routes, work);
     healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
   });
 

@@ -1,14 +1,19 @@
 import { LastUsed } from "./credentials/last-used.ts";
 import type { Intake } from "./dependencies.ts";
 import { createDueLoop, type DueLoop } from "./due/loop.ts";
+import { feedDueHandler } from "./feeds/feeds.ts";
+import { fetchWork } from "./feeds/work-type.ts";
 import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
+import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
+import { retryDueHandler } from "./webhooks/deliveries.ts";
+import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
 export interface Work extends UseParts {
@@ -24,17 +29,18 @@ export function createWork(intake: Intake): Work {
   const types: WorkTypes = {
     request: useWork(intake),
     "make-sealing-key": keyWork(intake),
-  } as WorkTypes;
+    deliver: deliveryWork(intake),
+    fetch: fetchWork(intake),
+  };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
   const uses = { intake, jobs, lastUsed, inFlight };
-  const ignore = async () => {};
   const due = createDueLoop(intake, {
     ...jobDueHandlers(intake, jobs),
-    schedule: ignore,
-    retry: ignore,
-    feed: ignore,
+    schedule: scheduleDueHandler(uses),
+    retry: retryDueHandler(uses),
+    feed: feedDueHandler(uses),
   });
   let results: { stop(): Promise<void> } | undefined;
   return {

@@ -9,12 +9,16 @@ const DROPPED = [
 ];
 const MAX_HEADERS = 100;
 
-/** The outcome of a job that was answered, without the secrets. */
-export function answered({ status, headers, body }: Answer, scrubber: Scrubber): Outcome {
+/** The outcome of a job that was answered, without the secrets. `shorten` is applied to the body without them. */
+export function answered(
+  { status, headers, body }: Answer,
+  scrubber: Scrubber,
+  shorten: (body: Buffer) => Buffer = (whole) => whole,
+): Outcome {
   const kept = headers
     .filter(([name]) => !DROPPED.includes(name.toLowerCase()))
     .slice(0, MAX_HEADERS)
     .map(([name, value]): [string, string] => [scrubber.scrubText(name), scrubber.scrubText(value)]);
-  const scrubbedBody = scrubber.scrub(body).toString("base64");
+  const scrubbedBody = shorten(scrubber.scrub(body)).toString("base64");
   return { state: "answered", status, headers: kept, body: scrubbedBody, scrubbed: scrubber.hits };
 }

@@ -13,7 +13,9 @@ import type { Run, Work } from "./work.ts";
 
 const PURPOSE = "webhook";
 /** So much of a receiver's answer is kept, for whoever looks for the reason of a failure. */
-const MAX_ANSWER_BYTES = 4_096;
+const KEPT_BYTES = 4_096;
+/** Longer than a secret in any of its forms: one that the end of what was read cuts in two is not in what is kept. */
+const MARGIN_BYTES = 16_384;
 const WEBHOOK_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Posts a webhook, signed by the rules of Standard Webhooks with each secret that is valid now. */
@@ -67,13 +69,16 @@ export function webhookWork(
             ["Accept-Encoding", "identity"],
           ],
           body,
-          maxBody: MAX_ANSWER_BYTES,
+          maxBody: KEPT_BYTES + MARGIN_BYTES,
           truncate: true,
         },
         signal,
       );
       reached("sent");
-      return answered(answer, scrubber);
+      const isCut = answer.body.length === KEPT_BYTES + MARGIN_BYTES;
+      return answered(answer, scrubber, (body) =>
+        body.subarray(0, isCut ? Math.max(0, Math.min(KEPT_BYTES, body.length - MARGIN_BYTES)) : KEPT_BYTES),
+      );
     } finally {
       for (const secret of secrets) secret.fill(0);
       scrubber?.forget();

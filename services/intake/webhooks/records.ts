@@ -1,0 +1,44 @@
+import type { Webhook } from "../../shared/api/webhooks.ts";
+import type { DestinationPolicy } from "../../shared/work/destination.ts";
+import type { Key } from "../store/store.ts";
+
+/** A webhook without its secret. */
+export interface WebhookRecord extends Webhook {
+  /** What its secrets are sealed for: its URL, so a changed URL needs a new secret. */
+  policy: DestinationPolicy;
+}
+
+export const webhooksPartition = (org: string): string => `org/${org}/webhooks`;
+export const webhookKey = (org: string, name: string): Key => ({
+  partition: webhooksPartition(org),
+  sort: name,
+});
+
+/** A webhook's signing secrets as they are kept, newest first: only a worker of kind `webhook` opens them. */
+export interface StoredSecrets {
+  secrets: {
+    version: number;
+    /** base64 */
+    envelope: string;
+    /** Seconds since 1970 until which an older one signs too; absent for the newest. */
+    until?: number;
+  }[];
+}
+
+export const secretsKey = (org: string, name: string): Key => ({
+  partition: `org/${org}/webhook-secrets`,
+  sort: name,
+});
+
+/** The last secret's version of a deleted webhook, so that none is ever used twice for a name. */
+export const deletedWebhookKey = (org: string, name: string): Key => ({
+  partition: `org/${org}/deleted-webhooks`,
+  sort: name,
+});
+export interface DeletedWebhook {
+  secretVersion: number;
+}
+
+/** Deliveries of a webhook by id; the jobs themselves are elsewhere, for results name no webhook. */
+export const deliveriesPartition = (org: string, webhook: string): string =>
+  `org/${org}/deliveries/${webhook}`;
