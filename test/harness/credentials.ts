@@ -1,14 +1,15 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Agent, type Dispatcher } from "undici";
+import type { Dispatcher } from "undici";
 import type { CreateUse, UseWithResult } from "../../services/shared/api/uses.ts";
 import { type Level, newOrgId } from "../../services/shared/org.ts";
 import { embeddedQueue } from "../../services/shared/queue/embedded.ts";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { DestinationPolicy } from "../../services/shared/work/destination.ts";
 import { KINDS, type Kind } from "../../services/shared/work/kinds.ts";
-import { intakeCommand, type PublishedPlaces, workerCommand } from "./credential-commands.ts";
+import { type ApiAnswer, type CallOptions, CredentialClient, memberTokens } from "./credential-client.ts";
+import { intakeCommand, workerCommand } from "./credential-commands.ts";
 import { headerPolicy } from "./credential-jobs.ts";
 import { type Destination, startDestination } from "./destination.ts";
 import {
@@ -28,18 +29,6 @@ export interface ServiceLogin {
   secretIdFile: string;
 }
 
-export interface ApiAnswer<T = Record<string, unknown>> {
-  status: number;
-  headers: Dispatcher.ResponseData["headers"];
-  body: T;
-  text: string;
-}
-
-export interface CallOptions {
-  body?: unknown;
-  headers?: Record<string, string>;
-}
-
 export interface CredentialPlatformOptions {
   /** The workers to start; a kind may come more than once. One of kind `integration` unless given. */
   workers?: Kind[];
@@ -57,7 +46,7 @@ export interface CredentialPlatformOptions {
  * and workers as processes of their own under the flags of production, and destinations on loopback.
  */
 export interface CredentialPlatform {
-  /** `intake/`, `worker-<kind>-<n>/`, `queues/<kind>/`, `logs/`. */
+  /** `intake/`, `worker-<kind>/` (its login), `worker-<kind>-<n>/` (its working directory), `queues/<kind>/`, `logs/`. */
   folder: string;
   internal: InternalVault;
   issuer: TestIssuer;
@@ -106,14 +95,14 @@ export interface WorkerChanges {
   nodeFlags?: string[];
 }
 
-const TOKEN_SECONDS = 300;
-
 export async function startCredentialPlatform(
   vaultBinary: string,
   options: CredentialPlatformOptions = {},
 ): Promise<CredentialPlatform> {
   const { claims = ["org_acme", "org_globex"], workers: kinds = ["integration"] } = options;
+  const [claim = ""] = claims;
   const folder = await mkdtemp(join(tmpdir(), "strongroom-credentials-"));
+  const at = (...parts: string[]) => join(folder, ...parts);
   const closers: (() => Promise<unknown>)[] = [() => rm(folder, { recursive: true, force: true })];
   const stop = async () => {
     for (const close of closers.splice(0).reverse()) await close();
@@ -129,120 +118,59 @@ export async function startCredentialPlatform(
     const destinations = await Promise.all(
       Array.from({ length: options.destinations ?? 1 }, () => startDestination(internal)),
     );
-    closers.push(async () => void (await Promise.all(destinations.map((each) => each.down()))));
-    const agent = new Agent({ connections: 128, keepAliveTimeout: 4_000 });
-    closers.push(() => agent.destroy());
+    closers.push(() => Promise.all(destinations.map((each) => each.down())));
+    const orgs = Object.fromEntries(claims.map((each) => [each, newOrgId()]));
+    await publishOrgs(directoryServer, issuer, orgs);
+    const logins = await writeFiles(at, internal, directoryKey);
 
-    const orgs = Object.fromEntries(claims.map((claim) => [claim, newOrgId()]));
-    await directoryServer.publish({
-      ...{ version: 1, issuedAt: new Date().toISOString(), issuers: [issuer.issuer], deleted: [] },
-      orgs: claims.map((claim) => ({
-        ...{ id: orgs[claim] as string, claim, address: "https://127.0.0.1:1" },
-        issuer: issuer.issuer.issuer,
-      })),
-    });
-    const at = (...parts: string[]) => join(folder, ...parts);
-    const queues = (kind: Kind) => at("queues", kind);
-    for (const path of ["intake", "logs", ...KINDS.map((kind) => `queues/${kind}`)]) {
-      await mkdir(at(path), { recursive: true, mode: 0o700 });
-    }
-    await writeFile(at("intake", "directory-key.pem"), directoryKey.publicPem);
-    await writeFile(at("intake", "ownership-key.pem"), directoryKey.ownershipPem);
-    const writeLogin = async (login: keyof InternalVault["logins"], place: string): Promise<ServiceLogin> => {
-      const credentials = internal.logins[login];
-      const [roleIdFile, secretIdFile] = [join(place, "role-id"), join(place, "secret-id")];
-      await writeFile(roleIdFile, credentials.roleId.reveal(), { mode: 0o600 });
-      await writeFile(secretIdFile, credentials.secretId.reveal(), { mode: 0o600 });
-      return { credentials, roleIdFile, secretIdFile };
-    };
-    const logins = {} as CredentialPlatform["logins"];
-    for (const login of ["intake", "worker-integration", "worker-webhook"] as const) {
-      await mkdir(at(login), { recursive: true, mode: 0o700 });
-      logins[login] = await writeLogin(login, at(login));
-    }
     const listen = await freeListen();
-    const published: PublishedPlaces = { directoryServer, folder: at("intake") };
-    const storeFile = at("intake", "store.sqlite");
+    const [address, storeFile] = [`http://${listen}`, at("intake", "store.sqlite")];
+    const queues = (kind: Kind) => at("queues", kind);
     const intake = new Part({
       ...{ name: "intake", folder: at("intake"), logFile: at("logs", "intake.log") },
       readyLine: "Server listening",
       command: intakeCommand({
-        ...{ listen, published, storeFile, queues, login: logins.intake, vault: internal.endpoint.address },
+        ...{ listen, storeFile, queues, login: logins.intake, vault: internal.endpoint.address },
+        published: { directoryServer, folder: at("intake") },
         ports: destinations.map(({ port }) => port),
         settings: options.intakeSettings ?? {},
       }),
     });
     closers.push(() => intake.kill("SIGTERM"));
-
     const workers: Part[] = [];
-    closers.push(async () => void (await Promise.all(workers.map((each) => each.kill("SIGKILL")))));
+    closers.push(() => Promise.all(workers.map((each) => each.kill())));
     const startWorker = async (kind: Kind, changes: WorkerChanges = {}): Promise<Part> => {
       const name = `worker-${kind}-${workers.length + 1}`;
       await mkdir(at(name), { mode: 0o700 });
       const exceptions = at(name, "private-destinations.json");
       await writeFile(exceptions, JSON.stringify(destinations.map(({ exception }) => exception)));
-      const login = kind === "feed" ? undefined : await writeLogin(`worker-${kind}`, at(name));
       const settings = { ...options.workerSettings, ...changes.settings };
       const part = new Part({
         ...{ name, folder: at(name), logFile: at("logs", `${name}.log`), readyLine: "started" },
         command: workerCommand({
           ...{ ...changes, kind, queues: queues(kind), exceptions, settings },
-          ...(login && { login, vault: internal.endpoint.address }),
+          ...(kind !== "feed" && { login: logins[`worker-${kind}`], vault: internal.endpoint.address }),
         }),
       });
       workers.push(part);
       await part.start();
       return part;
     };
+    const client = new CredentialClient(address);
+    closers.push(() => client.close());
+    const tokenOf = memberTokens(issuer);
+    const token = (of = claim, level: Level = "admin") => tokenOf(of, level);
+    const [destination] = destinations as [Destination];
+
     await intake.start();
     for (const kind of kinds) await startWorker(kind);
-
-    const address = `http://${listen}`;
-    const tokens = new Map<string, { token: string; until: number }>();
-    const self: CredentialPlatform = {
-      ...{ folder, internal, issuer, directoryServer, directoryKey, orgs, destinations, logins },
-      ...{ storeFile, queues, address, intake, workers, startWorker, stop },
-      destination: destinations[0] as Destination,
-      token(claim = claims[0] as string, level = "admin") {
-        const key = `${claim}/${level}`;
-        const held = tokens.get(key);
-        if (held && held.until > Date.now()) return held.token;
-        const { orgClaim, groupsClaim } = issuer.issuer;
-        const token = issuer.token({ [orgClaim]: claim, [groupsClaim]: level === "reader" ? [] : [level] });
-        tokens.set(key, { token, until: Date.now() + (TOKEN_SECONDS - 60) * 1000 });
-        return token;
-      },
-      async api<T>(
-        method: Dispatcher.HttpMethod,
-        path: string,
-        token = self.token(),
-        { body, headers = {} }: CallOptions = {},
-      ) {
-        const answer = await agent.request({
-          ...{ origin: address, method, path },
-          headers: {
-            authorization: `Bearer ${token}`,
-            ...(body !== undefined && { "content-type": "application/json" }),
-            ...headers,
-          },
-          body: body === undefined ? null : JSON.stringify(body),
-        });
-        const text = await answer.body.text();
-        const json = text === "" ? undefined : JSON.parse(text);
-        return { status: answer.statusCode, headers: answer.headers, text, body: json as T };
-      },
-      async putCredential(name, value, token, policy = headerPolicy(self.destination.origin)) {
-        const body = { value, destination: policy };
-        const { status, text } = await self.api("PUT", `/v1/credentials/${name}`, token, { body });
-        if (status !== 200 && status !== 201)
-          throw new Error(`the credential was refused: ${status} ${text}`);
-      },
-      async runJob(use, token, headers = {}) {
-        const wait = { prefer: "wait=30", ...headers };
-        const answer = await self.api<UseWithResult>("POST", "/v1/jobs", token, { body: use, headers: wait });
-        if (answer.status === 200 || answer.status === 202) return answer.body;
-        throw new Error(`the job was refused: ${answer.status} ${answer.text}`);
-      },
+    return {
+      ...{ folder, internal, issuer, directoryServer, directoryKey, orgs, destinations, destination, logins },
+      ...{ storeFile, queues, address, intake, workers, startWorker, token, stop },
+      api: (method, path, by = token(), call = {}) => client.api(method, path, by, call),
+      putCredential: (name, value, by = token(), policy = headerPolicy(destination.origin)) =>
+        client.putCredential(name, value, by, policy),
+      runJob: (use, by = token(), headers = {}) => client.runJob(use, by, headers),
       async inject(kind, name, group, ...bodies) {
         const queue = await embeddedQueue(join(queues(kind), `${name}.sqlite`));
         try {
@@ -252,9 +180,46 @@ export async function startCredentialPlatform(
         }
       },
     };
-    return self;
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+async function publishOrgs(
+  directoryServer: DirectoryServer,
+  { issuer }: TestIssuer,
+  orgs: Record<string, string>,
+): Promise<void> {
+  await directoryServer.publish({
+    ...{ version: 1, issuedAt: new Date().toISOString(), issuers: [issuer], deleted: [] },
+    orgs: Object.entries(orgs).map(([claim, id]) => ({
+      ...{ id, claim, issuer: issuer.issuer, address: "https://127.0.0.1:1" },
+    })),
+  });
+}
+
+/** Makes the folders, and writes the logins and what verifies published documents. */
+async function writeFiles(
+  at: (...parts: string[]) => string,
+  { logins }: InternalVault,
+  { publicPem, ownershipPem }: DirectoryKey,
+): Promise<CredentialPlatform["logins"]> {
+  for (const path of ["intake", "logs", ...KINDS.map((kind) => join("queues", kind))]) {
+    await mkdir(at(path), { recursive: true, mode: 0o700 });
+  }
+  await writeFile(at("intake", "directory-key.pem"), publicPem);
+  await writeFile(at("intake", "ownership-key.pem"), ownershipPem);
+  const write = async (name: keyof InternalVault["logins"]): Promise<ServiceLogin> => {
+    await mkdir(at(name), { recursive: true, mode: 0o700 });
+    const [roleIdFile, secretIdFile] = [at(name, "role-id"), at(name, "secret-id")];
+    await writeFile(roleIdFile, logins[name].roleId.reveal(), { mode: 0o600 });
+    await writeFile(secretIdFile, logins[name].secretId.reveal(), { mode: 0o600 });
+    return { credentials: logins[name], roleIdFile, secretIdFile };
+  };
+  return {
+    intake: await write("intake"),
+    "worker-integration": await write("worker-integration"),
+    "worker-webhook": await write("worker-webhook"),
+  };
 }

@@ -3,6 +3,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
+import type { TSchema } from "typebox";
+import { Value } from "typebox/value";
 import { buildIntake, type IntakeOptions } from "../../services/intake/app.ts";
 import type { Intake } from "../../services/intake/dependencies.ts";
 import { JobWatch } from "../../services/intake/jobs/watch.ts";
@@ -142,11 +144,17 @@ export async function startIntakeStage(
         ...options,
       });
       await app.listen({ host: "127.0.0.1", port: 0 });
+      let described: Operation[] | undefined;
       const address = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
       let closed: Promise<void> | undefined;
       const started: TestIntake = {
         address,
-        call: (method, path, callOptions = {}) => call(address, method, path, callOptions),
+        async call(method, path, callOptions = {}) {
+          const answer = await call(address, method, path, callOptions);
+          described ??= await operationsOf(app);
+          expectDescribed(described, method, path, answer);
+          return answer;
+        },
         close() {
           closed ??= (async () => {
             await app.close();
@@ -192,6 +200,42 @@ export async function startIntakeStage(
       await rm(folder, { recursive: true });
     },
   };
+}
+
+/** What the API says about an operation. */
+interface Operation {
+  method: string;
+  path: RegExp;
+  responses: Record<string, { content?: Record<string, { schema?: TSchema }> }>;
+}
+
+async function operationsOf(app: Awaited<ReturnType<typeof buildIntake>>): Promise<Operation[]> {
+  const { paths } = app.swagger() as unknown as {
+    paths: Record<string, Record<string, Pick<Operation, "responses">>>;
+  };
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { responses }]) => ({
+      method: method.toUpperCase(),
+      path: new RegExp(`^${path.replace(/\{[a-z]+\}/g, "[^/]+")}$`),
+      responses,
+    })),
+  );
+}
+
+/** Throws if the API answers what its description does not say. */
+function expectDescribed(operations: Operation[], method: string, path: string, answer: Answer): void {
+  const [bare = ""] = path.split("?", 1);
+  const operation = operations.find((each) => each.method === method && each.path.test(bare));
+  if (!operation) return;
+  const response = operation.responses[answer.status];
+  if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
+  const [content] = Object.entries(response.content ?? {});
+  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  const [problem] = Value.Errors(content[1].schema, answer.json);
+  if (!problem) return;
+  throw new Error(
+    `${method} ${path}: ${answer.status}: ${problem.instancePath} ${problem.message}: ${answer.text}`,
+  );
 }
 
 async function closeQueues(queues: Record<Kind, Queues>): Promise<void> {

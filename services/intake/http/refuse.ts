@@ -27,10 +27,19 @@ export function answerErrors(app: Server, limits: Limits): void {
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (reply.sent) return reply;
     reply.header("Cache-Control", "no-store");
-    if (error instanceof TooManyRequests) reply.header("Retry-After", error.retryAfterSeconds);
+    const seconds = retryAfterSeconds(error);
+    if (seconds !== undefined) reply.header("Retry-After", seconds);
     return sendProblem(error, request, reply);
   });
 }
+
+/** When a request that was one too many may come again. */
+function retryAfterSeconds(error: unknown): number | undefined {
+  if (error instanceof TooManyRequests) return error.retryAfterSeconds;
+  const isTooMany = error instanceof StrongroomError && error.code === "too_many_requests";
+  return isTooMany ? RETRY_SECONDS : undefined;
+}
+const RETRY_SECONDS = 5;
 
 /** Errors of the store and of a key provider as what a caller may know of them. */
 export function asStrongroomError(error: unknown): unknown {

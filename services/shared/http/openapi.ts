@@ -26,7 +26,7 @@ export const openApi = ({ title, description, scheme }: ApiDescription): Fastify
     const shown: FastifySchema = {
       ...schema,
       description: [schema.description, whoMay(access)].filter(Boolean).join(". "),
-      security: "open" in access ? [] : [{ [scheme]: "permission" in access ? [access.permission] : [] }],
+      security: "open" in access ? [] : [{ [scheme]: Object.values(access) }],
     };
     return { schema: shown, url };
   },
