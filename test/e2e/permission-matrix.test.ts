@@ -47,8 +47,16 @@ async function listing(root: VaultClient): Promise<Listing> {
   const { paths } = (await root.read("sys/internal/specs/openapi")) as {
     paths: Record<string, { "x-vault-unauthenticated"?: boolean }>;
   };
-  const names = Object.keys(paths).sort();
-  return { paths: names, open: names.filter((name) => paths[name]?.["x-vault-unauthenticated"]) };
+  const listed = Object.keys(paths).sort();
+  return {
+    // A word that Vault lists as a parameter, though it stands for two different rights.
+    paths: listed.flatMap((path) =>
+      path.includes("/{plaintext}/")
+        ? ["plaintext", "wrapped"].map((word) => path.replace("{plaintext}", word))
+        : [path],
+    ),
+    open: listed.filter((path) => paths[path]?.["x-vault-unauthenticated"]),
+  };
 }
 
 /** A path with all its parameters replaced by a name, for each of the names by its label. */

@@ -62,7 +62,7 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
       // A handler that ends wakes us.
       if (room === 0 || isStopping) return pollMs;
       // A look does not take the lock that others may need.
-      const wait = (messages.soonest() ?? Number.POSITIVE_INFINITY) - now();
+      const wait = (transactions.read(messages.soonest) ?? Number.POSITIVE_INFINITY) - now();
       if (wait > 0) return Math.min(wait, pollMs);
       const received = await transactions.run(() => receive(room));
       for (const message of received) deliver(message);
