@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { pino } from "pino";
 import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
+import { expect } from "vitest";
 import { buildIntake, type IntakeOptions } from "../../services/intake/app.ts";
 import type { Intake } from "../../services/intake/dependencies.ts";
 import { JobWatch } from "../../services/intake/jobs/watch.ts";
@@ -288,3 +289,6 @@ export const answered = (status = 200, body = "hello"): Outcome => ({
   body: Buffer.from(body).toString("base64"),
   scrubbed: 0,
 });
+
+/** Expects something within 15 seconds: what is due is done about once a second. */
+export const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });

@@ -12,6 +12,7 @@ import type { Outcome } from "../../../services/shared/work/messages.ts";
 import {
   answered,
   credentialBody,
+  eventually,
   type IntakeStage,
   type Message,
   startIntakeStage,
@@ -104,14 +105,14 @@ test("without waiting, 202 and where to look", async () => {
   const waited = await submit({ headers: { prefer: "wait=0" } });
   expect(waited).toMatchObject({ status: 202, json: { state: "queued" } });
   release();
-  await expect.poll(async () => (await read(accepted.json.id)).json.state).toBe("succeeded");
+  await eventually(async () => (await read(accepted.json.id)).json.state).toBe("succeeded");
 });
 
 test("a use is recorded with the credential, to the minute", async () => {
   await finish({ body: use({ credential: "open" }) });
   const shown = async () =>
     (await intake.call("GET", "/v1/credentials/open", { token: stage.token() })).json.lastUsedAt;
-  await expect.poll(shown).toBeDefined();
+  await eventually(shown).toBeDefined();
   const first = await shown();
   await finish({ body: use({ credential: "open" }) });
   expect(await shown()).toBe(first);
@@ -286,7 +287,7 @@ describe("a result", () => {
 
     outcome = () => answered(); // in clear, though the caller asked for it sealed
     const other = await submit({ body: use({ sealResultTo: toBase64Url(pair.publicKey) }) });
-    await expect.poll(() => stage.log.some((line) => line.includes("unfit outcome"))).toBe(true);
+    await eventually(() => stage.log.some((line) => line.includes("unfit outcome"))).toBe(true);
     expect((await read(other.json.id)).json).toMatchObject({ state: "queued" });
   });
 
@@ -316,7 +317,7 @@ describe("redrive", () => {
     const id = await fail();
     outcome = () => answered();
     expect(await redrive(id)).toMatchObject({ status: 202, json: { id, attempt: 2 } });
-    await expect.poll(async () => (await read(id)).json.state).toBe("succeeded");
+    await eventually(async () => (await read(id)).json.state).toBe("succeeded");
     expect(seen.map(({ job, attempt }) => [job, attempt])).toEqual([
       [id, 1],
       [id, 2],
