@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { expect } from "vitest";
 import { makeClientCertificate } from "../../services/cli/platform/client-certificate.ts";
-import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-logins.ts";
 import { readRecipe } from "../../services/cli/vault-binary/recipe.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";

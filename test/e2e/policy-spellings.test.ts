@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { request as requestTls } from "node:https";
 import { expect } from "vitest";
-import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-logins.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-logins.ts";
 import { newOrgId } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import type { CredentialLogin } from "../../../services/cli/platform/credential-keys.ts";
+import type { CredentialLogin } from "../../../services/cli/platform/credential-logins.ts";
 import { canonicalContext } from "../../../services/shared/envelope/context.ts";
 import { open, seal } from "../../../services/shared/envelope/envelope.ts";
 import { transitKeyProvider } from "../../../services/shared/envelope/transit.ts";
@@ -80,12 +80,12 @@ test("the audit log has no data key and no context in clear", async () => {
 });
 
 describe("Vault's answers", () => {
-  const answering = (answer: () => Promise<VaultBody>): VaultClient => ({
+  const answering = (answer: (path: string) => Promise<VaultBody>): VaultClient => ({
     ...vault.root,
     write: answer,
   });
   const ciphertext = bytes("vault:v1:AAAA");
-  const reasons = async (answer: () => Promise<VaultBody>) => {
+  const reasons = async (answer: (path: string) => Promise<VaultBody>) => {
     const asked = transitKeyProvider(answering(answer), "integration");
     return Promise.all(
       [asked.makeDataKey(CONTEXT), asked.openDataKey(CONTEXT, ciphertext)].map((call) =>
@@ -106,8 +106,16 @@ describe("Vault's answers", () => {
     [500, "unavailable"],
     [503, "unavailable"],
   ])("%i is %s", async (status, reason) => {
-    const answer = () => Promise.reject(new VaultError("POST x", status, []));
+    const answer = (path: string) => Promise.reject(new VaultError(`POST ${path}`, status, []));
     expect(await reasons(answer)).toEqual([reason, reason]);
+  });
+
+  test("to a login that it does not accept are no answer about the data key", async () => {
+    const envelope = await seal(provider("intake", "integration"), CONTEXT, bytes("kept"));
+    const { roleId } = vault.logins["worker-integration"];
+    const login = appRoleLogin(vault.endpoint, { roleId, secretId: new Secret("destroyed") });
+    const worker = transitKeyProvider(vaultClient(vault.endpoint, login.token), "integration");
+    await expect(open(worker, CONTEXT, envelope)).rejects.toMatchObject({ reason: "forbidden" });
   });
 
   test("that do not come are unavailable", async () => {
