@@ -1,20 +1,18 @@
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Webhook } from "standardwebhooks";
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import type { SealingKeys } from "../../services/shared/api/credentials.ts";
 import type { CreateUse, UseWithResult } from "../../services/shared/api/uses.ts";
 import type { Delivery, WebhookWithSecret } from "../../services/shared/api/webhooks.ts";
-import { makeSealingKeyPair, sealValue } from "../../services/shared/envelope/sealing.ts";
-import { policyHash } from "../../services/shared/work/destination.ts";
+import { makeSealingKeyPair } from "../../services/shared/envelope/sealing.ts";
 import { type Form, formsIn, formsOf, newCanary } from "../harness/canary.ts";
 import { headerPolicy } from "../harness/credential-jobs.ts";
 import { type CredentialPlatform, startCredentialPlatform } from "../harness/credentials.ts";
-import type { Effect } from "../harness/destination.ts";
 import { heapSnapshot, snapshotFlags } from "../harness/heap.ts";
+import { INDISCREET_PATHS, indiscreet } from "../harness/indiscreet.ts";
 import { Part } from "../harness/part.ts";
+import { sealByClient } from "../harness/takeover.ts";
 import { readStore } from "../harness/thief.ts";
 
 /*
@@ -33,42 +31,10 @@ let forms: Form[] = [];
 const results: UseWithResult[] = [];
 const deliveries: Delivery[] = [];
 
-/** What the destination does, by the path. */
-function answer({ url, headers }: Effect, response: ServerResponse): void {
-  const value = headers.authorization?.replace("Bearer ", "") ?? "";
-  const bytes = Buffer.from(value, "latin1");
-  const [, , what = "", how = ""] = url.split("/");
-  const echoes: Record<string, () => void> = {
-    clear: () => response.end(`you sent ${value}`),
-    base64: () => response.end(bytes.toString("base64")),
-    hex: () => response.end(bytes.toString("hex")),
-    url: () => response.end(encodeURIComponent(value)),
-    json: () => response.end(JSON.stringify({ value }).replaceAll("&", "\\u0026")),
-    header: () => response.writeHead(200, { "X-Echo": value }).end(),
-    chunks: () => {
-      for (const each of value) response.write(each);
-      response.end();
-    },
-  };
-  if (what === "echo") return echoes[how]?.();
-  if (what === "fail") return void response.writeHead(Number(how)).end(`wrong key ${value}`);
-  if (what === "large") return void response.end(value.repeat(10_000));
-  if (what === "gzip") return void response.writeHead(200, { "Content-Encoding": "gzip" }).end(value);
-  const tries = platform.destination.count(String(headers["idempotency-key"]));
-  if (what === "flaky" && tries < 2) return void response.destroy();
-  response.end("{}");
-}
-
-const PATHS = [
-  ...["ok/1", "ok/2", "ok/3", "ok/4", "ok/5", "ok/6", "ok/7", "ok/8"],
-  ...["echo/clear", "echo/base64", "echo/hex", "echo/url", "echo/json", "echo/header", "echo/chunks"],
-  ...["fail/401", "fail/500", "fail/302", "large/1", "gzip/1", "flaky/1"],
-];
-
 beforeAll(async () => {
   platform = await startCredentialPlatform(inject("vaultBinary"), { workers: [] });
   snapshots = await mkdtemp(join(tmpdir(), "strongroom-snapshots-"));
-  platform.destination.answer = answer;
+  platform.destination.answer = indiscreet(platform.destination);
   platform.intake.command.args.unshift(...snapshotFlags(snapshots));
   await platform.intake.restart("SIGTERM");
   const nodeFlags = [
@@ -80,7 +46,8 @@ beforeAll(async () => {
   await platform.startWorker("webhook", { nodeFlags });
   await platform.startWorker("feed", { nodeFlags });
   await platform.putCredential("by-platform", platformValue);
-  await putByClient();
+  const destination = headerPolicy(platform.destination.origin);
+  await sealByClient(platform, "org_acme", "by-client", clientValue, destination);
   await putWebhook();
   forms = [platformValue, clientValue, signingSecret.replace("whsec_", "")].flatMap(formsOf);
   forms.push(["key of the signature", Buffer.from(signingSecret.replace("whsec_", ""), "base64")]);
@@ -91,21 +58,6 @@ afterAll(async () => {
   await platform?.stop();
   if (snapshots) await rm(snapshots, { recursive: true, force: true });
 });
-
-async function putByClient(): Promise<void> {
-  const destination = headerPolicy(platform.destination.origin);
-  const { body } = await platform.api<SealingKeys>("GET", "/v1/sealing-keys?credential=by-client");
-  const { id: key = "", publicKey = "" } = body.keys[0] ?? {};
-  const context = {
-    ...{ org: body.org, credential: "by-client", version: String(body.nextVersion), key },
-    ...{ purpose: "integration" as const, policy: policyHash(destination) },
-  };
-  const point = new Uint8Array(Buffer.from(publicKey, "base64url"));
-  const sealed = await sealValue(point, context, new TextEncoder().encode(clientValue));
-  const put = { sealed, version: body.nextVersion, destination };
-  const { status, text } = await platform.api("PUT", "/v1/credentials/by-client", undefined, { body: put });
-  if (status !== 201) throw new Error(text);
-}
 
 async function putWebhook(): Promise<void> {
   const url = `${platform.destination.origin}/v1/hook`;
@@ -157,7 +109,7 @@ async function hundredJobs(): Promise<void> {
   const key = await makeSealingKeyPair();
   const sealResultTo = Buffer.from(key.publicKey).toString("base64url");
   const uses: CreateUse[] = ["by-platform", "by-client"].flatMap((credential) => [
-    ...PATHS.flatMap((path) => [path, path]).map((path) => ({
+    ...INDISCREET_PATHS.flatMap((path) => [path, path]).map((path) => ({
       ...{ credential, request: { method: "GET" as const, path: `/v1/${path}` } },
     })),
     { credential, request: { method: "POST", path: "/v1/ok/9", body: { text: "a note" } }, sealResultTo },

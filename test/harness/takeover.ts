@@ -118,8 +118,8 @@ function materialIn({ storeFile }: CredentialPlatform, org: string, name: string
   return { ...material, privateKey: String(key?.privateKey) } as Material;
 }
 
-/** What a client does that seals by itself. */
-async function sealByClient(
+/** Stores a credential as a client does that seals it itself. */
+export async function sealByClient(
   platform: CredentialPlatform,
   claim: string,
   name: string,
