@@ -41,6 +41,7 @@ const INIT_MS = 60_000;
 
 /** A Vault server in a folder of its own. */
 export interface VaultServer {
+  pid: number;
   signal(signal: NodeJS.Signals): void;
   /** Ends the process, by SIGTERM unless told otherwise; the folder stays. */
   end(signal?: NodeJS.Signals): Promise<void>;
@@ -85,6 +86,7 @@ export async function startVaultServer(
     }
   }
   return {
+    pid: child.pid,
     signal: (signal) => void child.kill(signal),
     end: (signal = "SIGTERM") => end(child, ended, signal),
   };
@@ -125,6 +127,12 @@ export interface EmptyVault {
   endpoint: VaultEndpoint;
   root: VaultClient;
   rootToken: Secret;
+  /** The process that runs now. */
+  pid(): number;
+  /** Ends the process; the folder stays. */
+  down(): Promise<void>;
+  /** Starts it again, at the same address, and unseals it. */
+  up(): Promise<void>;
   /** Ends the process and removes its folder. */
   stop(): Promise<void>;
 }
@@ -139,12 +147,26 @@ export async function startEmptyVault(binary: string): Promise<EmptyVault> {
     await rm(dir, { recursive: true });
   };
   try {
-    server = await startVaultServer(binary, dir, internalServerConfig({ dir, listen }), endpoint);
+    const config = internalServerConfig({ dir, listen });
+    let started = await startVaultServer(binary, dir, config, endpoint);
+    server = started;
     const open = vaultClient(endpoint, undefined, INIT_MS);
     const { rootToken, unsealKey } = await initializeShamir(open);
-    await unseal(open, unsealKey);
-    await whenActive(open);
-    return { dir, endpoint, root: vaultClient(endpoint, () => rootToken), rootToken, stop };
+    const activate = async () => {
+      await unseal(open, unsealKey);
+      await whenActive(open);
+    };
+    await activate();
+    return {
+      ...{ dir, endpoint, root: vaultClient(endpoint, () => rootToken), rootToken, stop },
+      pid: () => started.pid,
+      down: () => started.end(),
+      async up() {
+        started = await startVaultServer(binary, dir, config, endpoint);
+        server = started;
+        await activate();
+      },
+    };
   } catch (error) {
     await stop();
     throw error;

@@ -1,0 +1,96 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Kind } from "../../services/shared/work/kinds.ts";
+import { permissionFlags } from "../../services/worker/permission-flags.ts";
+import type { DirectoryServer } from "./directory.ts";
+import type { Command } from "./part.ts";
+
+const TOP = fileURLToPath(new URL("../..", import.meta.url));
+export const INTAKE_MAIN = join(TOP, "services/intake/main.ts");
+export const WORKER_MAIN = join(TOP, "services/worker/main.ts");
+const WORKER_CODE = ["services", "node_modules", "package.json"].map((name) => join(TOP, name));
+
+interface LoginFiles {
+  roleIdFile: string;
+  secretIdFile: string;
+}
+
+/** What the control plane publishes, and the folder with its public keys and with the service's copies. */
+export interface PublishedPlaces {
+  directoryServer: Pick<DirectoryServer, "url" | "revocationsUrl">;
+  folder: string;
+}
+
+const loginSettings = (vault: string, { roleIdFile, secretIdFile }: LoginFiles) => ({
+  STRONGROOM_INTERNAL_VAULT_ADDR: vault,
+  STRONGROOM_ROLE_ID_FILE: roleIdFile,
+  STRONGROOM_SECRET_ID_FILE: secretIdFile,
+});
+
+/** Starts an intake as `strongroom up` does, without limits. */
+export function intakeCommand(options: {
+  listen: string;
+  published: PublishedPlaces;
+  storeFile: string;
+  queues(kind: Kind): string;
+  login: LoginFiles;
+  vault: string;
+  ports: number[];
+  settings: Record<string, string>;
+}): Command {
+  const { listen, published, storeFile, queues, login, vault, ports, settings } = options;
+  const at = (name: string) => join(published.folder, name);
+  return {
+    args: ["--disable-sigusr1", INTAKE_MAIN],
+    env: {
+      PATH: "/usr/bin:/bin",
+      STRONGROOM_LISTEN: listen,
+      STRONGROOM_DIRECTORY_URL: published.directoryServer.url,
+      STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
+      STRONGROOM_OWNERSHIP_KEY_FILE: at("ownership-key.pem"),
+      STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
+      STRONGROOM_REVOCATIONS_URL: published.directoryServer.revocationsUrl,
+      STRONGROOM_REVOCATIONS_COPY: at("revocations.jws"),
+      STRONGROOM_ADDRESS_LIMIT: "0",
+      STRONGROOM_ORG_LIMIT: "0",
+      ...loginSettings(vault, login),
+      STRONGROOM_STORE: `sqlite:${storeFile}`,
+      STRONGROOM_INTEGRATION_KEY: "transit:integration",
+      STRONGROOM_WEBHOOK_KEY: "transit:webhook",
+      STRONGROOM_INTEGRATION_QUEUES: `local:${queues("integration")}`,
+      STRONGROOM_WEBHOOK_QUEUES: `local:${queues("webhook")}`,
+      STRONGROOM_FEED_QUEUES: `local:${queues("feed")}`,
+      STRONGROOM_DESTINATION_PORTS: [443, 8443, ...ports].join(),
+      ...settings,
+    },
+  };
+}
+
+/** Starts a worker under Node's permission model and with no environment but its settings. */
+export function workerCommand(options: {
+  kind: Kind;
+  queues: string;
+  /** The file of the operator's exceptions. */
+  exceptions: string;
+  login?: LoginFiles;
+  vault?: string;
+  settings: Record<string, string>;
+  program?: string[];
+  environment?: Record<string, string>;
+  nodeFlags?: string[];
+}): Command {
+  const { kind, queues, exceptions, login, vault, settings, program = [WORKER_MAIN] } = options;
+  const code = program[0] === WORKER_MAIN ? WORKER_CODE : [...WORKER_CODE, join(TOP, "test")];
+  const files = [exceptions, ...(login ? [login.roleIdFile, login.secretIdFile] : [])];
+  return {
+    args: [...permissionFlags({ code, queues, files }), ...(options.nodeFlags ?? []), ...program],
+    env: {
+      STRONGROOM_KIND: kind,
+      STRONGROOM_QUEUES: `local:${queues}`,
+      STRONGROOM_PRIVATE_DESTINATIONS_FILE: exceptions,
+      ...(login && vault && { ...loginSettings(vault, login), STRONGROOM_KEY: `transit:${kind}` }),
+      ...settings,
+      ...options.environment,
+    },
+  };
+}
