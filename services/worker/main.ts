@@ -7,7 +7,7 @@
  * and `feed.ts`, which has no key. `worker.ts` is what they share, from a message to its result; `outbound/` is the only
  * place that connects to a destination; `scrub/` removes secrets from answers.
  *
- * Start it with the flags of `worker-flags.ts` and with no environment but its settings.
+ * Start it with the flags of `permission-flags.ts` and with no environment but its settings.
  */
 import { run } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";

@@ -153,8 +153,10 @@ export class Worker {
 
 /** What is logged of an unexpected error. Its message may hold what it happened on; its name, code and place do not. */
 function describe(error: unknown): Record<string, string | undefined> {
-  const { name, code, stack, cause } = error as NodeJS.ErrnoException;
-  const place = /\bat [^\n]*?(?:file:\/\/)?(\/[^\n)]*)/.exec(stack ?? "")?.[1];
+  const { name, code, message = "", stack = "", cause } = error as NodeJS.ErrnoException;
+  // A stack begins with the message.
+  const frames = stack.slice(stack.indexOf(message) + message.length);
+  const place = /\n\s+at [^\n]*?(?:file:\/\/)?(\/[^\n)]*)/.exec(frames)?.[1];
   const because = (cause as NodeJS.ErrnoException | undefined)?.code;
   return { error: name, code, cause: because, place };
 }

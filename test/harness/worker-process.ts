@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { Kind } from "../../services/shared/work/kinds.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
-import { WORKER_ENVIRONMENT, workerFlags } from "../../services/worker/worker-flags.ts";
+import { MEMORY_FLAGS, permissionFlags, WORKER_ENVIRONMENT } from "../../services/worker/permission-flags.ts";
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(TOP, "services/worker/main.ts");
@@ -66,10 +66,10 @@ export async function startWorkerProcess(options: WorkerSettings): Promise<Worke
   const files = ["role-id", "secret-id", "destinations.json"].map(at);
   const code = ["services", "node_modules", "package.json"].map((name) => join(TOP, name));
   const own = program[0] === MAIN ? [] : [join(TOP, "test")];
-  const flags = workerFlags({ code: [...code, ...own], queues, files });
+  const flags = permissionFlags({ code: [...code, ...own], queues, files });
   const child = spawn(
     process.execPath,
-    [...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
+    [...MEMORY_FLAGS, ...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
     {
       env: { ...WORKER_ENVIRONMENT, ...env, ...settings, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
