@@ -8,6 +8,7 @@ import { WorkId } from "../../shared/work/messages.ts";
 import { callerOf } from "../http/caller.ts";
 import { followJob, waitForJob } from "../jobs/follow.ts";
 import type { JobRecord, UseWork } from "../jobs/records.ts";
+import { OpenStreams } from "../jobs/streams.ts";
 import { listUses } from "../uses/list.ts";
 import { readUse, redriveUse, useResult } from "../uses/read.ts";
 import { submitUse, type UseParts } from "../uses/submit.ts";
@@ -21,6 +22,7 @@ const Located = { headers: { Location: Type.String({ description: "URL path of t
 /** Jobs that use a credential: submit, list, get, follow, redrive. */
 export function useRoutes(app: Server, parts: UseParts): void {
   const closing = new AbortController();
+  const streams = new OpenStreams();
   app.addHook("preClose", async () => closing.abort());
   const located = (job: JobRecord<UseWork>) => `/v1/jobs/${job.id}`;
   const withResult = async (job: JobRecord<UseWork>, callerLevel: Parameters<typeof useResult>[2]) => {
@@ -143,7 +145,11 @@ export function useRoutes(app: Server, parts: UseParts): void {
       const { org } = callerOf(request);
       const { body: job } = await readUse(parts, org, request.params.id);
       const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort());
+      const release = streams.admit(org);
+      reply.raw.once("close", () => {
+        release();
+        gone.abort();
+      });
       const events = followJob(parts, job, {
         after: Number(request.headers["last-event-id"] ?? 0),
         signal: AbortSignal.any([gone.signal, closing.signal]),

@@ -393,3 +393,26 @@ test("at most 1,000 jobs are in flight for an organization: 429", async () => {
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
   expect((await submit()).status).toBe(202);
 });
+
+test("an organization follows at most 100 jobs at once, and a stream that ends makes room", async () => {
+  outcome = () => undefined;
+  const { json } = await submit();
+  const gone = new AbortController();
+  const follow = (signal = gone.signal) =>
+    fetch(`${intake.address}/v1/jobs/${json.id}/events`, {
+      headers: { authorization: `Bearer ${stage.token()}` },
+      signal,
+    });
+  const open = await Promise.all(Array.from({ length: 100 }, () => follow()));
+  expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
+  expect((await follow()).status).toBe(429);
+  gone.abort();
+  const after = new AbortController();
+  await eventually(async () => (await follow(after.signal)).status).toBe(200);
+  after.abort();
+});
+
+test("other preferences are ignored", async () => {
+  expect((await submit({ headers: { prefer: "respond-async" } })).status).toBe(202);
+  expect((await submit({ headers: { prefer: "respond-async, wait=10; x=y" } })).status).toBe(200);
+});
