@@ -81,7 +81,9 @@ async function problem(response: Response, { name, address, setting }: Api): Pro
   if (!code || !ERROR_CODES.includes(code)) {
     return new Failure("failure", `The ${name} answered ${response.status}`);
   }
-  const parts = errors.map(({ pointer, message }) => `${pointer.replace(/^\/(body\/)?/, "")} ${message}`);
+  const parts = errors.map(({ pointer, message }) =>
+    [pointer.replace(/^\/(body\/)?/, ""), message].join(message.startsWith("must ") ? " " : ": "),
+  );
   return new StrongroomError(code, parts.length > 0 ? parts.join("; ") : (detail ?? code));
 }
 

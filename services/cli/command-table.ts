@@ -101,6 +101,10 @@ export const COMMANDS: CommandTable = {
         "refuse every use of a credential from now on",
         async () => (await import("./commands/credential.ts")).disableCommand,
       ],
+      enable: [
+        "allow the use of a disabled credential again",
+        async () => (await import("./commands/credential.ts")).enableCommand,
+      ],
       delete: [
         "destroy a credential's value for good",
         async () => (await import("./commands/credential.ts")).deleteCommand,
@@ -165,6 +169,14 @@ export const COMMANDS: CommandTable = {
         "make a new secret and print it once; the old one signs too for a while",
         async () => (await import("./commands/webhook.ts")).rotateCommand,
       ],
+      enable: [
+        "enable a receiver again, also one that failed for days",
+        async () => (await import("./commands/webhook.ts")).enableCommand,
+      ],
+      disable: [
+        "send nothing to a receiver for now",
+        async () => (await import("./commands/webhook.ts")).disableCommand,
+      ],
       delete: ["delete a receiver", async () => (await import("./commands/webhook.ts")).deleteCommand],
     },
   ],
@@ -176,6 +188,10 @@ export const COMMANDS: CommandTable = {
       items: [
         "print a feed's items in the order in which they came",
         async () => (await import("./commands/feed.ts")).itemsCommand,
+      ],
+      fetch: [
+        "fetch a feed now instead of when it is due",
+        async () => (await import("./commands/feed.ts")).fetchCommand,
       ],
       delete: ["delete a feed", async () => (await import("./commands/feed.ts")).deleteCommand],
     },

@@ -43,7 +43,8 @@ export class Intake {
   credentials = () =>
     this.#all<CredentialPage, Credential>(at("credentials"), {}, ({ credentials }) => credentials);
   deleteCredential = (name: string) => this.#json<void>("DELETE", at("credentials", name));
-  disableCredential = (name: string) => this.#json<Credential>("POST", at("credentials", name, "disable"));
+  setCredential = (name: string, now: "enable" | "disable") =>
+    this.#json<Credential>("POST", at("credentials", name, now));
   sealingKeys = () => this.#json<SealingKeys>("GET", at("sealing-keys"));
 
   /** Has a credential used once. The same key with the same request returns the same job. */
@@ -59,6 +60,8 @@ export class Intake {
     this.#json<WebhookWithSecret>("PUT", at("webhooks", name), body);
   webhook = (name: string) => this.#json<Webhook>("GET", at("webhooks", name));
   webhooks = () => this.#all<WebhookPage, Webhook>(at("webhooks"), {}, ({ webhooks }) => webhooks);
+  setWebhook = (name: string, now: "enable" | "disable") =>
+    this.#json<Webhook>("POST", at("webhooks", name, now));
   rotateWebhook = (name: string) => this.#json<WebhookWithSecret>("POST", at("webhooks", name, "rotate"));
   deleteWebhook = (name: string) => this.#json<void>("DELETE", at("webhooks", name));
   send = (name: string, body: SendWebhook) =>
@@ -76,6 +79,8 @@ export class Intake {
 
   putFeed = (name: string, body: PutFeed) => this.#json<Feed>("PUT", at("feeds", name), body);
   feeds = () => this.#all<FeedPage, Feed>(at("feeds"), {}, ({ feeds }) => feeds);
+  /** Has it fetched now instead of when it is due. */
+  fetchFeed = (name: string) => this.#json<Feed>("POST", at("feeds", name, "fetch"));
   /** One page of items; its `next` returns newer ones later. */
   feedItems = (name: string, cursor: string | undefined, limit: number) =>
     this.#json<FeedItemPage>("GET", query(at("feeds", name, "items"), { cursor, limit: String(limit) }));

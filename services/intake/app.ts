@@ -52,12 +52,12 @@ const NO_ISSUERS: readonly Issuer[] = [];
 /** An intake by its options. It begins working once it listens, and stops when it is closed. */
 export async function buildIntake(options: IntakeOptions): Promise<Server> {
   const { intake, directory, revocations, tls, limits: rates = {}, behindProxy = false } = options;
-  const { log: logger, now } = intake;
+  const { log: logger } = intake;
   const limits = new Limits(rates);
   const app = createIntakeServer({ logger, tls, limits, rates, behindProxy });
   const issuers = () => directory.current?.issuers ?? NO_ISSUERS;
   const maxLifetimeSeconds = options.maxTokenLifetimeSeconds;
-  const authenticator = registerIdentity(app, { issuers, logger, maxLifetimeSeconds, now });
+  const authenticator = registerIdentity(app, { issuers, logger, maxLifetimeSeconds });
   const work = createWork(intake);
 
   answerErrors(app, limits);

@@ -86,7 +86,7 @@ function normalized(line: string): string {
 const matches = (actual: string, expected: string) =>
   new RegExp(`^${expected.split("<...>").map(RegExp.escape).join(".*")}$`).test(actual);
 
-test.each(readdirSync(TRANSCRIPTS))("%s", { timeout: 120_000 }, async (name) => {
+test.each(readdirSync(TRANSCRIPTS))("%s", { timeout: 240_000 }, async (name) => {
   for (const { command, expected } of parse(readFileSync(join(TRANSCRIPTS, name), "utf8"))) {
     const actual = (await run(command)).map(normalized);
     const shown = actual.map((line, index) => {

@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
@@ -130,6 +130,29 @@ describe("a key that acme stores", () => {
   });
 });
 
+test("a worker that has handled as many jobs as it may is replaced, which is no failure to report", async () => {
+  await member("acme", "admin").putCredential("again", { value: newKey(), destination: destination() });
+  const settings = state.envFile("worker-integration");
+  const before = await readFile(settings, "utf8");
+  await writeFile(settings, `${before}STRONGROOM_MAX_JOBS='1'\n`);
+  const pid = () => platform.servicePid("worker-integration").catch(() => 0);
+  const replaced = (old: number) => expect.poll(pid).not.toSatisfy((now) => now === old || now === 0);
+  const first = await pid();
+  process.kill(first, "SIGKILL");
+  await replaced(first);
+  const told = () => platform.stderr().match(/^worker-integration: .*$/gm)?.length;
+  const toldBefore = told();
+  for (let jobs = 0; jobs < 2; jobs++) {
+    const now = await pid();
+    expect(await use("again", { method: "GET", path: "/v1/me" }, 90_000)).toMatchObject({
+      state: "succeeded",
+    });
+    await replaced(now);
+  }
+  expect(told()).toBe(toldBefore);
+  await writeFile(settings, before);
+});
+
 function readIfThere(path: string): Buffer {
   try {
     return readFileSync(path);
@@ -175,7 +198,6 @@ describe("with the intake's live login", () => {
     const attempts: [string, object][] = [
       [`decrypt/${key}`, one],
       [`decrypt/${key}`, { batch_input: [one] }],
-      [`decrypt/${key}%2F`, one],
       [`rewrap/${key}`, one],
       [`datakey/wrapped/${key}`, { context }],
       [`encrypt/${key}`, { plaintext: "", context }],
@@ -189,7 +211,12 @@ describe("with the intake's live login", () => {
     for (const [path, body] of attempts) {
       expect(await statusOf(vault.write(`credential-keys/${path}`, body)), path).toBe(403);
     }
-    for (const spelling of [`decrypt/./${key}`, `decrypt//${key}`, `x/../decrypt/${key}`]) {
+    for (const spelling of [
+      `decrypt/${key}%2F`,
+      `decrypt/./${key}`,
+      `decrypt//${key}`,
+      `x/../decrypt/${key}`,
+    ]) {
       // Vault sends the client of an odd path to the clean one, which is refused above, or refuses it.
       expect([307, 400, 403, 404]).toContain(await statusOf(vault.write(`credential-keys/${spelling}`, one)));
     }

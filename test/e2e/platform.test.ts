@@ -261,6 +261,16 @@ test("the demo shows the main job, and ends at Ctrl-C", async () => {
   expect(text).toMatch(/acme reads.*?GET .* 200 {2}\{"password":"s3cret"\}/s);
   expect(text).toMatch(/globex reads.*?GET .* 404 /s);
   expect(text).toMatch(/straight to acme's Vault.*?400 .*org_id/s);
+  expect(text).toMatch(/stores a key of a provider.*?PUT \/v1\/credentials\/provider-key {2}version 1/s);
+  expect(text).toMatch(/A job uses it.*?GET \/v1\/me {2}200 {2}\{"account":"acct_[0-9a-f]+"\}/s);
+  expect(text).toMatch(
+    /comes back without it.*?GET \/v1\/echo {2}200 .*\(the key was removed [2-9] times\)/s,
+  );
+  expect(text).toMatch(/globex sees nothing of it.*?GET \/v1\/credentials\/provider-key {2}404/s);
+  expect(text).toMatch(
+    /datakey\/plaintext\/integration {2}200\n.*decrypt\/integration {2}403 {2}permission denied\n/,
+  );
+  expect(text).not.toMatch(/\bsk_[A-Za-z0-9_-]{24}/);
   expect(text).toMatch(/kill -9 \d+/);
   child.kill("SIGINT");
   await ended;

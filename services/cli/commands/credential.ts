@@ -60,6 +60,7 @@ export const listCommand: CliCommand = { declare: (line) => void declareMember(l
 const named: CliCommand["declare"] = (line) => void declareMember(line.argument("<name>"));
 export const showCommand: CliCommand = { declare: named, run: show };
 export const disableCommand: CliCommand = { declare: named, run: disable };
+export const enableCommand: CliCommand = { declare: named, run: enable };
 export const deleteCommand: CliCommand = {
   declare(line) {
     named(line);
@@ -159,9 +160,16 @@ async function show(session: Session, [name = ""]: string[], options: MemberOpti
 
 /** `strongroom credential disable <name>`: jobs that would use it are refused from now on. */
 async function disable(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
-  const disabled = await (await intakeAs(session, options)).disableCredential(name);
-  session.out.note(`${name} is disabled. Storing a new version enables it.`);
-  session.out.data(disabled, () => name);
+  const disabled = await (await intakeAs(session, options)).setCredential(name, "disable");
+  session.out.note(`${name} is disabled. Its value is kept: strongroom credential enable ${name} …`);
+  session.out.data(disabled, () => []);
+}
+
+/** `strongroom credential enable <name>` */
+async function enable(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
+  const enabled = await (await intakeAs(session, options)).setCredential(name, "enable");
+  session.out.note(`${name} is enabled.`);
+  session.out.data(enabled, () => []);
 }
 
 /** `strongroom credential delete <name> --yes`: destroys the value for good. */

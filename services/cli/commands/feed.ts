@@ -21,6 +21,10 @@ export const itemsCommand: CliCommand = {
   },
   run: items,
 };
+export const fetchCommand: CliCommand = {
+  declare: (line) => void declareMember(line.argument("<name>")),
+  run: fetchNow,
+};
 export const deleteCommand: CliCommand = {
   declare: (line) => void declareMember(line.argument("<name>")),
   run: remove,
@@ -37,6 +41,13 @@ async function put(
   const { url, every = HOUR_SECONDS } = options;
   const feed = await (await intakeAs(session, options)).putFeed(name, { url, everySeconds: every });
   session.out.note(`${name} is fetched next at ${feed.nextAt}. Read it: strongroom feed items ${name} …`);
+  session.out.data(feed, () => []);
+}
+
+/** `strongroom feed fetch <name>` */
+async function fetchNow(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
+  const feed = await (await intakeAs(session, options)).fetchFeed(name);
+  session.out.note(`${name} is being fetched. Read it: strongroom feed items ${name} …`);
   session.out.data(feed, () => []);
 }
 

@@ -22,6 +22,8 @@ export const putCommand: CliCommand = {
 export const listCommand: CliCommand = { declare: (line) => void declareMember(line), run: list };
 export const showCommand: CliCommand = { declare: named, run: show };
 export const rotateCommand: CliCommand = { declare: named, run: rotate };
+export const enableCommand: CliCommand = { declare: named, run: enable };
+export const disableCommand: CliCommand = { declare: named, run: disable };
 export const sendCommand: CliCommand = {
   declare(line) {
     declareMember(line.argument("<name>"))
@@ -113,9 +115,38 @@ async function list(session: Session, _: string[], options: MemberOptions): Prom
 /** `strongroom webhook show <name>` */
 async function show(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
   const found = await (await intakeAs(session, options)).webhook(name);
-  session.out.data(found, () =>
-    Object.entries(found).map(([label, value]) => `${label.padEnd(19)} ${String(value)}`),
-  );
+  session.out.data(found, () => {
+    const rows: [string, string | number | undefined][] = [
+      ["name", found.name],
+      ["url", found.url],
+      ["description", found.description],
+      [
+        "state",
+        found.disabled ? `disabled${found.disabledBecause ? `: ${found.disabledBecause}` : ""}` : "enabled",
+      ],
+      ["secret", `version ${found.secretVersion}`],
+      ["old secret until", found.previousSecretUntil],
+      ["last delivered", found.lastDeliveredAt ?? "never"],
+      ["failing since", found.failingSince],
+      ["created", found.createdAt],
+      ["updated", found.updatedAt],
+    ];
+    return rows.filter(([, value]) => value).map(([label, value]) => `${label.padEnd(16)} ${value}`);
+  });
+}
+
+/** `strongroom webhook enable <name>`: also one that the platform disabled after days of failures. */
+async function enable(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
+  const webhook = await (await intakeAs(session, options)).setWebhook(name, "enable");
+  session.out.note(`${name} is enabled.`);
+  session.out.data(webhook, () => []);
+}
+
+/** `strongroom webhook disable <name>` */
+async function disable(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
+  const webhook = await (await intakeAs(session, options)).setWebhook(name, "disable");
+  session.out.note(`${name} is disabled.`);
+  session.out.data(webhook, () => []);
 }
 
 /** `strongroom webhook send <name> --payload <path>`: prints the delivery's id, or with `--wait` its state. */

@@ -101,13 +101,16 @@ export class Platform {
       service("agent", agentSettings(state, vaultBinary)),
       service("gateway", gatewaySettings(addresses, state)),
       service("intake", intakeSettings(addresses, state, { demoProviderPort })),
-      ...KINDS.map((kind) =>
-        service(`worker-${kind}`, workerSettings(kind, addresses, state, { demoProviderPort })),
-      ),
       ...(demoProviderPort === undefined
         ? []
         : [service("demo-provider", demoProviderSettings(state, demoProviderPort))]),
     ]);
+    // Last: they load their code while others are used already, and what is for them waits in their queues.
+    await all(
+      KINDS.map((kind) =>
+        service(`worker-${kind}`, workerSettings(kind, addresses, state, { demoProviderPort })),
+      ),
+    );
 
     const file: PlatformFile = {
       ...addresses,

@@ -106,6 +106,7 @@ describe("bad input stores nothing", () => {
   const body = credentialBody();
   test.each([
     ["a value of 7 bytes", { value: "1234567" }, 422, "invalid_value"],
+    ["a value that makes its header too long", { value: "x".repeat(8_186) }, 422, "invalid_value"],
     ["a value over 64 KiB", { value: "x".repeat(65_537) }, 413, "body_too_large"],
     ["a body far over that", { value: "x".repeat(600_000) }, 413, "body_too_large"],
     [

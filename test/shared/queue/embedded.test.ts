@@ -86,24 +86,20 @@ describe("groups", () => {
   });
 
   test("a group that was idle has saved up nothing", async ({ queue }) => {
-    const { deliveries, handler } = recorder(async () => {
-      await sleep(2);
+    const send = async (body: string, times: number) => {
+      for (let count = 0; count < times; count++) await queue.send({ body, group: body });
+    };
+    const { deliveries, handler } = recorder(async (_, nth) => {
+      if (nth === 200) await send("idle", 50);
       return { done: true };
     });
-    // Its turn is long past when the others have used up 200.
-    await queue.send({ body: "late", group: "late", delaySeconds: 1 });
-    for (let count = 0; count < 200; count++) await queue.send({ body: "busy", group: "busy" });
-    queue.consume(OPTIONS, handler);
-    await expect.poll(() => deliveries.length).toBe(201);
-    for (let count = 0; count < 50; count++) {
-      await Promise.all([
-        queue.send({ body: "late", group: "late" }),
-        queue.send({ body: "busy", group: "busy" }),
-      ]);
+    await send("busy", 250);
+    queue.consume({ ...OPTIONS, concurrency: 1 }, handler);
+    await expect.poll(() => deliveries.length).toBe(300);
+    const next = deliveries.slice(200, 240).map(({ body }) => body);
+    for (const group of ["busy", "idle"]) {
+      expect(next.filter((each) => each === group).length).toBeGreaterThan(10);
     }
-    await expect.poll(() => deliveries.length).toBe(301);
-    const first = deliveries.slice(201, 241).map(({ body }) => body);
-    expect(first.filter((each) => each === "busy").length).toBeGreaterThan(10);
   });
 });
 
@@ -128,6 +124,36 @@ test("files are for their owner alone, and nothing of a message that is done rem
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
   other.consume(OPTIONS, async () => ({ done: true }));
   await expect.poll(occurrences).toBe(0);
+});
+
+test("a delivery whose message was received again can neither delete, park nor delay it", async ({
+  queue,
+  file,
+}) => {
+  const database = new DatabaseSync(file, { timeout: 2_000 });
+  const dispositions = {
+    done: { done: true },
+    park: { park: "bad" },
+    wait: { retryAfterSeconds: 0 },
+  } as const;
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const { deliveries, handler } = recorder(async ({ body }) => {
+    await released;
+    return dispositions[body as keyof typeof dispositions];
+  });
+  for (const body of Object.keys(dispositions)) await queue.send({ body, group: "acme" });
+  // The next heartbeat is ten seconds away.
+  const consumption = queue.consume(OPTIONS, handler);
+  await expect.poll(() => deliveries).toHaveLength(3);
+  database.exec("UPDATE messages SET receives = 2, visible_at = 9000000000000");
+  release();
+  await consumption.stop(5_000);
+  expect(database.prepare("SELECT body, receives, visible_at FROM messages ORDER BY body").all()).toEqual(
+    ["done", "park", "wait"].map((body) => ({ body, receives: 2, visible_at: 9000000000000 })),
+  );
+  expect(await queue.deadLetters.list(10)).toEqual([]);
+  database.close();
 });
 
 test("a queue that is closed, or whose file is none, is unavailable", async ({ queue, folder }) => {
