@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import type { Dispatcher } from "undici";
 import type { CreateUse, UseWithResult } from "../../services/shared/api/uses.ts";
 import { type Level, newOrgId } from "../../services/shared/org.ts";
@@ -183,6 +184,20 @@ export async function startCredentialPlatform(
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** The rows of a table of a queue (`messages` or `dead`), read past the queue. */
+export function queueRows(
+  queues: string,
+  queue: "jobs" | "results",
+  table: "messages" | "dead",
+): Record<string, unknown>[] {
+  const database = new DatabaseSync(join(queues, `${queue}.sqlite`), { readOnly: true });
+  try {
+    return database.prepare(`SELECT * FROM ${table} ORDER BY id`).all();
+  } finally {
+    database.close();
   }
 }
 

@@ -67,7 +67,7 @@ export class Part {
       () => 0,
     );
     this.launch();
-    for (const until = Date.now() + START_MS; !(await this.#isReady(from)); await sleep(20)) {
+    for (const until = Date.now() + START_MS; !(await this.#isReady(from)); await sleep(50)) {
       if (!this.isRunning || Date.now() > until) {
         throw new Error(`${this.name} did not become ready:\n${await this.log()}`);
       }

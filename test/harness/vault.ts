@@ -129,6 +129,7 @@ export interface EmptyVault {
   rootToken: Secret;
   /** The process that runs now. */
   pid(): number;
+  signal(signal: NodeJS.Signals): void;
   /** Ends the process; the folder stays. */
   down(): Promise<void>;
   /** Starts it again, at the same address, and unseals it. */
@@ -160,6 +161,7 @@ export async function startEmptyVault(binary: string): Promise<EmptyVault> {
     return {
       ...{ dir, endpoint, root: vaultClient(endpoint, () => rootToken), rootToken, stop },
       pid: () => started.pid,
+      signal: (signal) => started.signal(signal),
       down: () => started.end(),
       async up() {
         started = await startVaultServer(binary, dir, config, endpoint);
