@@ -42,6 +42,8 @@ export interface IntakeOptions {
   /** Rate limits; none by default. */
   limits?: LimitRates;
   behindProxy?: boolean;
+  /** How often what is due is looked for, in milliseconds; about once a second unless given. */
+  dueEveryMs?: number;
 }
 
 const DESCRIPTION =
@@ -52,16 +54,16 @@ const NO_ISSUERS: readonly Issuer[] = [];
 /** An intake by its options. It begins working once it listens, and stops when it is closed. */
 export async function buildIntake(options: IntakeOptions): Promise<Server> {
   const { intake, directory, revocations, tls, limits: rates = {}, behindProxy = false } = options;
-  const { log: logger, now } = intake;
+  const { log: logger } = intake;
   const limits = new Limits(rates);
   const app = createIntakeServer({ logger, tls, limits, rates, behindProxy });
   const issuers = () => directory.current?.issuers ?? NO_ISSUERS;
   const maxLifetimeSeconds = options.maxTokenLifetimeSeconds;
-  const authenticator = registerIdentity(app, { issuers, logger, maxLifetimeSeconds, now });
-  const work = createWork(intake);
+  const authenticator = registerIdentity(app, { issuers, logger, maxLifetimeSeconds });
+  const work = createWork(intake, options.dueEveryMs);
 
   answerErrors(app, limits);
-  admitMembers(app, { directory, revocations, authenticator, limits });
+  admitMembers(app, { logger, directory, revocations, authenticator, limits });
   refuseUnrouted(app);
   await app.register(
     fastifySwagger,

@@ -21,6 +21,6 @@ export interface Intake {
   destinationPorts: ReadonlySet<number>;
   watch: JobWatch;
   log: Logger;
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970; tokens are always verified by the system's clock. */
   now: () => number;
 }

@@ -1,19 +1,5 @@
+import { isRefusedHeader } from "../shared/work/request-headers.ts";
 import { JobFailure } from "./job-failure.ts";
-
-/** Headers that frame a message, or that only the worker sets. */
-const OWN = [
-  ...["host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"],
-  ...["expect", "accept-encoding", "idempotency-key", "range", "if-range"],
-];
-/** Headers that carry a credential: a request has the one of its credential, and no other. */
-const CREDENTIALS = ["authorization", "cookie", "cookie2"];
-/** Headers by which some servers take another method, path or caller than the request line's. */
-const OVERRIDES = [
-  ...["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"],
-  ...["x-original-method", "x-original-host", "x-host", "x-real-ip", "forwarded", "via"],
-];
-const PREFIXES = ["proxy-", "x-forwarded-", "sec-", "webhook-"];
-const REFUSED = new Set([...OWN, ...CREDENTIALS, ...OVERRIDES]);
 
 const MAX_HEADERS = 64;
 const MAX_BYTES = 16_384;
@@ -35,7 +21,7 @@ export function checkHeaders(
   for (const [name, value] of entries) {
     const lower = name.toLowerCase();
     if (!NAME.test(name) || !VALUE.test(value)) throw notAllowed("a header is malformed");
-    if (REFUSED.has(lower) || PREFIXES.some((prefix) => lower.startsWith(prefix))) {
+    if (isRefusedHeader(lower)) {
       throw notAllowed(`the header ${lower} may not be set`);
     }
     if (seen.has(lower)) throw notAllowed(`the header ${lower} is set twice`);

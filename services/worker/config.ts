@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import { ConfigError, readConfig } from "../shared/config.ts";
 import { KeySetting, keyProviderSettings } from "../shared/envelope/key-settings.ts";
+import { QUEUES_PATTERN } from "../shared/queue/open-queues.ts";
 import { KINDS } from "../shared/work/kinds.ts";
 
 /** The settings of every kind of worker, by environment variable. */
@@ -9,14 +10,14 @@ export const Config = Type.Object({
   STRONGROOM_KIND: Type.Enum([...KINDS], { description: "The kind of work: integration, webhook or feed" }),
   STRONGROOM_KEY: Type.Optional(KeySetting("Key of this kind of worker; the kind feed has none")),
   STRONGROOM_QUEUES: Type.String({
-    pattern: "^(local:/.+|sqs:https?://.+)$",
+    pattern: QUEUES_PATTERN,
     description: "Queues of jobs and results: local:FOLDER or sqs:QUEUE-URL-PREFIX",
   }),
   STRONGROOM_CONCURRENCY: Type.Integer({
     minimum: 1,
     maximum: 256,
     default: 16,
-    description: "Jobs in hand at once; one organization has at most a quarter of them",
+    description: "Jobs in hand at once; one organization has at most half of them",
   }),
   STRONGROOM_MAX_JOBS: Type.Integer({
     minimum: 1,

@@ -8,7 +8,7 @@ const PRINTABLE = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 
 export interface Injected {
   header: [name: string, value: string];
-  /** All that an answer must not contain: the credential, and what it was made into or made from. */
+  /** All that an answer must not contain: the credential, what it was made into or made from. The caller zeroes it. */
   secrets: Uint8Array[];
 }
 
@@ -19,7 +19,7 @@ export function inject(policy: DestinationPolicy["inject"], credential: Uint8Arr
   }
   const text = Buffer.from(credential).toString("latin1");
   const value = policy.format.split("{}").join(text);
-  if (!PRINTABLE.test(value) || value.length > MAX_VALUE) {
+  if (value.length > MAX_VALUE || !PRINTABLE.test(value)) {
     throw new JobFailure("request_not_allowed", "the credential cannot be sent in a header");
   }
   if (credential.byteLength < MIN_SEARCHABLE_BYTES) {

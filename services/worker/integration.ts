@@ -5,7 +5,7 @@ import { forbiddenByPolicy, policyHash } from "../shared/work/destination.ts";
 import { IntegrationMessage, type Outcome } from "../shared/work/messages.ts";
 import { answered } from "./answered.ts";
 import { checkHeaders } from "./check-headers.ts";
-import { inject } from "./inject.ts";
+import { type Injected, inject } from "./inject.ts";
 import { JobFailure } from "./job-failure.ts";
 import { openCredential } from "./open-credential.ts";
 import { bodyOf, openRequest } from "./open-request.ts";
@@ -47,8 +47,9 @@ export function integrationWork(keys: KeyProvider, exchange: Exchange): Work<typ
     const resultKey = await resultKeyOf(message);
     const credential = await openCredential(keys, context, message.material);
     let scrubber: Scrubber | undefined;
+    let injected: Injected | undefined;
     try {
-      const injected = inject(policy.inject, credential);
+      injected = inject(policy.inject, credential);
       scrubber = new Scrubber(injected.secrets);
       reached("opened");
       const answer = await exchange(
@@ -66,7 +67,7 @@ export function integrationWork(keys: KeyProvider, exchange: Exchange): Work<typ
       const outcome = answered(answer, scrubber);
       return resultKey ? await sealed(outcome, message, resultKey) : outcome;
     } finally {
-      credential.fill(0);
+      for (const secret of [credential, ...(injected?.secrets ?? [])]) secret.fill(0);
       scrubber?.forget();
     }
   }

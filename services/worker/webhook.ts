@@ -46,6 +46,7 @@ export function webhookWork(
     if (!WEBHOOK_ID.test(webhookId)) throw new JobFailure("malformed", "the webhook's id is malformed");
 
     const secrets: Uint8Array[] = [];
+    const forms: Uint8Array[] = [];
     let scrubber: Scrubber | undefined;
     try {
       for (const { version, material } of message.secrets) {
@@ -53,7 +54,8 @@ export function webhookWork(
       }
       const seconds = Math.floor(now() / 1000);
       const signatures = secrets.map((secret) => sign(secret, webhookId, seconds, text));
-      scrubber = new Scrubber(secrets.flatMap(secretForms));
+      forms.push(...secrets.flatMap(secretForms));
+      scrubber = new Scrubber(forms);
       reached("opened");
       const answer = await exchange(
         {
@@ -80,7 +82,7 @@ export function webhookWork(
         body.subarray(0, isCut ? Math.max(0, Math.min(KEPT_BYTES, body.length - MARGIN_BYTES)) : KEPT_BYTES),
       );
     } finally {
-      for (const secret of secrets) secret.fill(0);
+      for (const secret of [...secrets, ...forms]) secret.fill(0);
       scrubber?.forget();
     }
   }

@@ -67,7 +67,7 @@ export class Worker {
 
   start(): void {
     const { jobs, concurrency, visibilitySeconds } = this.#parts;
-    const perGroup = Math.max(1, Math.ceil(concurrency / 4));
+    const perGroup = Math.ceil(concurrency / 2);
     const options = { concurrency, visibilitySeconds, maxReceives: MAX_RECEIVES, perGroup };
     this.#consumption = jobs.consume(options, (delivery) => this.#handle(delivery));
   }
@@ -94,9 +94,10 @@ export class Worker {
     onStep?.("received");
     const message = parse(body);
     if (!Value.Check(Job, message) || !Value.Check(work.schema, message)) {
-      logger.warn({ kind, outcome: "malformed" }, "job refused");
-      if (Value.Check(Addressee, message)) {
-        await this.#answer(message, startedAt, failed("malformed", "the job's message is malformed"));
+      const addressee = Value.Check(Addressee, message) ? message : undefined;
+      logger.warn({ job: addressee?.job, org: addressee?.org, kind, outcome: "malformed" }, "job refused");
+      if (addressee) {
+        await this.#answer(addressee, startedAt, failed("malformed", "the job's message is malformed"));
       }
       return { park: "malformed" };
     }
@@ -152,8 +153,10 @@ export class Worker {
 
 /** What is logged of an unexpected error. Its message may hold what it happened on; its name, code and place do not. */
 function describe(error: unknown): Record<string, string | undefined> {
-  const { name, code, stack, cause } = error as NodeJS.ErrnoException;
-  const place = /\bat [^\n]*?(?:file:\/\/)?(\/[^\n)]*)/.exec(stack ?? "")?.[1];
+  const { name, code, message = "", stack = "", cause } = error as NodeJS.ErrnoException;
+  // A stack begins with the message.
+  const frames = stack.slice(stack.indexOf(message) + message.length);
+  const place = /\n\s+at [^\n]*?(?:file:\/\/)?(\/[^\n)]*)/.exec(frames)?.[1];
   const because = (cause as NodeJS.ErrnoException | undefined)?.code;
   return { error: name, code, cause: because, place };
 }

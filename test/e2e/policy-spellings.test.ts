@@ -1,13 +1,17 @@
 import { request } from "node:http";
 import { request as requestTls } from "node:https";
 import { expect } from "vitest";
+import { CREDENTIAL_LOGINS } from "../../services/cli/platform/credential-logins.ts";
 import { GROUPS_CLAIM } from "../../services/shared/local-provider.ts";
 import { LEVELS } from "../../services/shared/org.ts";
 import { Secret } from "../../services/shared/secret.ts";
+import { appRoleLogin } from "../../services/shared/vault/approle.ts";
 import type { VaultClient, VaultEndpoint } from "../../services/shared/vault/client.ts";
 import { kv2 } from "../../services/shared/vault/kv.ts";
 import { loginWithJwt, OBSERVE, signPlatformJwt } from "../../services/shared/vault/platform-jwt.ts";
+import { INTERNAL_POLICIES } from "../../services/shared/vault/policies.ts";
 import { unsealKeyName } from "../../services/shared/vault/transit.ts";
+import { PURPOSES } from "../../services/shared/work/kinds.ts";
 import { test as base, PER_FILE } from "../harness/fixtures.ts";
 import type { TestIssuer } from "../harness/tokens.ts";
 import type { InternalVault, OrgVault } from "../harness/vault.ts";
@@ -167,6 +171,14 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
     "control-plane": new Secret((data as { id: string }).id),
     operator: new Secret((made.auth as { client_token: string }).client_token),
     unseal: acme.unsealToken,
+    ...Object.fromEntries(
+      await Promise.all(
+        CREDENTIAL_LOGINS.map(async (name) => {
+          const login = appRoleLogin(internal.endpoint, internal.logins[name]);
+          return [name, await login.token()] as const;
+        }),
+      ),
+    ),
   };
   const kinds = ["data", "metadata", "delete", "undelete", "destroy", "subkeys"];
   const records = [
@@ -191,14 +203,21 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
       ...["sign", "decrypt", "encrypt", "rewrap", "hmac", "backup"].map((what) => `transit/${what}/${key}`),
       `transit/export/signing-key/${key}`,
     ]),
+    ...PURPOSES.flatMap((key) => [
+      ...["", "/config", "/rotate", "/trim", "/import"].map((what) => `credential-keys/keys/${key}${what}`),
+      ...["decrypt", "encrypt", "rewrap", "hmac", "backup", "datakey/plaintext", "datakey/wrapped"].map(
+        (what) => `credential-keys/${what}/${key}`,
+      ),
+      `credential-keys/export/encryption-key/${key}`,
+    ]),
     `root-tokens/${org}`,
     "pki/issue/org-vault",
     "pki/sign/org-vault",
     "pki/roles/org-vault",
     "auth/token/roles/unseal",
     "auth/token/create/unseal",
-    "auth/approle/role/control-plane/secret-id",
-    ...["control-plane", "operator", "unseal"].map((name) => `sys/policies/acl/${name}`),
+    ...["control-plane", ...CREDENTIAL_LOGINS].map((name) => `auth/approle/role/${name}/secret-id`),
+    ...[...INTERNAL_POLICIES, "unseal"].map((name) => `sys/policies/acl/${name}`),
   ];
   for (const [who, token] of Object.entries(tokens)) {
     const found = await successes(root, internal.endpoint, token, paths);

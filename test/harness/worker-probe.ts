@@ -1,15 +1,17 @@
 /*
  * Loaded into a worker by `--import`, to look around as code would that has taken it over. At SIGUSR2 it tries to read,
- * write and start what a worker must not, and writes what it could do, by name, as a JSON line to stdout.
+ * write and start what a worker must not, and writes what it could do, by name, as a JSON line to stdout. With
+ * PROBE_HEAP set it writes what the worker still remembers into that file instead.
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createWriteStream, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { DatabaseSync } from "node:sqlite";
+import { getHeapSnapshot } from "node:v8";
 import { Worker } from "node:worker_threads";
 
 /** Read before the worker clears its environment. */
-const { PROBE_STORE = "", PROBE_FOLDER = "" } = process.env;
+const { PROBE_STORE = "", PROBE_FOLDER = "", PROBE_HEAP } = process.env;
 
 const ATTEMPTS: Record<string, () => unknown> = {
   "read the store": () => readFileSync(PROBE_STORE),
@@ -35,6 +37,17 @@ const ATTEMPTS: Record<string, () => unknown> = {
 };
 
 process.on("SIGUSR2", () => {
+  if (PROBE_HEAP !== undefined) {
+    // The first collection ends what the second one may then collect.
+    getHeapSnapshot()
+      .resume()
+      .once("end", () => {
+        getHeapSnapshot()
+          .pipe(createWriteStream(PROBE_HEAP, { mode: 0o600 }))
+          .once("finish", () => process.stdout.write(`${JSON.stringify({ heap: PROBE_HEAP })}\n`));
+      });
+    return;
+  }
   const done = Object.entries(ATTEMPTS).flatMap(([name, attempt]) => {
     try {
       attempt();

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { Kind } from "../../services/shared/work/kinds.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
-import { permissionFlags } from "../../services/worker/permission-flags.ts";
+import { MEMORY_FLAGS, permissionFlags, WORKER_ENVIRONMENT } from "../../services/worker/permission-flags.ts";
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
 const MAIN = join(TOP, "services/worker/main.ts");
@@ -69,9 +69,9 @@ export async function startWorkerProcess(options: WorkerSettings): Promise<Worke
   const flags = permissionFlags({ code: [...code, ...own], queues, files });
   const child = spawn(
     process.execPath,
-    [...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
+    [...MEMORY_FLAGS, ...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
     {
-      env: { ...env, ...settings, ...environment },
+      env: { ...WORKER_ENVIRONMENT, ...env, ...settings, ...environment },
       stdio: ["ignore", "pipe", "pipe"],
       cwd: folder,
     },

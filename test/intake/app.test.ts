@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import {
   answered,
   credentialBody,
+  eventually,
   type IntakeStage,
   startIntakeStage,
   type TestIntake,
@@ -217,7 +218,7 @@ test("the log names the organization, a digest of the subject and the route, and
   const token = stage.token();
   const answer = await intake.call("GET", "/v1/credentials/some-name", { token });
   const id = answer.headers.get("x-request-id");
-  await expect.poll(() => stage.log.find((line) => line.includes(`"requestId":"${id}"`))).toBeDefined();
+  await eventually(() => stage.log.find((line) => line.includes(`"requestId":"${id}"`))).toBeDefined();
   const line = JSON.parse(stage.log.find((each) => each.includes(`"requestId":"${id}"`)) ?? "{}");
   expect(line).toMatchObject({ org: stage.acme, method: "GET", route: "/v1/credentials/:name", status: 404 });
   expect(line.subject).toMatch(/^[0-9a-f]{16}$/);

@@ -4,8 +4,15 @@ import { DatabaseSync } from "node:sqlite";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, onTestFinished } from "vitest";
 import { embeddedQueue } from "../../services/shared/queue/embedded.ts";
-import type { ResultMessage } from "../../services/shared/work/messages.ts";
-import { exceptionFor, headerPolicy, Jobs, keysOf, originOf } from "../harness/credential-jobs.ts";
+import type { FeedMessage, ResultMessage } from "../../services/shared/work/messages.ts";
+import {
+  exceptionFor,
+  headerPolicy,
+  Jobs,
+  keysOf,
+  originOf,
+  webhookPolicy,
+} from "../harness/credential-jobs.ts";
 import { test } from "../harness/fixtures.ts";
 import type { Recorder } from "../harness/recorder.ts";
 import type { InternalVault } from "../harness/vault.ts";
@@ -132,6 +139,45 @@ describe("a worker", () => {
     );
   });
 
+  test("remembers nothing of a job: its heap holds no form of the credential", async ({ folder }) => {
+    const heap = join(folder, "queues", "heap.json");
+    const worker = await start(folder, {
+      environment: { PROBE_HEAP: heap },
+      nodeFlags: [`--allow-fs-read=${harness("worker-probe.ts")}`, "--import", harness("worker-probe.ts")],
+    });
+    const { results, send } = await queuesOf(folder);
+    destination.answer = ({ headers }, response) =>
+      response.writeHead(200, { "X-Echo": headers.authorization }).end(JSON.stringify({ headers }));
+    const canary = "sk_live_canary5f2a9c71tiger";
+    const policy = headerPolicy(originOf(destination));
+    for (let count = 0; count < 20; count++) {
+      await send(
+        await jobs.request(canary, policy, { method: "POST", path: "/v1/a", body: btoa(`hidden-${canary}`) }),
+      );
+    }
+    await expect.poll(() => results).toHaveLength(20);
+    // Jobs with another credential follow: only the last one's could still be in use.
+    await send(await jobs.request(SECRET, policy));
+    await expect.poll(() => results).toHaveLength(21);
+    const snapshots = () => worker.lines().filter((line) => line.heap !== undefined);
+    worker.child.kill("SIGUSR2");
+    await expect.poll(snapshots).toHaveLength(1);
+    const text = await readFile(heap, "latin1");
+    const forms = [
+      ...[canary, "canary5f2a9c71", Buffer.from(canary).toString("hex"), encodeURIComponent(canary)],
+      ...[0, 1, 2].map((skip) => Buffer.from(canary.slice(skip, skip + 24)).toString("base64")),
+    ];
+    expect(forms.filter((form) => text.includes(form))).toEqual([]);
+
+    // In the middle of a job it is found, so the search works.
+    destination.answer = () => {};
+    await send(await jobs.request(canary, policy));
+    await expect.poll(() => destination.requests).toHaveLength(22);
+    worker.child.kill("SIGUSR2");
+    await expect.poll(snapshots).toHaveLength(2);
+    expect(await readFile(heap, "latin1")).toContain(canary);
+  });
+
   test("ends itself with status 0 after so many jobs, and answers those in hand", async ({ folder }) => {
     const worker = await start(folder, { settings: { STRONGROOM_MAX_JOBS: "3" } });
     const { results, send } = await queuesOf(folder);
@@ -189,6 +235,54 @@ describe("a worker", () => {
   });
 });
 
+describe("the other kinds", () => {
+  test("webhook: posts a signed delivery, and leaves an integration's job undone", async ({ folder }) => {
+    const credentials = internal.logins["worker-webhook"];
+    const worker = await start(folder, {
+      kind: "webhook",
+      login: { address: internal.endpoint.address, credentials },
+    });
+    const { queue, results, send } = await queuesOf(folder);
+    const secret = `whsec_${Buffer.from("a secret of 24 bytes....").toString("base64")}`;
+    const webhooks = new Jobs(keysOf(internal, "intake", "webhook"), "webhook");
+    await send(await webhooks.delivery([secret], webhookPolicy(originOf(destination)), '{"a":1}'));
+    await expect.poll(() => results).toHaveLength(1);
+    expect(results[0]?.outcome).toMatchObject({ state: "answered", status: 200 });
+    expect(destination.requests[0]?.headers["webhook-signature"]).toMatch(/^v1,/);
+    await send(await jobs.request(SECRET, headerPolicy(originOf(destination))));
+    await expect.poll(() => results).toHaveLength(2);
+    expect(results[1]?.outcome).toMatchObject({ state: "failed", failure: "malformed" });
+    expect(destination.requests).toHaveLength(1);
+    await expect.poll(() => queue.deadLetters.list(10)).toMatchObject([{ reason: "malformed" }]);
+    expect(await worker.listening()).toEqual([]);
+  });
+
+  test("feed: fetches without a key", async ({ folder }) => {
+    const worker = await startWorkerProcess({
+      ...{ kind: "feed", folder, exceptions: [exceptionFor(destination, internal.ca)] },
+    });
+    onTestFinished(() => worker.kill("SIGKILL"));
+    const { results, send } = await queuesOf(folder);
+    const items = [{ id: "1", title: "One" }];
+    destination.answer = (_, response) =>
+      response.end(JSON.stringify({ version: "https://jsonfeed.org/version/1.1", title: "J", items }));
+    const { job, org, notAfter } = await jobs.request(SECRET, headerPolicy(originOf(destination)));
+    await send({
+      job,
+      org,
+      attempt: 1,
+      notAfter,
+      type: "fetch",
+      url: `${originOf(destination)}/f`,
+    } as FeedMessage);
+    await expect.poll(() => results).toHaveLength(1);
+    expect(results[0]?.outcome).toMatchObject({ state: "fetched", title: "J", items });
+    expect(await worker.listening()).toEqual([]);
+    await worker.kill();
+    expect(await worker.ended).toBe(0);
+  });
+});
+
 describe.each(["received", "opened", "sent", "answered"])("killed after it has %s", (step) => {
   test("the job is done by another worker, under the same idempotency key", async ({ folder }) => {
     const settings = { STRONGROOM_VISIBILITY_SECONDS: "1" };
@@ -210,6 +304,38 @@ describe.each(["received", "opened", "sent", "answered"])("killed after it has %
     await second.kill();
     expect(await queue.deadLetters.list(10)).toEqual([]);
   });
+});
+
+test("of 120 jobs none is lost while workers are killed at random", { timeout: 120_000 }, async ({
+  folder,
+}) => {
+  const settings = { STRONGROOM_VISIBILITY_SECONDS: "1", STRONGROOM_MAX_JOBS: "40" };
+  const { queue, results, send } = await queuesOf(folder);
+  const policy = headerPolicy(originOf(destination));
+  const ids: string[] = [];
+  for (let count = 0; count < 120; count++) {
+    const message = await jobs.request(SECRET, policy, { method: "POST", path: `/v1/${count}` });
+    ids.push(message.job);
+    await send(message);
+  }
+  destination.answer = (_, response) => void setTimeout(() => response.end("done"), 20);
+  const done = () => new Set(results.map(({ job }) => job)).size;
+  let kills = 0;
+  while (done() < ids.length) {
+    const worker = await start(folder, { settings });
+    const target = Math.min(ids.length, done() + 15);
+    await Promise.race([worker.ended, expect.poll(done).toBeGreaterThanOrEqual(target)]);
+    await worker.kill("SIGKILL");
+    kills++;
+  }
+  expect(kills).toBeGreaterThan(2);
+  expect(new Set(results.map(({ job }) => job))).toEqual(new Set(ids));
+  for (const { outcome } of results) expect(outcome).toMatchObject({ state: "answered", status: 200 });
+  // Whatever the destination was asked for twice, it was asked under the same key.
+  const keys = new Map(destination.requests.map(({ url, headers }) => [url, headers["idempotency-key"]]));
+  expect([...keys.values()]).toEqual(expect.arrayContaining(ids));
+  for (const { url, headers } of destination.requests) expect(headers["idempotency-key"]).toBe(keys.get(url));
+  expect(await queue.deadLetters.list(10)).toEqual([]);
 });
 
 describe("settings", () => {

@@ -211,7 +211,7 @@ describe("a job that fails", () => {
   });
 
   test("for an unknown reason tells nobody what it was about", async () => {
-    const { deliver, results, log } = failing(new TypeError(`cannot read ${SECRET}`));
+    const { deliver, results, log } = failing(new TypeError(`cannot read\n    at ${SECRET} (/${SECRET})`));
     expect(await deliver(job(), { receiveCount: MAX_RECEIVES - 1 })).toEqual({ done: true });
     expect(results).toMatchObject([{ outcome: { failure: "internal" } }]);
     expect(log()).toContain("TypeError");
@@ -244,11 +244,11 @@ describe("a job that fails", () => {
   });
 });
 
-test("one organization has a quarter of the places", () => {
+test("one organization has half of the places", () => {
   const { options } = startWorker(async () => ANSWERED);
   expect(options()).toEqual({
     concurrency: 16,
-    perGroup: 4,
+    perGroup: 8,
     visibilitySeconds: 60,
     maxReceives: MAX_RECEIVES,
   });

@@ -5,14 +5,14 @@ import { writePolicy } from "../../shared/vault/policies.ts";
 
 const PERIOD_SECONDS = 3600;
 
-/** AppRole's mount. A secret id is long and random, so it cannot be guessed, but anyone could lock a known role out. */
+/** A secret ID is long and random, so it cannot be guessed, but anyone who knows a role could lock it out. */
 export async function disableLockout(root: VaultClient): Promise<void> {
   await root.write("sys/auth/approle/tune", { user_lockout_config: { lockout_disable: true } });
 }
 
 /**
- * Makes a service's AppRole and its policy, both of the service's name, and issues a secret id. Destroys earlier secret
- * ids, so that whoever has an old one logs in no more. The role's tokens have that one policy and a period of an hour.
+ * Creates a service's AppRole and its policy, both named after the service, and issues a secret ID. Destroys the role's
+ * earlier secret IDs. The role's tokens have that one policy and a period of an hour.
  */
 export async function allowService(root: VaultClient, name: string): Promise<AppRoleCredentials> {
   await writePolicy(root, name);

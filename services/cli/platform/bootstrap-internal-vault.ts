@@ -15,7 +15,8 @@ import { policyText, writePolicy } from "../../shared/vault/policies.ts";
 import { UNSEAL_ROLE } from "../../shared/vault/tokens.ts";
 import { createSigningKey, publicKeys } from "../../shared/vault/transit.ts";
 import { allowService, disableLockout } from "./app-roles.ts";
-import { allowCredentials, type CredentialLogin } from "./credential-keys.ts";
+import { allowCredentials } from "./credential-keys.ts";
+import type { CredentialLogin } from "./credential-logins.ts";
 import { allowOperator } from "./operator-login.ts";
 import { limitRecovery } from "./recovery-quota.ts";
 

@@ -6,7 +6,7 @@ import { vaultClient } from "../../shared/vault/client.ts";
 import { isTokenAlive, revokeSelf } from "../../shared/vault/tokens.ts";
 import { Failure } from "../failure.ts";
 import { bootstrapInternalVault } from "./bootstrap-internal-vault.ts";
-import { CREDENTIAL_LOGINS } from "./credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "./credential-logins.ts";
 import type { StateFolder } from "./state-folder.ts";
 
 const CERTIFICATE_MAX_TTL_SECONDS = 30 * 24 * 3600;

@@ -4,10 +4,7 @@ import type { VaultClient } from "../../shared/vault/client.ts";
 import { enableSecretsEngines } from "../../shared/vault/mounts.ts";
 import { PURPOSES } from "../../shared/work/kinds.ts";
 import { allowService } from "./app-roles.ts";
-
-/** The services with a login for the mount of credentials' keys. `worker-feed` has none. */
-export const CREDENTIAL_LOGINS = ["intake", "worker-integration", "worker-webhook"] as const;
-export type CredentialLogin = (typeof CREDENTIAL_LOGINS)[number];
+import { CREDENTIAL_LOGINS, type CredentialLogin } from "./credential-logins.ts";
 
 /** What a key is created as. Vault lets nobody turn off `exportable` or `allow_plaintext_backup` later. */
 const KEY = {

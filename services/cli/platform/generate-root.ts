@@ -20,7 +20,7 @@ export async function generateRoot(open: VaultClient, unsealKey: Secret): Promis
     if (!(error instanceof VaultError)) throw error;
     throw new Failure(
       "unavailable",
-      `The internal Vault was bootstrapped by an earlier version, and generates no root token (${error.message})`,
+      `The internal Vault was bootstrapped by an earlier version, and refused to generate a root token (${error.message})`,
       AGAIN,
     );
   }

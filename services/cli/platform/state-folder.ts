@@ -5,7 +5,7 @@ import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
 import { Failure } from "../failure.ts";
-import { CREDENTIAL_LOGINS } from "./credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "./credential-logins.ts";
 
 const Url = Type.String({ pattern: "^http://[a-z0-9.-]+:[0-9]+$" });
 

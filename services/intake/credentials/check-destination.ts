@@ -1,24 +1,18 @@
 import { type PartError, StrongroomError } from "../../shared/errors.ts";
-import { type DestinationPolicy, isPathPattern, parseOrigin } from "../../shared/work/destination.ts";
+import {
+  type DestinationPolicy,
+  isInjectable,
+  isPathPattern,
+  parseOrigin,
+} from "../../shared/work/destination.ts";
 
-/** Headers that frame a message, or by which a destination takes a request for another one. */
+/** Headers beside those that frame a message, by which a destination may take a request for another one. */
 const NOT_INJECTED = new Set([
-  ...["host", "connection", "keep-alive", "content-length", "content-encoding", "content-type"],
-  ...[
-    "transfer-encoding",
-    "te",
-    "trailer",
-    "upgrade",
-    "expect",
-    "range",
-    "accept-encoding",
-    "idempotency-key",
-  ],
   ...["cookie", "cookie2", "set-cookie", "forwarded", "via", "origin", "referer"],
   ...["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"],
   ...["x-original-method", "x-original-host", "x-host", "x-real-ip"],
 ]);
-const NOT_INJECTED_PREFIXES = ["proxy-", "sec-", "x-forwarded-", "webhook-", "access-control-"];
+const NOT_INJECTED_PREFIXES = ["sec-", "x-forwarded-", "webhook-", "access-control-"];
 
 /**
  * Refuses a destination to which no credential may be sent, before anything is stored. Throws `invalid_destination`
@@ -45,7 +39,8 @@ export function checkDestination(policy: DestinationPolicy, ports: ReadonlySet<n
   if ("signature" in inject) wrong("inject/signature", "is for webhooks only; name a header");
   else {
     const name = inject.header.toLowerCase();
-    if (NOT_INJECTED.has(name) || NOT_INJECTED_PREFIXES.some((prefix) => name.startsWith(prefix))) {
+    const isRefused = NOT_INJECTED.has(name) || NOT_INJECTED_PREFIXES.some((each) => name.startsWith(each));
+    if (isRefused || !isInjectable(name)) {
       wrong("inject/header", "may not carry a credential");
     }
     if (inject.format.split("{}").length !== 2) wrong("inject/format", "must contain `{}` exactly once");

@@ -1,5 +1,6 @@
 import { VALUE_BYTES } from "../../shared/api/credentials.ts";
 import { StrongroomError } from "../../shared/errors.ts";
+import type { DestinationPolicy } from "../../shared/work/destination.ts";
 
 /** What a header's value may contain: RFC 9110's visible characters and spaces within. */
 const HEADER_TEXT = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/;
@@ -10,12 +11,24 @@ const HEADER_TEXT = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/;
  */
 export function valueBytes(value: string): Uint8Array {
   checkLength(Buffer.byteLength(value));
-  if (!HEADER_TEXT.test(value)) {
+  const isHeaderText = HEADER_TEXT.test(value);
+  // The last successful match keeps its subject alive.
+  /^/.test("");
+  if (!isHeaderText) {
     throw invalid("contains characters that a header cannot carry (or begins or ends with a space)");
   }
   const bytes = new Uint8Array(value.length);
   new TextEncoder().encodeInto(value, bytes);
   return bytes;
+}
+
+/** The longest value of a header that a worker sends: destinations take 8 to 16 KiB for all headers together. */
+const MOST_HEADER_BYTES = 8_192;
+
+/** Throws `invalid_value` if the header would be too long with a value of so many bytes in its format. */
+export function checkHeaderLength(bytes: number, { inject }: DestinationPolicy): void {
+  if (!("format" in inject) || inject.format.length - 2 + bytes <= MOST_HEADER_BYTES) return;
+  throw invalid(`makes its header longer than ${MOST_HEADER_BYTES} bytes, which destinations do not take`);
 }
 
 /** Throws `invalid_value` or `body_too_large` unless a value may have so many bytes. */

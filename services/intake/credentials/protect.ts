@@ -5,7 +5,7 @@ import { checkSealed } from "../../shared/envelope/sealing.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Intake } from "../dependencies.ts";
 import { currentSealingKey } from "../sealing-keys/records.ts";
-import { checkLength, valueBytes } from "./check-value.ts";
+import { checkHeaderLength, checkLength, valueBytes } from "./check-value.ts";
 import type { StoredMaterial } from "./records.ts";
 
 /**
@@ -20,6 +20,7 @@ export async function protect(
 ): Promise<StoredMaterial["material"]> {
   if ("value" in body) {
     const value = valueBytes(body.value);
+    checkHeaderLength(value.byteLength, body.destination);
     try {
       const envelope = await seal(keys[context.purpose], context, value);
       return { envelope: Buffer.from(envelope).toString("base64") };
@@ -42,6 +43,7 @@ export async function protect(
     throw refused("/body/sealed", `${error.message}.`, error);
   });
   checkLength(length);
+  checkHeaderLength(length, body.destination);
   return { sealed: body.sealed };
 }
 

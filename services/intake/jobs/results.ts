@@ -27,7 +27,7 @@ export function consumeResults(intake: Intake, jobs: Jobs): { stop(): Promise<vo
  * dropped: it may have come twice, or its sender may not be honest.
  */
 export async function takeResult(
-  { log }: Intake,
+  { log, now }: Intake,
   jobs: Jobs,
   kind: Kind,
   body: string,
@@ -39,7 +39,7 @@ export async function takeResult(
   }
   const { job: id, org, attempt, outcome } = result;
   try {
-    const settled = await jobs.settle({ org, kind, id, attempt }, outcome, new Date().toISOString());
+    const settled = await jobs.settle({ org, kind, id, attempt }, outcome, new Date(now()).toISOString());
     const line = { kind, org, job: id, attempt, outcome: outcome.state, reason: settled };
     if (settled === "settled") log.debug(line, "a result is taken");
     else if (settled === "not awaited") log.info(line, "a result is dropped");

@@ -1,5 +1,5 @@
 import type { SQLInputValue } from "node:sqlite";
-import { isUnavailable, openDatabase } from "../../shared/sqlite/database.ts";
+import { openDatabase } from "../../shared/sqlite/database.ts";
 import { Transactions } from "../../shared/sqlite/transactions.ts";
 import { BOUNDARY_KEYS, bodyText, boundsOf, checkKey, checkWrites } from "./limits.ts";
 import { type Item, type Key, type Store, StoreUnavailableError, type Write } from "./store.ts";
@@ -64,13 +64,7 @@ export async function sqliteStore(file: string, options: SqliteStoreOptions = {}
   );
 
   /** Reads see every write that is committed, also those that are not yet on the disk. */
-  const read = (run: () => Record<string, unknown>[]): Item<never>[] => {
-    try {
-      return run().map(itemOf);
-    } catch (error) {
-      throw isUnavailable(error) ? unavailable(error) : error;
-    }
-  };
+  const read = (run: () => Record<string, unknown>[]) => transactions.read(run).map(itemOf);
 
   const apply = (writes: (Write & { text: string })[]): void => {
     const time = seconds();

@@ -6,7 +6,7 @@ export interface Store {
   get<T>(key: Key): Promise<Item<T> | undefined>;
   /**
    * All of these writes, or none if a condition does not hold: then it returns false. At most 10, each of another item.
-   * Throws {@link StoreUnavailableError}.
+   * Throws {@link StoreUnavailableError}; RangeError for what DynamoDB would refuse.
    */
   write(writes: Write[]): Promise<boolean>;
   /** Items of a partition in the order of their sort keys. Expired ones are left out, before they are deleted too. */
@@ -41,9 +41,9 @@ export interface Range {
   prefix?: string;
   /** Sort keys after this one, exclusive, in the direction of the query. */
   after?: string;
-  /** Sort keys up to this one, inclusive. */
+  /** Sort keys up to this one, inclusive, in both directions. */
   upTo?: string;
-  /** 100 by default. */
+  /** 100 by default, 1,000 at most. */
   limit?: number;
   descending?: boolean;
 }

@@ -57,7 +57,8 @@ export const CreateUse = Type.Object(
     sealResultTo: Type.Optional(
       Type.String({
         pattern: "^[A-Za-z0-9_-]{87}$",
-        description: "An uncompressed P-256 point, base64url: the answer is sealed to it by HPKE",
+        description:
+          "An uncompressed P-256 point, base64url: the answer, then at most 200 KiB, is sealed to it by HPKE",
       }),
     ),
     resultSeconds: Type.Optional(

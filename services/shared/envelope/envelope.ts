@@ -37,12 +37,17 @@ export async function seal(
   if (plaintext.byteLength > MAX_PLAINTEXT_BYTES) {
     throw new RangeError(`the plaintext is longer than ${MAX_PLAINTEXT_BYTES} bytes`);
   }
-  const { result } = await encrypt(new ProviderKeyring(provider, context), plaintext, {
-    suiteId: SUITE,
-    frameLength: FRAME_BYTES,
-    encryptionContext: contextMembers(context),
-  });
-  return new Uint8Array(result);
+  const keyring = new ProviderKeyring(provider, context);
+  try {
+    const { result } = await encrypt(keyring, plaintext, {
+      suiteId: SUITE,
+      frameLength: FRAME_BYTES,
+      encryptionContext: contextMembers(context),
+    });
+    return new Uint8Array(result);
+  } finally {
+    keyring.zero();
+  }
 }
 
 /**
@@ -56,9 +61,8 @@ export async function open(
   envelope: Uint8Array,
 ): Promise<Uint8Array> {
   if (envelope.byteLength > MAX_ENVELOPE_BYTES) throw new EnvelopeRefused("the envelope is too long");
-  const stream = decryptUnsignedMessageStream(new ProviderKeyring(provider, context), {
-    maxBodySize: FRAME_BYTES,
-  });
+  const keyring = new ProviderKeyring(provider, context);
+  const stream = decryptUnsignedMessageStream(keyring, { maxBodySize: FRAME_BYTES });
   try {
     return await readMessage(stream, context, envelope);
   } catch (error) {
@@ -69,6 +73,8 @@ export async function open(
         ? "the key provider does not open the envelope's data key for this context"
         : "the envelope is damaged";
     throw new EnvelopeRefused(message, { cause: error });
+  } finally {
+    keyring.zero();
   }
 }
 

@@ -32,6 +32,7 @@ export function isContext(found: Record<string, string>, wanted: EncryptionConte
 export class ProviderKeyring extends KeyringNode {
   readonly #provider: KeyProvider;
   readonly #context: EncryptionContext;
+  #material: NodeEncryptionMaterial | NodeDecryptionMaterial | undefined;
 
   constructor(provider: KeyProvider, context: EncryptionContext) {
     super();
@@ -40,6 +41,7 @@ export class ProviderKeyring extends KeyringNode {
   }
 
   override async _onEncrypt(material: NodeEncryptionMaterial): Promise<NodeEncryptionMaterial> {
+    this.#material = material;
     const { plaintext, encrypted } = await this.#provider.makeDataKey(this.#context);
     try {
       material.setUnencryptedDataKey(
@@ -73,6 +75,7 @@ export class ProviderKeyring extends KeyringNode {
     if (key.providerId !== PROVIDER_ID || key.providerInfo !== this.#provider.name) {
       throw new EnvelopeRefused("the envelope was sealed with another key");
     }
+    this.#material = material;
     const plaintext = await this.#provider.openDataKey(this.#context, key.encryptedDataKey);
     try {
       return material.setUnencryptedDataKey(
@@ -84,6 +87,11 @@ export class ProviderKeyring extends KeyringNode {
     } finally {
       plaintext.fill(0);
     }
+  }
+
+  /** Zeroes the library's copy of the data key, which the library does only if all went well. */
+  zero(): void {
+    this.#material?.zeroUnencryptedDataKey();
   }
 
   #trace(flags: KeyringTraceFlag) {

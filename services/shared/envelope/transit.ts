@@ -1,6 +1,6 @@
 import { type VaultBody, type VaultClient, VaultError } from "../vault/client.ts";
 import { canonicalContext, type EncryptionContext } from "./context.ts";
-import { type KeyProvider, KeyProviderError } from "./key-provider.ts";
+import { type KeyProvider, KeyProviderError, type KeyProviderFailure } from "./key-provider.ts";
 
 /** The transit mount at the internal Vault for credentials' keys. */
 export const CREDENTIAL_KEYS_MOUNT = "credential-keys";
@@ -17,14 +17,15 @@ const CIPHERTEXT = /^vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{1,500}={0,2}$/;
 export function transitKeyProvider(client: VaultClient, key: string): KeyProvider {
   const name = `transit:${key}`;
   const ask = async (operation: string, context: EncryptionContext, body: object): Promise<VaultBody> => {
+    const path = `${CREDENTIAL_KEYS_MOUNT}/${operation}/${key}`;
     try {
-      const answer = await client.write(`${CREDENTIAL_KEYS_MOUNT}/${operation}/${key}`, {
+      const answer = await client.write(path, {
         ...body,
         context: Buffer.from(canonicalContext(context)).toString("base64"),
       });
       return (answer.data ?? {}) as VaultBody;
     } catch (error) {
-      throw new KeyProviderError(reasonOf(error), `${name}: ${operation} failed`, { cause: error });
+      throw new KeyProviderError(reasonOf(error, path), `${name}: ${operation} failed`, { cause: error });
     }
   };
 
@@ -57,9 +58,12 @@ function dataKey(name: string, text: unknown): Uint8Array {
   return key;
 }
 
-/** Vault answers 400 if the ciphertext does not open with this key and context. */
-function reasonOf(error: unknown): KeyProviderError["reason"] {
+/**
+ * Vault answers 400 if the ciphertext does not open with this key and context. It also answers 400 to a login that it
+ * does not accept, which says nothing about the ciphertext.
+ */
+function reasonOf(error: unknown, path: string): KeyProviderFailure {
   if (!(error instanceof VaultError)) return "unavailable";
-  if (error.status === 400) return "refused";
-  return error.status === 403 || error.status === 404 ? "forbidden" : "unavailable";
+  if (error.status === 400 && error.operation.endsWith(` ${path}`)) return "refused";
+  return [400, 403, 404].includes(error.status) ? "forbidden" : "unavailable";
 }

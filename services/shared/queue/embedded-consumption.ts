@@ -48,7 +48,7 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
       try {
         await wake.wait(await receiveNow());
       } catch (error) {
-        if (!(error instanceof QueueUnavailableError)) throw error;
+        ignoreUnavailable(error);
         await wake.wait(UNAVAILABLE_MS);
       }
     }
@@ -62,10 +62,13 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
       // A handler that ends wakes us.
       if (room === 0 || isStopping) return pollMs;
       // A look does not take the lock that others may need.
-      const wait = (messages.soonest() ?? Number.POSITIVE_INFINITY) - now();
+      const wait = (transactions.read(messages.soonest) ?? Number.POSITIVE_INFINITY) - now();
       if (wait > 0) return Math.min(wait, pollMs);
       const received = await transactions.run(() => receive(room));
-      for (const message of received) deliver(message);
+      for (const message of received) {
+        if (isStopping) void settleBy(() => messages.extend(message, now()));
+        else deliver(message);
+      }
       // Others were faster, or the groups of all that are ready have enough in hand.
       if (received.length === 0) return pollMs;
     }
@@ -104,14 +107,17 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
     wake.wake();
     // Whoever has received it since decides about it.
     if (lease.signal.aborted) return;
-    const settled = transactions
-      .run(() => settle(message, disposition))
-      .catch((error) => {
-        // The message comes again after its lease, as at-least-once delivery allows.
-        if (!(error instanceof QueueUnavailableError)) throw error;
-      });
+    await settleBy(() => settle(message, disposition));
+  }
+
+  /** If the file cannot be used, the messages come again after their leases, as at-least-once delivery allows. */
+  function settleBy(work: () => void): Promise<void> {
+    const settled: Promise<void> = transactions
+      .run(work)
+      .catch(ignoreUnavailable)
+      .finally(() => settling.delete(settled));
     settling.add(settled);
-    await settled.finally(() => settling.delete(settled));
+    return settled;
   }
 
   function settle(message: Leased, disposition: Disposition): void {
@@ -135,7 +141,7 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
         }
       });
     } catch (error) {
-      if (!(error instanceof QueueUnavailableError)) throw error;
+      ignoreUnavailable(error);
       for (const { until, lease } of all) if (until <= now()) lease.abort(LOST);
     }
   }
@@ -151,12 +157,11 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
     clearInterval(heartbeat);
     const left = [...inHand];
     for (const { lease } of left) lease.abort(STOPPED);
-    const handedBack = transactions.run(() => {
+    void settleBy(() => {
       for (const { message } of left) messages.extend(message, now());
     });
-    // If this fails, they come again after their leases.
-    await Promise.all([handedBack.catch(() => {}), ...settling]);
-    if (left.length > 0) wake.notify();
+    await Promise.all(settling);
+    wake.notify();
   }
 
   const heartbeat = setInterval(() => void extendLeases(), visibilityMs / 3);
@@ -168,6 +173,10 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
       return stopped;
     },
   };
+}
+
+function ignoreUnavailable(error: unknown): void {
+  if (!(error instanceof QueueUnavailableError)) throw error;
 }
 
 const LOST = new Error("the message's lease was lost");

@@ -30,6 +30,12 @@ export async function embeddedQueue(
   const messages = messageTable(database.connection);
   const wake = new Wake(`${file}-wake`);
   let consumption: ReturnType<typeof consumeEmbedded> | undefined;
+  const close = async () => {
+    await consumption?.stop(0);
+    await transactions.close();
+    wake.close();
+  };
+  let closed: Promise<void> | undefined;
 
   return {
     async send(message) {
@@ -44,13 +50,12 @@ export async function embeddedQueue(
       consumption = consumeEmbedded({ transactions, messages, wake, now }, options, handler);
       return consumption;
     },
-    async close() {
-      await consumption?.stop(0);
-      await transactions.close();
-      wake.close();
+    close() {
+      closed ??= close();
+      return closed;
     },
     deadLetters: {
-      list: async (limit) => messages.listDead(Math.min(limit, MOST_LISTED)),
+      list: async (limit) => transactions.read(() => messages.listDead(Math.min(limit, MOST_LISTED))),
       async redrive(id) {
         const one = id === undefined ? null : numberOf(id);
         if (one === undefined) return 0;

@@ -9,12 +9,15 @@ export const TOO_MANY_RECEIVES = "too-many-receives";
 /** Seconds until a message comes again whose handler threw. */
 export const THROWN_SECONDS = 1;
 const LONGEST_REASON = 100;
+/** All that XML 1.0 allows. JSON escapes the other characters, except for U+FFFE and U+FFFF. */
+const BODY = /^[\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]*$/u;
 const GROUP = /^[\w!"#$%&'()*+,\-./:;<=>?@[\\\]^`{|}~]{1,128}$/;
 
 /** Throws a RangeError if SQS would refuse the message. */
 export function checkOutgoing({ body, group, delaySeconds = 0 }: Outgoing): void {
   const bytes = Buffer.byteLength(body);
   if (bytes < 1 || bytes > LONGEST_BODY) throw new RangeError("a message has 1 byte to 1 MiB");
+  if (!BODY.test(body)) throw new RangeError("a message has only characters that XML 1.0 allows");
   if (!GROUP.test(group)) throw new RangeError("a group is 1 to 128 letters, digits and punctuation marks");
   if (!(delaySeconds >= 0 && delaySeconds <= LONGEST_DELAY_SECONDS)) {
     throw new RangeError(`a delay is 0 to ${LONGEST_DELAY_SECONDS} seconds`);

@@ -21,7 +21,9 @@ export interface Queues {
  */
 export async function openQueues(setting: string, aws: { region?: string } = {}): Promise<Queues> {
   if (!new RegExp(QUEUES_PATTERN).test(setting)) {
-    throw new ConfigError("STRONGROOM_QUEUES: expected local:FOLDER or sqs:PREFIX of the queues' URLs");
+    throw new ConfigError(
+      "the queues' setting: expected local:FOLDER, or sqs:PREFIX with the beginning of the queues' URLs",
+    );
   }
   const [kind = "", place = ""] = setting.split(/:(.*)/s);
   const open =

@@ -3,7 +3,10 @@
  * handled, and in any order. `embedded.ts` is on SQLite, between processes of one machine; `sqs.ts` is Amazon SQS.
  */
 export interface Queue {
-  /** Sends a message. Resolves once it is durable. Throws {@link QueueUnavailableError}. */
+  /**
+   * Sends a message. Resolves once it is durable. Throws {@link QueueUnavailableError}; RangeError for what SQS would
+   * refuse.
+   */
   send(message: Outgoing): Promise<void>;
   /** Delivers messages to the handler until `close`. At most one call. */
   consume(options: ConsumeOptions, handler: Handler): Consumption;
@@ -11,10 +14,11 @@ export interface Queue {
 }
 
 export interface Outgoing {
-  /** At most 1 MiB of text (SQS's own limit). */
+  /** At most 1 MiB of text (SQS's own limit), with the characters of XML 1.0: JSON without U+FFFE and U+FFFF. */
   body: string;
   /** Messages of one group do not hold up those of others: the organization's id. */
   group: string;
+  /** At most 900. */
   delaySeconds?: number;
 }
 
@@ -29,6 +33,7 @@ export interface Delivery {
 /** What becomes of a delivered message. A handler that throws means `retry`. */
 export type Disposition =
   | { done: true }
+  /** At most 12 hours; more counts as that. */
   | { retryAfterSeconds: number }
   /** Moves it to the dead letters, with the reason's class. */
   | { park: string };

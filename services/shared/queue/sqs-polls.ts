@@ -18,12 +18,13 @@ export class Polls {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     this.#polling++;
-    this.#allowed = 1;
+    let hasFound = false;
     try {
       const answer = await poll();
-      if (!isEmpty(answer)) this.#allowed = this.#most;
+      hasFound = !isEmpty(answer);
       return answer;
     } finally {
+      this.#allowed = hasFound ? this.#most : 1;
       this.#polling--;
       for (const resolve of this.#waiting.splice(0, Math.max(0, this.#allowed - this.#polling))) resolve();
     }

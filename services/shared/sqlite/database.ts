@@ -66,6 +66,8 @@ export async function openDatabase(file: string, schema: string): Promise<Databa
     sync,
     checkpoint: () => checkpoint.get()?.busy === 0,
     async close() {
+      // Callers whose transaction was committed just now ask for their sync during the first one.
+      await sync().catch(() => {});
       await sync().catch(() => {});
       await log.close();
       connection.close();
@@ -91,7 +93,7 @@ function trySetUp(connection: DatabaseSync, schema: string): boolean {
       PRAGMA max_page_count = ${MAX_PAGES};
       PRAGMA wal_autocheckpoint = ${AUTO_CHECKPOINT_PAGES};
       BEGIN IMMEDIATE;
-      ${schema}
+      ${schema};
       COMMIT;
       PRAGMA wal_checkpoint(TRUNCATE);
     `);

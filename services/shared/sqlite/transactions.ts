@@ -12,7 +12,7 @@ interface Call {
 }
 
 /**
- * Writes to a database. All calls of one turn of the event loop share a transaction, and each is a savepoint of its
+ * Access to a database. All writes of one turn of the event loop share a transaction, and each is a savepoint of its
  * own: one that throws changes nothing and does not affect the others.
  */
 export class Transactions {
@@ -35,6 +35,15 @@ export class Transactions {
       if (this.#calls.length === 0) setImmediate(() => this.#commit());
       this.#calls.push({ work, resolve: (result) => resolve(result as T), reject });
     });
+  }
+
+  /** Reads what is committed, outside of a transaction. */
+  read<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw this.#converted(error);
+    }
   }
 
   /** Resolves once everything that was committed before the call survives a power failure. */

@@ -26,11 +26,14 @@ export interface ClientCertificate {
 /** Vault answered with an error status. Has the status and Vault's own messages, and nothing of the request. */
 export class VaultError extends Error {
   override name = "VaultError";
+  /** Method and path, such as `POST auth/approle/login`. */
+  readonly operation: string;
   readonly status: number;
   readonly errors: string[];
 
   constructor(operation: string, status: number, errors: string[]) {
     super(`${operation}: Vault answered ${status}${errors.length > 0 ? `: ${errors.join("; ")}` : ""}`);
+    this.operation = operation;
     this.status = status;
     this.errors = errors;
   }

@@ -1,5 +1,5 @@
 import { connect, type Socket } from "node:net";
-import { connect as startTls, type TLSSocket } from "node:tls";
+import { createSecureContext, type SecureContext, connect as startTls, type TLSSocket } from "node:tls";
 import type { Origin } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
 import { isPublicAddress, isSameAddress } from "./public-address.ts";
@@ -55,9 +55,7 @@ export async function dial(
   throw new JobFailure("unreachable", `the destination cannot be reached (${codeOf(failure)})`);
 }
 
-function opened(socket: Socket, signal: AbortSignal): Promise<Socket> {
-  return settled(socket, "connect", signal);
-}
+const opened = (socket: Socket, signal: AbortSignal): Promise<Socket> => settled(socket, "connect", signal);
 
 function secured(
   socket: Socket,
@@ -65,15 +63,25 @@ function secured(
   ca: string | undefined,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
+  const secureContext = secureContextFor(ca);
   const tls = startTls({
-    socket,
-    servername: host,
-    minVersion: "TLSv1.2",
-    rejectUnauthorized: true,
-    ALPNProtocols: ["http/1.1"],
-    ...(ca !== undefined && { ca }),
+    ...{ socket, secureContext, servername: host, rejectUnauthorized: true, ALPNProtocols: ["http/1.1"] },
   });
   return settled(tls, "secureConnect", signal);
+}
+
+/**
+ * Who is trusted, by authority. To read the certificates anew costs as much as a handshake. No session is kept in it,
+ * so no two connections have anything in common. There are only as many as the operator names.
+ */
+const secureContexts = new Map<string | undefined, SecureContext>();
+
+function secureContextFor(ca: string | undefined): SecureContext {
+  const known = secureContexts.get(ca);
+  if (known) return known;
+  const made = createSecureContext({ minVersion: "TLSv1.2", ...(ca !== undefined && { ca }) });
+  secureContexts.set(ca, made);
+  return made;
 }
 
 function settled<S extends Socket>(

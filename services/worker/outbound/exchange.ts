@@ -4,7 +4,7 @@ import { type Origin, parseOrigin } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
 import { type Connect, connectByTcp, type Dialled, dial } from "./dial.ts";
 import type { PrivateDestinations } from "./private-destinations.ts";
-import { publicAddresses, type Resolve, resolveByDns } from "./resolve.ts";
+import { dnsResolve, publicAddresses, type Resolve } from "./resolve.ts";
 
 export interface Sent {
   /** The pinned origin, in canonical form. */
@@ -48,7 +48,7 @@ const MAX_HEADER_BYTES = 16_384;
  */
 export function createExchange(outside: Outside = {}): Exchange {
   const {
-    resolve = resolveByDns,
+    resolve = dnsResolve(),
     connect = connectByTcp,
     privateDestinations = new Map(),
     totalMs = TOTAL_MS,

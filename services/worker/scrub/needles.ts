@@ -19,7 +19,9 @@ export function needlesOf(secrets: Iterable<Uint8Array>): Needle[] {
   for (const secret of secrets) {
     if (secret.byteLength < MIN_SEARCHABLE_BYTES) continue;
     for (const needle of formsOf(Buffer.from(secret))) {
-      needles.set(`${needle.anyCase ?? ""}${needle.bytes.toString("latin1")}`, needle);
+      const name = `${needle.anyCase ?? ""}${needle.bytes.toString("latin1")}`;
+      if (needles.has(name)) needle.bytes.fill(0);
+      else needles.set(name, needle);
     }
   }
   return [...needles.values()];
@@ -44,7 +46,9 @@ function* formsOf(secret: Buffer): Generator<Needle> {
  * characters at the edges also depend on what stands around it.
  */
 function base64Core(secret: Buffer, alignment: number): { text: string; edges: Required<Needle>["edges"] } {
-  const text = Buffer.concat([Buffer.alloc(alignment), secret]).toString("base64");
+  const aligned = Buffer.concat([Buffer.alloc(alignment), secret]);
+  const text = aligned.toString("base64");
+  aligned.fill(0);
   const first = Math.ceil((alignment * 8) / 6);
   const end = Math.floor(((alignment + secret.length) * 8) / 6);
   const isPartial = ((alignment + secret.length) * 8) % 6 !== 0;

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, inject, test } from "vitest";
 import { bootstrap } from "../../../services/cli/platform/bootstrap.ts";
-import { CREDENTIAL_LOGINS } from "../../../services/cli/platform/credential-keys.ts";
+import { CREDENTIAL_LOGINS } from "../../../services/cli/platform/credential-logins.ts";
 import { generateRoot } from "../../../services/cli/platform/generate-root.ts";
 import { InternalVault } from "../../../services/cli/platform/internal-vault.ts";
 import { freePort } from "../../../services/cli/platform/ports.ts";

@@ -38,6 +38,7 @@ const CLIENTS: Record<string, string> = {
   AmazonEC2ContainerServiceV20141113: "ECS",
   AmazonSSM: "SSM",
   DynamoDB_20120810: "DynamoDB",
+  AmazonSQS: "SQS",
   Route53AutoNaming_v20170314: "ServiceDiscovery",
   Logs_20140328: "CloudWatch Logs",
   ServiceQuotasV20190624: "Service Quotas",

@@ -102,10 +102,16 @@ test("of ten that put at once, each gets a version of its own, or a conflict", a
   expect((await get("race")).json.version).toBe(stored.length);
 });
 
+test("twenty new ones at once are all stored", async () => {
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => put(`many-${n}`)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201));
+});
+
 describe("bad input stores nothing", () => {
   const body = credentialBody();
   test.each([
     ["a value of 7 bytes", { value: "1234567" }, 422, "invalid_value"],
+    ["a value that makes its header too long", { value: "x".repeat(8_186) }, 422, "invalid_value"],
     ["a value over 64 KiB", { value: "x".repeat(65_537) }, 413, "body_too_large"],
     ["a body far over that", { value: "x".repeat(600_000) }, 413, "body_too_large"],
     [

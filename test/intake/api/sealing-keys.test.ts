@@ -5,6 +5,7 @@ import type { Outcome } from "../../../services/shared/work/messages.ts";
 import {
   answered,
   credentialBody,
+  eventually,
   type IntakeStage,
   type Message,
   startIntakeStage,
@@ -82,7 +83,7 @@ test("without a worker it says so, and the next call finds the key", async () =>
   expect(refused).toMatchObject({ status: 503, json: { code: "key_provider_unavailable", retry: true } });
   expect(refused.headers.get("retry-after")).toBe("1");
   const seen = work();
-  await expect.poll(async () => (await keys()).status).toBe(200);
+  await eventually(async () => (await keys()).status).toBe(200);
   expect(seen).toHaveLength(1);
 });
 
@@ -174,5 +175,5 @@ test("a worker that cannot make a key: the next call asks again", async () => {
   );
   expect((await keys()).status).toBe(503);
   isBroken = false;
-  await expect.poll(async () => (await keys()).status).toBe(200);
+  await eventually(async () => (await keys()).status).toBe(200);
 });

@@ -12,6 +12,7 @@ import type { Outcome } from "../../../services/shared/work/messages.ts";
 import {
   answered,
   credentialBody,
+  eventually,
   type IntakeStage,
   type Message,
   startIntakeStage,
@@ -104,14 +105,14 @@ test("without waiting, 202 and where to look", async () => {
   const waited = await submit({ headers: { prefer: "wait=0" } });
   expect(waited).toMatchObject({ status: 202, json: { state: "queued" } });
   release();
-  await expect.poll(async () => (await read(accepted.json.id)).json.state).toBe("succeeded");
+  await eventually(async () => (await read(accepted.json.id)).json.state).toBe("succeeded");
 });
 
 test("a use is recorded with the credential, to the minute", async () => {
   await finish({ body: use({ credential: "open" }) });
   const shown = async () =>
     (await intake.call("GET", "/v1/credentials/open", { token: stage.token() })).json.lastUsedAt;
-  await expect.poll(shown).toBeDefined();
+  await eventually(shown).toBeDefined();
   const first = await shown();
   await finish({ body: use({ credential: "open" }) });
   expect(await shown()).toBe(first);
@@ -286,7 +287,7 @@ describe("a result", () => {
 
     outcome = () => answered(); // in clear, though the caller asked for it sealed
     const other = await submit({ body: use({ sealResultTo: toBase64Url(pair.publicKey) }) });
-    await expect.poll(() => stage.log.some((line) => line.includes("unfit outcome"))).toBe(true);
+    await eventually(() => stage.log.some((line) => line.includes("unfit outcome"))).toBe(true);
     expect((await read(other.json.id)).json).toMatchObject({ state: "queued" });
   });
 
@@ -316,7 +317,7 @@ describe("redrive", () => {
     const id = await fail();
     outcome = () => answered();
     expect(await redrive(id)).toMatchObject({ status: 202, json: { id, attempt: 2 } });
-    await expect.poll(async () => (await read(id)).json.state).toBe("succeeded");
+    await eventually(async () => (await read(id)).json.state).toBe("succeeded");
     expect(seen.map(({ job, attempt }) => [job, attempt])).toEqual([
       [id, 1],
       [id, 2],
@@ -391,4 +392,27 @@ test("at most 1,000 jobs are in flight for an organization: 429", async () => {
   expect(refused).toMatchObject({ status: 429, json: { code: "too_many_requests", retry: true } });
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
   expect((await submit()).status).toBe(202);
+});
+
+test("an organization follows at most 100 jobs at once, and a stream that ends makes room", async () => {
+  outcome = () => undefined;
+  const { json } = await submit();
+  const gone = new AbortController();
+  const follow = (signal = gone.signal) =>
+    fetch(`${intake.address}/v1/jobs/${json.id}/events`, {
+      headers: { authorization: `Bearer ${stage.token()}` },
+      signal,
+    });
+  const open = await Promise.all(Array.from({ length: 100 }, () => follow()));
+  expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
+  expect((await follow()).status).toBe(429);
+  gone.abort();
+  const after = new AbortController();
+  await eventually(async () => (await follow(after.signal)).status).toBe(200);
+  after.abort();
+});
+
+test("other preferences are ignored", async () => {
+  expect((await submit({ headers: { prefer: "respond-async" } })).status).toBe(202);
+  expect((await submit({ headers: { prefer: "respond-async, wait=10; x=y" } })).status).toBe(200);
 });

@@ -6,6 +6,7 @@ import type { Outcome } from "../../../services/shared/work/messages.ts";
 import {
   answered,
   credentialBody,
+  eventually,
   type IntakeStage,
   startIntakeStage,
   type TestIntake,
@@ -50,7 +51,7 @@ describe("the outbox", () => {
     const { id } = await submit();
     expect(await due()).toEqual(["overdue"]);
     stage.answer("integration", () => answered());
-    await expect.poll(async () => (await read(id)).state).toBe("succeeded");
+    await eventually(async () => (await read(id)).state).toBe("succeeded");
     expect(await due()).toEqual([]);
     expect(await stage.store.query(`org/${stage.acme}/queued`)).toEqual([]);
     expect(await stage.store.query(`org/${stage.acme}/requests`)).toEqual([]);
@@ -61,44 +62,44 @@ describe("the outbox", () => {
     ["and its intake stands still before it is sent", undefined],
   ])("a job that is stored %s is sent by another intake", async (_, failing) => {
     const still = Promise.withResolvers<void>();
-    const dying = await stage.start({ queues: deaf(failing ?? (() => still.promise)) });
+    const dying = await stage.start({ queues: deaf(failing ?? (() => still.promise)), now: Date.now });
     const body = { credential: "mail", request: { method: "GET", path: "/v1/x" } };
     const asked = dying
       .call("POST", "/v1/jobs", { token: stage.token("writer"), body })
       .catch(() => undefined);
     const partition = `org/${stage.acme}/jobs/integration`;
-    await expect.poll(() => stage.store.query(partition)).toHaveLength(1);
+    await eventually(() => stage.store.query(partition)).toHaveLength(1);
     if (failing) expect((await asked)?.status).toBe(202);
     const [job] = await stage.store.query<{ id: string }>(partition);
     const seen = stage.answer("integration", () => answered());
     expect((await due()).sort()).toEqual(["overdue", "send"]);
     stage.clock.skip(11);
-    await expect.poll(async () => (await read(job?.body.id ?? "")).state).toBe("succeeded");
+    await eventually(async () => (await read(job?.body.id ?? "")).state).toBe("succeeded");
     expect(seen).toHaveLength(1);
-    await expect.poll(due).toEqual([]);
+    await eventually(due).toEqual([]);
     still.resolve();
     await asked;
   });
 
   test("a hundred unsent jobs are each sent once by three intakes", async () => {
-    const quiet = await stage.start({ queues: deaf(down) });
+    const quiet = await stage.start({ queues: deaf(down), now: Date.now });
     await Promise.all(Array.from({ length: 100 }, () => submit(quiet)));
     await quiet.close();
     await stage.start();
     await stage.start();
     const seen = stage.answer("integration", () => undefined);
     stage.clock.skip(11);
-    await expect.poll(() => new Set(seen.map(({ job }) => job)).size).toBe(100);
-    await expect.poll(async () => (await due()).filter((type) => type === "send")).toEqual([]);
+    await eventually(() => new Set(seen.map(({ job }) => job)).size).toBe(100);
+    await eventually(async () => (await due()).filter((type) => type === "send")).toEqual([]);
     expect(seen).toHaveLength(100);
   });
 
   test("a job whose credential was replaced before it was sent ends, and says why", async () => {
-    const quiet = await stage.start({ queues: deaf(down) });
+    const quiet = await stage.start({ queues: deaf(down), now: Date.now });
     const { id } = await submit(quiet);
     await intake.call("PUT", "/v1/credentials/mail", { token: stage.token("admin"), body: credentialBody() });
     stage.clock.skip(11);
-    await expect.poll(async () => (await read(id)).state).toBe("failed");
+    await eventually(async () => (await read(id)).state).toBe("failed");
     expect((await read(id)).failure).toMatchObject({ class: "not_openable" });
   });
 });
@@ -106,7 +107,7 @@ describe("the outbox", () => {
 test("a job that no worker reports on ends after its time", async () => {
   const { id } = await submit();
   stage.clock.skip(300 + 121);
-  await expect.poll(async () => (await read(id)).state).toBe("failed");
+  await eventually(async () => (await read(id)).state).toBe("failed");
   expect((await read(id)).failure).toMatchObject({ class: "expired" });
 });
 
@@ -119,10 +120,10 @@ describe("results:", () => {
     await Promise.all(
       Array.from({ length: 10 }, (_, n) => stage.report("integration", message, answered(200, `${n}`))),
     );
-    await expect.poll(async () => (await read(id)).state).toBe("succeeded");
+    await eventually(async () => (await read(id)).state).toBe("succeeded");
     const first = await read(id);
     await stage.report("integration", message, fail);
-    await expect.poll(() => stage.log.filter((line) => line.includes("not awaited")).length).toBe(10);
+    await eventually(() => stage.log.filter((line) => line.includes("not awaited")).length).toBe(10);
     expect(await read(id)).toEqual(first);
   });
 
@@ -175,7 +176,7 @@ describe("results:", () => {
   ])("one of %s is dropped and logged", async (_, forge) => {
     const { id } = await submit();
     await forge(id);
-    await expect.poll(() => stage.log.some((line) => line.includes("a result is dropped"))).toBe(true);
+    await eventually(() => stage.log.some((line) => line.includes("a result is dropped"))).toBe(true);
     expect((await read(id)).state).toBe("queued");
   });
 
@@ -186,7 +187,7 @@ describe("results:", () => {
   ])("one that is %s is parked", async (_, body) => {
     await stage.queues.integration.results.send({ body, group: "x" });
     const parked = () => stage.queues.integration.deadResults.list(10);
-    await expect.poll(parked).toMatchObject([{ reason: "malformed" }]);
+    await eventually(parked).toMatchObject([{ reason: "malformed" }]);
   });
 
   test("a result that is too large for the store fails the job", async () => {
@@ -196,7 +197,7 @@ describe("results:", () => {
       { job: id, org: stage.acme, attempt: 1 },
       answered(200, "x".repeat(300_000)),
     );
-    await expect.poll(async () => (await read(id)).state).toBe("failed");
+    await eventually(async () => (await read(id)).state).toBe("failed");
     expect((await read(id)).failure).toMatchObject({ class: "answer_too_large" });
   });
 });

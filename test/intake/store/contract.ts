@@ -239,7 +239,7 @@ export function storeContract(open: Open, { runs, length }: { runs: number; leng
       }),
       { numRuns: runs },
     );
-  });
+  }, 120_000);
 }
 
 const sort = fc.constantFrom("a", "ab", "b", "\uffff", "\u{10000}", "a\u{10ffff}", "a\u{10ffff}b", "aa");

@@ -24,7 +24,7 @@ describeOnAws("the store in DynamoDB", () => {
 
   const open = async (options: { now?: () => number } = {}) =>
     dynamodbStore({ table: "credentials", ...clientOf(wire.url), ...options });
-  storeContract(open, { runs: 5, length: 40 });
+  storeContract(open, { runs: 10, length: 100 });
 
   const using = async (run: (store: Store) => Promise<void>) => {
     const store = await open();

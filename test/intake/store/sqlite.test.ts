@@ -1,6 +1,10 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { sqliteStore } from "../../../services/intake/store/sqlite.ts";
 import { StoreUnavailableError } from "../../../services/intake/store/store.ts";
@@ -90,4 +94,35 @@ test("a closed store refuses writes", async ({ folder }) => {
   const store = await sqliteStore(join(folder, "store.sqlite"));
   await store.close();
   await expect(store.write([{ partition: "p", sort: "a", body: 1 }])).rejects.toThrow(StoreUnavailableError);
+});
+
+test("kill -9 in the middle of writes leaves every write whole, and each that was answered", async ({
+  folder,
+}) => {
+  const file = join(folder, "store.sqlite");
+  const writer = fileURLToPath(new URL("writer.ts", import.meta.url));
+  let answered = 0;
+  for (let round = 0; round < 8; round++) {
+    const child = spawn(process.execPath, [writer, file], { env: {}, stdio: ["ignore", "pipe", "inherit"] });
+    let text = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      text += chunk;
+    });
+    const closed = once(child, "close");
+    await once(child.stdout, "data");
+    await sleep(Math.random() * 200);
+    child.kill("SIGKILL");
+    await closed;
+    // The last line may be cut off.
+    const before = answered;
+    answered = Number(text.split("\n").at(-2));
+    expect(answered).toBeGreaterThan(before);
+
+    const store = await sqliteStore(file);
+    const a = await store.get<number>({ partition: "p", sort: "a" });
+    const b = await store.get<{ number: number }>({ partition: "q", sort: "b" });
+    await store.close();
+    expect(a?.body).toBeGreaterThanOrEqual(answered);
+    expect([b?.body.number, a?.revision, b?.revision]).toEqual([a?.body, a?.body, a?.body]);
+  }
 });

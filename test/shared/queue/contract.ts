@@ -226,6 +226,9 @@ export function queueContract(newQueue: () => Promise<QueueStage>): void {
       for (const wrong of [
         { body: "", group: "acme" },
         { body: "é".repeat(512 * 1024 + 1), group: "acme" },
+        { body: "a\u0000", group: "acme" },
+        { body: "a\uffff", group: "acme" },
+        { body: "a\ud800", group: "acme" },
         { body: "a", group: "" },
         { body: "a", group: "two words" },
         { body: "a", group: "acme", delaySeconds: 901 },

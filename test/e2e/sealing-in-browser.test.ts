@@ -12,16 +12,16 @@ import {
   sealResult,
   sealValue,
   toBase64Url,
-} from "../../../services/shared/envelope/sealing.ts";
-import { findChromium } from "../../harness/chromium.ts";
-import { bytes, CONTEXT } from "./contract.ts";
+} from "../../services/shared/envelope/sealing.ts";
+import { findChromium } from "../harness/chromium.ts";
+import { bytes, CONTEXT } from "../shared/envelope/contract.ts";
 
 /*
  * The module as it is, with its types stripped and nothing bundled, in a page: it and what it imports come over
  * loopback, which counts as a secure context. So a Node module or a global of Node's anywhere in it fails here.
  */
 
-const SHARED = new URL("../../../services/shared/", import.meta.url);
+const SHARED = new URL("../../services/shared/", import.meta.url);
 const HPKE = new URL(import.meta.resolve("hpke"));
 const PAGE = `<!doctype html><script type="importmap">{"imports":{"hpke":"/hpke.js"}}</script>
 <script type="module">import * as sealing from "/shared/envelope/sealing.ts"; globalThis.sealing = sealing;</script>`;
@@ -62,7 +62,7 @@ afterAll(async () => {
   server?.close();
 });
 
-type Sealing = typeof import("../../../services/shared/envelope/sealing.ts");
+type Sealing = typeof import("../../services/shared/envelope/sealing.ts");
 
 /** A page that has loaded the module, the module in it, and what went wrong there. */
 async function openPage() {
