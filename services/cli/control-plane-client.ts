@@ -4,15 +4,14 @@ import { Value } from "typebox/value";
 import type { Job, JobEvent } from "../shared/api/jobs.ts";
 import type { CreateOrg, OrgPage, OrgView } from "../shared/api/orgs.ts";
 import type { TrailEntry, TrailHead } from "../shared/audit/trail.ts";
-import { ERROR_CODES, StrongroomError } from "../shared/errors.ts";
+import { StrongroomError } from "../shared/errors.ts";
 import type { MadeRevocation, NewRevocation } from "../shared/front/published/revocations.ts";
-import type { Problem } from "../shared/http/problem.ts";
 import { OrgId, OrgName } from "../shared/org.ts";
 import type { Secret } from "../shared/secret.ts";
+import { ApiClient } from "./api-client.ts";
 import { Failure } from "./failure.ts";
 import { serverSentEvents } from "./server-sent-events.ts";
 
-const TIMEOUT_MS = 15_000;
 const PAGES_AT_MOST = 1000;
 const RECONNECTS_AT_MOST = 10;
 
@@ -21,22 +20,20 @@ const RECONNECTS_AT_MOST = 10;
  * (`unavailable`) if the API does not answer.
  */
 export class ControlPlane {
-  readonly #address: string;
-  readonly #token: () => Promise<Secret>;
+  readonly #api: ApiClient;
 
   /** `token` is called before each request; it may return the same token again. */
   constructor(address: string, token: () => Promise<Secret>) {
-    this.#address = address;
-    this.#token = token;
+    this.#api = new ApiClient({ name: "control plane", address, setting: "STRONGROOM_URL", token });
   }
 
   /** Starts an onboarding. The same key with the same request returns the same job. */
   async createOrg(request: CreateOrg, idempotencyKey: string = randomUUID()): Promise<Job> {
-    return await this.#json("POST", "/v1/orgs", { "Idempotency-Key": idempotencyKey }, request);
+    return await this.#api.json("POST", "/v1/orgs", { "Idempotency-Key": idempotencyKey }, request);
   }
 
   async job(id: string): Promise<Job> {
-    return await this.#json("GET", `/v1/jobs/${encodeURIComponent(id)}`);
+    return await this.#api.json("GET", `/v1/jobs/${encodeURIComponent(id)}`);
   }
 
   /** Every change of a job from its start to its end; resumes after a lost connection. */
@@ -45,7 +42,7 @@ export class ControlPlane {
     for (let connects = 0; connects <= RECONNECTS_AT_MOST; connects++) {
       if (connects > 0) await sleep(500, undefined, { signal });
       try {
-        const response = await this.#request("GET", `/v1/jobs/${encodeURIComponent(id)}/events`, {
+        const response = await this.#api.request("GET", `/v1/jobs/${encodeURIComponent(id)}/events`, {
           Accept: "text/event-stream",
           ...(last && { "Last-Event-ID": last }),
         });
@@ -69,7 +66,7 @@ export class ControlPlane {
     let cursor: string | undefined;
     for (let pages = 0; pages < PAGES_AT_MOST; pages++) {
       const query = new URLSearchParams({ limit: "100", ...(cursor && { cursor }) });
-      const page: OrgPage = await this.#json("GET", `/v1/orgs?${query}`);
+      const page: OrgPage = await this.#api.json("GET", `/v1/orgs?${query}`);
       orgs.push(...page.orgs);
       cursor = page.next;
       if (!cursor) break;
@@ -78,13 +75,13 @@ export class ControlPlane {
   }
 
   async org(id: string): Promise<OrgView> {
-    return await this.#json("GET", `/v1/orgs/${encodeURIComponent(id)}`);
+    return await this.#api.json("GET", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
   /** The live organization of this name, or the one with this id. Failure `notFound`. */
   async findOrg(nameOrId: string): Promise<OrgView> {
     if (Value.Check(OrgName, nameOrId)) {
-      const { orgs } = await this.#json<OrgPage>(
+      const { orgs } = await this.#api.json<OrgPage>(
         "GET",
         `/v1/orgs?${new URLSearchParams({ name: nameOrId })}`,
       );
@@ -101,88 +98,34 @@ export class ControlPlane {
 
   /** How far this clock is ahead of the control plane's, to about a second, in milliseconds. */
   async clockSkewMs(): Promise<number> {
-    const { headers } = await this.#request("GET", "/v1/orgs?limit=1", {});
+    const { headers } = await this.#api.request("GET", "/v1/orgs?limit=1");
     // The header has whole seconds: on average half a second has passed since.
     return Date.now() - (Date.parse(headers.get("date") ?? "") + 500);
   }
 
   async deleteOrg(id: string): Promise<Job> {
-    return await this.#json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
+    return await this.#api.json("DELETE", `/v1/orgs/${encodeURIComponent(id)}`);
   }
 
   /** A page of the trail after this slot, with its foreign slots, the strays, and the trail's head. */
   async trail(
     after: number,
   ): Promise<{ entries: TrailEntry[]; foreign: number[]; strays: string[]; head: TrailHead }> {
-    return await this.#json("GET", `/v1/audit?after=${after}`);
+    return await this.#api.json("GET", `/v1/audit?after=${after}`);
   }
 
   /** Enables or disables machine tokens for an organization at the gateways. */
   async setMachineTokens(id: string, enabled: boolean): Promise<OrgView> {
-    return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
+    return await this.#api.json("PUT", `/v1/orgs/${encodeURIComponent(id)}/machine-tokens`, {}, { enabled });
   }
 
   /** Has the platform adopt the owner in the record that the operator signed. */
   async followOwner(id: string): Promise<OrgView> {
-    return await this.#json("PUT", `/v1/orgs/${encodeURIComponent(id)}/owner`);
+    return await this.#api.json("PUT", `/v1/orgs/${encodeURIComponent(id)}/owner`);
   }
 
   /** Revokes tokens of an organization before they expire. Returns the revocation as recorded. */
   async revoke(id: string, revocation: NewRevocation): Promise<MadeRevocation> {
-    return await this.#json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);
-  }
-
-  async #json<T>(
-    method: string,
-    path: string,
-    headers: Record<string, string> = {},
-    body?: object,
-  ): Promise<T> {
-    const response = await this.#request(method, path, headers, body);
-    return (await response.json()) as T;
-  }
-
-  async #request(method: string, path: string, headers: Record<string, string>, body?: object) {
-    const streaming = headers.Accept === "text/event-stream";
-    const authorization = `Bearer ${(await this.#token()).reveal()}`;
-    let response: Response;
-    try {
-      response = await fetch(`${this.#address}${path}`, {
-        method,
-        headers: { ...headers, authorization, ...(body && { "Content-Type": "application/json" }) },
-        ...(body && { body: JSON.stringify(body) }),
-        ...(streaming ? {} : { signal: AbortSignal.timeout(TIMEOUT_MS) }),
-        redirect: "error",
-      });
-    } catch {
-      throw new Failure(
-        "unavailable",
-        `The control plane at ${this.#address} does not answer`,
-        "Is the platform running? Run: strongroom doctor",
-      );
-    }
-    if (!response.ok) throw await problem(response, this.#address);
-    return response;
+    return await this.#api.json("POST", `/v1/orgs/${encodeURIComponent(id)}/revocations`, {}, revocation);
   }
 }
-
-/** The error that a problem document (RFC 9457) names, with the invalid parts of the request. */
-async function problem(response: Response, address: string): Promise<Error> {
-  const { code, detail, errors = [] } = (await response.json().catch(() => ({}))) as Partial<Problem>;
-  if (!code && isVaults(errors)) {
-    return new Failure(
-      "config",
-      `${address} is a gateway or a Vault, not a control plane`,
-      "Set STRONGROOM_URL to the control plane's address; run `strongroom status` on the platform's machine to see it",
-    );
-  }
-  if (!code || !ERROR_CODES.includes(code)) {
-    return new Failure("failure", `The control plane answered ${response.status}`);
-  }
-  const parts = errors.map(({ pointer, message }) => `${pointer.replace(/^\/(body\/)?/, "")} ${message}`);
-  return new StrongroomError(code, parts.length > 0 ? parts.join("; ") : (detail ?? code));
-}
-
-/** Whether this is an error of Vault's API: a list of strings. */
-const isVaults = (errors: unknown): boolean =>
-  Array.isArray(errors) && errors.length > 0 && errors.every((each) => typeof each === "string");

@@ -6,9 +6,9 @@
  * operator's key, the recovery key and the internal Vault's unseal key. It never takes a secret from its command
  * line; what it writes to stdout is data, and all else goes to stderr.
  *
- * Begin reading at `program.ts`: the table of commands. Each is in a file of `commands/`, which is loaded when it
- * runs. `platform/platform.ts` is what `up` starts and stops, `vault-binary/find.ts` how a machine comes by a Vault,
- * `client.ts` the control plane's API.
+ * Begin reading at `command-table.ts`: all commands. Each is in a file of `commands/`, which is loaded when it runs.
+ * `platform/platform.ts` is what `up` starts and stops, `vault-binary/find.ts` how a machine comes by a Vault;
+ * `control-plane-client.ts` and `intake-client.ts` are clients of the two APIs.
  */
 import { enableCompileCache } from "node:module";
 import { compileCache } from "./compile-cache.ts";

@@ -28,6 +28,30 @@ export const count = (flags: string, description: string, preset: number) =>
     throw wrong(flags, text, "a number");
   });
 
+/** An option that may be given more than once. */
+export const repeated = (flags: string, description: string) =>
+  new Option(flags, description).argParser((text: string, earlier: string[] | undefined) => [
+    ...(earlier ?? []),
+    text,
+  ]);
+
+/** An option with some of the allowed values, separated by commas. */
+export const listOf = (flags: string, description: string, allowed: readonly string[]) =>
+  new Option(flags, description).argParser((text) => {
+    const values = text.split(",");
+    const foreign = values.find((value) => !allowed.includes(value));
+    if (foreign !== undefined) throw wrong(flags, foreign, `one of ${allowed.join(", ")}`);
+    return values;
+  });
+
+/** An option that may be given more than once, each time with a name and a value, as in `--header 'Accept: text/csv'`. */
+export const pairs = (flags: string, description: string, separator: ":" | "=") =>
+  new Option(flags, description).argParser((text: string, earlier: Record<string, string> | undefined) => {
+    const cut = text.indexOf(separator);
+    if (cut < 1) throw wrong(flags, text, `a name and a value with ${JSON.stringify(separator)} between`);
+    return { ...earlier, [text.slice(0, cut).trim()]: text.slice(cut + 1).trim() };
+  });
+
 /** The group in a tenant's token. */
 export const group = () =>
   new Option(

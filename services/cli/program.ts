@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import type { CliCommand, CommandTable } from "./command.ts";
+import { COMMANDS } from "./command-table.ts";
 import { asFailure, EXIT_STATUS } from "./failure.ts";
 import { Output } from "./output.ts";
 import { Session, VERSION } from "./session.ts";
@@ -76,102 +77,6 @@ function addCommands(parent: Command, table: CommandTable, run: Run): void {
   });
 }
 
-const COMMANDS: CommandTable = {
-  up: [
-    "run the whole platform on this machine until Ctrl-C",
-    async () => (await import("./commands/up.ts")).upCommand,
-  ],
-  bootstrap: [
-    "bootstrap an internal Vault that runs elsewhere, for example in a container",
-    async () => (await import("./commands/bootstrap.ts")).bootstrapCommand,
-  ],
-  "bootstrap-aws": [
-    "bootstrap the internal Vault on AWS; docs/aws.md says when",
-    async () => (await import("./commands/bootstrap-aws.ts")).bootstrapAwsCommand,
-  ],
-  status: [
-    "show the platform's services and the state of every organization",
-    async () => (await import("./commands/status.ts")).statusCommand,
-  ],
-  logs: [
-    "print the log of an organization's Vault or of a platform service",
-    async () => (await import("./commands/logs.ts")).logsCommand,
-  ],
-  org: [
-    "manage organizations",
-    {
-      create: [
-        "onboard an organization with a Vault of its own",
-        async () => (await import("./commands/org.ts")).createCommand,
-      ],
-      list: ["list all organizations", async () => (await import("./commands/org.ts")).listCommand],
-      show: [
-        "show everything known about an organization",
-        async () => (await import("./commands/org.ts")).showCommand,
-      ],
-      delete: [
-        "stop an organization's Vault permanently; its storage and seal key are kept until a purge",
-        async () => (await import("./commands/org.ts")).deleteCommand,
-      ],
-      repair: [
-        "rewrite an organization's policies, logins and audit devices, as this machine's operator",
-        async () => (await import("./commands/repair.ts")).repairCommand,
-      ],
-      reassign: [
-        "assign an organization to another claim, or adopt its issuer's current settings and keys",
-        async () => (await import("./commands/reassign.ts")).reassignCommand,
-      ],
-      revoke: [
-        "revoke tokens of an organization before they expire; takes effect within seconds",
-        async () => (await import("./commands/revoke.ts")).revokeCommand,
-      ],
-      "machine-tokens": [
-        "manage the Vault tokens that an organization's admins create for machines without a JWT",
-        async () => (await import("./commands/machine-tokens.ts")).machineTokensCommand,
-      ],
-    },
-  ],
-  issuer: [
-    "manage the issuer of organizations' tokens",
-    {
-      rotate: [
-        "add the issuer's current signing keys to its organizations' Vaults",
-        async () => (await import("./commands/rotate.ts")).rotateCommand,
-      ],
-    },
-  ],
-  audit: [
-    "check and search the audit records",
-    {
-      verify: [
-        "verify that the control plane's audit trail is intact, and print its head",
-        async () => (await import("./commands/audit-verify.ts")).verifyCommand,
-      ],
-      trace: [
-        "show every record of one request: the gateway's, the Vault's, the control plane's",
-        async () => (await import("./commands/audit-trace.ts")).traceCommand,
-      ],
-    },
-  ],
-  job: ["follow a job until it ends", async () => (await import("./commands/job.ts")).jobCommand],
-  token: [
-    "print a token from the local identity provider",
-    async () => (await import("./commands/token.ts")).tokenCommand,
-  ],
-  env: [
-    'print VAULT_ADDR and VAULT_TOKEN for a shell: eval "$(strongroom env --org acme)"',
-    async () => (await import("./commands/env.ts")).envCommand,
-  ],
-  vault: [
-    "run the vault program against the gateway, with a token of the organization",
-    async () => (await import("./commands/vault.ts")).vaultCommand,
-  ],
-  doctor: [
-    "check this machine and its platform",
-    async () => (await import("./commands/doctor.ts")).doctorCommand,
-  ],
-};
-
 const HELP = `
 Data goes to stdout, everything else to stderr.
 
@@ -184,11 +89,14 @@ ${Object.values(EXIT_STATUS)
 Environment:
   STRONGROOM_STATE       the platform's state folder, unless --state is given
   STRONGROOM_URL         the control plane of a platform on another machine
-  STRONGROOM_TOKEN_FILE  path of a file with an operator's token for it
+  STRONGROOM_INTAKE      the intake of credentials of a platform on another machine
+  STRONGROOM_TOKEN_FILE  path of a file with a token: an operator's for STRONGROOM_URL, a member's for STRONGROOM_INTAKE
   VAULT_BIN              the vault program to run
 
 Examples:
   strongroom up --demo
   strongroom org create initech --claim org_initech --wait
   strongroom vault --org initech --group writer -- kv put secret/app/db password=s3cret
+  strongroom credential put stripe --org initech --group admin --origin https://api.stripe.com --path '/v1/**' < key
+  strongroom job run stripe GET /v1/balance --org initech --group writer --wait
 `;

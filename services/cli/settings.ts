@@ -13,8 +13,18 @@ const Settings = Type.Object({
       description: "The control plane of a platform on another machine",
     }),
   ),
+  STRONGROOM_INTAKE: Type.Optional(
+    Type.String({
+      pattern: "^https?://[^/]+$",
+      description: "The intake of credentials of a platform on another machine",
+    }),
+  ),
   STRONGROOM_TOKEN_FILE: Type.Optional(
-    Type.String({ minLength: 1, description: "Path of a file with an operator's token for it" }),
+    Type.String({
+      minLength: 1,
+      description:
+        "Path of a file with a token: an operator's for STRONGROOM_URL, a member's for STRONGROOM_INTAKE",
+    }),
   ),
 });
 

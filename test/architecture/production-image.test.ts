@@ -69,10 +69,14 @@ describe("the production image", () => {
     expect(read("docs/aws.md")).not.toContain("--target demo");
   });
 
-  test("has every service but the identity provider, which signs for anyone, and the emulator of ECS", () => {
+  test("has every service but the identity provider, which signs for anyone, and what stands in for others", () => {
     const services = readdirSync(join(TOP, "services")).map((name) => `services/${name}`);
     const paths = copied(DOCKERFILE, "production");
-    expect(services.filter((service) => !holds(paths, service))).toEqual(["services/ecs-emulator", PROVIDER]);
+    expect(services.filter((service) => !holds(paths, service))).toEqual([
+      "services/demo-provider",
+      "services/ecs-emulator",
+      PROVIDER,
+    ]);
     expect(holds(copied(DOCKERFILE, "demo"), PROVIDER)).toBe(true);
   });
 

@@ -10,7 +10,7 @@ import { LAUNCHER, type Platform, startPlatform } from "../harness/platform.ts";
 /**
  * A transcript is commands (`$ `), each followed by what it must write to stdout (`> `) and stderr (`! `), and
  * its exit status where that is not 0 (`= `). A line that starts with `#` is a remark. What differs from run
- * to run is written `<id>`, `<job>`, `<time>`, `<pid>`, `<url>`, `<state>`, `<token>`; `<...>` stands for any text.
+ * to run is written `<id>`, `<job>`, `<work>`, `<time>`, `<pid>`, `<url>`, `<state>`, `<token>`; `<...>` stands for any text.
  */
 const TRANSCRIPTS = fileURLToPath(new URL("transcripts", import.meta.url));
 const BIN = join(dirname(LAUNCHER), "..", "..", "node_modules", ".bin");
@@ -19,7 +19,7 @@ let platform: Platform;
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "strongroom-transcripts-"));
-  platform = await startPlatform();
+  platform = await startPlatform({ demo: true });
 });
 afterAll(async () => {
   await platform?.stop();
@@ -50,6 +50,8 @@ async function run(command: string): Promise<string[]> {
     STRONGROOM_STATE: platform.state,
     GATEWAY: platform.gateway,
     CONTROL_PLANE: platform.controlPlane,
+    INTAKE: platform.intake,
+    PROVIDER: platform.demoProvider ?? "",
   };
   return await new Promise((resolve) => {
     const child = execFile("sh", ["-c", command], { cwd: folder, env }, (error, stdout, stderr) => {
@@ -73,6 +75,7 @@ function normalized(line: string): string {
     .replace(/\beyJ[\w-]+\.[\w-]+\.[\w-]+/g, "<token>")
     .replace(/\bo[a-z2-7]{15}\b/g, "<id>")
     .replace(/\bj[a-z2-7]{15}\b/g, "<job>")
+    .replace(/\bj[a-z2-7]{26}\b/g, "<work>")
     .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
     .replace(/ *\b\d+\.\d s\b/g, " <time>")
     .replace(/https?:\/\/127\.0\.0\.1:\d+/g, "<url>")
@@ -83,7 +86,7 @@ function normalized(line: string): string {
 const matches = (actual: string, expected: string) =>
   new RegExp(`^${expected.split("<...>").map(RegExp.escape).join(".*")}$`).test(actual);
 
-test.each(readdirSync(TRANSCRIPTS))("%s", { timeout: 120_000 }, async (name) => {
+test.each(readdirSync(TRANSCRIPTS))("%s", { timeout: 240_000 }, async (name) => {
   for (const { command, expected } of parse(readFileSync(join(TRANSCRIPTS, name), "utf8"))) {
     const actual = (await run(command)).map(normalized);
     const shown = actual.map((line, index) => {

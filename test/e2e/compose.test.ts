@@ -19,8 +19,9 @@ const hasEngine = (() => {
 const START_MS = 600_000;
 
 /** Any free ports, so that it stands in nobody's way. */
-const PORTS = { GATEWAY_PORT: "", CONTROL_PLANE_PORT: "", IDENTITY_PROVIDER_PORT: "" };
-const SERVICES = ["agent", "control-plane", "gateway", "identity-provider", "operator"];
+const PORTS = { GATEWAY_PORT: "", CONTROL_PLANE_PORT: "", IDENTITY_PROVIDER_PORT: "", INTAKE_PORT: "" };
+const WORKERS = ["worker-integration", "worker-webhook", "worker-feed"];
+const SERVICES = ["agent", "control-plane", "gateway", "identity-provider", "intake", "operator", ...WORKERS];
 
 /** A project of its own, made of these files. */
 const composeOf = (...files: string[]) => {
@@ -77,10 +78,71 @@ function started(compose: Compose, others: string[]) {
   test("only loopback addresses are published, and of nothing but what one speaks to", async () => {
     const ports = (await compose("ps", "--format", "{{.Ports}}")).matchAll(/([^\s,]+):\d+->(\d+)/g);
     expect([...ports].map(([, address, port]) => `${address} ${port}`).sort()).toEqual([
+      "127.0.0.1 8220",
       "127.0.0.1 8270",
       "127.0.0.1 8280",
       "127.0.0.1 8290",
     ]);
+  });
+}
+
+/** Tests of the intake and its workers. */
+function credentials(compose: Compose) {
+  const strongroom = (...args: string[]) => compose("exec", "-T", "operator", "strongroom", ...args);
+  const reaches = async (service: string, url: string) => {
+    const script = `fetch("${url}", { signal: AbortSignal.timeout(3000) }).then((r) => r.status, () => "not reached").then((said) => process.stdout.write(String(said), () => process.exit()))`;
+    return await compose("exec", "-T", service, "node", "--eval", script);
+  };
+
+  test("a worker opens what the intake sealed, and connects to no address that is not public", async () => {
+    const member = ["--org", "initech", "--group", "admin"];
+    await compose(
+      ...["exec", "-T", "operator", "sh", "-c"],
+      `printf sk_initech_1234 | strongroom credential put key ${member.join(" ")} --origin https://127-0-0-1.invalid --path '/**'`,
+    );
+    const job = await strongroom(
+      "job",
+      "run",
+      "key",
+      "GET",
+      "/v1/me",
+      "--timeout",
+      "5s",
+      "--json",
+      ...member,
+    );
+    const { id } = JSON.parse(job) as { id: string };
+    const outcome = async () => JSON.parse(await strongroom("--json", "job", "show", id, ...member));
+    await expect.poll(outcome, { timeout: 60_000, interval: 500 }).toMatchObject({
+      state: "failed",
+      failure: { class: expect.stringMatching(/unreachable|destination_refused/) },
+    });
+  });
+
+  test("from a worker only its key provider is reached, and from the worker of feeds nothing", async () => {
+    const vault = "http://internal-vault:8200/v1/sys/health";
+    const [address] = (await compose("exec", "-T", "agent", "hostname", "-i")).split(" ");
+    const provider = `http://${address}:8290/health`;
+    expect(await reaches("operator", provider)).toBe("200");
+    const reached = (url: string) => Promise.all(WORKERS.map((worker) => reaches(worker, url)));
+    expect(await reached(vault)).toEqual(["200", "200", "not reached"]);
+    expect(await reached(provider)).toEqual(["not reached", "not reached", "not reached"]);
+    expect(await reached(`http://${address}:8220/v1/ready`)).toEqual([
+      "not reached",
+      "not reached",
+      "not reached",
+    ]);
+  });
+
+  test("no worker has another's login or queue, or the intake's store", async () => {
+    for (const worker of WORKERS) {
+      const listed = (await compose("exec", "-T", worker, "sh", "-c", "find /state -type f")).split("\n");
+      const own = new RegExp(`^/state/(${worker}|queues/${worker.replace("worker-", "")})/`);
+      expect(
+        listed.filter((path) => !own.test(path)),
+        worker,
+      ).toEqual([]);
+    }
   });
 }
 
@@ -94,6 +156,7 @@ const stopsTheStart = async (compose: Compose, forgetful: string, once: string) 
 const onOneMachine = () => {
   const compose = composeOf("docker-compose.yml");
   started(compose, []);
+  credentials(compose);
 
   test("an internal Vault that forgot its keys stops the start, with the command that resets", () =>
     stopsTheStart(compose, "internal-vault", "bootstrap"));

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { maintainLogin, signIn } from "../../services/cli/platform/maintain.ts";
-import { StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { SERVICES, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
 import { makeFolder } from "../../services/shared/files.ts";
@@ -115,7 +115,7 @@ test("a foreign process that got a recorded pid lives on", async () => {
   const instance = instanceFolder(state.instances, "oaaaaaaaaaaaaaaa", 1);
   await makeFolder(instance.dir);
   await writeFile(instance.process, record(instance.config));
-  for (const name of ["gateway", "agent", "control-plane", "identity-provider"]) {
+  for (const name of SERVICES) {
     await makeFolder(dirname(state.processFile(name)));
     await writeFile(state.processFile(name), record(state.envFile(name)));
   }
@@ -158,7 +158,10 @@ test("Ctrl-C, which a terminal sends to all of its processes, ends everything in
   await ended;
   expect(child.exitCode).toBe(0);
   const stopped = [...stderr().matchAll(/^Stopping (\S+): stopped/gm)].map(([, name]) => name);
-  expect(stopped).toEqual(["gateway", "control-plane", "agent", "identity-provider", "internal-vault"]);
+  expect(stopped).toEqual([
+    ...["intake", "worker-integration", "worker-webhook", "worker-feed"],
+    ...["gateway", "control-plane", "agent", "identity-provider", "internal-vault"],
+  ]);
   expect(processes()).toEqual([]);
 });
 
@@ -250,7 +253,7 @@ describe("one that runs", () => {
 });
 
 test("the demo shows the main job, and ends at Ctrl-C", async () => {
-  const { child, stderr, ended } = spawnUp(state.path, {}, { demo: true });
+  const { child, stderr, ended } = spawnUp(state.path, { demo: true });
   await expect.poll(stderr, { timeout: 90_000 }).toContain("Press Ctrl-C to stop everything");
   const text = stderr();
   expect(text).toMatch(/Onboarding acme.*revoke-root.*acme has a Vault of its own.*Onboarding globex/s);
@@ -258,6 +261,16 @@ test("the demo shows the main job, and ends at Ctrl-C", async () => {
   expect(text).toMatch(/acme reads.*?GET .* 200 {2}\{"password":"s3cret"\}/s);
   expect(text).toMatch(/globex reads.*?GET .* 404 /s);
   expect(text).toMatch(/straight to acme's Vault.*?400 .*org_id/s);
+  expect(text).toMatch(/stores a key of a provider.*?PUT \/v1\/credentials\/provider-key {2}version 1/s);
+  expect(text).toMatch(/A job uses it.*?GET \/v1\/me {2}200 {2}\{"account":"acct_[0-9a-f]+"\}/s);
+  expect(text).toMatch(
+    /comes back without it.*?GET \/v1\/echo {2}200 .*\(the key was removed [2-9] times\)/s,
+  );
+  expect(text).toMatch(/globex sees nothing of it.*?GET \/v1\/credentials\/provider-key {2}404/s);
+  expect(text).toMatch(
+    /datakey\/plaintext\/integration {2}200\n.*decrypt\/integration {2}403 {2}permission denied\n/,
+  );
+  expect(text).not.toMatch(/\bsk_[A-Za-z0-9_-]{24}/);
   expect(text).toMatch(/kill -9 \d+/);
   child.kill("SIGINT");
   await ended;

@@ -13,11 +13,12 @@ import {
   mintTenantToken,
   type TenantClaims,
 } from "../../services/cli/identity-provider.ts";
-import { type PlatformFile, StateFolder } from "../../services/cli/platform/state-folder.ts";
+import { type PlatformFile, SERVICES, StateFolder } from "../../services/cli/platform/state-folder.ts";
 import { killEverything } from "../../services/cli/platform/survivors.ts";
 import { operatorTokens } from "../../services/cli/session.ts";
 import type { Job } from "../../services/shared/api/jobs.ts";
 import type { OrgView } from "../../services/shared/api/orgs.ts";
+import { poll } from "../../services/shared/poll.ts";
 import { readProcessRecord } from "../../services/shared/process/recorded-process.ts";
 
 export const LAUNCHER = fileURLToPath(new URL("../../services/cli/strongroom.mjs", import.meta.url));
@@ -33,6 +34,9 @@ export interface PlatformOptions {
   /** Ports to take; 0, any free one, by default. */
   gatewayPort?: number;
   controlPlanePort?: number;
+  intakePort?: number;
+  /** Runs the demo, which onboards acme and globex, and with it the demo's provider; waits for its end. */
+  demo?: boolean;
 }
 
 /** A whole platform as `strongroom up` runs it, as a process of its own. */
@@ -47,7 +51,7 @@ export interface Platform extends PlatformFile {
   createOrg(name: string, claim: string): Promise<OrgView>;
   /** Deletes an organization and waits until that is done. */
   deleteOrg(id: string): Promise<OrgView>;
-  /** The pid of `internal-vault`, `identity-provider`, `control-plane`, `agent` or `gateway`. */
+  /** The pid of `internal-vault` or of a service. */
   servicePid(name: string): Promise<number>;
   /** What `strongroom up` has written to stderr so far. */
   stderr(): string;
@@ -72,7 +76,12 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
     clearTimeout(timer);
     await discard();
   };
-  const file = await ready(state, child, stderr).catch(async (error) => {
+  const started = async () => {
+    const file = await ready(state, child, stderr);
+    if (options.demo) await demoShown(stderr);
+    return file;
+  };
+  const file = await started().catch(async (error) => {
     await end();
     throw error;
   });
@@ -115,12 +124,9 @@ export async function startPlatform(options: PlatformOptions = {}): Promise<Plat
 }
 
 /** Starts `strongroom up` and does not wait. */
-export function spawnUp(
-  state: string,
-  options: PlatformOptions = {},
-  { detached = false, demo = false } = {},
-) {
-  const { gatewayPort = 0, controlPlanePort = 0, unsealTokenPeriodSeconds: period } = options;
+export function spawnUp(state: string, options: PlatformOptions = {}, { detached = false } = {}) {
+  const { gatewayPort = 0, controlPlanePort = 0, intakePort = 0, demo = false } = options;
+  const { unsealTokenPeriodSeconds: period } = options;
   const args = [
     "up",
     "--state",
@@ -129,6 +135,8 @@ export function spawnUp(
     `${gatewayPort}`,
     "--control-plane-port",
     `${controlPlanePort}`,
+    "--intake-port",
+    `${intakePort}`,
   ];
   if (demo) args.push("--demo");
   if (period) args.push("--unseal-token-period", `${period}s`);
@@ -154,10 +162,17 @@ async function ready(state: StateFolder, child: ChildProcess, stderr: () => stri
   }
 }
 
+async function demoShown(stderr: () => string): Promise<void> {
+  const shown = async () =>
+    stderr().includes("Press Ctrl-C to stop everything") ||
+    (stderr().includes("Error: ") ? false : undefined);
+  if (await poll(shown, { everyMs: 50, withinMs: READY_WITHIN_MS })) return;
+  throw new Error(`the demo did not come to its end:\n${stderr()}`);
+}
+
 /** The ends of the services' logs, for a start that failed. */
 async function lastLines(state: StateFolder): Promise<string> {
-  const names = ["internal-vault", "identity-provider", "control-plane", "agent", "gateway"];
-  const texts = names.map(async (name) => {
+  const texts = ["internal-vault", ...SERVICES].map(async (name) => {
     const log = await readFile(state.logFile(name), "utf8").catch(() => "");
     return `${name}: ${log.split("\n").slice(-6).join("\n")}`;
   });

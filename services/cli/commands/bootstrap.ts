@@ -23,6 +23,7 @@ export const bootstrapCommand: CliCommand = {
       )
       .requiredOption("--gateway <url>", "the gateway's address, for the other commands")
       .requiredOption("--control-plane <url>", "the control plane's address, for the other commands")
+      .requiredOption("--intake <url>", "the intake's address, for the other commands")
       .requiredOption("--vault-bin <path>", "the Vault program for `strongroom vault`");
   },
   run: bootstrapPlatform,
@@ -35,6 +36,7 @@ export interface BootstrapOptions {
   identityProvider: string;
   gateway: string;
   controlPlane: string;
+  intake: string;
   vaultBin: string;
 }
 
@@ -47,7 +49,7 @@ export interface BootstrapOptions {
 async function bootstrapPlatform(
   session: Session,
   _: string[],
-  { internalVault, identityProvider, gateway, controlPlane, vaultBin }: BootstrapOptions,
+  { internalVault, identityProvider, gateway, controlPlane, intake, vaultBin }: BootstrapOptions,
 ): Promise<undefined> {
   const { state } = session;
   await bootstrapOnce(
@@ -57,7 +59,7 @@ async function bootstrapPlatform(
   );
   await writeSettingFiles({ identityProvider }, state);
   const file: PlatformFile = {
-    ...{ gateway, controlPlane, identityProvider, internalVault },
+    ...{ gateway, controlPlane, identityProvider, internalVault, intake },
     issuer: LOCAL_ISSUER,
     state: state.path,
     vaultBinary: vaultBin,

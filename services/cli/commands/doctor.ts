@@ -148,6 +148,7 @@ async function checkPorts(): Promise<Check[]> {
   const usual = [
     ["gateway", 8200],
     ["control-plane", 8280],
+    ["intake", 8220],
   ] as const;
   return await Promise.all(
     usual.map(async ([name, port]) =>

@@ -7,18 +7,19 @@ import { count } from "../options.ts";
 import { SERVICES } from "../platform/state-folder.ts";
 import type { Session } from "../session.ts";
 
+const NAMES = ["internal-vault", ...SERVICES] as const;
+
 export const logsCommand: CliCommand = {
   declare(line) {
     line
       .argument("[org]", "name or id")
-      .option("--service <name>", "identity-provider, control-plane, agent, gateway or internal-vault")
+      .option("--service <name>", `one of the platform's: ${NAMES.join(", ")}`)
       .option("-f, --follow", "keep printing new lines")
       .addOption(count("--lines <n>", "number of last lines to print", 50));
   },
   run: logs,
 };
 
-const NAMES = ["internal-vault", ...SERVICES] as const;
 const TAIL_BYTES = 1024 * 1024;
 const FOLLOW_MS = 250;
 

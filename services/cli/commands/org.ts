@@ -65,7 +65,7 @@ async function createOrg(
     ...(recoveryPgpKey && { recoveryPgpKeys: await Promise.all(recoveryPgpKey.map(readPgpKey)) }),
   });
   if (!wait) {
-    out.note(`Started onboarding ${name}. Follow it with: strongroom job ${job.id}`);
+    out.note(`Started onboarding ${name}. Follow it with: strongroom org job ${job.id}`);
     out.data(job, () => job.id);
     return;
   }
@@ -164,7 +164,7 @@ async function deleteOrg(
   if (!options.yes) await confirm(session, org);
   const job = await controlPlane.deleteOrg(org.id);
   if (!options.wait) {
-    out.note(`Started deleting ${org.name}. Follow it with: strongroom job ${job.id}`);
+    out.note(`Started deleting ${org.name}. Follow it with: strongroom org job ${job.id}`);
     out.data(job, () => job.id);
     return;
   }

@@ -15,6 +15,9 @@ export const upCommand: CliCommand = {
       .addOption(port("--gateway-port <port>", "the gateway's port; 0: any free port", 8200))
       .addOption(port("--control-plane-port <port>", "the control plane's port; 0: any free port", 8280))
       .addOption(
+        port("--intake-port <port>", "the port of the intake of credentials; 0: any free port", 8220),
+      )
+      .addOption(
         period(
           "--unseal-token-period <duration>",
           "unseal-token TTL without renewal; fixed when the state folder is created (default: 768h)",
@@ -37,6 +40,7 @@ export interface UpOptions {
   demo?: boolean;
   gatewayPort: number;
   controlPlanePort: number;
+  intakePort: number;
   unsealTokenPeriod?: number;
   watch?: ServiceName;
 }
@@ -50,6 +54,8 @@ async function up(session: Session, _: string[], options: UpOptions): Promise<nu
     state,
     gatewayPort: options.gatewayPort,
     controlPlanePort: options.controlPlanePort,
+    intakePort: options.intakePort,
+    demo: options.demo === true,
     unsealTokenPeriodSeconds: options.unsealTokenPeriod,
     progress: createProgress(out.stderr),
     env: session.environment.system,
@@ -96,8 +102,10 @@ function report({ out }: Session, file: PlatformFile, ms: number): void {
   out.note();
   out.note(`${out.style("green", "Ready")} after ${duration(ms)}`);
   out.note(`  gateway            ${file.gateway}`);
+  out.note(`  intake             ${file.intake}`);
   out.note(`  control plane      ${file.controlPlane}`);
   out.note(`  identity provider  ${file.identityProvider}`);
+  if (file.demoProvider) out.note(`  demo's provider    ${file.demoProvider}`);
   out.note(`  state              ${file.state}`);
   out.note("The platform's own secrets, in files that only you can read:");
   out.note(`  ${file.state}/recovery-key.asc     PGP key that decrypts organizations' recovery keys`);

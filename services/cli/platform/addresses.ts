@@ -5,12 +5,16 @@ import { freePort, isFree, requireFree } from "./ports.ts";
 import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
+const DEMO_PROVIDER_PORT = 8260;
 
 export interface AddressOptions {
   state: StateFolder;
   /** 0: any free port. */
   gatewayPort: number;
   controlPlanePort: number;
+  intakePort: number;
+  /** Whether the demo's provider runs too. */
+  demo: boolean;
   /** For a new state folder (default: 768 h); an existing one keeps its own. */
   unsealTokenPeriodSeconds: number | undefined;
   progress: Progress;
@@ -23,12 +27,8 @@ export interface AddressOptions {
 export async function settleAddresses(
   options: AddressOptions,
 ): Promise<{ settled: FixedSettings; addresses: Addresses }> {
-  const { state, gatewayPort, controlPlanePort, unsealTokenPeriodSeconds: period, progress } = options;
-  if (gatewayPort === controlPlanePort && gatewayPort !== 0) {
-    throw new Failure("usage", `The gateway and the control plane cannot both listen on ${gatewayPort}`);
-  }
-  await requireFree(gatewayPort, "gateway", "--gateway-port");
-  await requireFree(controlPlanePort, "control plane", "--control-plane-port");
+  const { state, unsealTokenPeriodSeconds: period, progress } = options;
+  const named = await namedPorts(options);
   const kept = await state.settled();
   if (kept && kept.path !== state.path) {
     throw new Failure(
@@ -43,28 +43,50 @@ export async function settleAddresses(
     );
   }
 
-  const taken = [gatewayPort, controlPlanePort];
+  const taken = [...named];
   const choose = async (port: number | undefined, usable: (port: number) => Promise<boolean>) => {
     const chosen = port && (await usable(port)) ? port : await freePort(taken);
     taken.push(chosen);
     return chosen;
   };
   const survives = await internalVaultLives(state);
+  const provider = options.demo
+    ? await choose(kept?.demoProviderPort ?? DEMO_PROVIDER_PORT, isFree)
+    : kept?.demoProviderPort;
   const settled: FixedSettings = {
     path: state.path,
     internalVaultPort: await choose(kept?.internalVaultPort, async (port) => survives || isFree(port)),
     identityProviderPort: await choose(kept?.identityProviderPort, isFree),
+    ...(provider !== undefined && { demoProviderPort: provider }),
     unsealTokenPeriodSeconds: kept?.unsealTokenPeriodSeconds ?? period ?? DEFAULT_PERIOD_SECONDS,
   };
   await state.settle(settled);
   const loopback = (port: number) => `http://127.0.0.1:${port}`;
   const addresses: Addresses = {
-    gateway: loopback(await choose(gatewayPort, async () => true)),
-    controlPlane: loopback(await choose(controlPlanePort, async () => true)),
+    gateway: loopback(await choose(options.gatewayPort, async () => true)),
+    controlPlane: loopback(await choose(options.controlPlanePort, async () => true)),
+    intake: loopback(await choose(options.intakePort, async () => true)),
     identityProvider: loopback(settled.identityProviderPort),
     internalVault: loopback(settled.internalVaultPort),
   };
   return { settled, addresses };
+}
+
+/** The ports that the command line names. Throws Failure if two are the same, or one is not free. */
+async function namedPorts({ gatewayPort, controlPlanePort, intakePort }: AddressOptions): Promise<number[]> {
+  const ports = [
+    ["gateway", gatewayPort],
+    ["control plane", controlPlanePort],
+    ["intake", intakePort],
+  ] as const;
+  for (const [what, port] of ports) {
+    const other = ports.find(([name, taken]) => name !== what && taken === port);
+    if (other && port !== 0) {
+      throw new Failure("usage", `The ${what} and the ${other[0]} cannot both listen on ${port}`);
+    }
+  }
+  for (const [what, port] of ports) await requireFree(port, what, `--${what.replace(" ", "-")}-port`);
+  return ports.map(([, port]) => port);
 }
 
 /** Whether an internal Vault of a killed start still runs, to be taken over on its port. */

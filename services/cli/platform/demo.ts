@@ -12,13 +12,14 @@ import { mintTenantToken } from "../identity-provider.ts";
 import type { Output } from "../output.ts";
 import { duration } from "../progress.ts";
 import { operatorTokens, type Session } from "../session.ts";
+import { demoCredentials } from "./demo-credentials.ts";
 import type { PlatformFile } from "./state-folder.ts";
 
 const PATH = "secret/data/app/db";
 
 /**
- * Demonstrates the platform: two organizations, a secret of one, and the answer to the other's token. If
- * organizations exist already, it only prints commands to try.
+ * Demonstrates the platform: two organizations, a secret of one, the answer to the other's token, and a credential that
+ * is used and never read. If organizations exist already, it only prints commands to try.
  */
 export async function demo({ out }: Session, platform: PlatformFile, signal: AbortSignal): Promise<void> {
   const controlPlane = new ControlPlane(platform.controlPlane, operatorTokens(platform.identityProvider));
@@ -29,7 +30,7 @@ export async function demo({ out }: Session, platform: PlatformFile, signal: Abo
       `Organizations exist already (${existing.map(({ name }) => name).join(", ")}), so the demo is skipped.`,
     );
     const [org] = existing.toSorted((a, b) => a.name.localeCompare(b.name));
-    if (org) printLines(out, org);
+    if (org) printLines(out, org, platform);
     return;
   }
   for (const name of ["acme", "globex"]) {
@@ -66,7 +67,8 @@ async function show(controlPlane: ControlPlane, platform: PlatformFile, out: Out
   const acme = await controlPlane.findOrg("acme");
   out.note("globex bypasses the gateway and goes straight to acme's Vault, which refuses its login:");
   out.note(`  ${await loginDirectly(platform, acme, await token("globex"))}`);
-  printLines(out, acme);
+  await demoCredentials(out, platform, acme);
+  printLines(out, acme, platform);
 }
 
 /** Sends one request to the gateway and prints the response as one line. */
@@ -107,7 +109,7 @@ async function loginDirectly(platform: PlatformFile, org: OrgView, token: Secret
   }
 }
 
-function printLines(out: Output, org: OrgView): void {
+function printLines(out: Output, org: OrgView, { demoProvider }: PlatformFile): void {
   const { name } = org;
   out.note();
   out.note(`${out.style("bold", "Try it")}, in another terminal in this folder:`);
@@ -119,6 +121,13 @@ function printLines(out: Output, org: OrgView): void {
     out.note(
       `  kill -9 ${org.instance.pid} && sleep 1 && npx strongroom vault --org ${name} -- kv get secret/app/db`,
     );
+  }
+  if (demoProvider) {
+    out.note(`Give ${name} a key that is used and never read, and use it:`);
+    out.note(
+      `  printf sk_0123456789 | npx strongroom credential put key --org ${name} --group admin --origin ${demoProvider} --path '/v1/**'`,
+    );
+    out.note(`  npx strongroom job run key GET /v1/me --org ${name} --group writer --wait`);
   }
   out.note("Onboard another organization:");
   out.note("  npx strongroom org create initech --claim org_initech --wait");

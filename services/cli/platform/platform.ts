@@ -2,6 +2,7 @@ import { rm } from "node:fs/promises";
 import { isServed } from "../../shared/api/org-states.ts";
 import { writeJson } from "../../shared/files.ts";
 import { LOCAL_ISSUER } from "../../shared/local-provider.ts";
+import { KINDS } from "../../shared/work/kinds.ts";
 import { compileCache } from "../compile-cache.ts";
 import { ControlPlane } from "../control-plane-client.ts";
 import { Failure } from "../failure.ts";
@@ -9,14 +10,18 @@ import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
 import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { type AddressOptions, settleAddresses } from "./addresses.ts";
+import { demoProviderOrigin, writeDemoProvider } from "./demo-provider.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";
 import { Service, type ServiceSettings } from "./service-process.ts";
 import {
   agentSettings,
   controlPlaneSettings,
+  demoProviderSettings,
   gatewaySettings,
   identityProviderSettings,
+  intakeSettings,
+  workerSettings,
   writeSettingFiles,
 } from "./service-settings.ts";
 import type { PlatformFile, ServiceName } from "./state-folder.ts";
@@ -24,7 +29,16 @@ import { endSurvivors, killEverything } from "./survivors.ts";
 import { noteVaultVersion } from "./vault-version.ts";
 
 /** Each part stops before the parts that it depends on; the internal Vault, which the others use, stops last. */
-const STOP_ORDER = ["gateway", "control-plane", "agent", "identity-provider", "internal-vault"];
+const STOP_ORDER = [
+  "intake",
+  ...KINDS.map((kind) => `worker-${kind}`),
+  "demo-provider",
+  "gateway",
+  "control-plane",
+  "agent",
+  "identity-provider",
+  "internal-vault",
+];
 const ORGS_WITHIN_MS = 60_000;
 
 export interface PlatformOptions extends AddressOptions {
@@ -53,7 +67,7 @@ export class Platform {
 
   /** Starts everything. If it throws, {@link stop} stops the parts that did start. */
   async start(): Promise<PlatformFile> {
-    const { state, progress, signal, env } = this.#options;
+    const { state, progress, signal, env, demo } = this.#options;
     await state.prepare();
     this.#unlock = await state.lock();
     await rm(state.platformFile, { force: true });
@@ -62,7 +76,9 @@ export class Platform {
       progress.line(`Ended processes left by a killed start: ${survivors.join(", ")}`);
     const { settled, addresses } = await settleAddresses(this.#options);
     await ensureRecoveryKey(state);
+    const { demoProviderPort } = demo ? settled : { demoProviderPort: undefined };
     await writeSettingFiles(addresses, state);
+    await writeDemoProvider(state, demoProviderPort);
 
     const service = (name: ServiceName, settings: ServiceSettings) =>
       this.#up(name, new Service(name, { state, compileCache: compileCache(env) }, settings, progress.line));
@@ -81,8 +97,20 @@ export class Platform {
       service("identity-provider", identityProviderSettings(addresses, state)),
     ]);
     await service("control-plane", controlPlaneSettings(addresses, state, settled));
-    await service("agent", agentSettings(state, vaultBinary));
-    await service("gateway", gatewaySettings(addresses, state));
+    await all([
+      service("agent", agentSettings(state, vaultBinary)),
+      service("gateway", gatewaySettings(addresses, state)),
+      service("intake", intakeSettings(addresses, state, { demoProviderPort })),
+      ...(demoProviderPort === undefined
+        ? []
+        : [service("demo-provider", demoProviderSettings(state, demoProviderPort))]),
+    ]);
+    // Last: they load their code while others are used already, and what is for them waits in their queues.
+    await all(
+      KINDS.map((kind) =>
+        service(`worker-${kind}`, workerSettings(kind, addresses, state, { demoProviderPort })),
+      ),
+    );
 
     const file: PlatformFile = {
       ...addresses,
@@ -91,6 +119,7 @@ export class Platform {
       vaultBinary,
       vaultsPassedOver: passedOver,
       pid: process.pid,
+      ...(demoProviderPort !== undefined && { demoProvider: demoProviderOrigin(demoProviderPort) }),
     };
     await this.#organizations(file);
     await writeJson(state.platformFile, file);

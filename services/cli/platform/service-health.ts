@@ -11,12 +11,13 @@ export interface ServiceHealth {
   address?: string;
 }
 
-/** The health endpoint of each part. The agent has none, so only its process can be checked. */
+/** The health endpoint of each part. The agent and the workers have none, so only their processes can be checked. */
 const HEALTH_PATHS: Record<string, string> = {
   "internal-vault": "/v1/sys/health",
   "identity-provider": "/health",
   "control-plane": "/v1/ready",
   gateway: "/v1/sys/health",
+  intake: "/v1/ready",
 };
 
 /** Whether the part at the address reports that it is ready. */
@@ -36,8 +37,12 @@ export async function serviceHealth(state: StateFolder, platform: PlatformFile):
     "identity-provider": platform.identityProvider,
     "control-plane": platform.controlPlane,
     gateway: platform.gateway,
+    intake: platform.intake,
   };
-  const names = ["internal-vault", ...SERVICES];
+  const names = [
+    "internal-vault",
+    ...SERVICES.filter((name) => name !== "demo-provider" || platform.demoProvider),
+  ];
   const inContainers = platform.pid === undefined;
   return await Promise.all(
     names

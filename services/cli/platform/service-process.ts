@@ -11,22 +11,28 @@ const POLL_MS = 50;
 const STARTS_AT_MOST = 4;
 const WRONG_SETTING = 78;
 /** The agent stops its Vaults before it exits; the others finish their open requests. */
-const GRACE_MS: Record<ServiceName, number> = {
-  "identity-provider": 6_000,
-  "control-plane": 8_000,
-  agent: 30_000,
-  gateway: 6_000,
-};
-
-/** A gateway process uses one core: docs/decisions/gateway-speed.md. */
-const NODE_FLAGS: Partial<Record<ServiceName, string[]>> = { gateway: ["--single-threaded-gc"] };
+const GRACE_MS: Partial<Record<ServiceName, number>> = { "control-plane": 8_000, agent: 30_000 };
+/** A worker that is ended sooner than its jobs leaves them to the next one. */
+const USUAL_GRACE_MS = 6_000;
 
 export interface ServiceSettings {
   /** The address that it will listen on, if any. */
   address?: string;
   /** Its `STRONGROOM_*` variables; none of them is a secret. */
   settings: Record<string, string>;
+  /** Flags of Node. */
+  flags?: string[];
+  /** Its only folder, if it gets none of the platform's others: no home and no compile cache, which others run from. */
+  ownFolder?: string;
+  /** It ends itself with status 0 after a while, to be started again. */
+  endsItself?: boolean;
 }
+
+/** A core file would hold whatever a service holds. The shell becomes the program that its arguments name. */
+const WITHOUT_CORE_FILES = 'ulimit -c 0; exec "$0" "$@"';
+
+/** The folder of `services/` with a service's source: one program is all kinds of workers. */
+export const sourceFolder = (name: ServiceName): string => (name.startsWith("worker-") ? "worker" : name);
 
 /** One of the platform's own services as a supervised process of this machine. */
 export class Service {
@@ -39,29 +45,33 @@ export class Service {
   constructor(
     name: ServiceName,
     { state, compileCache }: { state: StateFolder; compileCache: string },
-    { address, settings }: ServiceSettings,
+    { address, settings, flags = [], ownFolder, endsItself = false }: ServiceSettings,
     onEvent: (text: string) => void,
   ) {
     this.name = name;
     this.#state = state;
     this.#address = address;
     this.#settings = settings;
-    const main = fileURLToPath(new URL(`../../${name}/main.ts`, import.meta.url));
+    const main = fileURLToPath(new URL(`../../${sourceFolder(name)}/main.ts`, import.meta.url));
     this.#supervisor = new Supervisor({
       prepare: async () => ({
-        command: process.execPath,
-        args: [...(NODE_FLAGS[name] ?? []), `--env-file=${state.envFile(name)}`, main],
+        command: "/bin/sh",
+        args: [
+          ...["-c", WITHOUT_CORE_FILES, process.execPath],
+          ...[...flags, `--env-file=${state.envFile(name)}`, main],
+        ],
         environment: {
           PATH: "/usr/local/bin:/usr/bin:/bin",
-          HOME: state.path,
-          NODE_COMPILE_CACHE: compileCache,
+          HOME: ownFolder ?? state.path,
+          ...(!ownFolder && { NODE_COMPILE_CACHE: compileCache }),
         },
-        folder: state.path,
+        folder: ownFolder ?? state.path,
       }),
       marker: state.envFile(name),
       recordFile: state.processFile(name),
       logFile: state.logFile(name),
-      graceMs: GRACE_MS[name],
+      graceMs: GRACE_MS[name] ?? USUAL_GRACE_MS,
+      endsItself,
       explain: crashReason,
       onChange: (now) => {
         if (now.state === "backoff") onEvent(`${name}: ${now.reason}; restarting`);

@@ -1,5 +1,8 @@
+import { fileURLToPath } from "node:url";
 import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
+import type { Kind } from "../../shared/work/kinds.ts";
+import { privateDestinationsFile } from "./demo-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service-process.ts";
 import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
@@ -57,22 +60,104 @@ export const agentSettings = (state: StateFolder, vaultBinary: string): ServiceS
   settings: { ...parameters(state), ...instances(state), STRONGROOM_VAULT_BIN: vaultBinary },
 });
 
+/** What the services that face callers share; `copies` is the folder for their copies of published documents. */
+const front = (controlPlane: string, state: StateFolder, copies: string) => ({
+  STRONGROOM_DIRECTORY_URL: `${controlPlane}/v1/directory`,
+  STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
+  STRONGROOM_OWNERSHIP_KEY_FILE: state.at("gateway", "ownership-key.pem"),
+  STRONGROOM_DIRECTORY_COPY: state.at(copies, "directory.jws"),
+  STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
+  STRONGROOM_REVOCATIONS_COPY: state.at(copies, "revocations.jws"),
+  // On one machine all callers share one IP and are the user's own.
+  STRONGROOM_ADDRESS_LIMIT: "0",
+  STRONGROOM_ORG_LIMIT: "0",
+});
+
 export const gatewaySettings = (
   { gateway, controlPlane }: Addresses,
   state: StateFolder,
 ): ServiceSettings => ({
   address: gateway,
+  // A gateway process uses one core: docs/decisions/gateway-speed.md.
+  flags: ["--single-threaded-gc"],
   settings: {
     ...listen(gateway),
-    STRONGROOM_DIRECTORY_URL: `${controlPlane}/v1/directory`,
-    STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
-    STRONGROOM_OWNERSHIP_KEY_FILE: state.at("gateway", "ownership-key.pem"),
-    STRONGROOM_DIRECTORY_COPY: state.at("gateway", "directory.jws"),
-    STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
-    STRONGROOM_REVOCATIONS_COPY: state.at("gateway", "revocations.jws"),
+    ...front(controlPlane, state, "gateway"),
     STRONGROOM_CA_FILE: state.at("gateway", "ca.pem"),
-    // On one machine all callers share one IP and are the user's own.
-    STRONGROOM_ADDRESS_LIMIT: "0",
-    STRONGROOM_ORG_LIMIT: "0",
   },
+});
+
+/** The intake's login at the internal Vault may make data keys and open none. */
+export const intakeSettings = (
+  { intake, controlPlane, internalVault }: Addresses,
+  state: StateFolder,
+  { demoProviderPort }: { demoProviderPort: number | undefined },
+): ServiceSettings => ({
+  address: intake,
+  flags: ["--disable-sigusr1"],
+  settings: {
+    ...listen(intake),
+    ...front(controlPlane, state, "intake"),
+    ...keyLogin(internalVault, state, "intake"),
+    STRONGROOM_STORE: `sqlite:${state.at("intake", "store.sqlite")}`,
+    STRONGROOM_INTEGRATION_KEY: "transit:integration",
+    STRONGROOM_WEBHOOK_KEY: "transit:webhook",
+    STRONGROOM_INTEGRATION_QUEUES: queues(state, "integration"),
+    STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
+    STRONGROOM_FEED_QUEUES: queues(state, "feed"),
+    ...(demoProviderPort !== undefined && {
+      STRONGROOM_DESTINATION_PORTS: ["443", "8443", demoProviderPort].join(),
+    }),
+  },
+});
+
+/** A worker reads its code, its own folder and its queues, and writes its queues. Kind `feed` has no login. */
+export const workerSettings = (
+  kind: Kind,
+  { internalVault }: Addresses,
+  state: StateFolder,
+  { demoProviderPort }: { demoProviderPort: number | undefined },
+): ServiceSettings => {
+  const own = state.at(`worker-${kind}`);
+  return {
+    flags: [
+      "--permission",
+      ...[...CODE, own, state.queues(kind)].map((path) => `--allow-fs-read=${path}`),
+      `--allow-fs-write=${state.queues(kind)}`,
+      ...["--disable-sigusr1", "--disallow-code-generation-from-strings", "--no-addons"],
+    ],
+    ownFolder: own,
+    endsItself: true,
+    settings: {
+      STRONGROOM_KIND: kind,
+      STRONGROOM_QUEUES: queues(state, kind),
+      ...(kind !== "feed" && {
+        ...keyLogin(internalVault, state, `worker-${kind}`),
+        STRONGROOM_KEY: `transit:${kind}`,
+      }),
+      ...(demoProviderPort !== undefined && {
+        STRONGROOM_PRIVATE_DESTINATIONS_FILE: privateDestinationsFile(state, kind),
+      }),
+    },
+  };
+};
+
+export const demoProviderSettings = (state: StateFolder, port: number): ServiceSettings => ({
+  settings: {
+    STRONGROOM_LISTEN: `127.0.0.1:${port}`,
+    STRONGROOM_TLS_CERTIFICATE_FILE: state.at("demo-provider", "certificate.pem"),
+    STRONGROOM_TLS_KEY_FILE: state.at("demo-provider", "key.pem"),
+  },
+});
+
+/** Not the checkout itself, which may hold the state folder. */
+const CODE = ["services", "node_modules", "package.json"].map((name) =>
+  fileURLToPath(new URL(`../../../${name}`, import.meta.url)),
+);
+
+const queues = (state: StateFolder, kind: Kind) => `local:${state.queues(kind)}`;
+const keyLogin = (internalVault: string, state: StateFolder, folder: string) => ({
+  STRONGROOM_INTERNAL_VAULT_ADDR: internalVault,
+  STRONGROOM_ROLE_ID_FILE: state.at(folder, "role-id"),
+  STRONGROOM_SECRET_ID_FILE: state.at(folder, "secret-id"),
 });

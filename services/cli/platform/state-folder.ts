@@ -4,8 +4,8 @@ import { DatabaseSync } from "node:sqlite";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { makeFolder, readJson, readText, writeFileAtomic, writeJson } from "../../shared/files.ts";
+import { KINDS, type Kind } from "../../shared/work/kinds.ts";
 import { Failure } from "../failure.ts";
-import { CREDENTIAL_LOGINS } from "./credential-logins.ts";
 
 const Url = Type.String({ pattern: "^http://[a-z0-9.-]+:[0-9]+$" });
 
@@ -15,6 +15,7 @@ export const Addresses = Type.Object({
   controlPlane: Url,
   identityProvider: Url,
   internalVault: Url,
+  intake: Url,
 });
 export type Addresses = Static<typeof Addresses>;
 
@@ -23,6 +24,8 @@ export const PlatformFile = Type.Object({
   ...Addresses.properties,
   issuer: Type.String(),
   state: Type.String(),
+  /** The origin of the demo's provider, if it runs. */
+  demoProvider: Type.Optional(Type.String()),
   vaultBinary: Type.String(),
   /** The Vaults that were preferred to that binary but not used, and why. */
   vaultsPassedOver: Type.Optional(Type.Array(Type.String())),
@@ -37,12 +40,23 @@ export const FixedSettings = Type.Object({
   path: Type.String(),
   internalVaultPort: Type.Integer(),
   identityProviderPort: Type.Integer(),
+  /** The demo's provider; absent if there was none yet. */
+  demoProviderPort: Type.Optional(Type.Integer()),
   unsealTokenPeriodSeconds: Type.Integer(),
 });
 export type FixedSettings = Static<typeof FixedSettings>;
 
+const WORKERS = KINDS.map((kind) => `worker-${kind}` as const);
 /** The services that `strongroom up` runs beside the internal Vault, in order of their start. */
-export const SERVICES = ["identity-provider", "control-plane", "agent", "gateway"] as const;
+export const SERVICES = [
+  "identity-provider",
+  "control-plane",
+  "agent",
+  "gateway",
+  "intake",
+  ...WORKERS,
+  "demo-provider",
+] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
 /** The folder that contains all state of one platform. */
@@ -79,6 +93,10 @@ export class StateFolder {
   get instances() {
     return this.at("instances");
   }
+  /** The queues between the intake and the workers of a kind. */
+  queues(kind: Kind) {
+    return this.at("queues", kind);
+  }
   /** A service's settings; this path on its command line identifies its process. */
   envFile(name: string) {
     return this.at("run", `${name}.env`);
@@ -103,9 +121,13 @@ export class StateFolder {
       "control-plane",
       "identity-provider",
       "parameters",
-      ...CREDENTIAL_LOGINS,
+      "instances",
+      "gateway",
+      "intake",
+      ...WORKERS,
     ];
-    for (const name of [...folders, "instances", "gateway"]) await makeFolder(this.at(name));
+    for (const name of folders) await makeFolder(this.at(name));
+    for (const kind of KINDS) await makeFolder(this.queues(kind));
     const { mode } = await stat(this.path);
     if ((mode & 0o077) !== 0) {
       throw new Failure("config", `Other users can read ${this.path}`, `Restrict it: chmod 700 ${this.path}`);
@@ -148,7 +170,7 @@ export class StateFolder {
       throw new Failure(
         "conflict",
         `A platform is already running with the state folder ${this.path} (pid ${pid})`,
-        `Use it (strongroom status), stop it (kill ${pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0`,
+        `Use it (strongroom status), stop it (kill ${pid}), or start another with --state DIR --gateway-port 0 --control-plane-port 0 --intake-port 0`,
       );
     }
     await writeFileAtomic(holder, String(process.pid));

@@ -1,5 +1,6 @@
 import { watch } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { sourceFolder } from "./service-process.ts";
 import type { ServiceName } from "./state-folder.ts";
 
 /** An editor that saves a file, or git that changes many, tells of it more than once. */
@@ -12,7 +13,7 @@ export function watchSource(
   onChange: (file: string) => void,
 ): void {
   let timer: NodeJS.Timeout | undefined;
-  for (const folder of [service, "shared"]) {
+  for (const folder of [sourceFolder(service), "shared"]) {
     const path = fileURLToPath(new URL(`../../${folder}`, import.meta.url));
     watch(path, { recursive: true, signal }, (_, file) => {
       if (!file?.endsWith(".ts")) return;

@@ -50,6 +50,8 @@ export interface SupervisorOptions {
   logLimits?: RotationLimits;
   /** Time between SIGTERM and SIGKILL, in ms. */
   graceMs: number;
+  /** Status 0 is a planned end, as of a program that ends itself after so many jobs: it starts again at once. */
+  endsItself?: boolean;
   /** Extracts the reason from the last run's log output (default: its last line). */
   explain?(log: string): string | undefined;
   onChange(state: ChildState): void;
@@ -62,6 +64,7 @@ export interface SupervisorOptions {
 const LOG_LIMITS: RotationLimits = { bytes: 10 * 1024 * 1024, keep: 3 };
 const LOG_CHECK_MS = 2_000;
 const BACKOFF = { firstMs: 100, maxMs: 30_000, steadyMs: 10_000 };
+const PLANNED_RUN_MS = 200;
 
 interface Exit {
   code: number | null;
@@ -128,7 +131,7 @@ export class Supervisor {
       const exit = await this.#runOnce().catch(
         (error: Error): Exit => ({ code: null, reason: error.message, ranMs: 0 }),
       );
-      if (exit && this.#wanted && !this.#again) await this.#backOff(exit);
+      if (exit && this.#wanted && !this.#again && !this.#isPlanned(exit)) await this.#backOff(exit);
       if (this.#again) this.#failures = 0;
     }
     clearInterval(rotation);
@@ -204,6 +207,11 @@ export class Supervisor {
     } finally {
       await log.close();
     }
+  }
+
+  /** Whether it ended as planned. One that hardly ran did not, so that no loop of starts is without a pause. */
+  #isPlanned({ code, ranMs }: Exit): boolean {
+    return this.#options.endsItself === true && code === 0 && ranMs >= PLANNED_RUN_MS;
   }
 
   async #backOff(exit: Exit): Promise<void> {

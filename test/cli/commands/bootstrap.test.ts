@@ -52,7 +52,7 @@ async function bootstrap(internalVault: string): Promise<{ status: number; stder
   const args = [
     ...["--internal-vault", internalVault, "--identity-provider", "http://127.0.0.1:8290"],
     ...["--gateway", "http://127.0.0.1:8200", "--control-plane", "http://127.0.0.1:8280"],
-    ...["--vault-bin", inject("vaultBinary")],
+    ...["--intake", "http://127.0.0.1:8220", "--vault-bin", inject("vaultBinary")],
   ];
   const status = await runStrongroom(["bootstrap", "--state", state, ...args], {}, new PassThrough(), stderr);
   stderr.end();

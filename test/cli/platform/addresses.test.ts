@@ -22,11 +22,15 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const settle = (options: { gatewayPort?: number; controlPlanePort?: number; period?: number } = {}) =>
+const settle = (
+  options: { gatewayPort?: number; controlPlanePort?: number; period?: number; demo?: boolean } = {},
+) =>
   settleAddresses({
     state,
     gatewayPort: options.gatewayPort ?? 0,
     controlPlanePort: options.controlPlanePort ?? 0,
+    intakePort: 0,
+    demo: options.demo ?? false,
     unsealTokenPeriodSeconds: options.period,
     progress: { line: (text) => lines.push(text), step: () => expect.unreachable() },
   });
@@ -39,13 +43,21 @@ const listen = async (port: number) => {
 
 test("all are different ports of loopback; what others wrote down stays from run to run", async () => {
   const first = await settle({ period: 60 });
-  expect(new Set(Object.values(first.addresses)).size).toBe(4);
+  expect(new Set(Object.values(first.addresses)).size).toBe(5);
   for (const address of Object.values(first.addresses))
     expect(address).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
   const second = await settle();
   expect(second.settled).toEqual(first.settled);
   expect(second.settled.unsealTokenPeriodSeconds).toBe(60);
   expect(lines).toEqual([]);
+});
+
+test("the demo's provider keeps its port, since credentials name it, also over starts without a demo", async () => {
+  expect((await settle()).settled.demoProviderPort).toBeUndefined();
+  const { demoProviderPort: port } = (await settle({ demo: true })).settled;
+  expect(port).toBeGreaterThan(1023);
+  expect((await settle()).settled.demoProviderPort).toBe(port);
+  expect((await settle({ demo: true })).settled.demoProviderPort).toBe(port);
 });
 
 test("another period is not taken, and that is said", async () => {

@@ -69,6 +69,23 @@ test("a program runs with exactly the environment given, in a session of its own
   expect(supervisor.state).toMatchObject({ state: "running", starts: 1 });
 });
 
+test("a program that ends itself starts again at once, and only its failures are told", async () => {
+  const source = `require("fs").existsSync("again") ? process.exit(3) : require("fs").writeFileSync("again", "");
+    setTimeout(() => process.exit(0), 250)`;
+  const { supervisor, states } = await supervise(source, { endsItself: true });
+  supervisor.start();
+  await until(() => states.some(({ state }) => state === "backoff"));
+  const before = states.slice(0, states.findIndex(({ state }) => state === "backoff") + 1);
+  expect(before.map(({ state }) => state)).toEqual(["starting", "running", "starting", "running", "backoff"]);
+  expect(supervisor.state).toMatchObject({ exitCode: 3 });
+});
+
+test("a program that ends itself as soon as it has started is one that fails", async () => {
+  const { supervisor, states } = await supervise("process.exit(0)", { endsItself: true });
+  supervisor.start();
+  await until(() => states.some(({ state, exitCode }) => state === "backoff" && exitCode === 0));
+});
+
 test("a killed program is started again at once, and stopping ends it for good", async () => {
   const { supervisor, running, states } = await supervise(IDLE);
   supervisor.start();

@@ -16,7 +16,7 @@ export const jobCommand: CliCommand = {
 
 const WHERE_JOBS_ARE = "To find an organization's last job: strongroom org show ORG";
 
-/** `strongroom job <job>`: prints the job's steps, past and future, until it ends. */
+/** `strongroom org job <job>`: prints the job's steps, past and future, until it ends. */
 async function job(session: Session, [id = ""]: string[]): Promise<undefined> {
   if (!Value.Check(JobId, id)) {
     const form = "expected j and 15 letters or digits, like jabcdefghijklmno";
