@@ -42,6 +42,8 @@ export interface IntakeOptions {
   /** Rate limits; none by default. */
   limits?: LimitRates;
   behindProxy?: boolean;
+  /** How often what is due is looked for, in milliseconds; about once a second unless given. */
+  dueEveryMs?: number;
 }
 
 const DESCRIPTION =
@@ -58,10 +60,10 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
   const issuers = () => directory.current?.issuers ?? NO_ISSUERS;
   const maxLifetimeSeconds = options.maxTokenLifetimeSeconds;
   const authenticator = registerIdentity(app, { issuers, logger, maxLifetimeSeconds });
-  const work = createWork(intake);
+  const work = createWork(intake, options.dueEveryMs);
 
   answerErrors(app, limits);
-  admitMembers(app, { directory, revocations, authenticator, limits });
+  admitMembers(app, { logger, directory, revocations, authenticator, limits });
   refuseUnrouted(app);
   await app.register(
     fastifySwagger,

@@ -1,12 +1,16 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { StrongroomError } from "../shared/errors.ts";
 
-const MOST_TRIES = 3;
+const MOST_TRIES = 10;
+const WAIT_MS = 10;
 
 /** Calls again if something else has changed the same item in between. Throws `conflict` if that goes on. */
 export async function retryConflicts<T>(attempt: () => Promise<T | undefined>): Promise<T> {
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const result = await attempt();
     if (result !== undefined) return result;
+    // Not in step with whoever was in between.
+    await sleep(Math.random() * WAIT_MS * (tries + 1));
   }
   throw new StrongroomError("conflict", "It is being changed by others at the same time. Try again.");
 }

@@ -1,6 +1,6 @@
 import { LastUsed } from "./credentials/last-used.ts";
 import type { Intake } from "./dependencies.ts";
-import { createDueLoop, type DueLoop } from "./due/loop.ts";
+import { createDueLoop, type DueHandlers, type DueLoop } from "./due/loop.ts";
 import { feedDueHandler } from "./feeds/feeds.ts";
 import { fetchWork } from "./feeds/work-type.ts";
 import { jobDueHandlers } from "./jobs/due.ts";
@@ -25,7 +25,7 @@ export interface Work extends UseParts {
 }
 
 /** Puts the types of work together. */
-export function createWork(intake: Intake): Work {
+export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const types: WorkTypes = {
     request: useWork(intake),
     "make-sealing-key": keyWork(intake),
@@ -36,12 +36,13 @@ export function createWork(intake: Intake): Work {
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
   const uses = { intake, jobs, lastUsed, inFlight };
-  const due = createDueLoop(intake, {
+  const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
-  });
+  };
+  const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,

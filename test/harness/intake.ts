@@ -143,6 +143,7 @@ export async function startIntakeStage(
         directory: published.directory,
         revocations: published.revocations,
         maxTokenLifetimeSeconds: 3600,
+        dueEveryMs: 100,
         ...options,
       });
       await app.listen({ host: "127.0.0.1", port: 0 });

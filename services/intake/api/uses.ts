@@ -8,6 +8,7 @@ import { WorkId } from "../../shared/work/messages.ts";
 import { callerOf } from "../http/caller.ts";
 import { followJob, waitForJob } from "../jobs/follow.ts";
 import type { JobRecord, UseWork } from "../jobs/records.ts";
+import { OpenStreams } from "../jobs/streams.ts";
 import { listUses } from "../uses/list.ts";
 import { readUse, redriveUse, useResult } from "../uses/read.ts";
 import { submitUse, type UseParts } from "../uses/submit.ts";
@@ -21,6 +22,7 @@ const Located = { headers: { Location: Type.String({ description: "URL path of t
 /** Jobs that use a credential: submit, list, get, follow, redrive. */
 export function useRoutes(app: Server, parts: UseParts): void {
   const closing = new AbortController();
+  const streams = new OpenStreams();
   app.addHook("preClose", async () => closing.abort());
   const located = (job: JobRecord<UseWork>) => `/v1/jobs/${job.id}`;
   const withResult = async (job: JobRecord<UseWork>, callerLevel: Parameters<typeof useResult>[2]) => {
@@ -47,7 +49,7 @@ export function useRoutes(app: Server, parts: UseParts): void {
           ),
           prefer: Type.Optional(
             Type.String({
-              pattern: "^wait=[0-9]{1,3}$",
+              maxLength: 200,
               description: `\`wait=N\`: answer with the finished job if it ends within N seconds (at most ${MOST_WAIT_SECONDS})`,
             }),
           ),
@@ -68,14 +70,14 @@ export function useRoutes(app: Server, parts: UseParts): void {
         ...(key !== undefined && { once: { subject, key } }),
       });
       if (!submitted) throw new StrongroomError("conflict", "The job could not be recorded. Try again.");
-      const job = prefer === undefined ? submitted : await wait(submitted, prefer, reply.raw);
+      const seconds = waitSeconds(prefer);
+      const job = seconds === undefined ? submitted : await wait(submitted, seconds, reply.raw);
       reply.header("Location", located(job));
-      if (prefer === undefined || job.state === "queued") return reply.code(202).send(asUse(job));
+      if (seconds === undefined || job.state === "queued") return reply.code(202).send(asUse(job));
       return reply.code(200).send(await withResult(job, level));
     },
   );
-  async function wait(job: JobRecord<UseWork>, prefer: string, response: NodeJS.EventEmitter) {
-    const seconds = Math.min(Number(prefer.slice("wait=".length)), MOST_WAIT_SECONDS);
+  async function wait(job: JobRecord<UseWork>, seconds: number, response: NodeJS.EventEmitter) {
     const gone = new AbortController();
     response.once("close", () => gone.abort());
     const signal = AbortSignal.any([gone.signal, closing.signal]);
@@ -143,12 +145,18 @@ export function useRoutes(app: Server, parts: UseParts): void {
       const { org } = callerOf(request);
       const { body: job } = await readUse(parts, org, request.params.id);
       const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort());
+      const release = streams.admit(org);
+      const end = () => {
+        release();
+        gone.abort();
+      };
+      if (reply.raw.destroyed) end();
+      else reply.raw.once("close", end);
       const events = followJob(parts, job, {
         after: Number(request.headers["last-event-id"] ?? 0),
         signal: AbortSignal.any([gone.signal, closing.signal]),
       });
-      return reply.type("text/event-stream").header("Cache-Control", "no-store").send(Readable.from(events));
+      return reply.type("text/event-stream").send(Readable.from(events));
     },
   );
 
@@ -169,4 +177,10 @@ export function useRoutes(app: Server, parts: UseParts): void {
       return reply.code(202).header("Location", located(job)).send(asUse(job));
     },
   );
+}
+
+/** The seconds of `wait` in a `Prefer` header (RFC 7240); other preferences are ignored. */
+function waitSeconds(prefer: string | undefined): number | undefined {
+  const [, seconds] = /(?:^|,)\s*wait=([0-9]{1,6})\s*(?:[;,]|$)/i.exec(prefer ?? "") ?? [];
+  return seconds === undefined ? undefined : Math.min(Number(seconds), MOST_WAIT_SECONDS);
 }

@@ -26,8 +26,7 @@ const TaggedWithSecret = { ...WebhookWithSecret, headers: TaggedHeaders };
 
 /** Webhooks: put, get, list, delete, rotate the secret, disable, enable. */
 export function webhookRoutes(app: Server, { intake }: WebhookParts): void {
-  const tag = (reply: FastifyReply, { version }: WebhookRecord) =>
-    reply.header("ETag", etag(version)).header("Cache-Control", "no-store");
+  const tag = (reply: FastifyReply, { version }: WebhookRecord) => reply.header("ETag", etag(version));
   /** The only answers with a secret. */
   const withSecret = ({ webhook, secret }: ChangedWebhook) => ({
     ...asWebhook(webhook),

@@ -11,7 +11,10 @@ const HEADER_TEXT = /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/;
  */
 export function valueBytes(value: string): Uint8Array {
   checkLength(Buffer.byteLength(value));
-  if (!HEADER_TEXT.test(value)) {
+  const isHeaderText = HEADER_TEXT.test(value);
+  // The last successful match keeps its subject alive.
+  /^/.test("");
+  if (!isHeaderText) {
     throw invalid("contains characters that a header cannot carry (or begins or ends with a space)");
   }
   const bytes = new Uint8Array(value.length);

@@ -8,7 +8,13 @@ import type { Key, Write } from "../store/store.ts";
  */
 export type Due =
   | { type: "send" | "overdue" | "retry"; org: string; kind: Kind; id: string; attempt: number }
-  | { type: "schedule" | "feed"; org: string; name: string };
+  | {
+      type: "schedule" | "feed";
+      org: string;
+      name: string;
+      /** The slot, in seconds since 1970: an item may have been postponed beyond it. */
+      slot: number;
+    };
 
 /** Items are spread over so many partitions, since one takes about a thousand writes a second. */
 const SHARDS = 4;

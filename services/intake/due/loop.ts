@@ -22,7 +22,7 @@ export interface DueLoop {
 }
 
 /** Does what is due, about once a second. Several intakes may: each item's conditional write lets one of them. */
-export function createDueLoop(intake: Intake, handlers: DueHandlers): DueLoop {
+export function createDueLoop(intake: Intake, handlers: DueHandlers, everyMs = EVERY_MS): DueLoop {
   const { store, log, now } = intake;
   const stopping = new AbortController();
   let running: Promise<void> = Promise.resolve();
@@ -57,7 +57,7 @@ export function createDueLoop(intake: Intake, handlers: DueHandlers): DueLoop {
     while (!stopping.signal.aborted) {
       await pass();
       // Not in step with other intakes, or all of them would try for the same items.
-      await sleep(EVERY_MS * (0.5 + Math.random()), undefined, { signal: stopping.signal }).catch(() => {});
+      await sleep(everyMs * (0.5 + Math.random()), undefined, { signal: stopping.signal }).catch(() => {});
     }
   };
 

@@ -150,8 +150,7 @@ export function feedDueHandler(parts: FeedParts): DueHandler {
     if (item.body.type !== "feed") return;
     const { org, name } = item.body;
     const found = await store.get<FeedRecord>(feedKey(org, name));
-    const isCurrent = found && putDue(item.body, found.body.nextFetch).sort === item.sort;
-    if (isCurrent) await startFetch(parts, org, found);
+    if (found?.body.nextFetch === item.body.slot) await startFetch(parts, org, found);
     else await store.write([{ partition: item.partition, sort: item.sort, remove: true }]);
   };
 }
@@ -206,10 +205,11 @@ export async function asFeed(
 }
 
 function moveDue(org: string, name: string, from: number | undefined, to: number | undefined): Write[] {
-  const about: Due = { type: "feed", org, name };
   if (from === to) return [];
   return [
-    ...(from === undefined ? [] : [removeDue(about, from)]),
-    ...(to === undefined ? [] : [putDue(about, to)]),
+    ...(from === undefined ? [] : [removeDue(dueOf(org, name, from), from)]),
+    ...(to === undefined ? [] : [putDue(dueOf(org, name, to), to)]),
   ];
 }
+
+const dueOf = (org: string, name: string, slot: number): Due => ({ type: "feed", org, name, slot });

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from "fastify";
+import type { Logger } from "pino";
 import { StrongroomError } from "../../shared/errors.ts";
 import { callerChecks } from "../../shared/front/admit.ts";
 import { unitsOfBody } from "../../shared/front/cost.ts";
@@ -18,6 +19,7 @@ import "./caller.ts";
 import { endWithProblem } from "./refuse.ts";
 
 export interface AdmitOptions {
+  logger: Logger;
   directory: DirectorySource;
   revocations: RevocationSource;
   authenticator: Authenticator;
@@ -37,11 +39,9 @@ declare module "fastify" {
  */
 export function admitMembers(
   app: Server,
-  { directory, revocations, authenticator, limits }: AdmitOptions,
+  { logger, directory, revocations, authenticator, limits }: AdmitOptions,
 ): void {
-  const logRequest = createRequestLog({
-    logger: app.log as Parameters<typeof createRequestLog>[0]["logger"],
-  });
+  const logRequest = createRequestLog({ logger });
   const uploads = new Uploads((org, bytes) => limits.chargeOrg(org, unitsOfBody(bytes)));
   const caller = callerChecks({ directory, revocations, authenticator, limits });
   const framing: Check = {
@@ -78,6 +78,7 @@ export function admitMembers(
     request.trace = newTrace(request.id, request.method);
     request.trace.route = request.routeOptions.url;
     logRequest(request.trace, reply.raw);
+    reply.header("Cache-Control", "no-store").header("X-Content-Type-Options", "nosniff");
     done();
   });
   app.addHook("onRequest", async (request, reply) => {

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { KeyProviderError } from "../../shared/envelope/key-provider.ts";
 import { StrongroomError } from "../../shared/errors.ts";
@@ -26,7 +25,6 @@ export function answerErrors(app: Server, limits: Limits): void {
     if (!raw.complete) drain(raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (reply.sent) return reply;
-    reply.header("Cache-Control", "no-store");
     const seconds = retryAfterSeconds(error);
     if (seconds !== undefined) reply.header("Retry-After", seconds);
     return sendProblem(error, request, reply);
@@ -66,7 +64,7 @@ export function endWithProblem(
     "Content-Type": PROBLEM_TYPE,
     "Content-Length": Buffer.byteLength(body),
     "Cache-Control": "no-store",
-    "X-Request-Id": requestId || randomUUID(),
+    "X-Request-Id": requestId,
   });
   response.end(body);
 }

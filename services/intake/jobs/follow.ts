@@ -2,8 +2,8 @@ import type { Intake } from "../dependencies.ts";
 import type { Jobs } from "./jobs.ts";
 import type { JobRecord, Work } from "./records.ts";
 
-/** How often a job is read while waiting, since another intake may take its result. */
-const LOOK_EVERY_MS = 250;
+/** How often a job is read while waiting, since another intake may take its result: at first, and later. */
+const LOOK_EVERY_MS = { first: 100, last: 1_000 };
 /** Often enough that an idle connection is not taken for dead. */
 const HEARTBEAT_MS = 15_000;
 
@@ -20,10 +20,11 @@ export async function waitForJob<W extends Work>(
   ms: number,
   signal?: AbortSignal,
 ): Promise<JobRecord<W> | undefined> {
-  for (const end = performance.now() + ms; ; ) {
+  let look = LOOK_EVERY_MS.first;
+  for (const end = performance.now() + ms; ; look = Math.min(look * 2, LOOK_EVERY_MS.last)) {
     const left = end - performance.now();
     // Listens before it reads, so that no change falls in between.
-    const changed = intake.watch.next(key.id, Math.min(Math.max(left, 0), LOOK_EVERY_MS), signal);
+    const changed = intake.watch.next(key.id, Math.min(Math.max(left, 0), look), signal);
     const found = await jobs.get<W>(key);
     if (found?.body.state !== "queued" || left <= 0 || signal?.aborted) return found?.body;
     await changed;
@@ -41,7 +42,7 @@ export async function* followJob(
 ): AsyncGenerator<string> {
   let last = after;
   for (let quietSince = performance.now(); !signal.aborted; ) {
-    const changed = parts.intake.watch.next(key.id, LOOK_EVERY_MS * 4, signal);
+    const changed = parts.intake.watch.next(key.id, LOOK_EVERY_MS.last, signal);
     const job = (await parts.jobs.get(key))?.body;
     if (!job) return;
     for (const event of job.events.filter(({ sequence }) => sequence > last)) {

@@ -95,8 +95,8 @@ export function scheduleDueHandler(parts: UseParts): DueHandler {
     const { org, name } = item.body;
     const found = await store.get<ScheduleRecord>(scheduleKey(org, name));
     const slot = found?.body.nextSlot;
-    const isCurrent = slot !== undefined && dueSort(org, name, slot) === item.sort;
-    if (!found || !isCurrent) {
+    const isCurrent = slot === item.body.slot;
+    if (!found || slot === undefined || !isCurrent) {
       await store.write([{ partition: item.partition, sort: item.sort, remove: true }]);
       return;
     }
@@ -128,14 +128,13 @@ export function scheduleDueHandler(parts: UseParts): DueHandler {
   };
 }
 
-const about = (org: string, name: string): Due => ({ type: "schedule", org, name });
-const dueSort = (org: string, name: string, slot: number) => putDue(about(org, name), slot).sort;
-
 /** Writes that move a schedule's due item from one slot to another. */
 function moveDue(org: string, name: string, from: number | undefined, to: number | undefined): Write[] {
   if (from === to) return [];
   return [
-    ...(from === undefined ? [] : [removeDue(about(org, name), from)]),
-    ...(to === undefined ? [] : [putDue(about(org, name), to)]),
+    ...(from === undefined ? [] : [removeDue(dueOf(org, name, from), from)]),
+    ...(to === undefined ? [] : [putDue(dueOf(org, name, to), to)]),
   ];
 }
+
+const dueOf = (org: string, name: string, slot: number): Due => ({ type: "schedule", org, name, slot });

@@ -106,9 +106,11 @@ function attemptOf({ attempt }: JobRecord, outcome: Outcome, at: string): Delive
   return { attempt, at, status, failure };
 }
 
-/** Whether another attempt may succeed: after any status but 410, and after failures that may pass. */
-const mayPass = ({ status, failure }: DeliveryAttempt): boolean =>
-  status === undefined ? failure !== undefined && FAILURES[failure.class].isTransient : status !== GONE;
+/** Whether another attempt may succeed: after any status but 410, after failures that may pass, and if none was made. */
+function mayPass({ status, failure }: DeliveryAttempt): boolean {
+  if (status !== undefined) return status !== GONE;
+  return failure !== undefined && (failure.class === "expired" || FAILURES[failure.class].isTransient);
+}
 
 function succeededWrites(org: string, webhook: Item<WebhookRecord>, at: string): Write[] {
   const { failingSince, lastDeliveredAt, ...rest } = webhook.body;

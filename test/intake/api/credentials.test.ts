@@ -102,6 +102,11 @@ test("of ten that put at once, each gets a version of its own, or a conflict", a
   expect((await get("race")).json.version).toBe(stored.length);
 });
 
+test("twenty new ones at once are all stored", async () => {
+  const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => put(`many-${n}`)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 201));
+});
+
 describe("bad input stores nothing", () => {
   const body = credentialBody();
   test.each([

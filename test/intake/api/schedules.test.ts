@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { KeyProviderError } from "../../../services/shared/envelope/key-provider.ts";
 import {
   answered,
   credentialBody,
@@ -110,6 +111,23 @@ test("a credential that is disabled or deleted costs the slot, and the schedule 
   await intake.call("DELETE", "/v1/credentials/mail", { token: stage.token("admin") });
   stage.clock.skip(61);
   await eventually(async () => (await get()).lastError).toContain("no such credential");
+});
+
+test("a slot whose job could not be sealed is made up for, and the schedule goes on", async () => {
+  await put();
+  const { integration } = stage.keys;
+  const makeDataKey = integration.makeDataKey;
+  integration.makeDataKey = async () => {
+    throw new KeyProviderError("unavailable", "the key provider is down");
+  };
+  stage.clock.skip(61);
+  await eventually(() => stage.log.some((line) => line.includes("something due failed"))).toBe(true);
+  expect(seen).toEqual([]);
+  integration.makeDataKey = makeDataKey;
+  stage.clock.skip(31);
+  await eventually(() => seen.length).toBe(1);
+  stage.clock.skip(61);
+  await eventually(() => seen.length).toBe(2);
 });
 
 test("another version of the credential is used by the next slot", async () => {

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { newWorkId } from "../../../services/intake/ids.ts";
 import { open } from "../../../services/shared/envelope/envelope.ts";
@@ -392,4 +394,32 @@ test("at most 1,000 jobs are in flight for an organization: 429", async () => {
   expect(refused).toMatchObject({ status: 429, json: { code: "too_many_requests", retry: true } });
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
   expect((await submit()).status).toBe(202);
+});
+
+test("an organization follows at most 100 jobs at once, and a stream that ends makes room", async () => {
+  outcome = () => undefined;
+  const { json } = await submit();
+  const { hostname, port } = new URL(intake.address);
+  const head = `GET /v1/jobs/${json.id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${stage.token()}\r\n\r\n`;
+  const follow = async () => {
+    const socket = connect(Number(port), hostname);
+    socket.write(head);
+    const [first] = (await once(socket, "data")) as [Buffer];
+    return { status: Number(first.toString("latin1").split(" ")[1]), end: () => socket.destroy() };
+  };
+  const open = await Promise.all(Array.from({ length: 100 }, follow));
+  expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
+  const oneMore = async () => {
+    const { status, end } = await follow();
+    end();
+    return status;
+  };
+  expect(await oneMore()).toBe(429);
+  for (const { end } of open) end();
+  await eventually(oneMore).toBe(200);
+});
+
+test("other preferences are ignored", async () => {
+  expect((await submit({ headers: { prefer: "respond-async" } })).status).toBe(202);
+  expect((await submit({ headers: { prefer: "respond-async, wait=10; x=y" } })).status).toBe(200);
 });

@@ -155,6 +155,17 @@ describe("a delivery that fails", () => {
     expect((await send({ payload: 3 })).status).toBe(202);
   });
 
+  test("because no worker took it in time is tried again", async () => {
+    outcome = () => undefined;
+    await put();
+    const { id } = (await send()).json;
+    stage.clock.skip(300 + 121);
+    await eventually(() => delivery(id)).toMatchObject({
+      state: "waiting",
+      attempts: [{ failure: { class: "expired" } }],
+    });
+  });
+
   test("for five days disables the webhook", async () => {
     outcome = () => answered(500, "");
     await put();
