@@ -51,6 +51,8 @@ export interface TaskOptions {
   /** Whether people enter it: ECS Exec needs a writable root file system. */
   isEntered?: boolean;
   port?: number;
+  /** Seconds from SIGTERM to SIGKILL, at most 120; 30 unless given. */
+  stopSeconds?: number;
   healthCheck?: string[];
 }
 
@@ -122,7 +124,7 @@ export class Task extends Construct {
         mode: AwsLogDriverMode.NON_BLOCKING,
         maxBufferSize: Size.mebibytes(25),
       }),
-      stopTimeout: Duration.seconds(30),
+      stopTimeout: Duration.seconds(options.stopSeconds ?? 30),
       ...(options.port && { portMappings: [{ containerPort: options.port }] }),
       ...(options.healthCheck && {
         healthCheck: {

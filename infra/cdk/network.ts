@@ -9,15 +9,22 @@ import {
   Vpc,
 } from "aws-cdk-lib/aws-ec2";
 import { Repository, TagMutability } from "aws-cdk-lib/aws-ecr";
-import { AnyPrincipal, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { AccountPrincipal, AnyPrincipal, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import type { Key } from "aws-cdk-lib/aws-kms";
 import { LogGroup, RetentionDays } from "aws-cdk-lib/aws-logs";
 import type { Construct } from "constructs";
+import { KINDS } from "../../services/shared/work/kinds.ts";
+import { PLATFORM_ROLE_PATH } from "./container.ts";
+import { workerService } from "./credentials/names.ts";
+import type { CredentialSettings } from "./credentials/settings.ts";
 import { customerKey } from "./keys.ts";
 import { SecurityGroups } from "./security-groups.ts";
 import type { Settings } from "./settings.ts";
 
 const KEEP_IMAGES = 100;
+
+/** The repository of the services' image, which workers in other accounts pull from too. */
+export const SERVICE_IMAGES = "strongroom/services";
 
 /** The base of all other stacks: three zones, security groups, image repositories, and the platform's key. */
 export class Network extends Stack {
@@ -59,7 +66,8 @@ export class Network extends Stack {
     this.groups = new SecurityGroups(this, "Reach", this.vpc);
     this.#endpoints();
     this.vaultImages = this.#images("VaultImages", "strongroom/vault");
-    this.serviceImages = this.#images("ServiceImages", "strongroom/services");
+    this.serviceImages = this.#images("ServiceImages", SERVICE_IMAGES);
+    this.#admitWorkers(settings.credentials);
     this.platformKey = customerKey(
       this,
       "PlatformKey",
@@ -69,9 +77,9 @@ export class Network extends Stack {
   }
 
   #endpoints(): void {
-    const { ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS } = InterfaceVpcEndpointAwsService;
+    const { ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS, SQS } = InterfaceVpcEndpointAwsService;
     const own = { StringEquals: { "aws:PrincipalAccount": this.account } };
-    for (const [name, service] of Object.entries({ ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS })) {
+    for (const [name, service] of Object.entries({ ECR, ECR_DOCKER, CLOUDWATCH_LOGS, SSM, KMS, SQS })) {
       const endpoint = this.vpc.addInterfaceEndpoint(name, {
         service,
         subnets: { subnets: this.vaultSubnets },
@@ -93,6 +101,25 @@ export class Network extends Stack {
     // Image layers are in a bucket that AWS owns.
     const layers = `arn:${this.partition}:s3:::prod-${this.region}-starport-layer-bucket/*`;
     s3.addToPolicy(through(["s3:GetObject"], [layers]));
+  }
+
+  /** Lets workers in accounts of their own pull the services' image, by their starting roles. */
+  #admitWorkers(settings: CredentialSettings): void {
+    const elsewhere = KINDS.flatMap((kind) => {
+      const { account } = settings[kind];
+      return account ? [{ kind, account }] : [];
+    });
+    for (const { kind, account } of elsewhere) {
+      const role = `role${PLATFORM_ROLE_PATH}strongroom-${workerService(kind)}-execution`;
+      this.serviceImages.addToResourcePolicy(
+        new PolicyStatement({
+          sid: `Pull${kind}`,
+          principals: [new AccountPrincipal(account)],
+          actions: ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+          conditions: { ArnEquals: { "aws:PrincipalArn": `arn:${this.partition}:iam::${account}:${role}` } },
+        }),
+      );
+    }
   }
 
   #images(id: string, repositoryName: string): Repository {

@@ -8,6 +8,8 @@ import { ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Topic } from "aws-cdk-lib/aws-sns";
 import type { Construct } from "constructs";
+import { queuePrefix } from "./credentials/names.ts";
+import type { Worker } from "./credentials/worker.ts";
 import { customerKey } from "./keys.ts";
 import type { Parts } from "./parts.ts";
 import type { Services } from "./services.ts";
@@ -36,7 +38,12 @@ export const ALARMING_LINES = {
 export class Observability extends Stack {
   readonly topic: Topic;
 
-  constructor(scope: Construct, id: string, parts: Parts & { services: Services }, props?: StackProps) {
+  constructor(
+    scope: Construct,
+    id: string,
+    parts: Parts & { services: Services; workers: Worker[] },
+    props?: StackProps,
+  ) {
     super(scope, id, props);
     const key = customerKey(this, "TopicKey", "Strongroom: alarms");
     this.topic = new Topic(this, "Alarms", {
@@ -54,6 +61,7 @@ export class Observability extends Stack {
     this.#logs(parts);
     this.#tasks(parts);
     this.#entrance(parts);
+    this.#deadLetters(parts.workers.filter(({ account }) => account === this.account));
   }
 
   #alarm(id: string, description: string, metric: Metric, threshold: number, more: object = {}): void {
@@ -153,5 +161,25 @@ export class Observability extends Stack {
       metrics.httpCodeElb(HttpCodeElb.ELB_5XX_COUNT, sum),
       FEW_ERRORS,
     );
+  }
+
+  /** For workers of this account; CloudWatch has no alarms on metrics of another one without its consent. */
+  #deadLetters(workers: Worker[]): void {
+    for (const { kind } of workers) {
+      for (const name of ["jobs", "results"] as const) {
+        this.#alarm(
+          `Dead${kind}${name}`,
+          `Dead letters in ${queuePrefix(kind)}${name}-dead. See docs/credentials.md`,
+          new Metric({
+            namespace: "AWS/SQS",
+            metricName: "ApproximateNumberOfMessagesVisible",
+            dimensionsMap: { QueueName: `${queuePrefix(kind)}${name}-dead` },
+            statistic: Stats.MAXIMUM,
+            period: FIVE_MINUTES,
+          }),
+          1,
+        );
+      }
+    }
   }
 }

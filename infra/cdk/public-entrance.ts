@@ -16,7 +16,6 @@ import {
 import { CfnWebACL, CfnWebACLAssociation } from "aws-cdk-lib/aws-wafv2";
 import { Construct } from "constructs";
 import { accessLogBucket } from "./buckets.ts";
-import { VAULT_PORT } from "./ports.ts";
 
 const ONE_YEAR_SECONDS = 365 * 24 * 3600;
 
@@ -28,11 +27,20 @@ export interface PublicEntranceOptions {
   requestsPerAddress: number;
   /** Whether AWS refuses to delete the load balancer. */
   isProtected: boolean;
+  /** Name of WAF's metrics, and beginning of its rule's. */
+  metricName: string;
+}
+
+/** The service that an entrance leads to. */
+export interface Target {
+  name: string;
+  port: number;
+  /** Answers 200 once the service may be sent requests. */
+  healthPath: string;
 }
 
 /**
- * The only entrance from the internet: HTTPS with TLS 1.2 or later, HSTS, and a rate limit by address. There is no port
- * 80: a token sent in clear text would be exposed before any redirect. WAF logs no requests, since their headers
+ * An entrance from the internet: HTTPS with TLS 1.2 or later, HSTS, and a rate limit by address. There is no port 80: a token sent in clear text would be exposed before any redirect. WAF logs no requests, since their headers
  * contain tokens, and inspects no body, since that is a secret and may look like anything.
  */
 export class PublicEntrance extends Construct {
@@ -71,19 +79,19 @@ export class PublicEntrance extends Construct {
       },
       { key: "routing.http.response.server.enabled", value: "false" },
     ];
-    this.webAcl = this.#limit(options.requestsPerAddress);
+    this.webAcl = this.#limit(options);
   }
 
   /** Forwards requests to one service. The rules of its security groups are in security-groups.ts. */
-  forwardTo(service: FargateService): void {
+  forwardTo(service: FargateService, target: Target): void {
     const group = new ApplicationTargetGroup(this, "Targets", {
       vpc: this.#vpc,
       targetType: TargetType.IP,
-      port: VAULT_PORT,
+      port: target.port,
       protocol: ApplicationProtocol.HTTP,
       deregistrationDelay: Duration.seconds(15),
       healthCheck: {
-        path: "/v1/sys/health",
+        path: target.healthPath,
         interval: Duration.seconds(10),
         timeout: Duration.seconds(5),
         healthyThresholdCount: 2,
@@ -91,10 +99,10 @@ export class PublicEntrance extends Construct {
       },
     });
     service.attachToApplicationTargetGroup(group);
-    this.#listener.addTargetGroups("Gateway", { targetGroups: [group] });
+    this.#listener.addTargetGroups(target.name, { targetGroups: [group] });
   }
 
-  #limit(requestsPerAddress: number): CfnWebACL {
+  #limit({ requestsPerAddress, metricName: name }: PublicEntranceOptions): CfnWebACL {
     const visibility = (metricName: string) => ({
       metricName,
       cloudWatchMetricsEnabled: true,
@@ -103,14 +111,14 @@ export class PublicEntrance extends Construct {
     const webAcl = new CfnWebACL(this, "WebAcl", {
       scope: "REGIONAL",
       defaultAction: { allow: {} },
-      visibilityConfig: visibility("strongroom"),
+      visibilityConfig: visibility(name),
       rules: [
         {
           name: "rate",
           priority: 0,
           action: { block: { customResponse: { responseCode: 429 } } },
           statement: { rateBasedStatement: { limit: requestsPerAddress, aggregateKeyType: "IP" } },
-          visibilityConfig: visibility("strongroom-rate"),
+          visibilityConfig: visibility(`${name}-rate`),
         },
       ],
     });

@@ -1,15 +1,17 @@
 import { type IVpc, Peer, Port, SecurityGroup } from "aws-cdk-lib/aws-ec2";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
-import { CLUSTER_PORT, CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
+import { CLUSTER_PORT, CONTROL_PLANE_PORT, INTAKE_PORT, VAULT_PORT } from "./ports.ts";
 
 /**
- * Allowed connections. All groups and all their rules are here, each connection listed once. Any other is refused,
- * including outgoing ones.
+ * Allowed connections in the platform's network. All groups and all their rules are here, each connection listed once.
+ * Any other is refused, including outgoing ones. The workers' networks are in credentials/worker-network.ts.
  */
 export class SecurityGroups extends Construct {
   readonly loadBalancer: SecurityGroup;
   readonly gateway: SecurityGroup;
+  readonly intakeLoadBalancer: SecurityGroup;
+  readonly intake: SecurityGroup;
   readonly controlPlane: SecurityGroup;
   readonly orgVaults: SecurityGroup;
   readonly internalVault: SecurityGroup;
@@ -23,15 +25,24 @@ export class SecurityGroups extends Construct {
       new SecurityGroup(this, name, { vpc, description, allowAllOutbound: false });
     this.loadBalancer = group("LoadBalancer", "Faces the internet, reaches the gateway and nothing else");
     this.gateway = group("Gateway", "Reaches Vaults of organizations, never the internal one");
+    this.intakeLoadBalancer = group(
+      "IntakeLoadBalancer",
+      "Faces the internet, reaches the intake and nothing else",
+    );
+    this.intake = group("Intake", "Reaches no Vault and no worker");
     this.controlPlane = group("ControlPlane", "Private");
     this.orgVaults = group("OrgVaults", "Vaults of organizations");
     this.internalVault = group("InternalVault", "Nodes of the internal Vault");
     this.operator = group("Operator", "The task of an operator, while it runs");
     this.endpoints = group("Endpoints", "Private endpoints of the AWS APIs");
 
-    this.loadBalancer.addIngressRule(Peer.anyIpv4(), Port.tcp(443), "HTTPS; there is no port 80");
-    acknowledge(this.loadBalancer, { EC23: "It is the only resource that faces the internet" });
+    for (const entrance of [this.loadBalancer, this.intakeLoadBalancer]) {
+      entrance.addIngressRule(Peer.anyIpv4(), Port.tcp(443), "HTTPS; there is no port 80");
+      acknowledge(entrance, { EC23: "Only the two load balancers face the internet" });
+    }
     allow(this.loadBalancer, this.gateway, VAULT_PORT, "requests of callers");
+    allow(this.intakeLoadBalancer, this.intake, INTAKE_PORT, "requests of callers");
+    allow(this.intake, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
     allow(this.gateway, this.orgVaults, VAULT_PORT, "requests of callers");
     allow(this.gateway, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
     allow(this.controlPlane, this.orgVaults, VAULT_PORT, "configuration and health");
@@ -47,6 +58,7 @@ export class SecurityGroups extends Construct {
     }
     for (const client of [
       this.gateway,
+      this.intake,
       this.controlPlane,
       this.orgVaults,
       this.internalVault,

@@ -16,7 +16,7 @@ import type { Settings } from "./settings.ts";
 
 const GATEWAY = "gateway";
 
-/** The control plane, which is private, and the gateway behind the one entrance from the internet. */
+/** The control plane, which is private, and the gateway behind an entrance from the internet. */
 export class Services extends Stack {
   readonly cluster: Cluster;
   readonly controlPlane: Task;
@@ -44,11 +44,12 @@ export class Services extends Stack {
       certificate: Certificate.fromCertificateArn(this, "Certificate", settings.certificateArn),
       requestsPerAddress: settings.requestsPerAddress,
       isProtected: settings.isProtected,
+      metricName: "strongroom",
     });
     const gateway = this.#runGateway();
     // A gateway is ready only once it has a directory, and the deployment circuit breaker waits for no other service.
     gateway.node.addDependency(controlPlane);
-    this.entrance.forwardTo(gateway);
+    this.entrance.forwardTo(gateway, { name: "Gateway", port: VAULT_PORT, healthPath: "/v1/sys/health" });
   }
 
   #published(name: string): string {

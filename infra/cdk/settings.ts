@@ -1,6 +1,7 @@
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { Cell } from "../../services/shared/aws/cell.ts";
+import { CredentialSettings, credentialProblems } from "./credentials/settings.ts";
 
 const { spot, architecture, cpu, memory, logRetentionDays } = Cell.properties;
 const Image = (description: string) =>
@@ -54,6 +55,7 @@ export const Settings = Type.Object(
       default: 3_000,
       description: "Maximum number of requests from one address in five minutes",
     }),
+    credentials: CredentialSettings,
     orgs: Type.Partial(
       Type.Object({ spot, architecture, cpu, memory, logRetentionDays }, { additionalProperties: false }),
       { default: {}, description: "Task settings of the organizations' Vaults; by default the cell's own" },
@@ -73,6 +75,7 @@ export function readSettings(context: unknown): Settings {
     ({ instancePath, message, params }) =>
       `cdk.json, context strongroom${instancePath}: ${message} ${JSON.stringify(params)}`,
   );
+  if (problems.length === 0) problems.push(...credentialProblems((given as Settings).credentials));
   if (problems.length > 0) throw new Error(problems.join("\n"));
   return given as Settings;
 }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Kind } from "../../services/shared/work/kinds.ts";
-import { permissionFlags } from "../../services/worker/permission-flags.ts";
+import { MEMORY_FLAGS, permissionFlags, WORKER_ENVIRONMENT } from "../../services/worker/permission-flags.ts";
 import type { DirectoryServer } from "./directory.ts";
 import type { Command } from "./part.ts";
 
@@ -41,8 +41,9 @@ export function intakeCommand(options: {
   const { listen, published, storeFile, queues, login, vault, ports, settings } = options;
   const at = (name: string) => join(published.folder, name);
   return {
-    args: ["--disable-sigusr1", INTAKE_MAIN],
+    args: ["--disable-sigusr1", ...MEMORY_FLAGS, INTAKE_MAIN],
     env: {
+      ...WORKER_ENVIRONMENT,
       PATH: "/usr/bin:/bin",
       STRONGROOM_LISTEN: listen,
       STRONGROOM_DIRECTORY_URL: published.directoryServer.url,
@@ -83,8 +84,14 @@ export function workerCommand(options: {
   const code = program[0] === WORKER_MAIN ? WORKER_CODE : [...WORKER_CODE, join(TOP, "test")];
   const files = [exceptions, ...(login ? [login.roleIdFile, login.secretIdFile] : [])];
   return {
-    args: [...permissionFlags({ code, queues, files }), ...(options.nodeFlags ?? []), ...program],
+    args: [
+      ...permissionFlags({ code, queues, files }),
+      ...MEMORY_FLAGS,
+      ...(options.nodeFlags ?? []),
+      ...program,
+    ],
     env: {
+      ...WORKER_ENVIRONMENT,
       STRONGROOM_KIND: kind,
       STRONGROOM_QUEUES: `local:${queues}`,
       STRONGROOM_PRIVATE_DESTINATIONS_FILE: exceptions,

@@ -31,9 +31,17 @@ test("synthesizes without an account, passes AWS's own rules, and leaves nothing
   });
   const templates = readdirSync(join(folder, "out")).filter((file) => file.endsWith(".template.json"));
   expect(templates.toSorted()).toEqual(
-    ["Cell", "InternalVault", "Network", "Observability", "Services"].map(
-      (name) => `Strongroom${name}.template.json`,
-    ),
+    [
+      "Cell",
+      "Intake",
+      "InternalVault",
+      "Network",
+      "Observability",
+      "Services",
+      "WorkerFeed",
+      "WorkerIntegration",
+      "WorkerWebhook",
+    ].map((name) => `Strongroom${name}.template.json`),
   );
   expect(readdirSync(folder).filter((name) => name !== "out" && !name.startsWith("."))).toEqual([]);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { orgTable } from "../../services/shared/aws/names.ts";
 import { newOrgId } from "../../services/shared/org.ts";
+import { ACCOUNT } from "../harness/aws/cell.ts";
 import { isAllowed, type Request, roleOf } from "./iam.ts";
 import { cellPolicies, parameterArn, tableArn, usesOf } from "./org-battery.ts";
 import { synthesize } from "./synthesized.ts";
@@ -26,19 +27,26 @@ const tables: Request[] = [
 ].map((action) => ({ action: `dynamodb:${action}`, resource: tableArn(orgTable(org, 1)) }));
 
 describe("roles of the platform", () => {
-  test("are these, and one that writes flow logs", () => {
+  test("are these, and one for each network that writes flow logs", () => {
     expect(named.toSorted()).toEqual([
       "strongroom-backup",
       "strongroom-control-plane",
       "strongroom-control-plane-execution",
       "strongroom-gateway",
       "strongroom-gateway-execution",
+      "strongroom-intake",
+      "strongroom-intake-execution",
       "strongroom-internal-vault",
       "strongroom-internal-vault-execution",
       "strongroom-operator",
       "strongroom-operator-execution",
+      ...["feed", "integration", "webhook"].map((kind) => `strongroom-redrive-${kind}`),
+      ...["feed", "integration", "webhook"].flatMap((kind) => [
+        `strongroom-worker-${kind}`,
+        `strongroom-worker-${kind}-execution`,
+      ]),
     ]);
-    expect(roleNames.length).toBe(named.length + 1);
+    expect(roleNames.length).toBe(named.length + 4);
   });
 
   test.each(named)("%s: opens nothing of an organization's", (name) => {
@@ -110,9 +118,13 @@ describe("roles of the platform", () => {
     }
   });
 
-  test("are assumed by AWS's services for this account alone", () => {
+  test("are assumed by AWS's services for this account alone, but for redriving, which people do", () => {
     for (const { properties } of deployment.resources("AWS::IAM::Role")) {
       for (const { Principal, Condition } of properties.AssumeRolePolicyDocument.Statement) {
+        if (properties.RoleName?.startsWith("strongroom-redrive-")) {
+          expect(Principal).toEqual({ AWS: `arn:aws:iam::${ACCOUNT}:root` });
+          continue;
+        }
         expect(Object.keys(Principal)).toEqual(["Service"]);
         if (properties.RoleName) expect(Condition?.StringEquals).toHaveProperty("aws:SourceAccount");
       }

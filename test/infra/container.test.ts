@@ -19,8 +19,12 @@ describe("every container", () => {
     expect(containers.map(({ Name }) => Name).toSorted()).toEqual([
       "control-plane",
       "gateway",
+      "intake",
       "internal-vault",
       "operator",
+      "worker-feed",
+      "worker-integration",
+      "worker-webhook",
     ]);
   });
 
@@ -36,7 +40,10 @@ describe("every container", () => {
     const isEntered = name === "operator";
     expect(container.ReadonlyRootFilesystem).toBe(!isEntered);
     expect(container.LinuxParameters.Capabilities?.Drop).toEqual(isEntered ? undefined : ["ALL"]);
-    if (!isEntered) expect(container.HealthCheck).toMatchObject({ Interval: 5, Timeout: 2 });
+    // A worker listens on no port; one that cannot work ends itself.
+    const isWorker = name.startsWith("worker-");
+    if (isEntered || isWorker) expect(container.HealthCheck).toBeUndefined();
+    else expect(container.HealthCheck).toMatchObject({ Interval: 5, Timeout: 2 });
   });
 
   test("starts only when its starting role has its policy", () => {
@@ -118,7 +125,7 @@ describe("the entry point", () => {
         .filter((variable) => /_(FILE|COPY|CERTS?|CACERT)$/.test(variable.Name))
         .map(({ Value }) => Value);
       for (const file of named) {
-        if (file.endsWith(".jws")) continue; // the gateway itself keeps these
+        if (file.endsWith(".jws")) continue; // gateway and intake keep these themselves
         expect({ Name, file, isWritten: written.has(file) }).toEqual({ Name, file, isWritten: true });
       }
     }

@@ -37,10 +37,13 @@ export interface Resource {
  */
 export class Deployment {
   readonly templates: Record<string, Template>;
+  readonly #accounts: Record<string, string>;
   readonly #exports = new Map<string, Json>();
 
-  constructor(templates: Record<string, Template>) {
+  /** `accounts`: of stacks that are not in the platform's. */
+  constructor(templates: Record<string, Template>, accounts: Record<string, string> = {}) {
     this.templates = templates;
+    this.#accounts = accounts;
     for (const [stack, { Outputs = {} }] of Object.entries(templates)) {
       for (const { Value, Export } of Object.values(Outputs)) {
         if (Export) this.#exports.set(String(this.resolve(stack, Export.Name)), this.resolve(stack, Value));
@@ -112,7 +115,7 @@ export class Deployment {
 
   #reference(stack: string, id: string): string {
     const pseudo: Record<string, string> = {
-      "AWS::AccountId": ACCOUNT,
+      "AWS::AccountId": this.#accountOf(stack),
       "AWS::Region": REGION,
       "AWS::Partition": "aws",
       "AWS::URLSuffix": "amazonaws.com",
@@ -135,6 +138,10 @@ export class Deployment {
     return ATTRIBUTES[`${Type}.${attribute}`]?.(named) ?? `${stack}.${id}.${attribute}`;
   }
 
+  #accountOf(stack: string): string {
+    return this.#accounts[stack] ?? ACCOUNT;
+  }
+
   #raw(stack: string, id: string): RawResource {
     const raw = this.templates[stack]?.Resources[id];
     if (!raw) throw new Error(`${stack} has no ${id}`);
@@ -147,7 +154,12 @@ export class Deployment {
       properties[key] === undefined ? undefined : String(this.resolve(stack, properties[key]));
     const hash = createHash("sha256").update(`${stack}/${id}`).digest("hex");
     const given = NAME_PROPERTIES.map(property).find((value) => value !== undefined);
-    return { name: given ?? `${stack}-${id}`.toLowerCase(), hash, path: property("Path") ?? "/" };
+    return {
+      name: given ?? `${stack}-${id}`.toLowerCase(),
+      hash,
+      path: property("Path") ?? "/",
+      account: this.#accountOf(stack),
+    };
   }
 }
 
@@ -155,6 +167,7 @@ interface Named {
   name: string;
   hash: string;
   path: string;
+  account: string;
 }
 
 const NAME_PROPERTIES = [
@@ -167,33 +180,36 @@ const NAME_PROPERTIES = [
   "RepositoryName",
   "BackupVaultName",
   "TopicName",
+  "QueueName",
   "Name",
 ];
 
-const arn = (service: string, resource: string, region = REGION, account = ACCOUNT) =>
+const arn = ({ account }: Pick<Named, "account">, service: string, resource: string, region = REGION) =>
   `arn:aws:${service}:${region}:${account}:${resource}`;
 const uuid = ({ hash }: Named) => hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/, "$1-$2-$3-$4-$5");
 
 const ARNS: Record<string, (of: Named) => string> = {
-  "AWS::KMS::Key": (of) => arn("kms", `key/${uuid(of)}`),
-  "AWS::IAM::Role": ({ path, name }) => arn("iam", `role${path}${name}`, ""),
-  "AWS::ECS::Cluster": ({ name }) => arn("ecs", `cluster/${name}`),
-  "AWS::S3::Bucket": ({ name }) => arn("s3", name, "", ""),
-  "AWS::DynamoDB::Table": ({ name }) => arn("dynamodb", `table/${name}`),
-  "AWS::Logs::LogGroup": ({ name }) => arn("logs", `log-group:${name}:*`),
-  "AWS::ECR::Repository": ({ name }) => arn("ecr", `repository/${name}`),
-  "AWS::ServiceDiscovery::PrivateDnsNamespace": ({ hash }) =>
-    arn("servicediscovery", `namespace/ns-${hash.slice(0, 16)}`),
+  "AWS::KMS::Key": (of) => arn(of, "kms", `key/${uuid(of)}`),
+  "AWS::IAM::Role": (of) => arn(of, "iam", `role${of.path}${of.name}`, ""),
+  "AWS::ECS::Cluster": (of) => arn(of, "ecs", `cluster/${of.name}`),
+  "AWS::S3::Bucket": ({ name }) => arn({ account: "" }, "s3", name, ""),
+  "AWS::DynamoDB::Table": (of) => arn(of, "dynamodb", `table/${of.name}`),
+  "AWS::Logs::LogGroup": (of) => arn(of, "logs", `log-group:${of.name}:*`),
+  "AWS::ECR::Repository": (of) => arn(of, "ecr", `repository/${of.name}`),
+  "AWS::SQS::Queue": (of) => arn(of, "sqs", of.name),
+  "AWS::ServiceDiscovery::PrivateDnsNamespace": (of) =>
+    arn(of, "servicediscovery", `namespace/ns-${of.hash.slice(0, 16)}`),
 };
 
 const REFERENCES: Record<string, (of: Named) => string> = {
   "AWS::EC2::Subnet": ({ hash }) => `subnet-${hash.slice(0, 17)}`,
-  "AWS::IAM::ManagedPolicy": ({ path, name }) => arn("iam", `policy${path}${name}`, ""),
+  "AWS::IAM::ManagedPolicy": (of) => arn(of, "iam", `policy${of.path}${of.name}`, ""),
   "AWS::KMS::Key": uuid,
+  "AWS::SQS::Queue": ({ account, name }) => `https://sqs.${REGION}.amazonaws.com/${account}/${name}`,
 };
 
 const ATTRIBUTES: Record<string, (of: Named) => string> = {
   "AWS::EC2::SecurityGroup.GroupId": ({ hash }) => `sg-${hash.slice(0, 17)}`,
   "AWS::ServiceDiscovery::PrivateDnsNamespace.Id": ({ hash }) => `ns-${hash.slice(0, 16)}`,
-  "AWS::Backup::BackupVault.BackupVaultArn": ({ name }) => arn("backup", `backup-vault:${name}`),
+  "AWS::Backup::BackupVault.BackupVaultArn": (of) => arn(of, "backup", `backup-vault:${of.name}`),
 };

@@ -29,23 +29,26 @@ export interface Request {
   action: string;
   resource: string;
   context?: Record<string, string | string[]>;
-  /** The policy of the key that a request is for. */
+  /** The policy of the key or the queue that a request is for. */
   keyPolicy?: PolicyDocument;
   /** Where a broad Allow elsewhere would open it, since no Deny is about it: no organization's secret. */
   isLeftToAllow?: boolean;
 }
+
+/** The account in an ARN; of `*` and of ARNs without one, the platform's. */
+const accountOf = (arn: string): string => arn.split(":")[4] || ACCOUNT;
 
 const simulation = (
   principal: Principal,
   { action, resource, context = {}, keyPolicy }: Request,
 ): Simulation => ({
   request: {
-    principal: `arn:aws:sts::${ACCOUNT}:assumed-role/${principal.arn.split("/").at(-1)}/session`,
+    principal: `arn:aws:sts::${accountOf(principal.arn)}:assumed-role/${principal.arn.split("/").at(-1)}/session`,
     action,
-    resource: { resource, accountId: ACCOUNT },
+    resource: { resource, accountId: accountOf(resource) },
     contextVariables: {
       "aws:PrincipalArn": principal.arn,
-      "aws:PrincipalAccount": ACCOUNT,
+      "aws:PrincipalAccount": accountOf(principal.arn),
       "aws:SecureTransport": "true",
       ...Object.fromEntries(
         Object.entries(principal.tags).map(([key, value]) => [`aws:PrincipalTag/${key}`, value]),

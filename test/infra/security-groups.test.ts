@@ -6,6 +6,8 @@ const NETWORK = "StrongroomNetwork";
 const NAMES = [
   "LoadBalancer",
   "Gateway",
+  "IntakeLoadBalancer",
+  "Intake",
   "ControlPlane",
   "OrgVaults",
   "InternalVault",
@@ -13,15 +15,21 @@ const NAMES = [
   "Endpoints",
 ];
 
+/** The ids of groups end in a hash of eight characters; one name may begin another. */
+const groupOf = (name: string) => {
+  const id = new RegExp(`^Reach${name}[0-9A-F]{8}$`);
+  const found = deployment
+    .resources("AWS::EC2::SecurityGroup")
+    .filter((each) => each.stack === NETWORK && id.test(each.id));
+  if (!found[0] || found.length > 1) throw new Error(`there are ${found.length} groups ${name}`);
+  return found[0];
+};
+
 /** `from → to:port`, where `internet` is any address. */
 function ways(direction: "ingress" | "egress"): string[] {
   const groups = new Map(
     NAMES.map((name) => {
-      const { properties, stack, id } = deployment.resource(
-        NETWORK,
-        "AWS::EC2::SecurityGroup",
-        `Reach${name}`,
-      );
+      const { properties, stack, id } = groupOf(name);
       const groupId = String(deployment.resolve(stack, { "Fn::GetAtt": [id, "GroupId"] }));
       return [groupId, { name, properties }] as const;
     }),
@@ -34,6 +42,7 @@ function ways(direction: "ingress" | "egress"): string[] {
   );
   const apart = deployment
     .resources(direction === "ingress" ? "AWS::EC2::SecurityGroupIngress" : "AWS::EC2::SecurityGroupEgress")
+    .filter(({ stack }) => stack === NETWORK)
     .map(({ properties }) => ({ ...properties, of: nameOf(properties.GroupId) }));
   return [...inline, ...apart].map((rule) => {
     const other =
@@ -50,11 +59,14 @@ describe("who reaches whom", () => {
   const out = ways("egress").filter((way) => !way.startsWith("internet"));
 
   test("is exactly this", () => {
-    const services = ["Gateway", "ControlPlane", "OrgVaults", "InternalVault", "Operator"];
+    const services = ["Gateway", "Intake", "ControlPlane", "OrgVaults", "InternalVault", "Operator"];
     expect(into.toSorted()).toEqual(
       [
         "internet → LoadBalancer:443",
         "LoadBalancer → Gateway:8200",
+        "internet → IntakeLoadBalancer:443",
+        "IntakeLoadBalancer → Intake:8220",
+        "Intake → ControlPlane:8280",
         "Gateway → OrgVaults:8200",
         "Gateway → ControlPlane:8280",
         "ControlPlane → OrgVaults:8200",
@@ -72,6 +84,7 @@ describe("who reaches whom", () => {
   test("is said on both sides, and nothing else goes out but HTTPS", () => {
     const https = out.filter((way) => way.endsWith("internet:443"));
     expect(https.map((way) => way.split(" ")[0])).not.toContain("LoadBalancer");
+    expect(https.map((way) => way.split(" ")[0])).not.toContain("IntakeLoadBalancer");
     const inside = into.filter((way) => !way.startsWith("internet") && !way.endsWith("Endpoints:443"));
     // What CDK writes where a group has no way out: an address that is nobody's.
     const nowhere = out.filter((way) => way.includes("255.255.255.255/32"));
@@ -83,7 +96,8 @@ describe("who reaches whom", () => {
 });
 
 describe("Vaults' subnets", () => {
-  const subnets = deployment.resources("AWS::EC2::Subnet");
+  const inNetwork = (type: string) => deployment.resources(type).filter(({ stack }) => stack === NETWORK);
+  const subnets = inNetwork("AWS::EC2::Subnet");
   const vaults = subnets.filter(({ id }) => id.includes("vaults"));
   const routeTables = deployment
     .resources("AWS::EC2::SubnetRouteTableAssociation")
@@ -93,8 +107,7 @@ describe("Vaults' subnets", () => {
   test("lie in three zones, and have no way to or from the internet", () => {
     expect(new Set(vaults.map(({ properties }) => properties.AvailabilityZone)).size).toBe(3);
     expect(routeTables.length).toBe(3);
-    const leading = deployment
-      .resources("AWS::EC2::Route")
+    const leading = inNetwork("AWS::EC2::Route")
       .filter(({ properties }) => properties.DestinationCidrBlock === "0.0.0.0/0")
       .map(({ properties }) => properties.RouteTableId);
     expect(leading.length).toBe(6);
@@ -113,9 +126,9 @@ describe("Vaults' subnets", () => {
   });
 
   test("reach the AWS APIs by endpoints", () => {
-    const names = deployment
-      .resources("AWS::EC2::VPCEndpoint")
-      .map(({ properties }) => properties.ServiceName.replace(/^com\.amazonaws\.eu-central-1\./, ""));
-    expect(names.toSorted()).toEqual(["dynamodb", "ecr.api", "ecr.dkr", "kms", "logs", "s3", "ssm"]);
+    const names = inNetwork("AWS::EC2::VPCEndpoint").map(({ properties }) =>
+      properties.ServiceName.replace(/^com\.amazonaws\.eu-central-1\./, ""),
+    );
+    expect(names.toSorted()).toEqual(["dynamodb", "ecr.api", "ecr.dkr", "kms", "logs", "s3", "sqs", "ssm"]);
   });
 });

@@ -61,10 +61,14 @@ describe("the gateway", () => {
     expect(DependsOn).toContain(controlPlane?.id);
   });
 
-  test("is all that the entrance leads to: TLS 1.2 at least, HSTS, a limit, and no port 80", () => {
-    const listeners = deployment.resources("AWS::ElasticLoadBalancingV2::Listener");
+  test.each([
+    ["StrongroomServices", "gateway", { Port: 8200, HealthCheckPath: "/v1/sys/health" }],
+    ["StrongroomIntake", "intake", { Port: 8220, HealthCheckPath: "/v1/ready" }],
+  ])("%s has an entrance that leads to one service: TLS 1.2 at least, HSTS, a limit, and no port 80", (stack, service, target) => {
+    const of = (type: string) => deployment.resources(type).filter((each) => each.stack === stack);
+    const listeners = of("AWS::ElasticLoadBalancingV2::Listener");
     const [listener] = listeners;
-    const [target] = deployment.resources("AWS::ElasticLoadBalancingV2::TargetGroup");
+    const [group] = of("AWS::ElasticLoadBalancingV2::TargetGroup");
     expect(listeners.length).toBe(1);
     expect(listener?.properties).toMatchObject({
       Port: 443,
@@ -76,24 +80,23 @@ describe("the gateway", () => {
       Key: "routing.http.response.strict_transport_security.header_value",
       Value: "max-age=31536000; includeSubDomains",
     });
-    expect(target?.properties).toMatchObject({ Port: 8200, HealthCheckPath: "/v1/sys/health" });
-    const behind = deployment
-      .resources("AWS::ECS::Service")
+    expect(group?.properties).toMatchObject(target);
+    const behind = of("AWS::ECS::Service")
       .filter(({ properties }) => properties.LoadBalancers)
       .map(({ properties }) => properties.ServiceName);
-    expect(behind).toEqual(["gateway"]);
-    const [loadBalancer] = deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
+    expect(behind).toEqual([service]);
+    const [loadBalancer] = of("AWS::ElasticLoadBalancingV2::LoadBalancer");
     expect(loadBalancer?.properties.LoadBalancerAttributes).toEqual(
       expect.arrayContaining([
         { Key: "routing.http.xff_header_processing.mode", Value: "append" },
         { Key: "routing.http.drop_invalid_header_fields.enabled", Value: "true" },
       ]),
     );
-    const [webAcl] = deployment.resources("AWS::WAFv2::WebACL");
+    const [webAcl] = of("AWS::WAFv2::WebACL");
     expect(webAcl?.properties.Rules).toMatchObject([
       { Action: { Block: {} }, Statement: { RateBasedStatement: { Limit: 3000, AggregateKeyType: "IP" } } },
     ]);
-    expect(deployment.resources("AWS::WAFv2::WebACLAssociation").length).toBe(1);
+    expect(of("AWS::WAFv2::WebACLAssociation").length).toBe(1);
     expect(deployment.resources("AWS::WAFv2::LoggingConfiguration")).toEqual([]);
   });
 });

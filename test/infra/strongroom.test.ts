@@ -50,13 +50,16 @@ describe("all stacks", () => {
   test("are not taken down by a slip of the hand, once they have been created", () => {
     const created = synthesize({ isProtected: true });
     for (const stack of Object.values(created.stacks)) expect(stack.terminationProtection).toBe(true);
-    const [loadBalancer] = created.deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
-    expect(loadBalancer?.properties.LoadBalancerAttributes).toContainEqual({
-      Key: "deletion_protection.enabled",
-      Value: "true",
-    });
-    const [lock] = created.deployment.resources("AWS::DynamoDB::Table");
-    expect(lock?.properties.DeletionProtectionEnabled).toBe(true);
+    const loadBalancers = created.deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
+    expect(loadBalancers.length).toBe(2);
+    for (const { properties } of loadBalancers) {
+      expect(properties.LoadBalancerAttributes).toContainEqual({
+        Key: "deletion_protection.enabled",
+        Value: "true",
+      });
+    }
+    const tables = created.deployment.resources("AWS::DynamoDB::Table");
+    expect(tables.map(({ properties }) => properties.DeletionProtectionEnabled)).toEqual([true, true]);
   });
 
   test("whose creation fails can be created again: nothing that is left stands in the way", () => {
@@ -66,8 +69,8 @@ describe("all stacks", () => {
   test("protected before they are created they could not: that is found", () => {
     const early = synthesize({ isProtected: true });
     const found = [...obstacles(early.deployment, Object.values(early.stacks))];
-    expect(found.filter((line) => line.endsWith("cannot be deleted"))).toHaveLength(5);
-    expect(found.filter((line) => line.endsWith("the roll-back fails"))).toHaveLength(2);
+    expect(found.filter((line) => line.endsWith("cannot be deleted"))).toHaveLength(9);
+    expect(found.filter((line) => line.endsWith("the roll-back fails"))).toHaveLength(4);
     const [log] = early.deployment
       .resources("AWS::Logs::LogGroup")
       .filter(({ properties }) => properties.LogGroupName);
@@ -89,7 +92,7 @@ describe("all stacks", () => {
 describe("at rest", () => {
   test("every bucket is encrypted, versioned, private, and open to TLS alone", () => {
     const buckets = deployment.resources("AWS::S3::Bucket");
-    expect(buckets.length).toBe(3);
+    expect(buckets.length).toBe(4);
     for (const { stack, id, properties } of buckets) {
       expect(properties.VersioningConfiguration).toEqual({ Status: "Enabled" });
       expect(properties.BucketEncryption).toBeDefined();
@@ -131,7 +134,7 @@ describe("at rest", () => {
 
   test("every key rotates", () => {
     const keys = deployment.resources("AWS::KMS::Key");
-    expect(keys.length).toBe(7);
+    expect(keys.length).toBe(10);
     for (const { properties } of keys) expect(properties.EnableKeyRotation).toBe(true);
   });
 
@@ -179,7 +182,7 @@ describe("policies", () => {
 
   test("of endpoints bound every call to this account's own callers, but for images' layers", () => {
     const endpoints = deployment.resources("AWS::EC2::VPCEndpoint");
-    expect(endpoints.length).toBe(7);
+    expect(endpoints.length).toBe(8 + 6 + 6 + 5);
     for (const { properties } of endpoints) {
       for (const { Action, Condition } of properties.PolicyDocument.Statement as Statement[]) {
         if (list(Action).join() === "s3:GetObject") continue;

@@ -23,7 +23,12 @@ export function synthesize(changed: Partial<Settings> = {}) {
     const templates = Object.fromEntries(
       assembly.stacks.map(({ stackName, template }) => [stackName, template as Template]),
     );
-    return { app, stacks, deployment: new Deployment(templates) };
+    const accounts = Object.fromEntries(
+      assembly.stacks
+        .filter(({ environment }) => environment.account !== "unknown-account")
+        .map(({ stackName, environment }) => [stackName, environment.account]),
+    );
+    return { app, stacks, deployment: new Deployment(templates, accounts) };
   } finally {
     rmSync(outdir, { recursive: true });
   }

@@ -68,7 +68,13 @@ export function deletionOf(write: Extract<Write, { remove: true }>, now: number)
   return { Key: keyOf(write), ...conditionOf(write.expect, now) };
 }
 
-function conditionOf(expect: number | undefined, now: number) {
+interface Condition {
+  ConditionExpression?: string;
+  ExpressionAttributeNames?: Record<string, string>;
+  ExpressionAttributeValues?: Attributes;
+}
+
+function conditionOf(expect: number | undefined, now: number): Condition {
   if (expect === undefined) return {};
   if (expect === 0) {
     return {

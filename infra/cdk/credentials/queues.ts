@@ -1,0 +1,112 @@
+import { Duration, Size, Stack } from "aws-cdk-lib";
+import { AccountPrincipal, AnyPrincipal, Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
+import { type IQueue, Queue, QueueEncryption, RedrivePermission } from "aws-cdk-lib/aws-sqs";
+import { Construct } from "constructs";
+import type { Kind } from "../../../services/shared/work/kinds.ts";
+import {
+  intakeRole,
+  platformRoleArn,
+  type QueueName,
+  queueArn,
+  queuePrefix,
+  redriveRole,
+  workerService,
+} from "./names.ts";
+import type { CredentialSettings } from "./settings.ts";
+
+const VISIBILITY = Duration.seconds(60);
+/** SQS's own maximum. It counts from a message's first sending, so it must exceed the retention of the queue. */
+const KEEP_DEAD = Duration.days(14);
+const KEEP = Duration.days(4);
+/** The last resort, for messages that end their reader each time. The services park much earlier, with a reason. */
+const MAX_RECEIVES = 100;
+
+const SEND = ["sqs:SendMessage"];
+const TAKE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
+
+/**
+ * The queues of one kind: jobs from the intake to the worker, results back, and the dead letters of each. Encrypted
+ * with SQS's own key: what is secret in a job is sealed already, and a customer key would require that the intake may
+ * decrypt with it. Who may send and take is decided by the queue's policy, also against other policies of the account.
+ */
+export class WorkQueues extends Construct {
+  readonly jobs: Queue;
+  readonly results: Queue;
+  readonly dead: Record<"jobs" | "results", Queue>;
+
+  constructor(scope: Construct, id: string, kind: Kind, settings: CredentialSettings) {
+    super(scope, id);
+    const stack = Stack.of(this);
+    const intake = intakeRole(stack, settings);
+    const worker = platformRoleArn(stack, `strongroom-${workerService(kind)}`);
+    const redrive = platformRoleArn(stack, redriveRole(kind));
+    const queue = (name: QueueName, more: object): Queue =>
+      new Queue(this, name, {
+        queueName: `${queuePrefix(kind)}${name}`,
+        encryption: QueueEncryption.SQS_MANAGED,
+        enforceSSL: true,
+        visibilityTimeout: VISIBILITY,
+        receiveMessageWaitTime: Duration.seconds(20),
+        maxMessageSizeBytes: Size.mebibytes(1).toBytes(),
+        ...more,
+      });
+    const dead = (name: "jobs" | "results") => {
+      const source = Queue.fromQueueArn(this, `${name}-source`, queueArn(stack, settings, kind, name));
+      return queue(`${name}-dead`, { retentionPeriod: KEEP_DEAD, redriveAllowPolicy: only(source) });
+    };
+    const live = (name: "jobs" | "results", deadLetters: Queue) =>
+      queue(name, {
+        retentionPeriod: KEEP,
+        deadLetterQueue: { queue: deadLetters, maxReceiveCount: MAX_RECEIVES },
+      });
+    this.dead = { jobs: dead("jobs"), results: dead("results") };
+    this.jobs = live("jobs", this.dead.jobs);
+    this.results = live("results", this.dead.results);
+
+    restrict(this.jobs, { send: [intake.arn, redrive], take: [worker] });
+    restrict(this.results, { send: [worker, redrive], take: [intake.arn] });
+    restrict(this.dead.jobs, { send: [worker], take: [redrive] });
+    restrict(this.dead.results, { send: [intake.arn], take: [redrive] });
+    if (intake.account === stack.account) return;
+    // Roles of the queue's own account need no permission of the queue's; those of another account do.
+    admit(this.jobs, intake, "IntakeSends", SEND);
+    admit(this.results, intake, "IntakeTakes", TAKE);
+    admit(this.dead.results, intake, "IntakeParks", SEND);
+  }
+}
+
+const only = (source: IQueue) => ({
+  redrivePermission: RedrivePermission.BY_QUEUE,
+  sourceQueues: [source],
+});
+
+/** Refuses everyone but these roles, whatever other policies say. */
+function restrict(queue: Queue, { send, take }: { send: string[]; take: string[] }): void {
+  for (const [sid, actions, roles] of [
+    ["OthersSend", SEND, send],
+    ["OthersTake", TAKE, take],
+  ] as const) {
+    queue.addToResourcePolicy(
+      new PolicyStatement({
+        sid: `Deny${sid}`,
+        effect: Effect.DENY,
+        principals: [new AnyPrincipal()],
+        actions: [...actions],
+        resources: [queue.queueArn],
+        conditions: { ArnNotEquals: { "aws:PrincipalArn": roles } },
+      }),
+    );
+  }
+}
+
+function admit(queue: Queue, role: { arn: string; account: string }, sid: string, actions: string[]): void {
+  queue.addToResourcePolicy(
+    new PolicyStatement({
+      sid,
+      principals: [new AccountPrincipal(role.account)],
+      actions: [...actions, "sqs:GetQueueAttributes", "sqs:GetQueueUrl"],
+      resources: [queue.queueArn],
+      conditions: { ArnEquals: { "aws:PrincipalArn": role.arn } },
+    }),
+  );
+}
