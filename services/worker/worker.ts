@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Static } from "typebox";
 import { Type } from "typebox";
 import { Value } from "typebox/value";
-import { EnvelopeRefused } from "../shared/envelope/envelope.ts";
+import { EnvelopeRefused } from "../shared/envelope/envelope-refused.ts";
 import { KeyProviderError } from "../shared/envelope/key-provider.ts";
 import { OrgId } from "../shared/org.ts";
 import type { Consumption, Delivery, Disposition, Queue } from "../shared/queue/queue.ts";
