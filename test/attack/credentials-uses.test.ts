@@ -73,7 +73,9 @@ describe("requests at once", () => {
     const other = { ...asked, body: { ...asked.body, request: { ...GET, path: "/v1/other" } } };
     expect((await platform.api("POST", "/v1/jobs", undefined, other)).status).toBe(409);
     const id = jobs[0]?.body.id ?? "";
-    await expect.poll(() => platform.destination.count(id)).toBe(1);
+    const state = async () => (await platform.api<Use>("GET", `/v1/jobs/${id}`)).body.state;
+    await expect.poll(state).toBe("succeeded");
+    expect(platform.destination.count(id)).toBe(1);
   });
 });
 
