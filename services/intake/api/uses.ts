@@ -146,10 +146,12 @@ export function useRoutes(app: Server, parts: UseParts): void {
       const { body: job } = await readUse(parts, org, request.params.id);
       const gone = new AbortController();
       const release = streams.admit(org);
-      reply.raw.once("close", () => {
+      const end = () => {
         release();
         gone.abort();
-      });
+      };
+      if (reply.raw.destroyed) end();
+      else reply.raw.once("close", end);
       const events = followJob(parts, job, {
         after: Number(request.headers["last-event-id"] ?? 0),
         signal: AbortSignal.any([gone.signal, closing.signal]),

@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { newWorkId } from "../../../services/intake/ids.ts";
 import { open } from "../../../services/shared/envelope/envelope.ts";
@@ -397,19 +399,24 @@ test("at most 1,000 jobs are in flight for an organization: 429", async () => {
 test("an organization follows at most 100 jobs at once, and a stream that ends makes room", async () => {
   outcome = () => undefined;
   const { json } = await submit();
-  const gone = new AbortController();
-  const follow = (signal = gone.signal) =>
-    fetch(`${intake.address}/v1/jobs/${json.id}/events`, {
-      headers: { authorization: `Bearer ${stage.token()}` },
-      signal,
-    });
-  const open = await Promise.all(Array.from({ length: 100 }, () => follow()));
+  const { hostname, port } = new URL(intake.address);
+  const head = `GET /v1/jobs/${json.id}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${stage.token()}\r\n\r\n`;
+  const follow = async () => {
+    const socket = connect(Number(port), hostname);
+    socket.write(head);
+    const [first] = (await once(socket, "data")) as [Buffer];
+    return { status: Number(first.toString("latin1").split(" ")[1]), end: () => socket.destroy() };
+  };
+  const open = await Promise.all(Array.from({ length: 100 }, follow));
   expect(open.map(({ status }) => status)).toEqual(open.map(() => 200));
-  expect((await follow()).status).toBe(429);
-  gone.abort();
-  const after = new AbortController();
-  await eventually(async () => (await follow(after.signal)).status).toBe(200);
-  after.abort();
+  const oneMore = async () => {
+    const { status, end } = await follow();
+    end();
+    return status;
+  };
+  expect(await oneMore()).toBe(429);
+  for (const { end } of open) end();
+  await eventually(oneMore).toBe(200);
 });
 
 test("other preferences are ignored", async () => {
