@@ -22,6 +22,8 @@ export interface ServiceSettings {
   settings: Record<string, string>;
   /** Flags of Node. */
   flags?: string[];
+  /** Variables that are no settings. */
+  environment?: Record<string, string>;
   /** Its only folder, if it gets none of the platform's others: no home and no compile cache, which others run from. */
   ownFolder?: string;
   /** It ends itself with status 0 after a while, to be started again. */
@@ -45,7 +47,7 @@ export class Service {
   constructor(
     name: ServiceName,
     { state, compileCache }: { state: StateFolder; compileCache: string },
-    { address, settings, flags = [], ownFolder, endsItself = false }: ServiceSettings,
+    { address, settings, flags = [], environment = {}, ownFolder, endsItself = false }: ServiceSettings,
     onEvent: (text: string) => void,
   ) {
     this.name = name;
@@ -61,6 +63,7 @@ export class Service {
           ...[...flags, `--env-file=${state.envFile(name)}`, main],
         ],
         environment: {
+          ...environment,
           PATH: "/usr/local/bin:/usr/bin:/bin",
           HOME: ownFolder ?? state.path,
           ...(!ownFolder && { NODE_COMPILE_CACHE: compileCache }),
