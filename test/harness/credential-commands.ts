@@ -45,6 +45,7 @@ export function intakeCommand(options: {
     env: {
       ...WORKER_ENVIRONMENT,
       PATH: "/usr/bin:/bin",
+      NODE_COMPILE_CACHE: at("compile-cache"),
       STRONGROOM_LISTEN: listen,
       STRONGROOM_DIRECTORY_URL: published.directoryServer.url,
       STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),

@@ -22,10 +22,10 @@ export interface ServiceSettings {
   settings: Record<string, string>;
   /** Flags of Node. */
   flags?: string[];
+  /** Variables that are no settings. */
+  environment?: Record<string, string>;
   /** Its only folder, if it gets none of the platform's others: no home and no compile cache, which others run from. */
   ownFolder?: string;
-  /** Its environment beside PATH, HOME and its settings. */
-  environment?: Record<string, string>;
   /** It ends itself with status 0 after a while, to be started again. */
   endsItself?: boolean;
 }
@@ -47,7 +47,7 @@ export class Service {
   constructor(
     name: ServiceName,
     { state, compileCache }: { state: StateFolder; compileCache: string },
-    { address, settings, flags = [], environment, ownFolder, endsItself = false }: ServiceSettings,
+    { address, settings, flags = [], environment = {}, ownFolder, endsItself = false }: ServiceSettings,
     onEvent: (text: string) => void,
   ) {
     this.name = name;
@@ -63,9 +63,9 @@ export class Service {
           ...[...flags, `--env-file=${state.envFile(name)}`, main],
         ],
         environment: {
+          ...environment,
           PATH: "/usr/local/bin:/usr/bin:/bin",
           HOME: ownFolder ?? state.path,
-          ...environment,
           ...(!ownFolder && { NODE_COMPILE_CACHE: compileCache }),
         },
         folder: ownFolder ?? state.path,

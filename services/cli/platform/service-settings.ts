@@ -94,8 +94,8 @@ export const intakeSettings = (
   { demoProviderPort }: { demoProviderPort: number | undefined },
 ): ServiceSettings => ({
   address: intake,
-  flags: ["--disable-sigusr1", ...SMALL],
-  environment: ONE_ARENA,
+  flags: ["--disable-sigusr1", ...SMALL.flags],
+  environment: SMALL.environment,
   settings: {
     ...listen(intake),
     ...front(controlPlane, state, "intake"),
@@ -126,9 +126,9 @@ export const workerSettings = (
       ...[...CODE, own, state.queues(kind)].map((path) => `--allow-fs-read=${path}`),
       `--allow-fs-write=${state.queues(kind)}`,
       ...["--disable-sigusr1", "--disallow-code-generation-from-strings", "--no-addons"],
-      ...SMALL,
+      ...SMALL.flags,
     ],
-    environment: ONE_ARENA,
+    environment: SMALL.environment,
     ownFolder: own,
     endsItself: true,
     settings: {
@@ -153,11 +153,11 @@ export const demoProviderSettings = (state: StateFolder, port: number): ServiceS
   },
 });
 
-/** Keeps little alive, and runs WebAssembly only to strip types: an idle process is a quarter smaller. */
-const SMALL = ["--max-semi-space-size=1", "--liftoff-only"];
-
-/** The C library's memory in one arena instead of one a thread: 9 MB less. */
-const ONE_ARENA = { MALLOC_ARENA_MAX: "1" };
+/** Less memory of an idle process, by a quarter. WebAssembly runs only to strip types. */
+const SMALL = {
+  flags: ["--max-semi-space-size=1", "--liftoff-only"],
+  environment: { MALLOC_ARENA_MAX: "1" },
+};
 
 /** Not the checkout itself, which may hold the state folder. */
 const CODE = ["services", "node_modules", "package.json"].map((name) =>

@@ -5,7 +5,8 @@ import { ResultMessage } from "../../shared/work/messages.ts";
 import type { Intake } from "../dependencies.ts";
 import type { Jobs } from "./jobs.ts";
 
-const OPTIONS = { concurrency: 16, visibilitySeconds: 30, maxReceives: 20 };
+/** Storing a result takes milliseconds: one whose intake has died need not wait long for the next. */
+const OPTIONS = { concurrency: 16, visibilitySeconds: 5, maxReceives: 20 };
 const RETRY_SECONDS = 2;
 const STOP_WITHIN_MS = 3_000;
 
