@@ -90,6 +90,7 @@ function trySetUp(connection: DatabaseSync, schema: string): boolean {
       PRAGMA journal_mode = WAL;
       PRAGMA synchronous = NORMAL;
       PRAGMA secure_delete = ON;
+      PRAGMA trusted_schema = OFF;
       PRAGMA max_page_count = ${MAX_PAGES};
       PRAGMA wal_autocheckpoint = ${AUTO_CHECKPOINT_PAGES};
       BEGIN IMMEDIATE;
