@@ -29,7 +29,8 @@ const TAKE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisib
 /**
  * The queues of one kind: jobs from the intake to the worker, their dead letters, and results back, which have none:
  * they are in clear, and the intake drops those that it cannot take. Encrypted with SQS's own key: what is secret in a
- * job is sealed already, and a customer key would require that the intake may decrypt with it. Who may send and take is decided by the queue's policy, also against other policies of the account.
+ * job is sealed already, and a customer key would require that the intake may decrypt with it. Who may send and take is
+ * decided by the queue's policy, also against other policies of the account.
  */
 export class WorkQueues extends Construct {
   readonly jobs: Queue;

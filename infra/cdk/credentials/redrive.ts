@@ -9,8 +9,8 @@ import type { WorkQueues } from "./queues.ts";
 import { DESCRIBE_QUEUE } from "./worker-policy.ts";
 
 /**
- * The role by which an operator looks at the dead letters of jobs and has SQS move them back to their queue. No service has it; the
- * account's own policies say which people may assume it, and CloudTrail records each time.
+ * The role by which an operator looks at the dead letters of jobs and has SQS move them back to their queue. No service
+ * has it; the account's own policies say which people may assume it, and CloudTrail records each time.
  */
 export function redriveRoleFor(scope: Construct, id: string, kind: Kind, queues: WorkQueues): Role {
   const role = new Role(scope, id, {

@@ -6,7 +6,7 @@ import type { Intake } from "../dependencies.ts";
 import type { Jobs } from "./jobs.ts";
 
 const OPTIONS = { concurrency: 16, visibilitySeconds: 30, maxReceives: 20 };
-/** How much longer each wait for the store is. With 20 tries it may fail for six minutes: jobs are overdue then. */
+/** By so much each wait is longer than the one before: 20 tries take six minutes, and most jobs are overdue by then. */
 const RETRY_SECONDS = 2;
 const LONGEST_RETRY_SECONDS = 30;
 const STOP_WITHIN_MS = 3_000;

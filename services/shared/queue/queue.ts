@@ -47,7 +47,7 @@ export interface ConsumeOptions {
   maxReceives: number;
   /** Messages of one group in hand at once. */
   perGroup?: number;
-  /** Told of each message that a queue without dead letters deletes instead of parking it. Must not throw. */
+  /** Told, at least once, of a message that a queue without dead letters deletes instead. Must not throw. */
   onDropped?(body: string, reason: string): void;
 }
 
