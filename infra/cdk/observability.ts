@@ -166,20 +166,19 @@ export class Observability extends Stack {
   /** For workers of this account; CloudWatch has no alarms on metrics of another one without its consent. */
   #deadLetters(workers: Worker[]): void {
     for (const { kind } of workers) {
-      for (const name of ["jobs", "results"] as const) {
-        this.#alarm(
-          `Dead${kind}${name}`,
-          `Dead letters in ${queuePrefix(kind)}${name}-dead. See docs/credentials.md`,
-          new Metric({
-            namespace: "AWS/SQS",
-            metricName: "ApproximateNumberOfMessagesVisible",
-            dimensionsMap: { QueueName: `${queuePrefix(kind)}${name}-dead` },
-            statistic: Stats.MAXIMUM,
-            period: FIVE_MINUTES,
-          }),
-          1,
-        );
-      }
+      const queue = `${queuePrefix(kind)}jobs-dead`;
+      this.#alarm(
+        `Dead${kind}jobs`,
+        `Dead letters in ${queue}. See docs/credentials.md`,
+        new Metric({
+          namespace: "AWS/SQS",
+          metricName: "ApproximateNumberOfMessagesVisible",
+          dimensionsMap: { QueueName: queue },
+          statistic: Stats.MAXIMUM,
+          period: FIVE_MINUTES,
+        }),
+        1,
+      );
     }
   }
 }

@@ -133,6 +133,19 @@ export const COMMANDS: CommandTable = {
       ],
     },
   ],
+  "dead-letters": [
+    "as this machine's operator, look at job messages that no worker could handle",
+    {
+      list: [
+        "list the dead letters of a kind, without what is in them",
+        async () => (await import("./commands/dead-letters.ts")).listCommand,
+      ],
+      redrive: [
+        "send dead letters to the worker again",
+        async () => (await import("./commands/dead-letters.ts")).redriveCommand,
+      ],
+    },
+  ],
   schedule: [
     "use a credential again and again",
     {

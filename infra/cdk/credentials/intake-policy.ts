@@ -36,7 +36,6 @@ export function intakePolicy(of: IntakeResources): PolicyStatement[] {
     ),
     allow("SendJobs", ["sqs:SendMessage", ...DESCRIBE_QUEUE], queues("jobs")),
     allow("TakeResults", [...TAKE, ...DESCRIBE_QUEUE], queues("results")),
-    allow("ParkResults", ["sqs:SendMessage", ...DESCRIBE_QUEUE], queues("results-dead")),
     allow(
       "Table",
       // A transaction needs the permissions of its writes.

@@ -16,7 +16,7 @@ export const workerService = (kind: Kind): string => `worker-${kind}`;
 /** The role by which operators of a worker's account move dead letters back. */
 export const redriveRole = (kind: Kind): string => `strongroom-redrive-${kind}`;
 
-export const QUEUES = ["jobs", "results", "jobs-dead", "results-dead"] as const;
+export const QUEUES = ["jobs", "jobs-dead", "results"] as const;
 export type QueueName = (typeof QUEUES)[number];
 
 /** The prefix of the names of a kind's queues. */

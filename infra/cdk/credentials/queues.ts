@@ -17,7 +17,9 @@ import type { CredentialSettings } from "./settings.ts";
 const VISIBILITY = Duration.seconds(60);
 /** SQS's own maximum. It counts from a message's first sending, so it must exceed the retention of the queue. */
 const KEEP_DEAD = Duration.days(14);
-const KEEP = Duration.days(4);
+const KEEP_JOBS = Duration.days(4);
+/** A result contains an answer in clear, and its job is overdue long before. */
+const KEEP_RESULTS = Duration.days(1);
 /** The last resort, for messages that end their reader each time. The services park much earlier, with a reason. */
 const MAX_RECEIVES = 100;
 
@@ -25,14 +27,15 @@ const SEND = ["sqs:SendMessage"];
 const TAKE = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"];
 
 /**
- * The queues of one kind: jobs from the intake to the worker, results back, and the dead letters of each. Encrypted
- * with SQS's own key: what is secret in a job is sealed already, and a customer key would require that the intake may
- * decrypt with it. Who may send and take is decided by the queue's policy, also against other policies of the account.
+ * The queues of one kind: jobs from the intake to the worker, their dead letters, and results back, which have none:
+ * they are in clear, and the intake drops those that it cannot take. Encrypted with SQS's own key: what is secret in a
+ * job is sealed already, and a customer key would require that the intake may decrypt with it. Who may send and take is
+ * decided by the queue's policy, also against other policies of the account.
  */
 export class WorkQueues extends Construct {
   readonly jobs: Queue;
+  readonly deadJobs: Queue;
   readonly results: Queue;
-  readonly dead: Record<"jobs" | "results", Queue>;
 
   constructor(scope: Construct, id: string, kind: Kind, settings: CredentialSettings) {
     super(scope, id);
@@ -50,28 +53,21 @@ export class WorkQueues extends Construct {
         maxMessageSizeBytes: Size.mebibytes(1).toBytes(),
         ...more,
       });
-    const dead = (name: "jobs" | "results") => {
-      const source = Queue.fromQueueArn(this, `${name}-source`, queueArn(stack, settings, kind, name));
-      return queue(`${name}-dead`, { retentionPeriod: KEEP_DEAD, redriveAllowPolicy: only(source) });
-    };
-    const live = (name: "jobs" | "results", deadLetters: Queue) =>
-      queue(name, {
-        retentionPeriod: KEEP,
-        deadLetterQueue: { queue: deadLetters, maxReceiveCount: MAX_RECEIVES },
-      });
-    this.dead = { jobs: dead("jobs"), results: dead("results") };
-    this.jobs = live("jobs", this.dead.jobs);
-    this.results = live("results", this.dead.results);
+    const source = Queue.fromQueueArn(this, "jobs-source", queueArn(stack, settings, kind, "jobs"));
+    this.deadJobs = queue("jobs-dead", { retentionPeriod: KEEP_DEAD, redriveAllowPolicy: only(source) });
+    this.jobs = queue("jobs", {
+      retentionPeriod: KEEP_JOBS,
+      deadLetterQueue: { queue: this.deadJobs, maxReceiveCount: MAX_RECEIVES },
+    });
+    this.results = queue("results", { retentionPeriod: KEEP_RESULTS });
 
     restrict(this.jobs, { send: [intake.arn, redrive], take: [worker] });
-    restrict(this.results, { send: [worker, redrive], take: [intake.arn] });
-    restrict(this.dead.jobs, { send: [worker], take: [redrive] });
-    restrict(this.dead.results, { send: [intake.arn], take: [redrive] });
+    restrict(this.deadJobs, { send: [worker], take: [redrive] });
+    restrict(this.results, { send: [worker], take: [intake.arn] });
     if (intake.account === stack.account) return;
     // Roles of the queue's own account need no permission of the queue's; those of another account do.
     admit(this.jobs, intake, "IntakeSends", SEND);
     admit(this.results, intake, "IntakeTakes", TAKE);
-    admit(this.dead.results, intake, "IntakeParks", SEND);
   }
 }
 

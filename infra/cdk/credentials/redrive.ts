@@ -9,8 +9,8 @@ import type { WorkQueues } from "./queues.ts";
 import { DESCRIBE_QUEUE } from "./worker-policy.ts";
 
 /**
- * The role by which an operator looks at dead letters and has SQS move them back to their queue. No service has it; the
- * account's own policies say which people may assume it, and CloudTrail records each time.
+ * The role by which an operator looks at the dead letters of jobs and has SQS move them back to their queue. No service
+ * has it; the account's own policies say which people may assume it, and CloudTrail records each time.
  */
 export function redriveRoleFor(scope: Construct, id: string, kind: Kind, queues: WorkQueues): Role {
   const role = new Role(scope, id, {
@@ -20,16 +20,14 @@ export function redriveRoleFor(scope: Construct, id: string, kind: Kind, queues:
     maxSessionDuration: Duration.hours(1),
     assumedBy: new AccountPrincipal(Stack.of(scope).account),
   });
-  const dead = [queues.dead.jobs.queueArn, queues.dead.results.queueArn];
-  const live = [queues.jobs.queueArn, queues.results.queueArn];
   const move = ["sqs:StartMessageMoveTask", "sqs:CancelMessageMoveTask", "sqs:ListMessageMoveTasks"];
   role.addToPolicy(
     allow(
       "TakeDeadLetters",
       ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", ...move, ...DESCRIBE_QUEUE],
-      dead,
+      [queues.deadJobs.queueArn],
     ),
   );
-  role.addToPolicy(allow("SendBack", ["sqs:SendMessage", ...DESCRIBE_QUEUE], live));
+  role.addToPolicy(allow("SendBack", ["sqs:SendMessage", ...DESCRIBE_QUEUE], [queues.jobs.queueArn]));
   return role;
 }

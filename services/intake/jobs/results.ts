@@ -1,20 +1,32 @@
 import { Value } from "typebox/value";
-import type { Consumption, Disposition } from "../../shared/queue/queue.ts";
+import type { Consumption, Delivery, Disposition } from "../../shared/queue/queue.ts";
 import { KINDS, type Kind } from "../../shared/work/kinds.ts";
-import { ResultMessage } from "../../shared/work/messages.ts";
+import { ResultMessage, WorkId } from "../../shared/work/messages.ts";
 import type { Intake } from "../dependencies.ts";
 import type { Jobs } from "./jobs.ts";
 
 /** Storing a result takes milliseconds: one whose intake has died need not wait long for the next. */
 const OPTIONS = { concurrency: 16, visibilitySeconds: 5, maxReceives: 20 };
+/** By so much each wait is longer than the one before: 20 tries take six minutes, and most jobs are overdue by then. */
 const RETRY_SECONDS = 2;
+const LONGEST_RETRY_SECONDS = 30;
 const STOP_WITHIN_MS = 3_000;
 
-/** Takes the workers' results, each kind's from its own queue, until `stop`. */
+/**
+ * Takes the workers' results, each kind's from its own queue, until `stop`. A result that cannot be taken is dropped: a
+ * dead letter would keep a provider's answer in clear. Its job ends as overdue.
+ */
 export function consumeResults(intake: Intake, jobs: Jobs): { stop(): Promise<void> } {
   const consumptions = KINDS.map(
     (kind): Consumption =>
-      intake.queues[kind].results.consume(OPTIONS, ({ body }) => takeResult(intake, jobs, kind, body)),
+      intake.queues[kind].results.consume(
+        {
+          ...OPTIONS,
+          onDropped: (body, reason) =>
+            intake.log.error({ kind, job: jobOf(body), reason }, "a result cannot be taken; it is dropped"),
+        },
+        (delivery) => takeResult(intake, jobs, kind, delivery),
+      ),
   );
   return {
     async stop() {
@@ -27,17 +39,14 @@ export function consumeResults(intake: Intake, jobs: Jobs): { stop(): Promise<vo
  * Ends the job of a result. A result for a job that this kind of worker does not have, or that does not await it, is
  * dropped: it may have come twice, or its sender may not be honest.
  */
-export async function takeResult(
+async function takeResult(
   { log, now }: Intake,
   jobs: Jobs,
   kind: Kind,
-  body: string,
+  { body, receiveCount }: Delivery,
 ): Promise<Disposition> {
   const result = parse(body);
-  if (!result) {
-    log.error({ kind }, "a result is malformed");
-    return { park: "malformed" };
-  }
+  if (!Value.Check(ResultMessage, result)) return { park: "malformed" };
   const { job: id, org, attempt, outcome } = result;
   try {
     const settled = await jobs.settle({ org, kind, id, attempt }, outcome, new Date(now()).toISOString());
@@ -48,14 +57,19 @@ export async function takeResult(
     return { done: true };
   } catch (err) {
     log.warn({ kind, org, job: id, err }, "a result could not be stored; it is tried again");
-    return { retryAfterSeconds: RETRY_SECONDS };
+    return { retryAfterSeconds: Math.min(RETRY_SECONDS * receiveCount, LONGEST_RETRY_SECONDS) };
   }
 }
 
-function parse(body: string): ResultMessage | undefined {
+/** The job's ID, if a message that may be malformed has one; nothing else of it. */
+function jobOf(body: string): string | undefined {
+  const job = (parse(body) as { job?: unknown } | null | undefined)?.job;
+  return Value.Check(WorkId, job) ? job : undefined;
+}
+
+function parse(body: string): unknown {
   try {
-    const value: unknown = JSON.parse(body);
-    return Value.Check(ResultMessage, value) ? value : undefined;
+    return JSON.parse(body);
   } catch {
     return undefined;
   }

@@ -23,6 +23,7 @@ interface Parts {
   messages: MessageTable;
   wake: Wake;
   now: () => number;
+  hasDeadLetters: boolean;
 }
 
 interface InHand {
@@ -36,7 +37,7 @@ interface InHand {
 /** Consumes an embedded queue. */
 export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: Handler): Consumption {
   checkConsume(options);
-  const { transactions, messages, wake, now } = parts;
+  const { transactions, messages, wake, now, hasDeadLetters } = parts;
   const { concurrency, maxReceives, perGroup = Number.POSITIVE_INFINITY } = options;
   const visibilityMs = options.visibilitySeconds * 1000;
   const inHand = new Set<InHand>();
@@ -83,7 +84,8 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
       groups.set(group, count + 1);
       return true;
     };
-    return messages.receive(now(), { limit, visibilityMs, maxReceives, mayTake });
+    const tooOften = (message: Leased) => park(message, TOO_MANY_RECEIVES);
+    return messages.receive(now(), { limit, visibilityMs, maxReceives, mayTake, tooOften });
   }
 
   function deliver(message: Leased): void {
@@ -122,9 +124,14 @@ export function consumeEmbedded(parts: Parts, options: ConsumeOptions, handler: 
 
   function settle(message: Leased, disposition: Disposition): void {
     if ("done" in disposition) messages.remove(message);
-    else if ("park" in disposition) messages.park(message, reasonText(disposition.park), now());
-    else if (message.receives >= maxReceives) messages.park(message, TOO_MANY_RECEIVES, now());
+    else if ("park" in disposition) park(message, disposition.park);
+    else if (message.receives >= maxReceives) park(message, TOO_MANY_RECEIVES);
     else messages.extend(message, now() + retryWait(disposition.retryAfterSeconds) * 1000);
+  }
+
+  function park(message: Leased, reason: string): void {
+    if (hasDeadLetters) messages.park(message, reasonText(reason), now());
+    else if (messages.remove(message)) options.onDropped?.(message.body, reasonText(reason));
   }
 
   async function extendLeases(): Promise<void> {

@@ -1,5 +1,4 @@
 import type { DatabaseSync } from "node:sqlite";
-import { TOO_MANY_RECEIVES } from "./limits.ts";
 import type { DeadLetter, Outgoing } from "./queue.ts";
 
 /**
@@ -108,10 +107,19 @@ export function messageTable(connection: DatabaseSync) {
     add,
     park,
 
-    /** Leases up to `limit` messages. `mayTake` is asked for each one's group, and counts those it lets through. */
+    /**
+     * Leases up to `limit` messages. `mayTake` is asked for each one's group, and counts those it lets through.
+     * `tooOften` gets those that were leased more often than `maxReceives`, and removes or parks them.
+     */
     receive(
       now: number,
-      options: { limit: number; visibilityMs: number; maxReceives: number; mayTake(group: string): boolean },
+      options: {
+        limit: number;
+        visibilityMs: number;
+        maxReceives: number;
+        mayTake(group: string): boolean;
+        tooOften(message: Leased): void;
+      },
     ): Leased[] {
       for (const { id, group } of due.all({ now })) {
         promote.run({ id: Number(id), turn: turnOf(String(group)) });
@@ -124,7 +132,7 @@ export function messageTable(connection: DatabaseSync) {
       const leased: Leased[] = [];
       for (const { id } of taken) {
         const message = lease.get({ id, visibleAt: now + options.visibilityMs }) as unknown as Leased;
-        if (message.receives > options.maxReceives) park(message, TOO_MANY_RECEIVES, now);
+        if (message.receives > options.maxReceives) options.tooOften(message);
         else leased.push(message);
       }
       const last = taken.at(-1);

@@ -13,6 +13,8 @@ const MOST_LISTED = 1_000;
 export interface EmbeddedOptions {
   /** Milliseconds since 1970. */
   now?: () => number;
+  /** Default true. Without them, what would be parked is deleted. */
+  hasDeadLetters?: boolean;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface EmbeddedOptions {
  */
 export async function embeddedQueue(
   file: string,
-  { now = Date.now }: EmbeddedOptions = {},
+  { now = Date.now, hasDeadLetters = true }: EmbeddedOptions = {},
 ): Promise<Queue & { deadLetters: DeadLetters }> {
   const database = await openDatabase(file, SCHEMA).catch((cause) => {
     throw unavailable(cause);
@@ -47,7 +49,7 @@ export async function embeddedQueue(
     consume(options, handler) {
       if (consumption) throw new Error("a queue is consumed once");
       wake.listen();
-      consumption = consumeEmbedded({ transactions, messages, wake, now }, options, handler);
+      consumption = consumeEmbedded({ transactions, messages, wake, now, hasDeadLetters }, options, handler);
       return consumption;
     },
     close() {

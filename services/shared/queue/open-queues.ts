@@ -9,10 +9,10 @@ export const QUEUES_PATTERN = "^(local:.+|sqs:https?://.+)$";
 /** The two queues between the intake and the workers of one kind. */
 export interface Queues {
   jobs: Queue;
+  /** Has no dead letters: a result contains an answer in clear. */
   results: Queue;
-  /** Of the jobs. */
+  /** Of the jobs, which are sealed. */
   deadLetters: DeadLetters;
-  deadResults: DeadLetters;
 }
 
 /**
@@ -28,15 +28,20 @@ export async function openQueues(setting: string, aws: { region?: string } = {})
   const [kind = "", place = ""] = setting.split(/:(.*)/s);
   const open =
     kind === "local"
-      ? (name: string) => embeddedQueue(join(place, `${name}.sqlite`))
+      ? (name: string, hasDeadLetters: boolean) =>
+          embeddedQueue(join(place, `${name}.sqlite`), { hasDeadLetters })
       : await openSqs(place, aws);
-  const [jobs, results] = await Promise.all([open("jobs"), open("results")]);
-  return { jobs, results, deadLetters: jobs.deadLetters, deadResults: results.deadLetters };
+  const [jobs, results] = await Promise.all([open("jobs", true), open("results", false)]);
+  return { jobs, results, deadLetters: jobs.deadLetters };
 }
 
 async function openSqs(prefix: string, aws: { region?: string }) {
   // Loaded only here: the AWS SDK takes longer to load than everything else.
   const { sqsQueue } = await import("./sqs.ts");
-  return (name: string) =>
-    sqsQueue({ queueUrl: `${prefix}${name}`, deadLetterUrl: `${prefix}${name}-dead`, ...aws });
+  return (name: string, hasDeadLetters: boolean) =>
+    sqsQueue({
+      queueUrl: `${prefix}${name}`,
+      ...(hasDeadLetters && { deadLetterUrl: `${prefix}${name}-dead` }),
+      ...aws,
+    });
 }

@@ -35,7 +35,7 @@ export type Disposition =
   | { done: true }
   /** At most 12 hours; more counts as that. */
   | { retryAfterSeconds: number }
-  /** Moves it to the dead letters, with the reason's class. */
+  /** Moves it to the dead letters, with the reason's class. A queue without dead letters drops it. */
   | { park: string };
 export type Handler = (delivery: Delivery) => Promise<Disposition>;
 
@@ -43,10 +43,12 @@ export interface ConsumeOptions {
   concurrency: number;
   /** How long a message stays invisible without a heartbeat, in seconds. Heartbeats extend it while it is handled. */
   visibilitySeconds: number;
-  /** After so many deliveries it goes to the dead letters. */
+  /** After so many deliveries it is parked. */
   maxReceives: number;
   /** Messages of one group in hand at once. */
   perGroup?: number;
+  /** Told, at least once, of a message that a queue without dead letters deletes instead. Must not throw. */
+  onDropped?(body: string, reason: string): void;
 }
 
 export interface Consumption {
@@ -68,6 +70,9 @@ export interface DeadLetters {
   /** Sends dead letters back to the queue, all or the one with this id. Returns how many. */
   redrive(id?: string): Promise<number>;
 }
+
+/** Those of a queue that has none. */
+export const NO_DEAD_LETTERS: DeadLetters = { list: async () => [], redrive: async () => 0 };
 
 /** The queue could not be reached or did not accept the message; the same call may succeed later. */
 export class QueueUnavailableError extends Error {

@@ -5,8 +5,8 @@ import { QueueUnavailableError } from "./queue.ts";
 
 export interface SqsOptions {
   queueUrl: string;
-  /** The queue that takes the dead letters of the first one. */
-  deadLetterUrl: string;
+  /** The queue that takes the dead letters of the first one. Without it, what would be parked is deleted. */
+  deadLetterUrl?: string;
   /** Default: the SDK's, as for endpoint and credentials. */
   region?: string;
   endpoint?: string;
@@ -19,7 +19,7 @@ export interface SqsOptions {
 export interface SqsCalls {
   client: SQSClient;
   queueUrl: string;
-  deadLetterUrl: string;
+  deadLetterUrl: string | undefined;
   longPollSeconds: number;
   /** Settings of further clients. */
   settings: SQSClientConfig;

@@ -64,6 +64,11 @@ export function consumeSqs(queue: SqsCalls, options: ConsumeOptions, handler: Ha
   const handBack = (message: Message) => changeVisibility(message, 0).then(() => {}, ignoreUnavailable);
 
   async function park(message: Message, reason: string): Promise<void> {
+    if (queue.deadLetterUrl === undefined) {
+      await remove(message);
+      options.onDropped?.(message.Body ?? "", reasonText(reason));
+      return;
+    }
     const group = message.Attributes?.MessageGroupId;
     const command = new SendMessageCommand({
       QueueUrl: queue.deadLetterUrl,

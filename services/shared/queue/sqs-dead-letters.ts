@@ -20,7 +20,7 @@ export const REASON = "reason";
 export const PARKED_AT = "parked-at";
 
 /** The dead letters of an SQS queue. SQS shows messages only by receiving them: those looked at are put back. */
-export function sqsDeadLetters({ client, queueUrl, deadLetterUrl, call }: SqsCalls): DeadLetters {
+export function sqsDeadLetters({ client, queueUrl, call }: SqsCalls, deadLetterUrl: string): DeadLetters {
   const receive = async (most: number): Promise<Message[]> => {
     const command = new ReceiveMessageCommand({
       QueueUrl: deadLetterUrl,

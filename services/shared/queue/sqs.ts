@@ -1,17 +1,17 @@
 import { SendMessageCommand } from "@aws-sdk/client-sqs";
 import { checkOutgoing } from "./limits.ts";
-import type { Consumption, DeadLetters, Queue } from "./queue.ts";
+import { type Consumption, type DeadLetters, NO_DEAD_LETTERS, type Queue } from "./queue.ts";
 import { type SqsOptions, sqsCalls } from "./sqs-calls.ts";
 import { consumeSqs } from "./sqs-consumption.ts";
 import { sqsDeadLetters } from "./sqs-dead-letters.ts";
 
 /**
- * A standard SQS queue and its dead letters. Messages carry their group as `MessageGroupId`, by which SQS delivers
+ * A standard SQS queue and its dead letters, if it has any. Messages carry their group as `MessageGroupId`, by which SQS delivers
  * fairly between groups.
  */
 export function sqsQueue(options: SqsOptions): Queue & { deadLetters: DeadLetters } {
   const calls = sqsCalls(options);
-  const { client, queueUrl, call } = calls;
+  const { client, queueUrl, deadLetterUrl, call } = calls;
   let consumption: Consumption | undefined;
 
   return {
@@ -35,6 +35,6 @@ export function sqsQueue(options: SqsOptions): Queue & { deadLetters: DeadLetter
       await consumption?.stop(0);
       client.destroy();
     },
-    deadLetters: sqsDeadLetters(calls),
+    deadLetters: deadLetterUrl === undefined ? NO_DEAD_LETTERS : sqsDeadLetters(calls, deadLetterUrl),
   };
 }

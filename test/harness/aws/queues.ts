@@ -7,18 +7,16 @@ import { clientOf } from "./cell.ts";
  */
 export async function makeQueues(endpoint: string, prefix: string, maxReceiveCount = 1_000): Promise<string> {
   const client = new SQSClient(clientOf(endpoint));
-  let url = "";
-  for (const name of ["jobs", "results"]) {
-    const dead = await client.send(new CreateQueueCommand({ QueueName: `${prefix}${name}-dead` }));
-    const { Attributes } = await client.send(
-      new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ["QueueArn"] }),
-    );
-    const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: Attributes?.QueueArn, maxReceiveCount });
-    const queue = await client.send(
-      new CreateQueueCommand({ QueueName: `${prefix}${name}`, Attributes: { RedrivePolicy } }),
-    );
-    url = queue.QueueUrl ?? "";
-  }
+  const make = async (name: string, Attributes: Record<string, string> = {}) => {
+    const command = new CreateQueueCommand({ QueueName: `${prefix}${name}`, Attributes });
+    return (await client.send(command)).QueueUrl ?? "";
+  };
+  const { Attributes } = await client.send(
+    new GetQueueAttributesCommand({ QueueUrl: await make("jobs-dead"), AttributeNames: ["QueueArn"] }),
+  );
+  const RedrivePolicy = JSON.stringify({ deadLetterTargetArn: Attributes?.QueueArn, maxReceiveCount });
+  await make("jobs", { RedrivePolicy });
+  const url = await make("results");
   client.destroy();
   return url.replace(/results$/, "");
 }

@@ -41,7 +41,7 @@ function resourcesOf(of: Deployment, where: string, kinds: RegExp) {
  */
 const isSame = (name: string, what: string) =>
   what.endsWith(": Resource *") ||
-  /^Intake(Sends|Takes|Parks): for everybody$/.test(what) ||
+  /^Intake(Sends|Takes): for everybody$/.test(what) ||
   (name === "integration key, apart" && what === "IntakeMakesDataKeys: for everybody");
 
 describe("a policy of a key or a queue that is changed in one place is found:", () => {

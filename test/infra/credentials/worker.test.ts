@@ -81,7 +81,7 @@ describe.each([...KINDS])("the worker of kind %s", (kind: Kind) => {
     });
   });
 
-  test("has queues that are encrypted, with dead letters that are kept for as long as SQS keeps anything", () => {
+  test("has queues that are encrypted, with dead letters of jobs alone, for as long as SQS keeps anything", () => {
     const queues = deployment.resources("AWS::SQS::Queue").filter(({ stack }) => stack === workerStack(kind));
     const named = Object.fromEntries(
       queues.map(({ arn, properties }) => [
@@ -89,25 +89,23 @@ describe.each([...KINDS])("the worker of kind %s", (kind: Kind) => {
         { arn, properties },
       ]),
     );
-    expect(Object.keys(named).toSorted()).toEqual(["jobs", "jobs-dead", "results", "results-dead"]);
+    expect(Object.keys(named).toSorted()).toEqual(["jobs", "jobs-dead", "results"]);
     for (const { properties } of queues) {
       expect(properties).toMatchObject({ SqsManagedSseEnabled: true, MaximumMessageSize: 1024 * 1024 });
     }
-    for (const name of ["jobs", "results"]) {
-      const [live, dead] = [named[name], named[`${name}-dead`]];
-      expect(live?.properties.RedrivePolicy).toEqual({
-        deadLetterTargetArn: dead?.arn,
-        maxReceiveCount: 100,
-      });
-      expect(dead?.properties.RedriveAllowPolicy).toEqual({
-        redrivePermission: "byQueue",
-        sourceQueueArns: [live?.arn],
-      });
-      expect(dead?.properties.MessageRetentionPeriod).toBe(14 * 24 * 3600);
-      expect(live?.properties.MessageRetentionPeriod).toBeLessThan(dead?.properties.MessageRetentionPeriod);
-      // As the worker's own default.
-      expect(live?.properties.VisibilityTimeout).toBe(60);
-    }
+    const { jobs, results, "jobs-dead": dead } = named;
+    expect(jobs?.properties.RedrivePolicy).toEqual({ deadLetterTargetArn: dead?.arn, maxReceiveCount: 100 });
+    expect(dead?.properties.RedriveAllowPolicy).toEqual({
+      redrivePermission: "byQueue",
+      sourceQueueArns: [jobs?.arn],
+    });
+    expect(dead?.properties.MessageRetentionPeriod).toBe(14 * 24 * 3600);
+    expect(jobs?.properties.MessageRetentionPeriod).toBeLessThan(dead?.properties.MessageRetentionPeriod);
+    // They are in clear.
+    expect(results?.properties).not.toHaveProperty("RedrivePolicy");
+    expect(results?.properties.MessageRetentionPeriod).toBe(24 * 3600);
+    // As the worker's own default.
+    for (const queue of [jobs, results]) expect(queue?.properties.VisibilityTimeout).toBe(60);
   });
 });
 

@@ -1,5 +1,10 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { KindQueues } from "../../../services/intake/dependencies.ts";
+import { type Store, StoreUnavailableError } from "../../../services/intake/store/store.ts";
+import { TOO_MANY_RECEIVES } from "../../../services/shared/queue/limits.ts";
 import { type Queue, QueueUnavailableError } from "../../../services/shared/queue/queue.ts";
 import { KINDS, type Kind } from "../../../services/shared/work/kinds.ts";
 import type { Outcome } from "../../../services/shared/work/messages.ts";
@@ -112,6 +117,20 @@ test("a job that no worker reports on ends after its time", async () => {
 });
 
 describe("results:", () => {
+  const JOB = `j${"a".repeat(26)}`;
+  const MARK = "a marked answer";
+  const dropped = async () =>
+    stage.log
+      .map((line): Record<string, unknown> => JSON.parse(line))
+      .filter(({ msg }) => msg === "a result cannot be taken; it is dropped")
+      .map(({ kind, reason, job }) => ({ kind, reason, ...(job !== undefined && { job }) }));
+  const whereMarked = async () => {
+    const folder = join(stage.folder, "queues/integration");
+    const names = await readdir(folder);
+    const forms = [MARK, Buffer.from(MARK).toString("base64").replace(/=+$/, "")];
+    const texts = await Promise.all(names.map((name) => readFile(join(folder, name), "latin1")));
+    return names.filter((_, index) => forms.some((form) => texts[index]?.includes(form)));
+  };
   const fail: Outcome = { state: "failed", failure: "timeout", detail: "late" };
 
   test("the first one counts, also when ten come at once", async () => {
@@ -181,13 +200,39 @@ describe("results:", () => {
   });
 
   test.each([
-    ["no JSON", "{"],
-    ["another form", JSON.stringify({ job: "x" })],
-    ["an id that is a path", JSON.stringify({ job: "../x", org: "o", attempt: 1, outcome: {} })],
-  ])("one that is %s is parked", async (_, body) => {
-    await stage.queues.integration.results.send({ body, group: "x" });
-    const parked = () => stage.queues.integration.deadResults.list(10);
-    await eventually(parked).toMatchObject([{ reason: "malformed" }]);
+    ["no JSON", "{ MARK"],
+    ["another form", JSON.stringify({ job: JOB, body: "MARK" })],
+    ["an id that is something else", JSON.stringify({ job: "../MARK", org: "o", attempt: 1, outcome: {} })],
+  ])("one that is %s is dropped, with nothing of it in log and files", async (_, body) => {
+    await stage.queues.integration.results.send({ body: body.replace("MARK", MARK), group: "x" });
+    await eventually(dropped).toEqual([
+      { kind: "integration", reason: "malformed", ...(body.includes(JOB) && { job: JOB }) },
+    ]);
+    await eventually(whereMarked).toEqual([]);
+    expect(stage.log.join("\n")).not.toContain(MARK);
+  });
+
+  test("one that the store does not take in many tries is dropped, and nothing of it remains", async () => {
+    const { id } = await submit();
+    await intake.close();
+    const broken: Store = {
+      ...stage.store,
+      get: async () => {
+        throw new StoreUnavailableError("the store is down");
+      },
+    };
+    intake = await stage.start({ store: broken });
+    await stage.report("integration", { job: id, org: stage.acme, attempt: 1 }, answered(200, MARK));
+    await eventually(() => stage.log.some((line) => line.includes("it is tried again"))).toBe(true);
+    expect(await dropped()).toEqual([]);
+    // The tries so far, which take six minutes.
+    const file = join(stage.folder, "queues/integration/results.sqlite");
+    const database = new DatabaseSync(file, { timeout: 2_000 });
+    database.exec("UPDATE messages SET receives = 19, visible_at = 0");
+    database.close();
+    await eventually(dropped).toEqual([{ kind: "integration", reason: TOO_MANY_RECEIVES, job: id }]);
+    await eventually(whereMarked).toEqual([]);
+    expect(stage.log.join("\n")).not.toContain(MARK);
   });
 
   test("a result that is too large for the store fails the job", async () => {

@@ -13,7 +13,7 @@ import type {
 /** A new, empty queue. */
 export interface QueueStage {
   /** A connection to it. */
-  open(): Promise<Queue & { deadLetters: DeadLetters }>;
+  open(options?: { hasDeadLetters: boolean }): Promise<Queue & { deadLetters: DeadLetters }>;
   /** Takes the messages in hand away from those who have them. */
   takeAway(): Promise<void>;
 }
@@ -143,6 +143,37 @@ export function queueContract(newQueue: () => Promise<QueueStage>): void {
       await expect.poll(() => queue.deadLetters.list(10), eventually).toHaveLength(1);
       expect(await queue.deadLetters.list(10)).toMatchObject([{ body: "poison", reason: TOO_MANY_RECEIVES }]);
       expect(deliveries).toHaveLength(2);
+    }));
+
+  test("a queue without dead letters deletes what would be one, and says which and why", () =>
+    using(async (withThem, { open }) => {
+      const queue = await open({ hasDeadLetters: false });
+      try {
+        const { deliveries, handler } = recorder(({ body }) =>
+          body === "bad" ? { park: "malformed" } : { retryAfterSeconds: 0 },
+        );
+        const dropped: string[][] = [];
+        const onDropped = (...message: [string, string]) => void dropped.push(message);
+        queue.consume({ ...OPTIONS, maxReceives: 2, onDropped }, handler);
+        await queue.send({ body: "bad", group: "acme" });
+        await queue.send({ body: "poison", group: "acme" });
+        await expect
+          .poll(() => dropped.toSorted(), eventually)
+          .toEqual([
+            ["bad", "malformed"],
+            ["poison", TOO_MANY_RECEIVES],
+          ]);
+        expect(deliveries).toHaveLength(3);
+        expect(await queue.deadLetters.list(10)).toEqual([]);
+        expect(await queue.deadLetters.redrive()).toBe(0);
+        expect(await withThem.deadLetters.list(10)).toEqual([]);
+      } finally {
+        await queue.close();
+      }
+      const later = recorder(() => DONE);
+      withThem.consume(OPTIONS, later.handler);
+      await sleep(2_500);
+      expect(later.deliveries).toEqual([]);
     }));
 
   test("heartbeats keep a message that takes longer than its visibility", () =>

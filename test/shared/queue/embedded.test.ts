@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { embeddedQueue } from "../../../services/shared/queue/embedded.ts";
+import { TOO_MANY_RECEIVES } from "../../../services/shared/queue/limits.ts";
 import { QueueUnavailableError } from "../../../services/shared/queue/queue.ts";
 import { test as inFolder } from "../../harness/folder.ts";
 import { queueContract, recorder } from "./contract.ts";
@@ -22,7 +23,7 @@ describe("the contract", () => {
   queueContract(async () => {
     const file = join(folder, `queue-${++queues}.sqlite`);
     return {
-      open: () => embeddedQueue(file),
+      open: (options) => embeddedQueue(file, options),
       async takeAway() {
         const database = new DatabaseSync(file, { timeout: 2_000 });
         database.exec("UPDATE messages SET receives = receives + 1, visible_at = 9e12");
@@ -124,6 +125,29 @@ test("files are for their owner alone, and nothing of a message that is done rem
   expect((await stat(folder)).mode & 0o777).toBe(0o700);
   other.consume(OPTIONS, async () => ({ done: true }));
   await expect.poll(occurrences).toBe(0);
+});
+
+test("what ends its consumer each time is dropped too, undelivered, and nothing of it remains", async ({
+  file,
+  onTestFinished,
+}) => {
+  const queue = await embeddedQueue(file, { hasDeadLetters: false });
+  onTestFinished(() => queue.close());
+  await queue.send({ body: "a marked body", group: "acme" });
+  const database = new DatabaseSync(file, { timeout: 2_000 });
+  database.exec("UPDATE messages SET receives = 3");
+  database.close();
+  const { deliveries, handler } = recorder(() => ({ done: true }));
+  const dropped: string[][] = [];
+  queue.consume({ ...OPTIONS, onDropped: (...message) => void dropped.push(message) }, handler);
+  await expect.poll(() => dropped).toEqual([["a marked body", TOO_MANY_RECEIVES]]);
+  expect(deliveries).toEqual([]);
+  const files = async () => {
+    const names = await readdir(dirname(file));
+    const texts = await Promise.all(names.map((name) => readFile(join(dirname(file), name), "latin1")));
+    return texts.join("").includes("a marked body");
+  };
+  await expect.poll(files, { timeout: 10_000 }).toBe(false);
 });
 
 test("a delivery whose message was received again can neither delete, park nor delay it", async ({

@@ -29,8 +29,13 @@ describeOnAws("a queue at SQS", () => {
     const queueUrl = `${prefix}jobs`;
     const settings = clientOf(moto.endpoint);
     return {
-      open: async () =>
-        sqsQueue({ queueUrl, deadLetterUrl: `${queueUrl}-dead`, longPollSeconds: 1, ...settings }),
+      open: async ({ hasDeadLetters } = { hasDeadLetters: true }) =>
+        sqsQueue({
+          queueUrl,
+          ...(hasDeadLetters && { deadLetterUrl: `${queueUrl}-dead` }),
+          longPollSeconds: 1,
+          ...settings,
+        }),
       async takeAway() {
         const client = new SQSClient(settings);
         await client.send(new PurgeQueueCommand({ QueueUrl: queueUrl }));
