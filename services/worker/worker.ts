@@ -13,8 +13,8 @@ import { JobFailure } from "./job-failure.ts";
 import type { Step, Work } from "./work.ts";
 
 /**
- * After so many deliveries a message is a dead letter. The last one only reports: it is there for messages that end
- * the worker each time.
+ * After so many deliveries a message is a dead letter. At the last one the worker only reports a failure, since the
+ * message may have ended its worker each time before.
  */
 export const MAX_RECEIVES = 8;
 /** SQS's own limit. */
