@@ -5,11 +5,11 @@ import type { RevocationSource } from "../shared/front/published/revocation-sour
 import { PURPOSES } from "../shared/work/kinds.ts";
 import type { Intake } from "./dependencies.ts";
 
-/** Anyone may ask, so the parts behind are asked at most this often. */
+/** Anyone may ask, so the store and the key providers are asked at most this often. */
 const CHECK_EVERY_MS = 5_000;
 
 /**
- * Returns a check of all that the intake needs. It throws `directory_unavailable`, `revocations_unavailable`,
+ * Returns a check of published documents, store and key providers. It throws `directory_unavailable`, `revocations_unavailable`,
  * `store_unavailable` or `key_provider_unavailable`.
  */
 export function readinessCheck(

@@ -9,8 +9,8 @@ export async function retryConflicts<T>(attempt: () => Promise<T | undefined>): 
   for (let tries = 0; tries < MOST_TRIES; tries++) {
     const result = await attempt();
     if (result !== undefined) return result;
-    // Not in step with whoever was in between.
+    // Random, so that competing writers do not retry in step.
     await sleep(Math.random() * WAIT_MS * (tries + 1));
   }
-  throw new StrongroomError("conflict", "It is being changed by others at the same time. Try again.");
+  throw new StrongroomError("conflict", "Others are changing it at the same time. Try again.");
 }

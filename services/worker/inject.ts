@@ -1,4 +1,5 @@
-import { type DestinationPolicy, isInjectable } from "../shared/work/destination.ts";
+import type { DestinationPolicy } from "../shared/work/destination.ts";
+import { isInjectable } from "../shared/work/request-headers.ts";
 import { JobFailure } from "./job-failure.ts";
 import { MIN_SEARCHABLE_BYTES } from "./scrub/needles.ts";
 

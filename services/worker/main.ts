@@ -7,7 +7,8 @@
  * and `feed.ts`, which has no key. `worker.ts` is what they share, from a message to its result; `outbound/` is the only
  * place that connects to a destination; `scrub/` removes secrets from answers.
  *
- * Start it with the flags of `permission-flags.ts` and with no environment but its settings.
+ * It is started under Node's permission model and with no environment but its settings: see
+ * services/cli/platform/worker-flags.ts.
  */
 import { run } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";

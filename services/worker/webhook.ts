@@ -94,10 +94,7 @@ function sign(secret: Uint8Array, id: string, seconds: number, payload: string):
   try {
     return new Webhook(asText(secret)).sign(id, new Date(seconds * 1000), payload);
   } catch {
-    throw new JobFailure(
-      "request_not_allowed",
-      "the signing secret is not base64 as Standard Webhooks has it",
-    );
+    throw new JobFailure("request_not_allowed", "the signing secret is not one of Standard Webhooks");
   }
 }
 

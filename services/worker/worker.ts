@@ -13,11 +13,10 @@ import { JobFailure } from "./job-failure.ts";
 import type { Step, Work } from "./work.ts";
 
 /**
- * After so many deliveries a message is a dead letter. The last one only reports: it is there for messages that end
- * the worker each time.
+ * After so many deliveries a message is a dead letter. At the last one the worker only reports a failure, since the
+ * message may have ended its worker each time before.
  */
 export const MAX_RECEIVES = 8;
-const MAX_BACKOFF_SECONDS = 60;
 /** SQS's own limit. */
 const MAX_MESSAGE_BYTES = 1_048_576;
 /** Failures of messages that no worker can handle: an operator looks at them. */
@@ -130,7 +129,7 @@ export class Worker {
     } catch (error) {
       if (signal.aborted) return { failure: "internal", retryAfterSeconds: 0 };
       const { failure, message, isTransient } = classify(error);
-      const retryAfterSeconds = Math.min(MAX_BACKOFF_SECONDS, 2 ** (receiveCount - 1));
+      const retryAfterSeconds = 2 ** (receiveCount - 1);
       const isInTime = job.notAfter * 1000 >= this.#now() + retryAfterSeconds * 1000;
       if (failure === "internal") {
         this.#parts.logger.error({ job: job.job, org: job.org, ...describe(error) }, "unexpected error");

@@ -1,13 +1,17 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import {
+  MEMORY_ENVIRONMENT,
+  MEMORY_FLAGS,
+  permissionFlags,
+} from "../../services/cli/platform/worker-flags.ts";
 import type { Kind } from "../../services/shared/work/kinds.ts";
-import { MEMORY_FLAGS, permissionFlags, WORKER_ENVIRONMENT } from "../../services/worker/permission-flags.ts";
 import type { DirectoryServer } from "./directory.ts";
 import type { Command } from "./part.ts";
 
 const TOP = fileURLToPath(new URL("../..", import.meta.url));
-export const INTAKE_MAIN = join(TOP, "services/intake/main.ts");
-export const WORKER_MAIN = join(TOP, "services/worker/main.ts");
+const INTAKE_MAIN = join(TOP, "services/intake/main.ts");
+const WORKER_MAIN = join(TOP, "services/worker/main.ts");
 const WORKER_CODE = ["services", "node_modules", "package.json"].map((name) => join(TOP, name));
 
 interface LoginFiles {
@@ -43,7 +47,7 @@ export function intakeCommand(options: {
   return {
     args: ["--disable-sigusr1", ...MEMORY_FLAGS, INTAKE_MAIN],
     env: {
-      ...WORKER_ENVIRONMENT,
+      ...MEMORY_ENVIRONMENT,
       PATH: "/usr/bin:/bin",
       NODE_COMPILE_CACHE: at("compile-cache"),
       STRONGROOM_LISTEN: listen,
@@ -73,29 +77,34 @@ export function workerCommand(options: {
   kind: Kind;
   queues: string;
   /** The file of the operator's exceptions. */
-  exceptions: string;
+  exceptions?: string;
   login?: LoginFiles;
   vault?: string;
   settings: Record<string, string>;
   program?: string[];
   environment?: Record<string, string>;
   nodeFlags?: string[];
+  /** Without Node's permission model. */
+  unconfined?: boolean;
 }): Command {
   const { kind, queues, exceptions, login, vault, settings, program = [WORKER_MAIN] } = options;
   const code = program[0] === WORKER_MAIN ? WORKER_CODE : [...WORKER_CODE, join(TOP, "test")];
-  const files = [exceptions, ...(login ? [login.roleIdFile, login.secretIdFile] : [])];
+  const files = [
+    ...(exceptions ? [exceptions] : []),
+    ...(login ? [login.roleIdFile, login.secretIdFile] : []),
+  ];
   return {
     args: [
-      ...permissionFlags({ code, queues, files }),
+      ...(options.unconfined ? [] : permissionFlags({ code, queues, files })),
       ...MEMORY_FLAGS,
       ...(options.nodeFlags ?? []),
       ...program,
     ],
     env: {
-      ...WORKER_ENVIRONMENT,
+      ...MEMORY_ENVIRONMENT,
       STRONGROOM_KIND: kind,
       STRONGROOM_QUEUES: `local:${queues}`,
-      STRONGROOM_PRIVATE_DESTINATIONS_FILE: exceptions,
+      ...(exceptions && { STRONGROOM_PRIVATE_DESTINATIONS_FILE: exceptions }),
       ...(login && vault && { ...loginSettings(vault, login), STRONGROOM_KEY: `transit:${kind}` }),
       ...settings,
       ...options.environment,

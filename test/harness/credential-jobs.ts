@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { newWorkId } from "../../services/intake/ids.ts";
 import { seal } from "../../services/shared/envelope/envelope.ts";
 import type { KeyProvider } from "../../services/shared/envelope/key-provider.ts";
 import { transitKeyProvider } from "../../services/shared/envelope/transit.ts";
@@ -17,11 +17,7 @@ import type { PrivateDestination } from "../../services/worker/outbound/private-
 import type { Recorder } from "./recorder.ts";
 import type { InternalVault } from "./vault.ts";
 
-const ALPHABET = "abcdefghijklmnopqrstuvwxyz234567";
-const idOf = (first: string, length: number) =>
-  first + [...randomBytes(length)].map((byte) => ALPHABET[byte & 31]).join("");
-export const newJobId = (): string => idOf("j", 26);
-export const newSealingKeyId = (): string => idOf("k", 15);
+export const newJobId = (): string => newWorkId(Date.now());
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 const inFiveMinutes = () => Math.floor(Date.now() / 1000) + 300;

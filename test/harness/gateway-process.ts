@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { newDirectoryKey, startDirectoryServer } from "./directory.ts";
 import type { OrgEntry } from "./published.ts";
+import { residentMemory } from "./resident-memory.ts";
 import type { TestIssuer } from "./tokens.ts";
 
 const MAIN = fileURLToPath(new URL("../../services/gateway/main.ts", import.meta.url));
@@ -71,10 +72,7 @@ export async function startGatewayProcess(options: GatewayProcessOptions): Promi
     return {
       port: Number(new URL(address).port),
       pid: child.pid as number,
-      rss: async () => {
-        const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-        return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
-      },
+      rss: () => residentMemory(child.pid as number),
       stop,
     };
   } catch (error) {

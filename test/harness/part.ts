@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { closeSync, createReadStream, openSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import { residentMemory } from "./resident-memory.ts";
 
 const START_MS = 30_000;
 
@@ -120,9 +121,8 @@ export class Part {
   }
 
   /** Resident memory in bytes. */
-  async rss(): Promise<number> {
-    const status = await readFile(`/proc/${this.pid}/status`, "utf8");
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
+  rss(): Promise<number> {
+    return residentMemory(this.pid);
   }
 
   /** Whether it has said so since its log had this length. */

@@ -2,14 +2,11 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readdir, readFile, readlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { Kind } from "../../services/shared/work/kinds.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
-import { MEMORY_FLAGS, permissionFlags, WORKER_ENVIRONMENT } from "../../services/worker/permission-flags.ts";
-
-const TOP = fileURLToPath(new URL("../..", import.meta.url));
-const MAIN = join(TOP, "services/worker/main.ts");
+import { workerCommand } from "./credential-commands.ts";
+import { residentMemory } from "./resident-memory.ts";
 
 export interface WorkerSettings {
   kind: Kind;
@@ -46,36 +43,22 @@ export interface WorkerProcess {
 }
 
 export async function startWorkerProcess(options: WorkerSettings): Promise<WorkerProcess> {
-  const { kind, folder, login, exceptions, settings = {}, program = [MAIN], environment = {} } = options;
+  const { kind, folder, login, exceptions, settings = {}, ...changes } = options;
   const queues = options.queues ?? join(folder, "queues");
   const at = (name: string) => join(folder, name);
   await mkdir(queues, { recursive: true, mode: 0o700 });
-  const env: Record<string, string> = { STRONGROOM_KIND: kind, STRONGROOM_QUEUES: `local:${queues}` };
+  const [roleIdFile, secretIdFile] = [at("role-id"), at("secret-id")];
   if (login) {
-    await writeFile(at("role-id"), login.credentials.roleId.reveal(), { mode: 0o600 });
-    await writeFile(at("secret-id"), login.credentials.secretId.reveal(), { mode: 0o600 });
-    env.STRONGROOM_KEY = `transit:${kind}`;
-    env.STRONGROOM_INTERNAL_VAULT_ADDR = login.address;
-    env.STRONGROOM_ROLE_ID_FILE = at("role-id");
-    env.STRONGROOM_SECRET_ID_FILE = at("secret-id");
+    await writeFile(roleIdFile, login.credentials.roleId.reveal(), { mode: 0o600 });
+    await writeFile(secretIdFile, login.credentials.secretId.reveal(), { mode: 0o600 });
   }
-  if (exceptions) {
-    await writeFile(at("destinations.json"), JSON.stringify(exceptions));
-    env.STRONGROOM_PRIVATE_DESTINATIONS_FILE = at("destinations.json");
-  }
-  const files = ["role-id", "secret-id", "destinations.json"].map(at);
-  const code = ["services", "node_modules", "package.json"].map((name) => join(TOP, name));
-  const own = program[0] === MAIN ? [] : [join(TOP, "test")];
-  const flags = permissionFlags({ code: [...code, ...own], queues, files });
-  const child = spawn(
-    process.execPath,
-    [...MEMORY_FLAGS, ...(options.unconfined ? [] : flags), ...(options.nodeFlags ?? []), ...program],
-    {
-      env: { ...WORKER_ENVIRONMENT, ...env, ...settings, ...environment },
-      stdio: ["ignore", "pipe", "pipe"],
-      cwd: folder,
-    },
-  );
+  if (exceptions) await writeFile(at("destinations.json"), JSON.stringify(exceptions));
+  const { args, env } = workerCommand({
+    ...{ ...changes, kind, queues, settings },
+    ...(exceptions && { exceptions: at("destinations.json") }),
+    ...(login && { login: { roleIdFile, secretIdFile }, vault: login.address }),
+  });
+  const child = spawn(process.execPath, args, { env, cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding("utf8").on("data", (text: string) => {
@@ -99,10 +82,7 @@ export async function startWorkerProcess(options: WorkerSettings): Promise<Worke
       await ended;
     },
     listening: () => listeningSockets(pid),
-    rss: async () => {
-      const status = await readFile(`/proc/${pid}/status`, "utf8");
-      return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
-    },
+    rss: () => residentMemory(pid),
   };
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { beforeEach, describe, expect } from "vitest";
+import { newSealingKeyId } from "../../services/intake/ids.ts";
 import type { KeyProvider } from "../../services/shared/envelope/key-provider.ts";
 import { makeSealingKeyPair, openResult, sealValue } from "../../services/shared/envelope/sealing.ts";
 import { newOrgId } from "../../services/shared/org.ts";
@@ -7,14 +8,7 @@ import type { DestinationPolicy } from "../../services/shared/work/destination.t
 import type { DestinationRequest, IntegrationMessage, Outcome } from "../../services/shared/work/messages.ts";
 import { integrationWork } from "../../services/worker/integration.ts";
 import { createExchange } from "../../services/worker/outbound/exchange.ts";
-import {
-  exceptionFor,
-  headerPolicy,
-  Jobs,
-  keysOf,
-  newSealingKeyId,
-  originOf,
-} from "../harness/credential-jobs.ts";
+import { exceptionFor, headerPolicy, Jobs, keysOf, originOf } from "../harness/credential-jobs.ts";
 import { test } from "../harness/fixtures.ts";
 import type { Recorder } from "../harness/recorder.ts";
 

@@ -15,7 +15,7 @@ import { WorkerNetwork } from "./worker-network.ts";
 import { isPurpose, workerPolicy } from "./worker-policy.ts";
 
 /**
- * With Node's permission model (services/worker/permission-flags.ts): it reads the files of its image and writes none,
+ * With Node's permission model (services/cli/platform/worker-flags.ts): it reads the files of its image and writes none,
  * starts no process, thread or debugger. The model does not limit connections; the network does.
  */
 const WORKER_COMMAND = [

@@ -6,6 +6,7 @@ import { privateDestinationsFile } from "./demo-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service-process.ts";
 import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
+import { MEMORY_ENVIRONMENT, MEMORY_FLAGS, permissionFlags } from "./worker-flags.ts";
 
 const UPKEEP_SECONDS = 15;
 
@@ -94,8 +95,8 @@ export const intakeSettings = (
   { demoProviderPort }: { demoProviderPort: number | undefined },
 ): ServiceSettings => ({
   address: intake,
-  flags: ["--disable-sigusr1", ...SMALL.flags],
-  environment: SMALL.environment,
+  flags: ["--disable-sigusr1", ...MEMORY_FLAGS],
+  environment: MEMORY_ENVIRONMENT,
   settings: {
     ...listen(intake),
     ...front(controlPlane, state, "intake"),
@@ -121,14 +122,8 @@ export const workerSettings = (
 ): ServiceSettings => {
   const own = state.at(`worker-${kind}`);
   return {
-    flags: [
-      "--permission",
-      ...[...CODE, own, state.queues(kind)].map((path) => `--allow-fs-read=${path}`),
-      `--allow-fs-write=${state.queues(kind)}`,
-      ...["--disable-sigusr1", "--disallow-code-generation-from-strings", "--no-addons"],
-      ...SMALL.flags,
-    ],
-    environment: SMALL.environment,
+    flags: [...permissionFlags({ code: CODE, queues: state.queues(kind), files: [own] }), ...MEMORY_FLAGS],
+    environment: MEMORY_ENVIRONMENT,
     ownFolder: own,
     endsItself: true,
     settings: {
@@ -152,12 +147,6 @@ export const demoProviderSettings = (state: StateFolder, port: number): ServiceS
     STRONGROOM_TLS_KEY_FILE: state.at("demo-provider", "key.pem"),
   },
 });
-
-/** Less memory of an idle process, by a quarter. WebAssembly runs only to strip types. */
-const SMALL = {
-  flags: ["--max-semi-space-size=1", "--liftoff-only"],
-  environment: { MALLOC_ARENA_MAX: "1" },
-};
 
 /** Not the checkout itself, which may hold the state folder. */
 const CODE = ["services", "node_modules", "package.json"].map((name) =>

@@ -1,18 +1,6 @@
 import { type PartError, StrongroomError } from "../../shared/errors.ts";
-import {
-  type DestinationPolicy,
-  isInjectable,
-  isPathPattern,
-  parseOrigin,
-} from "../../shared/work/destination.ts";
-
-/** Headers beside those that frame a message, by which a destination may take a request for another one. */
-const NOT_INJECTED = new Set([
-  ...["cookie", "cookie2", "set-cookie", "forwarded", "via", "origin", "referer"],
-  ...["x-http-method", "x-http-method-override", "x-method-override", "x-original-url", "x-rewrite-url"],
-  ...["x-original-method", "x-original-host", "x-host", "x-real-ip"],
-]);
-const NOT_INJECTED_PREFIXES = ["sec-", "x-forwarded-", "webhook-", "access-control-"];
+import { type DestinationPolicy, isPathPattern, parseOrigin } from "../../shared/work/destination.ts";
+import { isInjectable } from "../../shared/work/request-headers.ts";
 
 /**
  * Refuses a destination to which no credential may be sent, before anything is stored. Throws `invalid_destination`
@@ -38,11 +26,7 @@ export function checkDestination(policy: DestinationPolicy, ports: ReadonlySet<n
   const { inject } = policy;
   if ("signature" in inject) wrong("inject/signature", "is for webhooks only; name a header");
   else {
-    const name = inject.header.toLowerCase();
-    const isRefused = NOT_INJECTED.has(name) || NOT_INJECTED_PREFIXES.some((each) => name.startsWith(each));
-    if (isRefused || !isInjectable(name)) {
-      wrong("inject/header", "may not carry a credential");
-    }
+    if (!isInjectable(inject.header)) wrong("inject/header", "may not carry a credential");
     if (inject.format.split("{}").length !== 2) wrong("inject/format", "must contain `{}` exactly once");
   }
   if (errors.length === 0) return;
@@ -82,7 +66,7 @@ function urlProblem(url: string, ports: ReadonlySet<number>): string | undefined
 }
 
 /** What is wrong with an origin; undefined if nothing is. */
-export function originProblem(origin: string, ports: ReadonlySet<number>): string | undefined {
+function originProblem(origin: string, ports: ReadonlySet<number>): string | undefined {
   if (/[^\x21-\x7e]/.test(origin)) {
     return "contains white space or characters beyond ASCII: write an international name in punycode";
   }

@@ -8,13 +8,17 @@ import type { Key, Write } from "../store/store.ts";
  */
 export type Due =
   | { type: "send" | "overdue" | "retry"; org: string; kind: Kind; id: string; attempt: number }
-  | {
-      type: "schedule" | "feed";
-      org: string;
-      name: string;
+  | (Recurring & {
       /** The slot, in seconds since 1970: an item may have been postponed beyond it. */
       slot: number;
-    };
+    });
+
+/** What is due again and again, with one item at a time. */
+export interface Recurring {
+  type: "schedule" | "feed";
+  org: string;
+  name: string;
+}
 
 /** Items are spread over so many partitions, since one takes about a thousand writes a second. */
 const SHARDS = 4;
@@ -40,3 +44,12 @@ const time = (seconds: number): string => String(seconds).padStart(12, "0");
 
 export const putDue = (due: Due, seconds: number): Write => ({ ...dueKey(due, seconds), body: due });
 export const removeDue = (due: Due, seconds: number): Write => ({ ...dueKey(due, seconds), remove: true });
+
+/** Writes that move the item of something recurring from one slot to another; undefined: it has none. */
+export function moveDue(what: Recurring, from: number | undefined, to: number | undefined): Write[] {
+  if (from === to) return [];
+  return [
+    ...(from === undefined ? [] : [removeDue({ ...what, slot: from }, from)]),
+    ...(to === undefined ? [] : [putDue({ ...what, slot: to }, to)]),
+  ];
+}

@@ -28,22 +28,29 @@ export function createDueLoop(intake: Intake, handlers: DueHandlers, everyMs = E
   let running: Promise<void> = Promise.resolve();
   const seconds = () => Math.floor(now() / 1000);
 
-  const handle = async (item: Item<Due>): Promise<void> => {
+  /** False if the item is still due: the store refuses to postpone it. */
+  const handle = async (item: Item<Due>): Promise<boolean> => {
     try {
       await handlers[item.body.type](item);
+      return true;
     } catch (err) {
       log.error({ due: item.body.type, org: item.body.org, err }, "something due failed; it is tried again");
-      await postpone(intake, item, POSTPONE_SECONDS).catch(() => {});
+      return postpone(intake, item, POSTPONE_SECONDS).then(
+        () => true,
+        () => false,
+      );
     }
   };
 
   const passPartition = async (partition: string): Promise<void> => {
-    for (let full = true; full && !stopping.signal.aborted; ) {
+    for (let hasMore = true; hasMore && !stopping.signal.aborted; ) {
       const items = await store.query<Due>(partition, { upTo: dueBy(seconds()), limit: BATCH });
       for (let at = 0; at < items.length && !stopping.signal.aborted; at += AT_ONCE) {
-        await Promise.all(items.slice(at, at + AT_ONCE).map(handle));
+        const handled = await Promise.all(items.slice(at, at + AT_ONCE).map(handle));
+        // The next pass comes after a wait; here the same items would be tried again without one.
+        if (handled.includes(false)) return;
       }
-      full = items.length === BATCH;
+      hasMore = items.length === BATCH;
     }
   };
 
@@ -56,7 +63,7 @@ export function createDueLoop(intake: Intake, handlers: DueHandlers, everyMs = E
   const run = async (): Promise<void> => {
     while (!stopping.signal.aborted) {
       await pass();
-      // Not in step with other intakes, or all of them would try for the same items.
+      // Random, so that intakes do not all try for the same items at once.
       await sleep(everyMs * (0.5 + Math.random()), undefined, { signal: stopping.signal }).catch(() => {});
     }
   };

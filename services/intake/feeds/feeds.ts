@@ -4,7 +4,7 @@ import { isCanonicalPath } from "../../shared/work/destination.ts";
 import { countWrite } from "../counts.ts";
 import { checkUrl } from "../credentials/check-destination.ts";
 import type { Intake } from "../dependencies.ts";
-import { type Due, putDue, removeDue } from "../due/due-items.ts";
+import { moveDue, type Recurring } from "../due/due-items.ts";
 import type { DueHandler } from "../due/loop.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { afterCursor, asCursor, type PageAsked, pageLimit } from "../http/paging.ts";
@@ -79,7 +79,7 @@ export async function putFeed(
     };
     const isWritten = await store.write([
       { ...feedKey(org, name), body: feed, expect: found?.revision ?? 0 },
-      ...moveDue(org, name, before?.nextFetch, nextFetch),
+      ...moveDue(dueOf(org, name), before?.nextFetch, nextFetch),
       // Another URL's validators and items are another feed's: its items stay, its validators do not.
       ...(before && !isSame ? [await forgetValidators(parts, org, name)] : []),
       ...(found ? [] : [await countWrite(store, org, "feeds", 1)]),
@@ -111,7 +111,7 @@ export async function deleteFeed(
     const isWritten = await store.write([
       { ...feedKey(org, name), remove: true, expect: found.revision },
       { ...contentKey(org, name), remove: true },
-      ...moveDue(org, name, found.body.nextFetch, undefined),
+      ...moveDue(dueOf(org, name), found.body.nextFetch, undefined),
       await countWrite(store, org, "feeds", -1),
     ]);
     return isWritten || undefined;
@@ -180,7 +180,7 @@ async function startFetch(
   };
   const isWritten = await store.write([
     { ...feedKey(org, feed.name), body: changed, expect: revision },
-    ...moveDue(org, feed.name, feed.nextFetch, nextFetch),
+    ...moveDue(dueOf(org, feed.name), feed.nextFetch, nextFetch),
     ...(isFetching ? [] : jobs.writes(job, 0)),
   ]);
   if (!isWritten) return undefined;
@@ -204,12 +204,4 @@ export async function asFeed(
   };
 }
 
-function moveDue(org: string, name: string, from: number | undefined, to: number | undefined): Write[] {
-  if (from === to) return [];
-  return [
-    ...(from === undefined ? [] : [removeDue(dueOf(org, name, from), from)]),
-    ...(to === undefined ? [] : [putDue(dueOf(org, name, to), to)]),
-  ];
-}
-
-const dueOf = (org: string, name: string, slot: number): Due => ({ type: "feed", org, name, slot });
+const dueOf = (org: string, name: string): Recurring => ({ type: "feed", org, name });

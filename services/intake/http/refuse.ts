@@ -40,7 +40,7 @@ function retryAfterSeconds(error: unknown): number | undefined {
 const RETRY_SECONDS = 5;
 
 /** Errors of the store and of a key provider as what a caller may know of them. */
-export function asStrongroomError(error: unknown): unknown {
+function asStrongroomError(error: unknown): unknown {
   if (error instanceof StoreUnavailableError) {
     const detail = "The store is not responding. Try again in a moment.";
     return new StrongroomError("store_unavailable", detail, { cause: error });

@@ -8,7 +8,7 @@ import { inState, type JobRecord, jobKey, type Work } from "./records.ts";
 import { CannotSend, type WorkType, type WorkTypes } from "./work-type.ts";
 
 /** A job is sent again if it is not known to be in its queue after this time. */
-export const RESEND_SECONDS = 10;
+const RESEND_SECONDS = 10;
 /** How long after `notAfter` a worker that has started in time may still report. */
 const OVERDUE_SECONDS = 120;
 const KEEP_SECONDS = 7 * 24 * 3600;

@@ -2,7 +2,7 @@ import type { PutSchedule, Schedule } from "../../shared/api/schedules.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Level } from "../../shared/org.ts";
 import { countWrite } from "../counts.ts";
-import { type Due, putDue, removeDue } from "../due/due-items.ts";
+import { moveDue, type Recurring } from "../due/due-items.ts";
 import type { DueHandler } from "../due/loop.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { slotWorkId } from "../ids.ts";
@@ -53,7 +53,7 @@ export async function putSchedule(
     };
     const isWritten = await store.write([
       { ...scheduleKey(org, name), body: schedule, expect: found?.revision ?? 0 },
-      ...moveDue(org, name, found?.body.nextSlot, schedule.nextSlot),
+      ...moveDue(dueOf(org, name), found?.body.nextSlot, schedule.nextSlot),
       ...(found ? [] : [await countWrite(store, org, "schedules", 1)]),
     ]);
     return isWritten ? { schedule, isNew: !found } : undefined;
@@ -72,7 +72,7 @@ export async function deleteSchedule(
     checkConditions(conditions, found.body.version);
     const isWritten = await store.write([
       { ...scheduleKey(org, name), remove: true, expect: found.revision },
-      ...moveDue(org, name, found.body.nextSlot, undefined),
+      ...moveDue(dueOf(org, name), found.body.nextSlot, undefined),
       await countWrite(store, org, "schedules", -1),
     ]);
     return isWritten || undefined;
@@ -107,7 +107,7 @@ export function scheduleDueHandler(parts: UseParts): DueHandler {
     const { lastError: _, ...kept } = schedule;
     const writes = (changes: Partial<ScheduleRecord>): Write[] => [
       { ...scheduleKey(org, name), body: { ...kept, nextSlot: next, ...changes }, expect: found.revision },
-      ...moveDue(org, name, slot, next),
+      ...moveDue(dueOf(org, name), slot, next),
     ];
     const lastAt = new Date(slot * 1000).toISOString();
     try {
@@ -128,13 +128,4 @@ export function scheduleDueHandler(parts: UseParts): DueHandler {
   };
 }
 
-/** Writes that move a schedule's due item from one slot to another. */
-function moveDue(org: string, name: string, from: number | undefined, to: number | undefined): Write[] {
-  if (from === to) return [];
-  return [
-    ...(from === undefined ? [] : [removeDue(dueOf(org, name, from), from)]),
-    ...(to === undefined ? [] : [putDue(dueOf(org, name, to), to)]),
-  ];
-}
-
-const dueOf = (org: string, name: string, slot: number): Due => ({ type: "schedule", org, name, slot });
+const dueOf = (org: string, name: string): Recurring => ({ type: "schedule", org, name });

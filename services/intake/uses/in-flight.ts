@@ -3,7 +3,7 @@ import type { Intake } from "../dependencies.ts";
 import { queuedPartition } from "../jobs/records.ts";
 
 /** How many uses of one organization may be queued at once. */
-export const MOST_IN_FLIGHT = 1_000;
+const MOST_IN_FLIGHT = 1_000;
 /** The queue's length is counted anew after this time; until then those submitted here are added. */
 const COUNT_EVERY_MS = 1_000;
 const MOST_REMEMBERED = 10_000;

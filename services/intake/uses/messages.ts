@@ -9,6 +9,8 @@ import type { JobRecord, UseWork } from "../jobs/records.ts";
 import { type SealingKeyRecord, sealingKeyKey } from "../sealing-keys/records.ts";
 import type { Store } from "../store/store.ts";
 
+const MOST_TRIES = 5;
+
 /** A credential with its sealed value, both of one version. */
 export interface UsableCredential {
   record: CredentialRecord;
@@ -21,8 +23,8 @@ export async function loadUsable(
   org: string,
   name: string,
 ): Promise<UsableCredential | undefined> {
-  // Twice: a version may be stored between the two reads.
-  for (let tries = 0; tries < 2; tries++) {
+  // Again if a version was stored between the two reads.
+  for (let tries = 0; tries < MOST_TRIES; tries++) {
     const [record, stored] = await Promise.all([
       store.get<CredentialRecord>(credentialKey(org, name)),
       store.get<StoredMaterial>(materialKey(org, name)),

@@ -90,7 +90,10 @@ function signingSecrets(
   const valid = secrets.filter(({ until }) => until === undefined || until > seconds);
   const first = valid.findIndex(({ version }) => version === sealedWith);
   // A message sealed before a rotation is signed by its own secret alone, which receivers still accept.
-  if (first < 0) throw cannotSend("The webhook's secret was rotated since. Send the message anew.");
+  if (first < 0)
+    throw cannotSend(
+      "The webhook has a new URL, or new secrets, since the message was sent. Send it again as a new one.",
+    );
   return valid.slice(first).map(({ version, envelope }) => ({ version, material: { envelope } }));
 }
 

@@ -124,12 +124,3 @@ export function forbiddenByPolicy(
   if (!paths.some((pattern) => matchesPattern(pattern, path))) return "the policy does not allow this path";
   return undefined;
 }
-
-const FRAMING = [
-  ...["host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"],
-  ...["expect", "accept-encoding", "content-encoding", "content-type", "idempotency-key", "range"],
-];
-
-/** Whether a credential may be injected into the header: it may not be one that frames the message. */
-export const isInjectable = (header: string): boolean =>
-  !FRAMING.includes(header.toLowerCase()) && !header.toLowerCase().startsWith("proxy-");

@@ -3,16 +3,26 @@ const OWN = [
   ...["host", "connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade"],
   ...["expect", "accept-encoding", "idempotency-key", "range", "if-range"],
 ];
-/** Headers that carry a credential: a request has the one of its credential, and no other. */
-const CREDENTIALS = ["authorization", "cookie", "cookie2"];
+const COOKIES = ["cookie", "cookie2"];
 /** Headers by which some servers take another method, path or caller than the request line's. */
 const OVERRIDES = [
   ...["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"],
   ...["x-original-method", "x-original-host", "x-host", "x-real-ip", "forwarded", "via"],
 ];
 const PREFIXES = ["proxy-", "x-forwarded-", "sec-", "webhook-"];
-const REFUSED = new Set([...OWN, ...CREDENTIALS, ...OVERRIDES]);
+/** Headers that nobody sets, neither a caller nor a policy. */
+const NOBODYS = new Set([...OWN, ...COOKIES, ...OVERRIDES]);
+/** Headers that describe a request, so a credential in them would be taken for something else. */
+const DESCRIBING = new Set(["content-encoding", "content-type", "origin", "referer", "set-cookie"]);
+
+const isNobodys = (name: string): boolean =>
+  NOBODYS.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
 
 /** Whether a caller may not set a header, by its name in lower case, in a request that a credential is used for. */
-export const isRefusedHeader = (name: string): boolean =>
-  REFUSED.has(name) || PREFIXES.some((prefix) => name.startsWith(prefix));
+export const isRefusedHeader = (name: string): boolean => name === "authorization" || isNobodys(name);
+
+/** Whether a policy may name a header, in any case, to carry its credential. */
+export function isInjectable(header: string): boolean {
+  const name = header.toLowerCase();
+  return !isNobodys(name) && !DESCRIBING.has(name) && !name.startsWith("access-control-");
+}

@@ -31,13 +31,7 @@ export class Politeness {
   /** Runs `request` when it is the host's turn. Throws JobFailure `unreachable` if that is not soon. */
   async take<T>(name: string, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
     const host = this.#host(name);
-    const waitMs = host.notBefore - this.#now();
-    if (waitMs > 0) {
-      const seconds = Math.ceil(waitMs / 1000);
-      throw new JobFailure("unreachable", `the host asks for no requests for ${seconds} s`, {
-        isFinal: true,
-      });
-    }
+    this.#checkPause(host);
     if (host.waiting >= MAX_WAITING) {
       throw new JobFailure("unreachable", "too many feeds of this host are due at once");
     }
@@ -48,6 +42,8 @@ export class Politeness {
     try {
       await before;
       signal.throwIfAborted();
+      // A request before this one may have been answered with `Retry-After`.
+      this.#checkPause(host);
       return await request();
     } finally {
       host.waiting--;
@@ -61,6 +57,13 @@ export class Politeness {
     const ms = Math.min(MAX_RETRY_AFTER_MS, seconds * 1000);
     this.#host(name).notBefore = this.#now() + ms;
     return Math.ceil(ms / 1000);
+  }
+
+  #checkPause({ notBefore }: Host): void {
+    const waitMs = notBefore - this.#now();
+    if (waitMs <= 0) return;
+    const detail = `the host asks for no requests for ${Math.ceil(waitMs / 1000)} s`;
+    throw new JobFailure("unreachable", detail, { isFinal: true });
   }
 
   #host(name: string): Host {

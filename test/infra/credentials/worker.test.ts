@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
+import { permissionFlags } from "../../../services/cli/platform/worker-flags.ts";
 import { KINDS, type Kind } from "../../../services/shared/work/kinds.ts";
 import { readSettings as readWorkerSettings } from "../../../services/worker/config.ts";
-import { permissionFlags } from "../../../services/worker/permission-flags.ts";
 import { synthesize } from "../synthesized.ts";
 import { containerOf, environmentOf } from "./containers.ts";
 import { workerStack } from "./requests.ts";

@@ -57,6 +57,21 @@ describe("a host", () => {
     expect(politeness.pause("a.example", 1e9)).toBe(3_600);
   });
 
+  test("that asks for a pause gets no request from those that waited for their turn", async () => {
+    const politeness = new Politeness({ gapMs: 0 });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const first = politeness.take("a.example", never, async () => {
+      await promise;
+      politeness.pause("a.example", 60);
+    });
+    let asked = 0;
+    const second = politeness.take("a.example", never, async () => asked++);
+    resolve();
+    await first;
+    await expect(second).rejects.toMatchObject({ failure: "unreachable", isTransient: false });
+    expect(asked).toBe(0);
+  });
+
   test("serves the next one after a failure or a job that was given up", async () => {
     const politeness = new Politeness({ gapMs: 0 });
     const failing = politeness.take("a.example", never, () => Promise.reject(new Error("broken")));

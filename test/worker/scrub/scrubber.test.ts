@@ -203,9 +203,11 @@ test("256 KiB that are made to be slow take less than two seconds", () => {
   ];
   for (const text of texts) {
     for (const secret of secrets) {
-      const before = performance.now();
+      // Of the processor's time: other tests may run beside it.
+      const before = process.threadCpuUsage();
       scrub(secret, text);
-      expect(performance.now() - before).toBeLessThan(2_000);
+      const { user, system } = process.threadCpuUsage(before);
+      expect((user + system) / 1000).toBeLessThan(2_000);
     }
   }
 });
