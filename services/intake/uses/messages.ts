@@ -21,7 +21,7 @@ export async function loadUsable(
   org: string,
   name: string,
 ): Promise<UsableCredential | undefined> {
-  // Twice: a version may be stored between the two reads.
+  // Twice: a version may be stored between the reads.
   for (let tries = 0; tries < 2; tries++) {
     const [record, stored] = await Promise.all([
       store.get<CredentialRecord>(credentialKey(org, name)),
@@ -30,7 +30,8 @@ export async function loadUsable(
     if (!record || !stored) return undefined;
     if (record.body.version !== stored.body.version) continue;
     const material = await withPrivateKey(store, org, stored.body.material);
-    return material && { record: record.body, material };
+    // Its sealing key is gone: it may have been sealed anew.
+    if (material) return { record: record.body, material };
   }
   return undefined;
 }
