@@ -109,6 +109,10 @@ export const COMMANDS: CommandTable = {
         "destroy a credential's value for good",
         async () => (await import("./commands/credential.ts")).deleteCommand,
       ],
+      rewrap: [
+        "have credentials sealed anew after their key was rotated",
+        async () => (await import("./commands/rewrap.ts")).rewrapCommand,
+      ],
       seal: [
         "seal a value on this machine and print the body that stores it",
         async () => (await import("./commands/credential.ts")).sealCommand,

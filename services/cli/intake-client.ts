@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Credential, CredentialPage, PutCredential, SealingKeys } from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
-import type { CreateUse, Use, UsePage, UseWithResult } from "../shared/api/uses.ts";
+import type { CreateUse, Rewrap, Use, UsePage, UseWithResult } from "../shared/api/uses.ts";
 import type {
   Delivery,
   DeliveryPage,
@@ -45,12 +45,16 @@ export class Intake {
   deleteCredential = (name: string) => this.#json<void>("DELETE", at("credentials", name));
   setCredential = (name: string, now: "enable" | "disable") =>
     this.#json<Credential>("POST", at("credentials", name, now));
+  /** Has a worker seal it anew. */
+  rewrap = (name: string) => this.#json<Rewrap>("POST", at("credentials", name, "rewrap"));
   sealingKeys = () => this.#json<SealingKeys>("GET", at("sealing-keys"));
 
   /** Has a credential used once. The same key with the same request returns the same job. */
   createUse = (body: CreateUse, idempotencyKey: string = randomUUID()) =>
     this.#json<Use>("POST", at("jobs"), body, { "Idempotency-Key": idempotencyKey });
   use = (id: string) => this.#json<UseWithResult>("GET", at("jobs", id));
+  /** A job of either type. */
+  job = (id: string) => this.#json<UseWithResult | Rewrap>("GET", at("jobs", id));
   /** The newest jobs, at most `limit`. */
   uses = (filter: UseFilter, limit: number) =>
     this.#all<UsePage, Use>(at("jobs"), { ...filter }, ({ jobs }) => jobs, limit);

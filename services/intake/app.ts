@@ -4,7 +4,7 @@
  * customer's destination.
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
- * `sealing-keys/`, `uses/` (jobs that use a credential), `schedules/`, `webhooks/` and `feeds/` are what they are about;
+ * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `webhooks/` and `feeds/` are what they are about;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -21,6 +21,7 @@ import { credentialRoutes } from "./api/credentials.ts";
 import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
+import { rewrapRoutes } from "./api/rewrap.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { useRoutes } from "./api/uses.ts";
@@ -72,6 +73,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
 
   app.register(async (routes: Server) => {
     credentialRoutes(routes, intake, work.lastUsed);
+    rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
     scheduleRoutes(routes, work);

@@ -7,6 +7,7 @@ import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
+import { rewrapWork } from "./rewrap/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { InFlight } from "./uses/in-flight.ts";
@@ -29,6 +30,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const types: WorkTypes = {
     request: useWork(intake),
     "make-sealing-key": keyWork(intake),
+    rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
   };

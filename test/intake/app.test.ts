@@ -79,6 +79,7 @@ describe("every operation of the API", () => {
       "GET /v1/webhooks/{name}/deliveries/{id} reader",
       "POST /v1/credentials/{name}/disable admin",
       "POST /v1/credentials/{name}/enable admin",
+      "POST /v1/credentials/{name}/rewrap admin",
       "POST /v1/feeds/{name}/fetch writer",
       "POST /v1/jobs reader",
       "POST /v1/jobs/{id}/redrive reader",

@@ -150,6 +150,7 @@ async function show(session: Session, [name = ""]: string[], options: MemberOpti
       ["paths", paths.join(", ")],
       ["injected as", "header" in inject ? `${inject.header}: ${inject.format}` : inject.signature],
       ["sealed by", found.versions[0]?.sealedBy],
+      ["rewrapped", found.versions[0]?.rewrappedAt],
       ["created", found.createdAt],
       ["updated", found.updatedAt],
       ["last used", found.lastUsedAt ?? "never"],

@@ -174,21 +174,22 @@ async function list(
 
 /** `strongroom job show <job>`: a job and, while it is kept, its answer. */
 async function show(session: Session, [id = ""]: string[], options: MemberOptions): Promise<undefined> {
-  const use = await (await intakeAs(session, options)).use(id);
+  const use = await (await intakeAs(session, options)).job(id);
   session.out.data(use, () => {
-    const answer = use.result && "answer" in use.result ? use.result.answer : undefined;
+    const isRewrap = "type" in use;
+    const answer = !isRewrap && use.result && "answer" in use.result ? use.result.answer : undefined;
     const rows: [string, string | number | undefined][] = [
       ["job", use.id],
       ["state", use.state],
       ["credential", `${use.credential}, version ${use.version}`],
-      ["request", `${use.method} ${use.path}`],
+      isRewrap ? ["type", "rewrap"] : ["request", `${use.method} ${use.path}`],
       ["attempt", use.attempt],
       ["failure", use.failure && `${use.failure.class}: ${use.failure.detail}`],
-      ["status", use.status],
+      ["status", isRewrap ? undefined : use.status],
       ["scrubbed", answer?.scrubbed],
       ["created", use.createdAt],
       ["ended", use.endedAt],
-      ["result until", use.resultUntil],
+      ["result until", isRewrap ? undefined : use.resultUntil],
     ];
     return [
       ...rows

@@ -26,6 +26,9 @@ export function sealingKeyRoutes(app: Server, parts: SealingParts): void {
       config: { access: { level: "admin" } },
       schema: {
         summary: "Have a new key made; what was sealed to older ones still opens",
+        description:
+          "Older keys to which no credential is sealed any more are dropped, with their private halves. A credential " +
+          "that was sealed anew needs none",
         response: { 200: SealingKeys, ...problems(400, 401, 403, 409, 429, 503) },
       },
     },

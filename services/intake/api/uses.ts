@@ -1,21 +1,22 @@
 import { Readable } from "node:stream";
 import { Type } from "typebox";
-import { CreateUse, Use, UseEvent, UsePage, UseQuery, UseWithResult } from "../../shared/api/uses.ts";
+import { CreateUse, Rewrap, Use, UseEvent, UsePage, UseQuery, UseWithResult } from "../../shared/api/uses.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { eventStream, problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { WorkId } from "../../shared/work/messages.ts";
 import { callerOf } from "../http/caller.ts";
-import { followJob, waitForJob } from "../jobs/follow.ts";
+import { Preference, preferredEnd } from "../http/prefer-wait.ts";
+import { followJob } from "../jobs/follow.ts";
 import type { JobRecord, UseWork } from "../jobs/records.ts";
 import { OpenStreams } from "../jobs/streams.ts";
+import { asRewrap } from "../rewrap/rewrap.ts";
 import { listUses } from "../uses/list.ts";
-import { readUse, redriveUse, useResult } from "../uses/read.ts";
+import { isRewrap, readJob, redriveUse, useResult } from "../uses/read.ts";
 import { submitUse, type UseParts } from "../uses/submit.ts";
 import { asUse } from "../uses/view.ts";
 
 const MOST_BODY_BYTES = 320 * 1024;
-const MOST_WAIT_SECONDS = 30;
 const Params = Type.Object({ id: WorkId }, { additionalProperties: false });
 const Located = { headers: { Location: Type.String({ description: "URL path of the job" }) } };
 
@@ -47,12 +48,7 @@ export function useRoutes(app: Server, parts: UseParts): void {
               description: "The same request with the same key returns the same job, for a day",
             }),
           ),
-          prefer: Type.Optional(
-            Type.String({
-              maxLength: 200,
-              description: `\`wait=N\`: answer with the finished job if it ends within N seconds (at most ${MOST_WAIT_SECONDS})`,
-            }),
-          ),
+          prefer: Preference,
         }),
         body: CreateUse,
         response: {
@@ -70,19 +66,15 @@ export function useRoutes(app: Server, parts: UseParts): void {
         ...(key !== undefined && { once: { subject, key } }),
       });
       if (!submitted) throw new StrongroomError("conflict", "The job could not be recorded. Try again.");
-      const seconds = waitSeconds(prefer);
-      const job = seconds === undefined ? submitted : await wait(submitted, seconds, reply.raw);
-      reply.header("Location", located(job));
-      if (seconds === undefined || job.state === "queued") return reply.code(202).send(asUse(job));
-      return reply.code(200).send(await withResult(job, level));
+      const ended = await preferredEnd(parts, submitted, prefer, {
+        response: reply.raw,
+        closing: closing.signal,
+      });
+      reply.header("Location", located(submitted));
+      if (!ended) return reply.code(202).send(asUse(submitted));
+      return reply.code(200).send(await withResult(ended, level));
     },
   );
-  async function wait(job: JobRecord<UseWork>, seconds: number, response: NodeJS.EventEmitter) {
-    const gone = new AbortController();
-    response.once("close", () => gone.abort());
-    const signal = AbortSignal.any([gone.signal, closing.signal]);
-    return (await waitForJob<UseWork>(parts, job, seconds * 1000, signal)) ?? job;
-  }
 
   app.get(
     "/v1/jobs",
@@ -105,18 +97,22 @@ export function useRoutes(app: Server, parts: UseParts): void {
         summary: "Get a job with its result",
         description:
           "Only the credential's level and above may. When the result is no longer kept it is `result_gone`; " +
-          "`result=omit` gets the job without its result",
+          "`result=omit` gets the job without its result. A job that seals a credential anew has `type` `rewrap`",
         params: Params,
         querystring: Type.Object(
           { result: Type.Optional(Type.Enum(["omit"])) },
           { additionalProperties: false },
         ),
-        response: { 200: UseWithResult, ...problems(400, 401, 403, 404, 410, 429, 503) },
+        response: {
+          200: Type.Union([UseWithResult, Rewrap]),
+          ...problems(400, 401, 403, 404, 410, 429, 503),
+        },
       },
     },
     async (request) => {
       const { org, level } = callerOf(request);
-      const job = (await readUse(parts, org, request.params.id)).body;
+      const job = (await readJob(parts, org, request.params.id)).body;
+      if (isRewrap(job)) return asRewrap(job);
       return request.query.result === "omit" ? asUse(job) : withResult(job, level);
     },
   );
@@ -143,7 +139,7 @@ export function useRoutes(app: Server, parts: UseParts): void {
     },
     async (request, reply) => {
       const { org } = callerOf(request);
-      const { body: job } = await readUse(parts, org, request.params.id);
+      const { body: job } = await readJob(parts, org, request.params.id);
       const gone = new AbortController();
       const release = streams.admit(org);
       const end = () => {
@@ -177,10 +173,4 @@ export function useRoutes(app: Server, parts: UseParts): void {
       return reply.code(202).header("Location", located(job)).send(asUse(job));
     },
   );
-}
-
-/** The seconds of `wait` in a `Prefer` header (RFC 7240); other preferences are ignored. */
-function waitSeconds(prefer: string | undefined): number | undefined {
-  const [, seconds] = /(?:^|,)\s*wait=([0-9]{1,6})\s*(?:[;,]|$)/i.exec(prefer ?? "") ?? [];
-  return seconds === undefined ? undefined : Math.min(Number(seconds), MOST_WAIT_SECONDS);
 }

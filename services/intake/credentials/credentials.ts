@@ -5,6 +5,7 @@ import { countWrite } from "../counts.ts";
 import type { Intake } from "../dependencies.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
 import { checkDestination } from "./check-destination.ts";
 import { protect } from "./protect.ts";
@@ -74,6 +75,7 @@ export async function putCredential(
     const isWritten = await store.write([
       { ...credentialKey(org, name), body: credential, expect: found?.revision ?? 0 },
       { ...materialKey(org, name), body: stored },
+      ...("sealed" in material ? [await keepKeyWrite(store, org, material.sealed.key)] : []),
       ...(found ? [] : [await countWrite(store, org, "credentials", 1)]),
     ]);
     return isWritten ? { credential, isNew: !found } : undefined;

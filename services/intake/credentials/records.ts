@@ -21,8 +21,9 @@ export interface StoredMaterial {
   material: { envelope: string } | { sealed: SealedValue };
 }
 
+export const materialsPartition = (org: string): string => `org/${org}/materials`;
 export const materialKey = (org: string, name: string): Key => ({
-  partition: `org/${org}/materials`,
+  partition: materialsPartition(org),
   sort: name,
 });
 

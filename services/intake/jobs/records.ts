@@ -26,6 +26,15 @@ export interface KeyWork {
   key: string;
 }
 
+/** A credential sealed anew, by the key provider's current key. */
+export interface RewrapWork {
+  type: "rewrap";
+  credential: string;
+  version: number;
+  /** The stored value's revision when it was asked for: a result never replaces one that was stored since. */
+  materialRevision: number;
+}
+
 /** What one attempt of a delivery came to. */
 export interface DeliveryAttempt {
   attempt: number;
@@ -56,7 +65,7 @@ export interface FetchWork {
   url: string;
 }
 
-export type Work = UseWork | KeyWork | DeliveryWork | FetchWork;
+export type Work = UseWork | KeyWork | RewrapWork | DeliveryWork | FetchWork;
 
 export interface JobFailure {
   class: FailureClass;
@@ -109,7 +118,7 @@ export interface StoredRequest {
   envelope: string;
 }
 
-/** Uses that are queued, to count them. */
+/** Uses and rewraps that are queued, to count them. */
 export const queuedPartition = (org: string): string => `org/${org}/queued`;
 
 /** The same record with another state, and an event that says so. */

@@ -1,6 +1,15 @@
 import type { Outcome } from "../../shared/work/messages.ts";
 import type { Write } from "../store/store.ts";
-import type { DeliveryWork, FetchWork, JobFailure, JobRecord, KeyWork, UseWork, Work } from "./records.ts";
+import type {
+  DeliveryWork,
+  FetchWork,
+  JobFailure,
+  JobRecord,
+  KeyWork,
+  RewrapWork,
+  UseWork,
+  Work,
+} from "./records.ts";
 
 /** What a type of work is to the job engine. */
 export interface WorkType<W extends Work> {
@@ -22,6 +31,7 @@ export interface Settlement {
 export interface WorkTypes {
   request: WorkType<UseWork>;
   "make-sealing-key": WorkType<KeyWork>;
+  rewrap: WorkType<RewrapWork>;
   deliver: WorkType<DeliveryWork>;
   fetch: WorkType<FetchWork>;
 }

@@ -8,7 +8,9 @@ import type { Jobs } from "../jobs/jobs.ts";
 import { inState, type JobRecord, type KeyWork } from "../jobs/records.ts";
 import type { WorkType } from "../jobs/work-type.ts";
 import type { Item } from "../store/store.ts";
+import { dropUnusedKeys } from "./drop-unused.ts";
 import {
+  MOST_KEYS,
   type SealingKeyRecord,
   type SealingState,
   sealingKeyKey,
@@ -21,8 +23,6 @@ const WAIT_MS = 5_000;
 const LOOK_EVERY_MS = 250;
 /** A worker that has not made the key by then will not: another is asked for. */
 const MAKE_WITHIN_SECONDS = 60;
-/** Old keys are kept while something may be sealed to them. */
-const MOST_KEYS = 100;
 
 export interface SealingParts {
   intake: Intake;
@@ -47,11 +47,17 @@ export async function sealingKeys(
   };
 }
 
-/** Has a worker make a new key, which is current from then on. Throws as {@link sealingKeys}, and `conflict`. */
+/**
+ * Has a worker make a new key, which is current from then on, and drops older ones to which no credential is sealed any
+ * more. Throws as {@link sealingKeys}, and `conflict`.
+ */
 export async function rotateSealingKey(parts: SealingParts, org: string): Promise<SealingKeys> {
   const { store } = parts.intake;
+  // Before it too, since there may be as many as there may be.
+  await dropUnusedKeys(store, org);
   const state = await store.get<SealingState>(sealingStateKey(org));
   await waitForKey(parts, org, await makeKey(parts, org, state));
+  await dropUnusedKeys(store, org);
   return listKeys(parts, org);
 }
 

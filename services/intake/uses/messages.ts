@@ -32,7 +32,8 @@ export async function loadUsable(
     if (!record || !stored) return undefined;
     if (record.body.version !== stored.body.version) continue;
     const material = await withPrivateKey(store, org, stored.body.material);
-    return material && { record: record.body, material };
+    // Its sealing key is gone: it may have been sealed anew.
+    if (material) return { record: record.body, material };
   }
   return undefined;
 }

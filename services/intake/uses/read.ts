@@ -5,6 +5,7 @@ import type { Level } from "../../shared/org.ts";
 import {
   type JobRecord,
   queuedPartition,
+  type RewrapWork,
   requestKey,
   type StoredRequest,
   type UseWork,
@@ -15,15 +16,28 @@ import { type UseParts, usableCredential } from "./submit.ts";
 import { asResult } from "./view.ts";
 import { resultKey, type StoredResult } from "./work-type.ts";
 
-/** A use's record. Throws `not_found`, also for another organization's. */
-export async function readUse(
-  { jobs }: UseParts,
+export const isRewrap = (job: JobRecord<UseWork | RewrapWork>): job is JobRecord<RewrapWork> =>
+  job.work.type === "rewrap";
+
+/** The record of a use or a rewrap. Throws `not_found`, also for another organization's. */
+export async function readJob(
+  { jobs }: Pick<UseParts, "jobs">,
   org: string,
   id: string,
-): Promise<Item<JobRecord<UseWork>>> {
-  const found = await jobs.get<UseWork>({ org, kind: "integration", id });
-  if (found?.body.work.type !== "request") throw new StrongroomError("not_found", "There is no such job.");
-  return found;
+): Promise<Item<JobRecord<UseWork> | JobRecord<RewrapWork>>> {
+  const found = await jobs.get({ org, kind: "integration", id });
+  const type = found?.body.work.type;
+  if (type !== "request" && type !== "rewrap") {
+    throw new StrongroomError("not_found", "There is no such job.");
+  }
+  return found as Item<JobRecord<UseWork> | JobRecord<RewrapWork>>;
+}
+
+/** A use's record. Throws `not_found`, and `conflict` for a rewrap. */
+async function readUse(parts: UseParts, org: string, id: string): Promise<Item<JobRecord<UseWork>>> {
+  const { body, ...item } = await readJob(parts, org, id);
+  if (!isRewrap(body)) return { ...item, body };
+  throw new StrongroomError("conflict", "A rewrap is not tried again under its ID. Ask for another one.");
 }
 
 /**

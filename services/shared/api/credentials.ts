@@ -57,7 +57,14 @@ export const Credential = Type.Object(
     /** The last 20 versions, newest first. */
     versions: Type.Array(
       Type.Object(
-        { version: Type.Integer({ minimum: 1 }), createdAt: Time, sealedBy: SealedBy },
+        {
+          version: Type.Integer({ minimum: 1 }),
+          createdAt: Time,
+          /** Who sealed the value that was put. */
+          sealedBy: SealedBy,
+          /** When a worker last sealed it anew, by the key provider's current key. */
+          rewrappedAt: Type.Optional(Time),
+        },
         { additionalProperties: false },
       ),
     ),

@@ -143,6 +143,23 @@ export const UseWithResult = Type.Object(
 );
 export type UseWithResult = Static<typeof UseWithResult>;
 
+/** A job that seals a credential anew, by the key provider's current key. It has no result. */
+export const Rewrap = Type.Object(
+  {
+    id: WorkId,
+    type: Type.Literal("rewrap"),
+    state: UseState,
+    credential: Name,
+    version: Type.Integer(),
+    attempt: Type.Integer(),
+    failure: Type.Optional(Failure),
+    createdAt: Time,
+    endedAt: Type.Optional(Time),
+  },
+  closed,
+);
+export type Rewrap = Static<typeof Rewrap>;
+
 /** The query of `GET /v1/jobs`. */
 export const UseQuery = Type.Object(
   {
