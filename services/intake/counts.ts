@@ -2,7 +2,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import type { Store, Write } from "./store/store.ts";
 
 /** How many of each an organization may have. */
-const MOST = { credentials: 1_000, schedules: 100, webhooks: 100, feeds: 100 } as const;
+export const MOST = { credentials: 1_000, schedules: 100, webhooks: 100, feeds: 100 } as const;
 export type Counted = keyof typeof MOST;
 
 /**
