@@ -5,7 +5,6 @@ import Fastify, { type FastifyServerOptions, LogController, type RawServerDefaul
 import type { Logger } from "pino";
 import type { Level } from "../org.ts";
 import type { Secret } from "../secret.ts";
-import { trackUnusedConnections } from "./close-unused.ts";
 
 /**
  * Who may use a route: holders of a permission, an organization's members of a level and above, or everyone, with the
@@ -69,8 +68,6 @@ export function createServer(logger: Logger, { tls, IncomingMessage, ...options 
     ...options,
   } as FastifyServerOptions<RawServerDefault, Logger>).withTypeProvider<TypeBoxTypeProvider>();
 
-  const closeUnused = trackUnusedConnections(app.server);
-  app.addHook("preClose", async () => closeUnused());
   app.addHook("onRoute", (route) => {
     if (!route.config?.access) throw new Error(`${route.method} ${route.url}: the route declares no access`);
   });
