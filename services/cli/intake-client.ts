@@ -55,6 +55,7 @@ export class Intake {
   use = (id: string) => this.#json<UseWithResult>("GET", at("jobs", id));
   /** A job of either type. */
   job = (id: string) => this.#json<UseWithResult | Rewrap>("GET", at("jobs", id));
+  jobWithoutResult = (id: string) => this.#json<UseWithResult>("GET", `${at("jobs", id)}?result=omit`);
   /** The newest jobs, at most `limit`. */
   uses = (filter: UseFilter, limit: number) =>
     this.#all<UsePage, Use>(at("jobs"), { ...filter }, ({ jobs }) => jobs, limit);

@@ -18,14 +18,14 @@ export const period = (flags: string, description: string) =>
     const [, number, unit] = /^([0-9]{1,9})([smh])$/.exec(text) ?? [];
     const seconds = Number(number) * SECONDS[unit as keyof typeof SECONDS];
     if (seconds >= 1 && seconds <= MAX_PERIOD_SECONDS) return seconds;
-    throw wrong(flags, text, "a duration from 1s to 768h");
+    throw wrong(flags, text, "a duration from 1s to 768h, like 30s, 5m or 2h");
   });
 
-/** A non-negative integer. */
-export const count = (flags: string, description: string, preset: number) =>
+/** An integer, `least` or more. */
+export const count = (flags: string, description: string, preset: number, least = 0) =>
   new Option(flags, description).default(preset).argParser((text) => {
-    if (/^[0-9]{1,6}$/.test(text)) return Number(text);
-    throw wrong(flags, text, "a number");
+    if (/^[0-9]{1,6}$/.test(text) && Number(text) >= least) return Number(text);
+    throw wrong(flags, text, `a number from ${least} to 999999`);
   });
 
 /** An option that may be given more than once. */

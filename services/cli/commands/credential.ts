@@ -20,7 +20,10 @@ const putOptions: CliCommand["declare"] = (line) => {
     .argument("<name>")
     .argument("[value...]");
   declareMember(declareDestination(line)).addOption(
-    new Option("--level <level>", "who may use it: members of this level and above").choices(LEVELS),
+    new Option(
+      "--level <level>",
+      "who may use it: members of this level and above (default: writer)",
+    ).choices(LEVELS),
   );
 };
 

@@ -17,7 +17,7 @@ export const itemsCommand: CliCommand = {
   declare(line) {
     declareMember(line.argument("<name>"))
       .option("--after <cursor>", "only items after this cursor, which an earlier call printed to stderr")
-      .addOption(count("--limit <n>", "number of items, at most 100", 50));
+      .addOption(count("--limit <n>", "number of items, at most 100", 50, 1));
   },
   run: items,
 };

@@ -74,6 +74,9 @@ async function logFile(
     }
     return session.state.logFile(service);
   }
+  if (NAMES.some((name) => name === org)) {
+    throw new Failure("usage", `${org} is a service`, `Run: strongroom logs --service ${org}`);
+  }
   await session.local("logs");
   const { id, attempt } = await (await session.controlPlane()).findOrg(org ?? "");
   return instanceFolder(session.state.instances, id, attempt).log;

@@ -1,9 +1,11 @@
 import { Option } from "commander";
 import type { Use, UseWithResult } from "../../shared/api/uses.ts";
 import { UseState } from "../../shared/api/uses.ts";
+import { type ErrorCode, StrongroomError } from "../../shared/errors.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
-import type { Intake, UseFilter } from "../intake-client.ts";
+import type { Intake } from "../intake-client.ts";
+import { jobId } from "../job-id.ts";
 import { declareMember, intakeAs, type MemberOptions } from "../member.ts";
 import { count, period } from "../options.ts";
 import { table } from "../output.ts";
@@ -38,9 +40,9 @@ Examples:
 export const listCommand: CliCommand = {
   declare(line) {
     declareMember(line)
-      .addOption(new Option("--state <state>", "only those in this state").choices(UseState.enum))
+      .addOption(new Option("--only <state>", "only those in this state").choices(UseState.enum))
       .option("--credential <name>", "only those of this credential")
-      .addOption(count("--limit <n>", "number of jobs, newest first", 50));
+      .addOption(count("--limit <n>", "number of jobs, newest first", 50, 1));
   },
   run: list,
 };
@@ -55,6 +57,7 @@ export const redriveCommand: CliCommand = {
   run: redrive,
 };
 
+const LIST = "strongroom job list …";
 const WAIT_MS = 330_000;
 const MARGIN_MS = 60_000;
 
@@ -84,7 +87,7 @@ async function redrive(
   options: MemberOptions & { wait?: boolean },
 ): Promise<undefined> {
   const intake = await intakeAs(session, options);
-  await follow(session, intake, await intake.redrive(id), options.wait);
+  await follow(session, intake, await intake.redrive(jobId(id, LIST)), options.wait);
 }
 
 async function follow(
@@ -148,10 +151,10 @@ function printAnswer({ out }: Session, use: UseWithResult, after: string): void 
 async function list(
   session: Session,
   _: string[],
-  options: MemberOptions & UseFilter & { limit: number },
+  options: MemberOptions & { only?: Use["state"]; credential?: string; limit: number },
 ): Promise<undefined> {
-  const { state, credential, limit } = options;
-  const filter = { ...(state && { state }), ...(credential && { credential }) };
+  const { only, credential, limit } = options;
+  const filter = { ...(only && { state: only }), ...(credential && { credential }) };
   const uses = await (await intakeAs(session, options)).uses(filter, limit);
   if (uses.length === 0) session.out.note("No jobs. Run one: strongroom job run CREDENTIAL METHOD PATH …");
   session.out.data(uses, () =>
@@ -172,9 +175,19 @@ async function list(
   );
 }
 
+/** Refusals of a job's result alone. */
+const WITHOUT_RESULT: ErrorCode[] = ["result_gone", "forbidden"];
+
 /** `strongroom job show <job>`: a job and, while it is kept, its answer. */
 async function show(session: Session, [id = ""]: string[], options: MemberOptions): Promise<undefined> {
-  const use = await (await intakeAs(session, options)).job(id);
+  const intake = await intakeAs(session, options);
+  const found = jobId(id, LIST);
+  const use = await intake.job(found).catch((error: unknown) => {
+    // The job itself is there for readers, and for longer than its result.
+    if (!(error instanceof StrongroomError && WITHOUT_RESULT.includes(error.code))) throw error;
+    session.out.note(error.message);
+    return intake.jobWithoutResult(found);
+  });
   session.out.data(use, () => {
     const isRewrap = "type" in use;
     const answer = !isRewrap && use.result && "answer" in use.result ? use.result.answer : undefined;

@@ -2,6 +2,7 @@ import type { Delivery, WebhookWithSecret } from "../../shared/api/webhooks.ts";
 import { PAYLOAD_BYTES } from "../../shared/api/webhooks.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
+import { jobId } from "../job-id.ts";
 import { declareMember, intakeAs, type MemberOptions } from "../member.ts";
 import { count } from "../options.ts";
 import { table } from "../output.ts";
@@ -42,7 +43,7 @@ Example:
 export const deliveriesCommand: CliCommand = {
   declare(line) {
     named(line);
-    line.addOption(count("--limit <n>", "number of deliveries, newest first", 50));
+    line.addOption(count("--limit <n>", "number of deliveries, newest first", 50, 1));
   },
   run: deliveries,
 };
@@ -231,7 +232,8 @@ async function redeliver(
   [name = "", id = ""]: string[],
   options: MemberOptions,
 ): Promise<undefined> {
-  const again = await (await intakeAs(session, options)).redeliver(name, id);
+  const delivery = jobId(id, `strongroom webhook deliveries ${name} …`);
+  const again = await (await intakeAs(session, options)).redeliver(name, delivery);
   session.out.note(`Queued again. See what comes of it: strongroom webhook deliveries ${name} …`);
   session.out.data(again, () => again.id);
 }

@@ -50,7 +50,7 @@ export async function useResult(
   level: Level,
 ): Promise<UseWithResult["result"]> {
   if (!isAtLeast(level, work.level)) {
-    throw new StrongroomError("forbidden", `Only the level ${work.level} may read this job's result.`);
+    throw new StrongroomError("forbidden", `Reading this job needs the level ${work.level} or above.`);
   }
   if (state !== "succeeded") return undefined;
   const found = await store.get<StoredResult>(resultKey(org, id));

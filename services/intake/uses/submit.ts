@@ -57,7 +57,10 @@ export async function usableCredential(
   const usable = await loadUsable(store, org, name);
   if (!usable) throw new StrongroomError("not_found", "There is no such credential.");
   if (!isAtLeast(level, usable.record.level)) {
-    throw new StrongroomError("forbidden", `Only the level ${usable.record.level} may use this credential.`);
+    throw new StrongroomError(
+      "forbidden",
+      `Using this credential needs the level ${usable.record.level} or above.`,
+    );
   }
   if (usable.record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");

@@ -57,10 +57,12 @@ export function toProblem(error: unknown, requestId: string): Problem {
   const { validation, validationContext, code } = (error ?? {}) as Partial<FastifyError>;
   if (error instanceof StrongroomError) return problem(error, requestId);
   if (validation) {
-    const errors = validation.slice(0, 10).map((each) => ({
-      pointer: `/${validationContext ?? "body"}${each.instancePath}`,
-      message: [each.message, each.params.additionalProperty].filter(Boolean).join(": "),
-    }));
+    const errors = withoutBranches(validation)
+      .slice(0, 10)
+      .map((each) => ({
+        pointer: `/${validationContext ?? "body"}${each.instancePath}`,
+        message: [each.message, each.params.additionalProperty].filter(Boolean).join(": "),
+      }));
     const detail = "The request does not match the route's schema. See `errors`.";
     return { ...problem(new StrongroomError("invalid_request", detail), requestId), errors };
   }
@@ -73,6 +75,18 @@ export function toProblem(error: unknown, requestId: string): Problem {
   const detail = "An unexpected error occurred. The log has the details under this request ID.";
   return problem(new StrongroomError("internal", detail), requestId);
 }
+
+/**
+ * The errors worth telling: where a value matches none of a schema's alternatives, and an error deeper within it says
+ * what is wrong, not that the alternatives differ.
+ */
+function withoutBranches(validation: Validation): Validation {
+  const branched = validation.filter(({ keyword }) => keyword === "anyOf").map((each) => each.instancePath);
+  const isDeep = (path: string) => validation.some((each) => each.instancePath.startsWith(`${path}/`));
+  return validation.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
+}
+
+type Validation = NonNullable<FastifyError["validation"]>;
 
 function problem(error: StrongroomError, requestId: string): Problem {
   const { code, title, status, retry, errors } = error;

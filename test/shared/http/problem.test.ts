@@ -52,3 +52,16 @@ test("503 says when to come again, 401 how to ask", async () => {
   expect(unavailable.headers["content-type"]).toBe("application/problem+json");
   await app.close();
 });
+
+test("a value that matches no alternative: what is wrong in it, not how the alternatives differ", async () => {
+  const app = Fastify({ ajv: { customOptions: { allErrors: true } } });
+  app.setErrorHandler(sendProblem);
+  const number = { type: "object", required: ["n"], properties: { n: { type: "number", minimum: 60 } } };
+  const text = { type: "object", required: ["t"], properties: { t: { type: "string" } } };
+  app.post("/", { schema: { body: { anyOf: [number, text] } } }, async () => "");
+  const errors = async (payload: object) =>
+    (await app.inject({ method: "POST", url: "/", payload })).json().errors;
+  expect(await errors({ n: 59 })).toEqual([{ pointer: "/body/n", message: "must be >= 60" }]);
+  expect(await errors({})).toHaveLength(3);
+  await app.close();
+});
