@@ -328,7 +328,7 @@ describe("a worker's process", () => {
 
   test.each(
     WORKERS,
-  )("%s listens nowhere, leaves no core file, and begins with an empty environment", async (worker) => {
+  )("%s listens nowhere, leaves no core file, and begins with an environment without settings", async (worker) => {
     const pid = await platform.servicePid(worker);
     expect(listening(pid)).toEqual([]);
     expect(listening(await platform.servicePid("intake"))).not.toEqual([]);
@@ -339,7 +339,7 @@ describe("a worker's process", () => {
         .map((each) => each.split("=")[0])
         .filter((name) => name !== "PWD")
         .sort(),
-    ).toEqual(["HOME", "PATH"]);
+    ).toEqual(["HOME", "MALLOC_ARENA_MAX", "PATH"]);
   });
 });
 
