@@ -152,7 +152,7 @@ test("a file that holds a secret in clear is one of those named for it, with mod
 });
 
 /** What is signed for gateways is a JWS with no secret in it, of the same shape as a token. */
-const isPublished = (path: string) => /^gateway\/(directory|revocations)\.jws$/.test(path);
+const isPublished = (path: string) => /^(gateway|intake)\/(directory|revocations)\.jws$/.test(path);
 
 test("every file of the state folder is closed to others", async () => {
   for (const { path, mode } of await files()) expect(mode & 0o077, path).toBe(0);

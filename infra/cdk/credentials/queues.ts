@@ -1,4 +1,4 @@
-import { Duration, Size, Stack } from "aws-cdk-lib";
+import { Duration, Size, Stack, Validations } from "aws-cdk-lib";
 import { AccountPrincipal, AnyPrincipal, Effect, PolicyStatement } from "aws-cdk-lib/aws-iam";
 import { type IQueue, Queue, QueueEncryption, RedrivePermission } from "aws-cdk-lib/aws-sqs";
 import { Construct } from "constructs";
@@ -60,6 +60,10 @@ export class WorkQueues extends Construct {
       deadLetterQueue: { queue: this.deadJobs, maxReceiveCount: MAX_RECEIVES },
     });
     this.results = queue("results", { retentionPeriod: KEEP_RESULTS });
+    Validations.of(this.results).acknowledge({
+      id: "AwsSolutions-SQS3",
+      reason: "A result is in clear: a dead letter would keep it for days, and its job ends without it",
+    });
 
     restrict(this.jobs, { send: [intake.arn, redrive], take: [worker] });
     restrict(this.deadJobs, { send: [worker], take: [redrive] });

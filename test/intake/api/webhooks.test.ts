@@ -221,7 +221,7 @@ describe("a rotation", () => {
     await eventually(() => delivery(id)).toMatchObject({ state: "waiting", attempt: 2 });
     stage.clock.skip(25 * HOUR);
     await eventually(() => delivery(id)).toMatchObject({ state: "failed" });
-    expect((await delivery(id)).attempts[0].failure.detail).toContain("rotated");
+    expect((await delivery(id)).attempts[0].failure.detail).toContain("new secrets");
   });
 
   test("comes with another URL: a secret is sealed for its destination", async () => {
