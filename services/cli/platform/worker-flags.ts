@@ -22,8 +22,11 @@ export const permissionFlags = ({ code, queues, files }: Grants): string[] => [
   "--no-addons",
 ];
 
-/** They save a quarter of the memory of an idle intake or worker, which runs WebAssembly only to strip types. */
-export const MEMORY_FLAGS = ["--max-semi-space-size=1", "--liftoff-only"];
+/**
+ * They save a fifth of the memory of an idle intake or worker, which runs WebAssembly only to strip types. A smaller young
+ * generation would save 5 MB more and cost a tenth of the jobs a second.
+ */
+export const MEMORY_FLAGS = ["--max-semi-space-size=4", "--liftoff-only"];
 
 /** One arena of malloc saves 9 MB. */
 export const MEMORY_ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
