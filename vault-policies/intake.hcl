@@ -9,6 +9,10 @@ path "credential-keys/datakey/plaintext/webhook" {
   capabilities       = ["update"]
   allowed_parameters = { "context" = [] }
 }
+path "credential-keys/datakey/plaintext/broker" {
+  capabilities       = ["update"]
+  allowed_parameters = { "context" = [] }
+}
 
 # Renew its own login, since it has no default policy.
 path "auth/token/renew-self" {

@@ -1,5 +1,5 @@
 import { Annotations, type App, Tags } from "aws-cdk-lib";
-import { KINDS } from "../../services/shared/work/kinds.ts";
+import { KINDS, type Purpose } from "../../services/shared/work/kinds.ts";
 import { Cell } from "./cell.ts";
 import { Intake } from "./credentials/intake.ts";
 import { Worker } from "./credentials/worker.ts";
@@ -46,13 +46,13 @@ function credentialStacks(
     if (account === undefined) worker.addStackDependency(network);
     return worker;
   });
-  const keyOf = (kind: "integration" | "webhook") =>
+  const keyOf = (kind: Purpose) =>
     credentials[kind].account === undefined
       ? workers.find((worker) => worker.kind === kind)?.key?.keyArn
       : credentials[kind].keyArn;
-  const [integration, webhook] = [keyOf("integration"), keyOf("webhook")];
+  const [integration, webhook, broker] = [keyOf("integration"), keyOf("webhook"), keyOf("broker")];
   const stacks = Object.fromEntries(workers.map((worker) => [worker.artifactId, worker]));
-  if (integration === undefined || webhook === undefined) {
+  if (integration === undefined || webhook === undefined || broker === undefined) {
     for (const worker of workers.filter(({ key }) => key)) {
       Annotations.of(worker).addInfo(
         "StrongroomIntake is left out until the settings have the keyArn of each",
@@ -60,7 +60,7 @@ function credentialStacks(
     }
     return { workers, stacks };
   }
-  const keyArns = { integration, webhook };
+  const keyArns = { integration, webhook, broker };
   const intake = new Intake(app, "StrongroomIntake", network, keyArns, settings, props);
   // It is ready only once it has a directory, and the deployment circuit breaker waits for no other stack.
   intake.addStackDependency(services);

@@ -23,9 +23,11 @@ export const Config = Type.Object({
   }),
   STRONGROOM_INTEGRATION_KEY: KeySetting("The key that credentials are sealed for"),
   STRONGROOM_WEBHOOK_KEY: KeySetting("The key that webhooks' signing secrets are sealed for"),
+  STRONGROOM_BROKER_KEY: KeySetting("The key that credentials of the broker are sealed for"),
   STRONGROOM_INTEGRATION_QUEUES: Queues("integration"),
   STRONGROOM_WEBHOOK_QUEUES: Queues("webhook"),
   STRONGROOM_FEED_QUEUES: Queues("feed"),
+  STRONGROOM_BROKER_QUEUES: Queues("broker"),
   STRONGROOM_DESTINATION_PORTS: Type.String({
     pattern: "^[0-9]{1,5}(,[0-9]{1,5}){0,31}$",
     default: "443,8443",

@@ -23,10 +23,12 @@ await run(async () => {
     integration: config.STRONGROOM_INTEGRATION_QUEUES,
     webhook: config.STRONGROOM_WEBHOOK_QUEUES,
     feed: config.STRONGROOM_FEED_QUEUES,
+    broker: config.STRONGROOM_BROKER_QUEUES,
   };
-  const [integration, webhook, store, ...opened] = await Promise.all([
+  const [integration, webhook, broker, store, ...opened] = await Promise.all([
     keyProvider(config.STRONGROOM_INTEGRATION_KEY),
     keyProvider(config.STRONGROOM_WEBHOOK_KEY),
+    keyProvider(config.STRONGROOM_BROKER_KEY),
     openStore(config.STRONGROOM_STORE, aws),
     ...KINDS.map(async (kind) => [kind, await openQueues(queueSettings[kind], aws)] as const),
   ]);
@@ -34,7 +36,7 @@ await run(async () => {
   const app = await buildIntake({
     intake: {
       store,
-      keys: { integration, webhook },
+      keys: { integration, webhook, broker },
       queues,
       destinationPorts: ports,
       watch: new JobWatch(),

@@ -57,6 +57,10 @@ async function workOf(config: Config, exchange: Exchange): Promise<Work> {
     const { integrationWork } = await import("./integration.ts");
     return integrationWork(keys, exchange);
   }
+  if (kind === "broker") {
+    const { brokerWork } = await import("./broker.ts");
+    return brokerWork(keys);
+  }
   const { webhookWork } = await import("./webhook.ts");
   return webhookWork(keys, exchange);
 }

@@ -9,6 +9,7 @@ import {
 } from "../../services/shared/envelope/sealing.ts";
 import { policyHash } from "../../services/shared/work/destination.ts";
 import { KINDS } from "../../services/shared/work/kinds.ts";
+import { brokerWork } from "../../services/worker/broker.ts";
 import { feedWork } from "../../services/worker/feed.ts";
 import { integrationWork } from "../../services/worker/integration.ts";
 import { createExchange } from "../../services/worker/outbound/exchange.ts";
@@ -32,6 +33,7 @@ beforeAll(async () => {
     keys: {
       integration: keysOf(vault, "intake", "integration"),
       webhook: keysOf(vault, "intake", "webhook"),
+      broker: keysOf(vault, "intake", "broker"),
     },
   });
   const ports = new Set([443, Number(new URL(destination.address).port)]);
@@ -42,12 +44,13 @@ beforeAll(async () => {
     integration: integrationWork(keysOf(vault, "worker-integration", "integration"), exchange),
     webhook: webhookWork(keysOf(vault, "worker-webhook", "webhook"), exchange),
     feed: feedWork(exchange),
+    broker: brokerWork(keysOf(vault, "worker-broker", "broker")),
   };
   workers = KINDS.map((kind) => {
     const { jobs, results } = stage.queues[kind];
     const logger = pino({ level: "silent" });
     const limits = { concurrency: 8, visibilitySeconds: 30, maxJobs: 1_000 };
-    // One type for three kinds of messages, as a worker's start has it.
+    // One type for four kinds of messages, as a worker's start has it.
     return new Worker({
       kind,
       work: works[kind] as typeof works.feed,

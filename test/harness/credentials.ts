@@ -58,7 +58,7 @@ export interface CredentialPlatform {
   destinations: Destination[];
   /** The first one. */
   destination: Destination;
-  logins: Record<"intake" | "worker-integration" | "worker-webhook", ServiceLogin>;
+  logins: Record<keyof InternalVault["logins"], ServiceLogin>;
   /** The intake's SQLite file. */
   storeFile: string;
   /** The folder of a kind's `jobs.sqlite` and `results.sqlite`. */
@@ -236,5 +236,6 @@ async function writeFiles(
     intake: await write("intake"),
     "worker-integration": await write("worker-integration"),
     "worker-webhook": await write("worker-webhook"),
+    "worker-broker": await write("worker-broker"),
   };
 }

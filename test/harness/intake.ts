@@ -118,6 +118,7 @@ export async function startIntakeStage(
   const keys = given.keys ?? {
     integration: memoryKeyProvider("integration"),
     webhook: memoryKeyProvider("webhook"),
+    broker: memoryKeyProvider("broker"),
   };
   const intakes: TestIntake[] = [];
   const consumptions: { stop(graceMs: number): Promise<void> }[] = [];

@@ -65,6 +65,7 @@ export class Thief {
     this.keys = {
       integration: keysOf(internal, "intake", "integration"),
       webhook: keysOf(internal, "intake", "webhook"),
+      broker: keysOf(internal, "intake", "broker"),
     };
   }
 

@@ -122,9 +122,11 @@ export class Intake extends Stack {
         STRONGROOM_STORE: `dynamodb:${INTAKE_TABLE}`,
         STRONGROOM_INTEGRATION_KEY: `kms:${keyArns.integration}`,
         STRONGROOM_WEBHOOK_KEY: `kms:${keyArns.webhook}`,
+        STRONGROOM_BROKER_KEY: `kms:${keyArns.broker}`,
         STRONGROOM_INTEGRATION_QUEUES: queueSetting(this, credentials, "integration"),
         STRONGROOM_WEBHOOK_QUEUES: queueSetting(this, credentials, "webhook"),
         STRONGROOM_FEED_QUEUES: queueSetting(this, credentials, "feed"),
+        STRONGROOM_BROKER_QUEUES: queueSetting(this, credentials, "broker"),
         STRONGROOM_AWS_REGION: this.region,
         STRONGROOM_DESTINATION_PORTS: "443", // the only port that leads out of the workers' networks
       },

@@ -48,6 +48,7 @@ export const CredentialSettings = Type.Object(
     integration: Type.Object({ ...WORKER, ...KEY }, worker),
     webhook: Type.Object({ ...WORKER, ...KEY }, worker),
     feed: Type.Object(WORKER, worker),
+    broker: Type.Object({ ...WORKER, ...KEY }, worker),
   },
   { default: {}, ...closed },
 );
@@ -57,7 +58,7 @@ export type CredentialSettings = Static<typeof CredentialSettings>;
 export function credentialProblems(settings: CredentialSettings): string[] {
   const { intakeRoleArn, ...others } = settings;
   const platform = intakeRoleArn?.split(":")[4];
-  return (["integration", "webhook", "feed"] as const satisfies Kind[]).flatMap((kind) => {
+  return (["integration", "webhook", "feed", "broker"] as const satisfies Kind[]).flatMap((kind) => {
     const { account, keyArn }: { account?: string; keyArn?: string } = others[kind];
     const at = `cdk.json, context strongroom/credentials/${kind}`;
     if (account === undefined) {

@@ -104,9 +104,11 @@ export const intakeSettings = (
     STRONGROOM_STORE: `sqlite:${state.at("intake", "store.sqlite")}`,
     STRONGROOM_INTEGRATION_KEY: "transit:integration",
     STRONGROOM_WEBHOOK_KEY: "transit:webhook",
+    STRONGROOM_BROKER_KEY: "transit:broker",
     STRONGROOM_INTEGRATION_QUEUES: queues(state, "integration"),
     STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
     STRONGROOM_FEED_QUEUES: queues(state, "feed"),
+    STRONGROOM_BROKER_QUEUES: queues(state, "broker"),
     ...(demoProviderPort !== undefined && {
       STRONGROOM_DESTINATION_PORTS: ["443", "8443", demoProviderPort].join(),
     }),

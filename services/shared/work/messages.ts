@@ -1,4 +1,5 @@
 import { type Static, Type } from "typebox";
+import { BrokerPolicy } from "../broker/policy.ts";
 import { OrgId } from "../org.ts";
 import { DestinationPolicy, METHODS } from "./destination.ts";
 
@@ -105,6 +106,20 @@ export const WebhookMessage = Type.Union([
   ),
 ]);
 export type WebhookMessage = Static<typeof WebhookMessage>;
+
+/** What the queue of kind `broker` carries. */
+export const BrokerMessage = Type.Union([
+  Type.Object({ ...common, type: Type.Literal("make-sealing-key"), key: SealingKeyId }, closed),
+  /** Opens a credential and seals it anew, by the key provider's current key. */
+  Type.Object(
+    {
+      ...{ ...common, type: Type.Literal("rewrap"), credential: MessageName },
+      ...{ version: Type.Integer({ minimum: 1 }), policy: BrokerPolicy, material: Material },
+    },
+    closed,
+  ),
+]);
+export type BrokerMessage = Static<typeof BrokerMessage>;
 
 /** What the queue of kind `feed` carries: nothing secret. */
 export const FeedMessage = Type.Object(

@@ -183,7 +183,7 @@ test("a key provider that does not answer stores nothing: 503", async () => {
   broken.makeDataKey = async () => {
     throw new KeyProviderError("unavailable", "the key provider is down");
   };
-  const other = await stage.start({ keys: { integration: broken, webhook: broken } });
+  const other = await stage.start({ keys: { integration: broken, webhook: broken, broker: broken } });
   const answer = await other.call("PUT", path("unsealed"), { token: admin, body: credentialBody() });
   expect(answer).toMatchObject({ status: 503, json: { code: "key_provider_unavailable", retry: true } });
   expect(answer.headers.get("retry-after")).toBe("1");
