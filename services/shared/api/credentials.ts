@@ -95,7 +95,10 @@ export const IntegrationCredential = Type.Object(
 export type IntegrationCredential = Static<typeof IntegrationCredential>;
 
 export const BrokerCredential = Type.Object(
-  { ...stored, purpose: Type.Literal("broker"), destination: BrokerPolicy },
+  {
+    ...{ ...stored, purpose: Type.Literal("broker"), destination: BrokerPolicy },
+    connection: Type.Optional(Type.Literal(true, { description: "A connection of this name has made it" })),
+  },
   closed,
 );
 export type BrokerCredential = Static<typeof BrokerCredential>;

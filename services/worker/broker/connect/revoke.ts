@@ -79,16 +79,6 @@ function isDone({ status }: Response, wanted: number[]): boolean {
   });
 }
 
-/** Where the receipt of a revocation says that it goes to; undefined if nothing will be sent. */
-export function revocationHost({ policy, provider }: RevocationOf): string | undefined {
-  const { revocation } = providerToRevoke({ policy, provider });
-  return revocation && new URL(revocation.endpoint).host;
-}
-interface RevocationOf {
-  policy: BrokerPolicy;
-  provider: ProviderChoice;
-}
-
 /** The provider of a connection's credential: what is sealed with the value decides where it is sent, and nothing else. */
 function providerToRevoke({ policy, provider }: RevocationOf): Provider {
   const { grant, origin } = policy;
