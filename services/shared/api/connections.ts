@@ -140,7 +140,7 @@ export const ConnectionProviders = Type.Object(
           hosts: Type.Array(Type.String()),
           /** Where the client's secret is sent: the origin of the credential that has it. */
           secretOrigin: Type.String(),
-          kind: Type.Enum(["refresh_token", "either"]),
+          kind: Type.Enum(["refresh_token", "access_token", "either"]),
           canReduce: Type.Boolean(),
         },
         closed,

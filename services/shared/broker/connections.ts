@@ -9,8 +9,13 @@ import { Rule, Who } from "./rules.ts";
 const closed = { additionalProperties: false };
 const Url = Type.String({
   maxLength: 1024,
-  pattern: "^https://[^/?#@]+(/[^?#]*)?$",
+  pattern: "^https://[^/?#@]+/[^?#]*$",
   description: "https URL",
+});
+const Issuer = Type.String({
+  maxLength: 1024,
+  pattern: "^https://[^/?#@]+(/[^?#]*)?$",
+  description: "https URL, as the provider writes it: often without a final slash",
 });
 const Text = Type.String({ minLength: 1, maxLength: 500, pattern: "^[\\x21-\\x7e]+$" });
 
@@ -22,13 +27,14 @@ export const MOST_CALLBACK = 8_192;
 /** Who delegates: a provider of the registry by name, one with OpenID Connect Discovery, or one by its endpoints. */
 export const ProviderChoice = Type.Union([
   Type.Enum([...PROVIDER_NAMES]),
-  Type.Object({ issuer: Type.String({ ...Url, description: "Where its discovery document is" }) }, closed),
+  /** The issuer, where its discovery document is. */
+  Type.Object({ issuer: Issuer }, closed),
   Type.Object(
     {
       authorization: Url,
       token: Url,
       revocation: Type.Optional(Url),
-      issuer: Type.Optional(Type.String({ ...Url, description: "If it sends `iss` (RFC 9207)" })),
+      issuer: Type.Optional({ ...Issuer, description: "If it sends `iss` (RFC 9207)" }),
       clientAuth: Type.Optional(Type.Enum(["basic", "post"], { description: "`basic` unless given" })),
     },
     closed,

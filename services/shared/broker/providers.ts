@@ -22,10 +22,10 @@ export interface Provider {
   /** Further members of the authorization request. */
   parameters?: Readonly<Record<string, string>>;
   /**
-   * `refresh_token`: it always issues one. `either`: without one, its access token does not expire, and is stored as a
-   * credential that is sent in a header.
+   * What it grants: a refresh token; or an access token that does not expire, which is stored as a credential that is
+   * sent in a header.
    */
-  kind: "refresh_token" | "either";
+  kind: "refresh_token" | "access_token" | "either";
   /** A refresh may ask for fewer scopes, so a connection's can be reduced. */
   narrows: boolean;
   /** Types of tokens that it issues beside `bearer`, and that are sent as such. */
@@ -80,7 +80,8 @@ export const PROVIDERS = {
     clientAuth: "basic",
     pkce: "public_clients",
     scopeSeparator: ",",
-    kind: "either",
+    // Its rotated tokens expire, and it refreshes them in a form of its own.
+    kind: "access_token",
     narrows: false,
     tokenTypes: ["bot", "user"],
     api: { origin: "https://slack.com", hosts: ["slack.com"] },
@@ -94,11 +95,9 @@ export const PROVIDER_NAMES = Object.keys(PROVIDERS) as ProviderName[];
 export const providerOf = (name: ProviderName): Provider => PROVIDERS[name];
 
 /** Whether a provider's API is at an origin. */
-export function servesApi({ api }: Provider, origin: string): boolean {
+export function servesApi({ api }: Pick<Provider, "api">, origin: string): boolean {
   const [, host = ""] = /^https:\/\/([a-z0-9.-]+)$/.exec(origin) ?? [];
-  return api.hosts.some((each) =>
-    each.startsWith("*.") ? host.endsWith(each.slice(1)) && host.length > each.length - 1 : host === each,
-  );
+  return api.hosts.some((each) => (each.startsWith("*.") ? host.endsWith(each.slice(1)) : host === each));
 }
 
 /** The provider that delegates access to the API at an origin, instead of a key for it; undefined if none does. */

@@ -12,12 +12,13 @@ import type { Exchange } from "../../outbound/exchange.ts";
 import { UseFailure } from "../use-failure.ts";
 import { providerFailure, providerFetch } from "./provider-fetch.ts";
 
-const Url = Type.String({ maxLength: 1024, pattern: "^https://[^/?#@]+(/[^?#]*)?$" });
+const Url = Type.String({ maxLength: 1024, pattern: "^https://[^/?#@]+/[^?#]*$" });
+const Issuer = Type.String({ maxLength: 1024, pattern: "^https://[^/?#@]+(/[^?#]*)?$" });
 
 /** A provider that is not of the registry: what is known of it from its metadata, or from the caller. */
 const Described = Type.Object(
   {
-    issuer: Type.Optional(Url),
+    issuer: Type.Optional(Issuer),
     sendsIssuer: Type.Boolean(),
     authorization: Url,
     token: Url,
@@ -92,11 +93,12 @@ async function discover(issuer: string, exchange: Exchange, signal: AbortSignal)
   };
   if (!Value.Check(Described, described)) throw unusable("has endpoints that are missing or no https URLs");
   const { authorization, token, jwks, revocation } = described;
+  const urls = [authorization, token, jwks, revocation].filter((each) => each !== undefined);
+  if (urls.some((each) => !URL.canParse(each) || new URL(each).href !== each)) {
+    throw unusable("has endpoints that are not in their one spelling");
+  }
   // An issuer that names another's endpoint could have a code, or a secret, sent where it was not meant for.
-  const isElsewhere = [authorization, token, jwks, revocation].some(
-    (each) => each !== undefined && new URL(each).origin !== url.origin,
-  );
-  if (isElsewhere) {
+  if (urls.some((each) => new URL(each).origin !== url.origin)) {
     throw unusable("has endpoints of another origin than the issuer's; name them instead of the issuer");
   }
   const challenges = found.code_challenge_methods_supported;

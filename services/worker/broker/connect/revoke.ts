@@ -12,7 +12,8 @@ import type {
 } from "../../../shared/broker/connections.ts";
 import { RefreshValue } from "../../../shared/broker/grant.ts";
 import { type BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
-import { type Provider, providerOf, servesApi } from "../../../shared/broker/providers.ts";
+import { type Provider, providerOf } from "../../../shared/broker/providers.ts";
+import { revocationOf } from "../../../shared/broker/revocation.ts";
 import { openCredential } from "../../open-credential.ts";
 import { UseFailure } from "../use-failure.ts";
 import type { ConnectParts } from "./begin.ts";
@@ -79,23 +80,27 @@ function isDone({ status }: Response, wanted: number[]): boolean {
   });
 }
 
-/** The provider of a connection's credential: what is sealed with the value decides where it is sent, and nothing else. */
-function providerToRevoke({ policy, provider }: RevocationOf): Provider {
+/** The provider of a connection's credential, with the revocation that its sealed policy allows. */
+function providerToRevoke(policy: BrokerPolicy, choice: ProviderChoice): Provider {
   const { grant, origin } = policy;
-  const known = typeof provider === "string" ? providerOf(provider) : undefined;
-  if (grant?.type === "refresh_token") {
-    const { endpoint, revocation, clientAuth } = grant;
-    return {
-      ...{ title: "", sendsIssuer: false, authorization: endpoint, token: endpoint, pkce: "always" },
-      ...(revocation !== undefined && { revocation: { type: "rfc7009", endpoint: revocation } }),
-      ...{ clientAuth: clientAuth === "post" ? "post" : "basic", scopeSeparator: " ", kind: "refresh_token" },
-      ...{ narrows: false, api: { origin, hosts: [] } },
-    };
-  }
-  if (!known || !servesApi(known, origin)) {
+  const revocation = revocationOf(policy, choice);
+  if (typeof choice === "string" && !grant && revocation) return providerOf(choice);
+  if (grant?.type !== "refresh_token" || !revocation) {
     throw new UseFailure("not_allowed", "The credential is not that provider's.", { part: "provider" });
   }
-  return known;
+  const { endpoint, clientAuth } = grant;
+  return {
+    ...{
+      title: "",
+      sendsIssuer: false,
+      authorization: endpoint,
+      token: endpoint,
+      pkce: "always",
+      revocation,
+    },
+    ...{ clientAuth: clientAuth === "post" ? "post" : "basic", scopeSeparator: " ", kind: "refresh_token" },
+    ...{ narrows: false, api: { origin, hosts: [] } },
+  };
 }
 
 /** Revokes the grant of a connection at its provider. Throws UseFailure, EnvelopeRefused, KeyProviderError. */
@@ -105,7 +110,7 @@ export async function revokeConnection(
   signal: AbortSignal,
 ): Promise<ConnectionRevoked> {
   const { name, version, policy, material } = credential;
-  const provider = providerToRevoke({ policy, provider: choice });
+  const provider = providerToRevoke(policy, choice);
   const context = { org, credential: name, version: String(version), purpose: "broker" } as const;
   const bytes = await openCredential(parts.keys, { ...context, policy: brokerPolicyHash(policy) }, material);
   let text: string;
