@@ -57,7 +57,14 @@ export async function startOidcProvider(
       },
     ],
     scopes: ["openid", "offline_access", "calendar.read", "calendar.write"],
-    features: { revocation: { enabled: true }, devInteractions: { enabled: true } },
+    features: {
+      revocation: {
+        enabled: true,
+        allowedPolicy: async (_, client, token) => token.clientId === client.clientId,
+      },
+      devInteractions: { enabled: true },
+    },
+    findAccount: async (_, sub) => ({ accountId: sub, claims: async () => ({ sub }) }),
     rotateRefreshToken: true,
     ttl: { AccessToken: 600, IdToken: 600, Grant: 3600, Session: 3600, Interaction: 600, RefreshToken: 3600 },
     ...changes,

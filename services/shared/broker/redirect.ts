@@ -1,12 +1,12 @@
 import { isCanonicalPath, parseOrigin } from "../work/destination.ts";
 
-const LOOPBACK = /^http:\/\/(127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?(\/[^?#]*)$/;
-const HTTPS = /^(https:\/\/[^/?#]*)(\/[^?#]*)$/;
+const LOOPBACK = /^http:\/\/(127\.0\.0\.1|\[::1\])(?::([1-9][0-9]{0,4}))?(\/[A-Za-z0-9._~/-]*)$/;
+const HTTPS = /^(https:\/\/[^/?#]*)(\/[A-Za-z0-9._~/-]*)$/;
 const CONNECTION = "{connection}";
 
 /**
  * Whether a text is a redirect URI in its one spelling: https, or http at a loopback address with a port (RFC 8252),
- * with a canonical path and nothing after it.
+ * with a canonical path, in which nothing needs encoding, and nothing after it.
  */
 export function isRedirect(text: string): boolean {
   if (text.length > 1024 || !/^[\x21-\x7e]+$/.test(text)) return false;

@@ -2,6 +2,7 @@ import {
   authorizationCodeGrantRequest,
   type Client,
   customFetch,
+  getValidatedIdTokenClaims,
   nopkce,
   processAuthorizationCodeResponse,
   type TokenEndpointResponse,
@@ -119,6 +120,8 @@ function grantedBy(
     tokens.scope === undefined
       ? [...asked]
       : [...new Set(tokens.scope.split(provider.scopeSeparator).map((each) => each.trim()))].filter(Boolean);
+  const party = getValidatedIdTokenClaims(tokens)?.azp;
+  if (party !== undefined && party !== clientId) return refused("The ID token is for another client.");
   const allowed = new Set(asked.map(nameOf));
   if (scopes.some((scope) => !allowed.has(nameOf(scope)))) {
     return refused("The provider granted more scopes than were asked for.");

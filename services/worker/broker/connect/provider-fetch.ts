@@ -40,7 +40,9 @@ export function providerFetch(
       body: body == null ? undefined : Buffer.from(String(body)),
     };
     const answer = await exchange(sent, signal).catch((error: unknown) => {
-      throw error instanceof JobFailure ? asUseFailure(error) : error;
+      if (error instanceof JobFailure) throw asUseFailure(error);
+      const isLate = signal.aborted && signal.reason?.name === "TimeoutError";
+      throw isLate ? new UseFailure("timeout", "The provider: it did not answer in time.") : error;
     });
     const status = isErrorWithin(answer) ? 400 : Math.max(200, answer.status);
     const content = NO_BODY.includes(status) ? null : new Uint8Array(answer.body);

@@ -47,12 +47,16 @@ export const asProvider = (known: KnownProvider): Provider =>
         api: { origin: "", hosts: [] },
       };
 
+/** Of ID tokens: signed with a private key. */
+const ALGORITHMS = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"];
+
 /** What oauth4webapi knows of a provider. One without an issuer gets a name that no provider sends. */
 export const metadataOf = (provider: Provider): AuthorizationServer => ({
   issuer: provider.issuer ?? "urn:strongroom:no-issuer",
   authorization_endpoint: provider.authorization,
   token_endpoint: provider.token,
   authorization_response_iss_parameter_supported: provider.sendsIssuer,
+  id_token_signing_alg_values_supported: ALGORITHMS,
   ...(provider.jwks !== undefined && { jwks_uri: provider.jwks }),
   ...(provider.revocation?.type === "rfc7009" && { revocation_endpoint: provider.revocation.endpoint }),
 });
