@@ -14,7 +14,7 @@ path "credential-keys/datakey/plaintext/broker" {
   allowed_parameters = { "context" = [] }
 }
 
-# Sign where an organization's receipts stand, and read the public keys that verify it. No other login may use the key.
+# Sign where organizations' chains of receipts stand, and read the public keys for it. No other login may use the key.
 path "transit/sign/receipts" {
   capabilities       = ["update"]
   allowed_parameters = { "input" = [], "hash_algorithm" = [], "marshaling_algorithm" = [], "prehashed" = [] }

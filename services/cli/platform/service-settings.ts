@@ -120,6 +120,7 @@ export const intakeSettings = (
     STRONGROOM_INTEGRATION_KEY: "transit:integration",
     STRONGROOM_WEBHOOK_KEY: "transit:webhook",
     STRONGROOM_BROKER_KEY: "transit:broker",
+    STRONGROOM_RECEIPTS_KEY: "transit:receipts",
     STRONGROOM_INTEGRATION_QUEUES: queues(state, "integration"),
     STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
     STRONGROOM_FEED_QUEUES: queues(state, "feed"),
@@ -128,7 +129,6 @@ export const intakeSettings = (
     STRONGROOM_BROKER_CERTIFICATES_FILE: brokerFiles(state).intake.broker,
     STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: brokerFiles(state).intake.certificate,
     STRONGROOM_BROKER_CLIENT_KEY_FILE: brokerFiles(state).intake.key,
-    STRONGROOM_RECEIPTS_KEY: "transit:receipts",
     ...(demoProviderPort !== undefined && {
       STRONGROOM_DESTINATION_PORTS: ["443", "8443", demoProviderPort].join(),
     }),
