@@ -5,7 +5,7 @@ import { sealStatus } from "../../shared/vault/init.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { bootstrap } from "../platform/bootstrap.ts";
-import { brokerFiles, writeBrokerCertificates } from "../platform/broker-certificates.ts";
+import { brokerFiles, writeBrokerCertificates } from "../platform/broker-connection.ts";
 import { ensureRecoveryKey } from "../platform/recovery-key.ts";
 import { writeSettingFiles } from "../platform/service-settings.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";

@@ -10,14 +10,13 @@ import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
 import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { type AddressOptions, settleAddresses } from "./addresses.ts";
-import { writeBrokerCertificates } from "./broker-certificates.ts";
+import { brokerUrl, writeBrokerCertificates } from "./broker-connection.ts";
 import { demoProviderOrigin, writeDemoProvider } from "./demo-provider.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";
 import { Service, type ServiceSettings } from "./service-process.ts";
 import {
   agentSettings,
-  brokerUrl,
   controlPlaneSettings,
   demoProviderSettings,
   gatewaySettings,

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import type { Kind } from "../../shared/work/kinds.ts";
-import { brokerFiles } from "./broker-certificates.ts";
+import { brokerClientSettings, brokerListenerSettings } from "./broker-connection.ts";
 import { privateDestinationsFile } from "./demo-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service-process.ts";
@@ -101,8 +101,6 @@ interface Ports {
   demoProviderPort: number | undefined;
 }
 
-export const brokerUrl = (port: number): string => `https://127.0.0.1:${port}`;
-
 /** The intake's login at the internal Vault may make data keys and open none. */
 export const intakeSettings = (
   { intake, controlPlane, internalVault }: Addresses,
@@ -125,10 +123,7 @@ export const intakeSettings = (
     STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
     STRONGROOM_FEED_QUEUES: queues(state, "feed"),
     STRONGROOM_BROKER_QUEUES: queues(state, "broker"),
-    STRONGROOM_BROKER_URL: brokerUrl(brokerPort),
-    STRONGROOM_BROKER_CERTIFICATES_FILE: brokerFiles(state).intake.broker,
-    STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: brokerFiles(state).intake.certificate,
-    STRONGROOM_BROKER_CLIENT_KEY_FILE: brokerFiles(state).intake.key,
+    ...brokerClientSettings(state, brokerPort),
     ...(demoProviderPort !== undefined && {
       STRONGROOM_DESTINATION_PORTS: ["443", "8443", demoProviderPort].join(),
     }),
@@ -166,11 +161,8 @@ export const workerSettings = (
         STRONGROOM_KEY: `transit:${kind}`,
       }),
       ...(kind === "broker" && {
-        ...listen(brokerUrl(brokerPort)),
+        ...brokerListenerSettings(state, brokerPort),
         ...published(controlPlane, own, copies),
-        STRONGROOM_TLS_CERTIFICATE_FILE: brokerFiles(state).broker.certificate,
-        STRONGROOM_TLS_KEY_FILE: brokerFiles(state).broker.key,
-        STRONGROOM_INTAKE_CERTIFICATES_FILE: brokerFiles(state).broker.intake,
       }),
       ...(demoProviderPort !== undefined && {
         STRONGROOM_PRIVATE_DESTINATIONS_FILE: privateDestinationsFile(state, kind),

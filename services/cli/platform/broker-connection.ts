@@ -4,6 +4,30 @@ import type { StateFolder } from "./state-folder.ts";
 /** Longer than any platform runs without a new start: each side accepts one certificate, so its end protects nobody. */
 const VALID_DAYS = 3650;
 
+export const brokerUrl = (port: number): string => `https://127.0.0.1:${port}`;
+
+/** The broker's settings of its listener. */
+export const brokerListenerSettings = (state: StateFolder, port: number): Record<string, string> => {
+  const { certificate, key, intake } = brokerFiles(state).broker;
+  return {
+    STRONGROOM_LISTEN: new URL(brokerUrl(port)).host,
+    STRONGROOM_TLS_CERTIFICATE_FILE: certificate,
+    STRONGROOM_TLS_KEY_FILE: key,
+    STRONGROOM_INTAKE_CERTIFICATES_FILE: intake,
+  };
+};
+
+/** The intake's settings of its connections to the broker. */
+export const brokerClientSettings = (state: StateFolder, port: number): Record<string, string> => {
+  const { certificate, key, broker } = brokerFiles(state).intake;
+  return {
+    STRONGROOM_BROKER_URL: brokerUrl(port),
+    STRONGROOM_BROKER_CERTIFICATES_FILE: broker,
+    STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: certificate,
+    STRONGROOM_BROKER_CLIENT_KEY_FILE: key,
+  };
+};
+
 /** The files by which the intake and the broker know each other. */
 export const brokerFiles = (state: StateFolder) => ({
   broker: {

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { brokerFiles, writeBrokerCertificates } from "../../../services/cli/platform/broker-certificates.ts";
+import { brokerFiles, writeBrokerCertificates } from "../../../services/cli/platform/broker-connection.ts";
 import { StateFolder } from "../../../services/cli/platform/state-folder.ts";
 
 let folder: string;
