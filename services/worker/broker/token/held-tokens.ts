@@ -33,6 +33,8 @@ const MOST_OF_CREDENTIAL = 32;
 /** A token is not handed out in the last part of its life: the request it is for takes time, too. */
 const LEAST_LEFT_MS = 60_000;
 const LEAST_LEFT_PART = 0.25;
+/** A destination that refuses each token must not cause an exchange for each request. */
+const YOUNG_MS = 60_000;
 
 /**
  * Tokens, in memory alone. One is found only for the version and the policy that it was issued for; those of an earlier
@@ -78,6 +80,16 @@ export class HeldTokens {
         tokens.delete(asked);
       }
       if (tokens.size === 0) this.#held.delete(key);
+    }
+  }
+
+  /** Drops a credential's tokens, apart from those that are younger than a minute. */
+  drop(org: string, credential: string, now: number): void {
+    const tokens = this.#held.get(`${org}/${credential}`)?.tokens;
+    for (const [asked, { bytes, expiresAt, lifeMs }] of tokens ?? []) {
+      if (now - (expiresAt - lifeMs) < YOUNG_MS) continue;
+      bytes.fill(0);
+      tokens?.delete(asked);
     }
   }
 

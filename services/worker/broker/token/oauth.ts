@@ -93,7 +93,8 @@ export function issuedBy(
   exchange: Exchange,
   client: OAuthClient,
 ): Omit<Issued, "secrets"> {
-  const granted = answer.scope === undefined ? undefined : answer.scope.split(" ").filter(Boolean);
+  const granted =
+    answer.scope === undefined ? undefined : [...new Set(answer.scope.split(" ").filter(Boolean))];
   return {
     ...{ token: answer.access_token, type: "bearer", toleranceSeconds: 0 },
     lifeSeconds: answer.expires_in,

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { SealedCredential } from "../../../shared/broker/calls.ts";
-import { type Grant, tokenEndpoint } from "../../../shared/broker/grant.ts";
+import type { Grant } from "../../../shared/broker/grant.ts";
 import { type AskedToken, type Narrowed, narrow } from "../../../shared/broker/narrow.ts";
 import { type BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
 import { canonicalJson } from "../../../shared/canonical-json.ts";
@@ -61,7 +61,7 @@ export class Tokens {
   accessToken(org: string, { name, version, policy }: SealedCredential): string | undefined {
     const { grant } = policy;
     if (!grant) return undefined;
-    const narrowed = narrowed_(grant, {});
+    const narrowed = allowedOf(grant, {});
     const owner = { org, credential: name, version, policy: brokerPolicyHash(policy) };
     const found = this.#held.find(owner, askedKey(narrowed), narrowed.seconds, this.#now());
     return found && Buffer.from(found.bytes).toString();
@@ -75,7 +75,7 @@ export class Tokens {
   async obtain(wish: TokenWish): Promise<Obtained> {
     const { org, credential, asked, mayExchange } = wish;
     const grant = grantOf(credential.policy);
-    const narrowed = narrowed_(grant, asked);
+    const narrowed = allowedOf(grant, asked);
     const policy = brokerPolicyHash(credential.policy);
     const owner = { org, credential: credential.name, version: credential.version, policy };
     const key = askedKey(narrowed);
@@ -97,6 +97,16 @@ export class Tokens {
     return await run;
   }
 
+  /** Whether a value of this version was replaced by its provider, and may not be used or sealed any more. */
+  isReplaced(org: string, { name, version, policy }: Pick<SealedCredential, "name" | "version" | "policy">) {
+    return this.#replacements.has({ org, credential: name, version, policy: brokerPolicyHash(policy) });
+  }
+
+  /** The destination does not accept the token of a credential any more: it is dropped, unless it is quite new. */
+  rejected(org: string, credential: string): void {
+    this.#held.drop(org, credential, this.#now());
+  }
+
   /** Zeroes what is kept. */
   close(): void {
     clearInterval(this.#timer);
@@ -116,7 +126,7 @@ export class Tokens {
     try {
       const run = { value, narrowed, credential: name, exchange: this.#exchange, now: this.#now() };
       if (grant.type === "refresh_token") return await this.#refresh(owner, { ...run, grant });
-      return { token: await this.#keep(owner, narrowed, await issue(grant, run)) };
+      return { token: await this.#keep(owner, run, await issue(grant, run)) };
     } finally {
       value.fill(0);
     }
@@ -133,7 +143,7 @@ export class Tokens {
     let refused: UseFailure | undefined;
     try {
       if ("refused" in result) throw result.refused;
-      const token = await this.#keep(next, run.narrowed, result.issued);
+      const token = await this.#keep(next, run, result.issued);
       if (!replacement) return { token };
     } catch (error) {
       if (!replacement || !(error instanceof UseFailure)) throw error;
@@ -142,12 +152,17 @@ export class Tokens {
     return { replaced: { ...(await this.#replacements.sealed(owner)), ...(refused && { refused }) } };
   }
 
-  async #keep(owner: TokenOwner, narrowed: Narrowed, issued: Issued): Promise<HeldToken> {
+  async #keep(
+    owner: TokenOwner,
+    { narrowed, now }: Pick<GrantRun, "narrowed" | "now">,
+    issued: Issued,
+  ): Promise<HeldToken> {
     await checkIssued(issued, narrowed);
     const lifeMs = Math.floor((issued.lifeSeconds ?? 0) * 1000);
+    // From before the request, so that it is never too late.
     const token: HeldToken = {
       ...{ bytes: new TextEncoder().encode(issued.token), type: issued.type, lifeMs },
-      ...{ names: issued.names ?? narrowed.names, expiresAt: this.#now() + lifeMs },
+      ...{ names: issued.names ?? narrowed.names, expiresAt: now + lifeMs },
     };
     this.#held.keep(owner, askedKey(narrowed), token);
     return token;
@@ -171,3 +186,20 @@ function issue(
       return stsAssumeRole({ ...run, grant });
   }
 }
+
+/** The grant of a policy. Throws UseFailure `not_allowed` if it has none. */
+export function grantOf({ grant }: BrokerPolicy): Grant {
+  if (grant) return grant;
+  throw new UseFailure("not_allowed", "the credential's policy has no grant", { part: "grant" });
+}
+
+/** What a caller gets of what they ask. Throws UseFailure `not_allowed` with the part that is not allowed. */
+export function allowedOf(grant: Grant, asked: AskedToken): Narrowed {
+  const narrowed = narrow(grant, asked);
+  if (!("denied" in narrowed)) return narrowed;
+  throw new UseFailure("not_allowed", `${narrowed.denied} ${narrowed.why}`, { part: narrowed.denied });
+}
+
+/** Names what a token is for, whatever its life. */
+const askedKey = ({ seconds: _, ...narrowed }: Narrowed): string =>
+  hash("sha256", canonicalJson(narrowed), "base64url");
