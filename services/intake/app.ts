@@ -73,7 +73,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
   );
 
   app.register(async (routes: Server) => {
-    credentialRoutes(routes, intake, work.lastUsed);
+    credentialRoutes(routes, work);
     rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);

@@ -7,16 +7,16 @@ import type { ConnectionParts } from "./parts.ts";
  * before anything is done, and what `act` throws.
  */
 export async function recorded<T>(
-  { receipts, intake: { now } }: ConnectionParts,
+  { receipts }: Pick<ConnectionParts, "receipts">,
   org: string,
   intent: Intent,
   act: (receipt: Receipt) => Promise<T>,
 ): Promise<T> {
   const receipt = await receipts.begin(org, intent);
-  const began = now();
+  const began = performance.now();
   const complete = (outcome: Completion["outcome"], failure?: string) =>
     receipts.complete(org, receipt, {
-      ...{ outcome, sentBytes: 0, receivedBytes: 0, scrubbed: 0, ms: Math.max(0, now() - began) },
+      ...{ outcome, sentBytes: 0, receivedBytes: 0, scrubbed: 0, ms: Math.round(performance.now() - began) },
       ...(failure !== undefined && { failure }),
     });
   try {
