@@ -1,3 +1,5 @@
+import { CallSlots } from "./broker/slots.ts";
+import type { BrokerUseParts } from "./broker/use.ts";
 import { LastUsed } from "./credentials/last-used.ts";
 import type { Intake } from "./dependencies.ts";
 import { createDueLoop, type DueHandlers, type DueLoop } from "./due/loop.ts";
@@ -20,7 +22,7 @@ import { retryDueHandler } from "./webhooks/deliveries.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
-export interface Work extends UseParts {
+export interface Work extends UseParts, BrokerUseParts {
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
@@ -55,7 +57,10 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts },
+    ...{ due, receipts, slots: new CallSlots(intake.uses) },
+    async obtainToken() {
+      throw new Error("TODO");
+    },
     start() {
       results = consumeResults(intake, jobs);
       due.start();
