@@ -25,6 +25,7 @@ import { healthRoutes } from "./api/health.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
+import { tokenRoutes } from "./api/tokens.ts";
 import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
@@ -79,6 +80,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
     brokerUseRoutes(routes, work);
+    tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);

@@ -15,6 +15,8 @@ import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
+import { askToken } from "./tokens/ask.ts";
+import { obtainToken, type TokenParts } from "./tokens/obtain.ts";
 import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
@@ -22,7 +24,7 @@ import { retryDueHandler } from "./webhooks/deliveries.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
-export interface Work extends UseParts, BrokerUseParts {
+export interface Work extends UseParts, BrokerUseParts, Pick<TokenParts, "askToken"> {
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
@@ -45,6 +47,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const inFlight = new InFlight(intake);
   const receipts = createReceipts(intake);
   const uses = { intake, jobs, lastUsed, inFlight };
+  const tokens: TokenParts = { intake, receipts, askToken: (call) => askToken(intake.broker, call) };
   const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
@@ -58,8 +61,10 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   return {
     ...uses,
     ...{ due, receipts, slots: new CallSlots(intake.uses) },
-    async obtainToken() {
-      throw new Error("TODO");
+    askToken: tokens.askToken,
+    async obtainToken({ org, level, identity }, credential) {
+      const { token, issuer, subject, groups } = identity;
+      await obtainToken(tokens, { org, level, token, issuer: issuer.issuer, subject, groups }, credential);
     },
     start() {
       results = consumeResults(intake, jobs);

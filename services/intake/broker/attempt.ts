@@ -79,9 +79,11 @@ export class Attempt implements CallEvents {
           chunks.push(payload);
           break;
         case "end":
-          return this.#finish(chunks, parse(AnswerEnd, payload));
+          this.#finish(chunks, parse(AnswerEnd, payload));
+          return;
         case "failed":
-          return this.#refused(parse(CallFailed, payload));
+          this.#refused(parse(CallFailed, payload));
+          return;
         default:
           throw new Error(`the broker sent a frame ${type}`);
       }
@@ -102,11 +104,13 @@ export class Attempt implements CallEvents {
     this.#options.trace.sentAt = this.#goneAt;
     this.#call.go(receipt);
     const { body } = this.#options;
-    if (body === undefined) return this.#call.end(false);
-    if (!Buffer.isBuffer(body)) return this.#stream(body);
-    this.#sent = body.length;
-    this.#call.data(body);
-    this.#call.end(true);
+    if (body === undefined) this.#call.end(false);
+    else if (!Buffer.isBuffer(body)) this.#stream(body);
+    else {
+      this.#sent = body.length;
+      this.#call.data(body);
+      this.#call.end(true);
+    }
   }
 
   #stream({ stream, mostBytes }: Exclude<Body, Buffer | undefined>): void {
