@@ -4,8 +4,10 @@
  * customer's destination.
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
- * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `webhooks/` and `feeds/` are what they are about;
- * `receipts/` records each use of a credential in a chain that the organization can verify; `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
+ * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
+ * sends at once), `tokens/`, `connections/` (delegation by OAuth), `schedules/`, `webhooks/` and `feeds/` are what they are
+ * about; `receipts/` records each use of a credential in a chain that the organization can verify;
+ * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
 import fastifySwagger from "@fastify/swagger";
@@ -17,6 +19,7 @@ import { openApi } from "../shared/http/openapi.ts";
 import type { Server, TlsIdentity } from "../shared/http/server.ts";
 import { refuseUnrouted } from "../shared/http/unrouted.ts";
 import type { Issuer } from "../shared/org.ts";
+import { connectionRoutes } from "./api/connections.ts";
 import { credentialRoutes } from "./api/credentials.ts";
 import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
@@ -25,6 +28,8 @@ import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
+import { tokenRoutes } from "./api/tokens.ts";
+import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
@@ -77,6 +82,9 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
+    brokerUseRoutes(routes, work);
+    tokenRoutes(routes, work);
+    connectionRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);

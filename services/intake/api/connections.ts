@@ -18,7 +18,7 @@ import { Name } from "../../shared/work/messages.ts";
 import { secretOrigin } from "../connections/client-secret.ts";
 import { completeConnection } from "../connections/complete.ts";
 import { readConnection, showConnection } from "../connections/connections.ts";
-import { memberOf } from "../connections/member.ts";
+import { connectorOf } from "../connections/connector.ts";
 import type { ConnectionParts } from "../connections/parts.ts";
 import { type ConnectionRecord, connectionsPartition } from "../connections/records.ts";
 import { endConnection } from "../connections/revoke.ts";
@@ -52,7 +52,7 @@ export function connectionRoutes(app: Server, parts: ConnectionParts): void {
       },
     },
     async (request, reply) =>
-      reply.code(201).send(await startConnection(parts, memberOf(request), request.body, within())),
+      reply.code(201).send(await startConnection(parts, connectorOf(request), request.body, within())),
   );
 
   app.post(
@@ -77,7 +77,7 @@ export function connectionRoutes(app: Server, parts: ConnectionParts): void {
       const { callback } = request.body;
       const { connection, isNew } = await completeConnection(
         parts,
-        memberOf(request),
+        connectorOf(request),
         name,
         callback,
         within(),
@@ -138,7 +138,7 @@ export function connectionRoutes(app: Server, parts: ConnectionParts): void {
     async (request) => {
       const { name } = request.params;
       const force = request.query.force === "true";
-      return endConnection(parts, memberOf(request), name, { force }, within());
+      return endConnection(parts, connectorOf(request), name, { force }, within());
     },
   );
 

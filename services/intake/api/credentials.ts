@@ -4,8 +4,8 @@ import { PageQuery } from "../../shared/api/pages.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { Name } from "../../shared/work/messages.ts";
+import { connectorOf } from "../connections/connector.ts";
 import { storeKey } from "../connections/delegation.ts";
-import { memberOf } from "../connections/member.ts";
 import {
   asCredential,
   deleteCredential,
@@ -55,7 +55,7 @@ export function credentialRoutes(app: Server, work: Work): void {
       const { org } = callerOf(request);
       const { name } = request.params;
       const put = () => putCredential(intake, org, name, request.body, request.headers);
-      const { credential, isNew } = await storeKey(work, memberOf(request), name, request.body, put);
+      const { credential, isNew } = await storeKey(work, connectorOf(request), name, request.body, put);
       return reply
         .code(isNew ? 201 : 200)
         .header("ETag", etag(credential.version))

@@ -14,8 +14,8 @@ import type { Intake } from "../dependencies.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { checkReplaceable, showConnection } from "./connections.ts";
-import type { Member } from "./member.ts";
-import type { ConnectionParts } from "./parts.ts";
+import type { Connector } from "./connector.ts";
+import { askBroker, type ConnectionParts } from "./parts.ts";
 import { recorded } from "./recorded.ts";
 import { type ConnectionRecord, connectionKey, type FlowRecord, flowKey } from "./records.ts";
 import { revokeGrant } from "./revoke.ts";
@@ -28,12 +28,12 @@ const VERSIONS_LISTED = 20;
  */
 export async function completeConnection(
   parts: ConnectionParts,
-  member: Member,
+  member: Connector,
   name: string,
   callback: string,
   signal: AbortSignal,
 ): Promise<{ connection: Connection; isNew: boolean }> {
-  const { intake, broker } = parts;
+  const { intake } = parts;
   const { store } = intake;
   const { org, id, token, by } = member;
   const { envelope, provider, client, scopes, host, id: flowId } = await takeFlow(store, member, name);
@@ -55,7 +55,7 @@ export async function completeConnection(
       ...{ id, token, org, receipt, connection: name, version, callback },
       ...{ flow: { id: flowId, envelope }, ...(secret && { secret }) },
     };
-    return await broker.ask("connection-complete", call, ConnectionMade, signal);
+    return await askBroker(parts, "connection-complete", call, ConnectionMade, signal);
   });
   const connection: ConnectionRecord = {
     ...{ name, provider, client, askedScopes: scopes, scopes: made.scopes, origin: made.policy.origin },
@@ -76,7 +76,11 @@ export async function completeConnection(
   }
 }
 
-async function takeFlow(store: Intake["store"], { org, digest }: Member, name: string): Promise<FlowRecord> {
+async function takeFlow(
+  store: Intake["store"],
+  { org, digest }: Connector,
+  name: string,
+): Promise<FlowRecord> {
   const key = flowKey(org, name, digest);
   const found = await store.get<FlowRecord>(key);
   if (!found) {

@@ -2,6 +2,7 @@ import type { Connection } from "../../shared/api/connections.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type BrokerRecord, type CredentialRecord, credentialKey } from "../credentials/records.ts";
 import type { Item, Store } from "../store/store.ts";
+import { type GrantState, readGrantState } from "../tokens/grant-state.ts";
 import { type ConnectionRecord, connectionKey } from "./records.ts";
 
 /** A connection's record. Throws `not_found`, also for another organization's. */
@@ -32,6 +33,7 @@ export async function showConnection(
   const { name, provider, client, askedScopes, origin, connectedBy, connectedAt, notRevoked } = record;
   const found = await store.get<BrokerRecord>(credentialKey(org, name));
   const credential = found?.body;
+  const state = credential && (await readGrantState(store, org, credential));
   const grant = credential?.destination.grant;
   return {
     ...{
@@ -42,17 +44,23 @@ export async function showConnection(
       origin,
       connectedBy,
       connectedAt,
-      ...stateOf(credential, notRevoked),
+      ...stateOf(credential, state, notRevoked),
     },
+    ...(state?.refreshedAt !== undefined && { refreshedAt: state.refreshedAt }),
     scopes: grant && "scopes" in grant ? grant.scopes : record.scopes,
   };
 }
 
 function stateOf(
   credential: BrokerRecord | undefined,
+  state: GrantState | undefined,
   notRevoked: string | undefined,
 ): Pick<Connection, "state" | "detail"> {
   if (notRevoked !== undefined) return { state: "not_revoked", detail: notRevoked };
   if (!credential) return { state: "broken", detail: "Its credential is gone." };
+  if (state?.broken) {
+    const detail = `Since ${state.broken.at} ${state.broken.reason}. Connect it again.`;
+    return { state: "broken", detail };
+  }
   return { state: "connected" };
 }

@@ -2,7 +2,7 @@ import type { PutCredential } from "../../shared/api/credentials.ts";
 import { delegatorOf, providerOf } from "../../shared/broker/providers.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type BrokerRecord, nextVersion } from "../credentials/records.ts";
-import type { Member } from "./member.ts";
+import type { Connector } from "./connector.ts";
 import type { ConnectionParts } from "./parts.ts";
 import { recorded } from "./recorded.ts";
 
@@ -12,7 +12,7 @@ import { recorded } from "./recorded.ts";
  */
 export async function storeKey<T>(
   parts: Pick<ConnectionParts, "intake" | "receipts">,
-  { org, id, by }: Member,
+  { org, id, by }: Connector,
   name: string,
   body: PutCredential,
   put: () => Promise<T>,

@@ -9,8 +9,8 @@ import { type CredentialRecord, credentialKey } from "../credentials/records.ts"
 import { retryConflicts } from "../retry-conflicts.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { readConnection } from "./connections.ts";
-import type { Member } from "./member.ts";
-import type { ConnectionParts } from "./parts.ts";
+import type { Connector } from "./connector.ts";
+import { askBroker, type ConnectionParts } from "./parts.ts";
 import { recorded } from "./recorded.ts";
 import { type ConnectionRecord, connectionKey } from "./records.ts";
 
@@ -19,7 +19,7 @@ type Of = Pick<ConnectionRecord, "provider" | "client">;
 /** Has a grant revoked at its provider, with a receipt. False if the provider has no way. Throws StrongroomError. */
 export async function revokeGrant(
   parts: ConnectionParts,
-  { org, id, token, by }: Member,
+  { org, id, token, by }: Connector,
   credential: SealedCredential,
   { provider, client }: Of,
   signal: AbortSignal,
@@ -36,7 +36,7 @@ export async function revokeGrant(
     const call: ConnectionRevoke = {
       ...{ id, token, org, receipt, credential, provider, clientId: client.id, ...(secret && { secret }) },
     };
-    return parts.broker.ask("connection-revoke", call, ConnectionRevoked, signal);
+    return askBroker(parts, "connection-revoke", call, ConnectionRevoked, signal);
   });
   return outcome === "revoked";
 }
@@ -48,7 +48,7 @@ export async function revokeGrant(
  */
 export async function endConnection(
   parts: ConnectionParts,
-  member: Member,
+  member: Connector,
   name: string,
   { force = false }: { force?: boolean },
   signal: AbortSignal,

@@ -12,20 +12,21 @@ import { urlProblem } from "../credentials/check-destination.ts";
 import { repeated } from "../credentials/check-rules.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { checkReplaceable } from "./connections.ts";
-import type { Member } from "./member.ts";
-import type { ConnectionParts } from "./parts.ts";
+import type { Connector } from "./connector.ts";
+import { askBroker, type ConnectionParts } from "./parts.ts";
 import { type FlowRecord, flowKey } from "./records.ts";
 import { checkRedirect } from "./settings.ts";
 
 /** Begins a flow for a member: the authorization URL, which expires. Throws StrongroomError. */
 export async function startConnection(
-  { intake, broker }: ConnectionParts,
-  member: Member,
+  parts: ConnectionParts,
+  member: Connector,
   body: StartConnection,
   signal: AbortSignal,
 ): Promise<StartedConnection> {
   const { name, provider, scopes, redirect, client, ...use } = body;
   const { org, id, token, digest } = member;
+  const { intake } = parts;
   const { store, now } = intake;
   check(body, intake.destinationPorts);
   await checkRedirect(store, org, name, redirect);
@@ -35,7 +36,11 @@ export async function startConnection(
     ...{ id, token, org, connection: name, provider, scopes, redirect, use },
     ...{ clientId: client.id, hasSecret: secret !== undefined },
   };
-  const { url, flow: envelope, host } = await broker.ask("connection-begin", call, ConnectionBegun, signal);
+  const {
+    url,
+    flow: envelope,
+    host,
+  } = await askBroker(parts, "connection-begin", call, ConnectionBegun, signal);
   const expiresAt = Math.floor(now() / 1000) + FLOW_SECONDS;
   const flow: FlowRecord = { id, envelope, provider, client, scopes, host };
   await store.write([{ ...flowKey(org, name, digest), body: flow, expiresAt }]);

@@ -14,6 +14,7 @@ import type { RevocationSource } from "../../shared/front/published/revocation-s
 import { createRequestLog, newTrace, type Trace } from "../../shared/front/request-log.ts";
 import { Uploads } from "../../shared/front/uploads.ts";
 import type { Server } from "../../shared/http/server.ts";
+import { boundBodyTime } from "./body-time.ts";
 import "./caller.ts";
 import { endWithProblem } from "./refuse.ts";
 
@@ -83,13 +84,15 @@ export function admitMembers(
   app.addHook("onRequest", async (request, reply) => {
     const { raw, ip, trace } = request;
     const passage = new Passage(raw, ip, trace, { isPatient: true });
+    boundBodyTime(raw);
     boundPieces(request, reply.raw, limits, endWithProblem);
-    const { access } = request.routeOptions.config;
+    const { access, isStreamed } = request.routeOptions.config;
     if (access && "open" in access) return pass(openOrder, passage);
     await pass(order, passage);
     request.caller = passage;
     if (!request.is404) requireAccess(request, passage);
-    uploads.admit(passage.org.id, raw, reply.raw);
+    // A streamed body is not held: what the organization has in hand is bounded in another way.
+    if (!isStreamed) uploads.admit(passage.org.id, raw, reply.raw);
   });
 }
 

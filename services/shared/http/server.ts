@@ -16,6 +16,8 @@ export type Access = { permission: string } | { level: Level } | { right: Right 
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    /** Bodies are streamed to where they are needed, in both directions, and may be long. */
+    isStreamed?: boolean;
   }
 }
 
@@ -28,6 +30,7 @@ type Options = Pick<
   | "childLoggerFactory"
   | "return503OnClosing"
   | "trustProxy"
+  | "requestTimeout"
 > & {
   /** Makes the server speak TLS and send HSTS. PEM. */
   tls?: TlsIdentity | undefined;

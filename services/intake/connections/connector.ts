@@ -1,10 +1,9 @@
 import type { FastifyRequest } from "fastify";
-import { found } from "../../shared/front/passage.ts";
 import type { By } from "../../shared/receipts/receipt.ts";
-import { callerOf } from "../http/caller.ts";
+import { callerOf, memberOf } from "../http/caller.ts";
 
-/** Who connects, as the intake has verified them; the broker verifies the token itself. */
-export interface Member {
+/** The member who connects, as the intake has verified them; the broker verifies the token itself. */
+export interface Connector {
   org: string;
   /** The request's id. */
   id: string;
@@ -15,9 +14,9 @@ export interface Member {
 }
 
 /** The member whose request this is. */
-export function memberOf(request: FastifyRequest): Member {
+export function connectorOf(request: FastifyRequest): Connector {
   const { org, level, subject: digest } = callerOf(request);
-  const { issuer, subject, token } = found("caller", found("caller", request.caller).identity);
+  const { issuer, subject, token } = memberOf(request).identity;
   const by = { issuer: issuer.issuer, subject, level };
   return { org, id: request.id, token: token.reveal(), digest, by };
 }
