@@ -55,6 +55,7 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenera
   let number = 0;
   const parse = (text: string): unknown => {
     number++;
+    if (text.length > MOST_LINE_CHARACTERS) throw tooLong(number);
     try {
       return JSON.parse(text);
     } catch {
@@ -65,9 +66,10 @@ export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenera
     const lines = (rest + decoder.write(Buffer.from(chunk))).split("\n");
     rest = lines.pop() ?? "";
     for (const line of lines) yield parse(line);
-    if (rest.length > MOST_LINE_CHARACTERS) {
-      throw new BrokenReceipts("malformed", `line ${number + 1} is longer than any of an export`);
-    }
+    if (rest.length > MOST_LINE_CHARACTERS) throw tooLong(number + 1);
   }
   if (rest !== "") throw new BrokenReceipts("incomplete", `line ${number + 1} is cut off`);
 }
+
+const tooLong = (number: number) =>
+  new BrokenReceipts("malformed", `line ${number} is longer than any of an export`);
