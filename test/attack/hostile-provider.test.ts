@@ -72,7 +72,10 @@ async function complete(
     ...{ id: randomUUID(), token: "jwt", org: call.org, receipt: {} as never, connection: call.connection },
     ...{ version: 1, flow, callback: callbackOf(parameters), ...changes },
   };
-  return completeConnection(parts, completion, await checkedFlow(parts, completion, member), never);
+  return completeConnection(parts, completion, await checkedFlow(parts, completion, member), {
+    within: never,
+    gone: never,
+  });
 }
 
 const refusedAs = (failure: CallFailure, part?: string) =>

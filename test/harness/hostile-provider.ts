@@ -32,7 +32,7 @@ export interface HostileProvider {
 
 export const SCOPES = ["openid", "offline_access", "files.read"];
 
-export async function startHostileProvider(name: string): Promise<HostileProvider> {
+export async function startHostileProvider(name: string, address = "127.0.0.1"): Promise<HostileProvider> {
   const { certificate, key } = selfSignedCertificate(name, 2);
   const sockets = new Set<Socket>();
   const pair = await generateKeyPair("ES256");
@@ -54,12 +54,12 @@ export async function startHostileProvider(name: string): Promise<HostileProvide
     if (path === "/revoke") return response.writeHead(200).end();
     return json(response, 404, {});
   });
-  server.listen(0, "127.0.0.1");
+  server.listen(0, address);
   await once(server, "listening");
   const issuer = `https://${name}:${(server.address() as AddressInfo).port}`;
   const self: HostileProvider = {
     ...{ issuer, asked: [], answers: {}, metadata: {}, jwk },
-    exception: { origin: issuer, address: "127.0.0.1", ca: certificate },
+    exception: { origin: issuer, address, ca: certificate },
     async tokens(clientId, nonce, claims = {}) {
       const now = Math.floor(Date.now() / 1000);
       const idToken = await new SignJWT({

@@ -60,20 +60,20 @@ export type CheckedFlow = Awaited<ReturnType<typeof checkedFlow>>;
 
 /**
  * Exchanges the code of a checked flow at the pinned token endpoint, and seals what was granted as a version of the
- * connection's credential. A grant that is wider than asked, or that cannot be used, is revoked at once. Throws
- * UseFailure, EnvelopeRefused, KeyProviderError.
+ * connection's credential. A grant that is wider than asked, that cannot be used, or whose caller is gone by then, is
+ * revoked at once. Throws UseFailure, EnvelopeRefused, KeyProviderError.
  */
 export async function completeConnection(
   parts: ConnectParts,
   call: ConnectionComplete,
   { flow, provider, as, client, parameters }: CheckedFlow,
-  signal: AbortSignal,
+  { within, gone }: { within: AbortSignal; gone: AbortSignal },
 ): Promise<ConnectionMade> {
   const { keys, exchange } = parts;
   const { org, connection, version } = call;
   const secret = await openSecret(keys, org, call.secret, provider.token);
   const allowed = [provider.token, ...(provider.jwks === undefined ? [] : [provider.jwks])];
-  const options = { [customFetch]: providerFetch(exchange, allowed, signal) };
+  const options = { [customFetch]: providerFetch(exchange, allowed, within) };
   let tokens: TokenEndpointResponse;
   try {
     const response = await authorizationCodeGrantRequest(
@@ -88,9 +88,11 @@ export async function completeConnection(
   } catch (error) {
     throw providerFailure(error);
   }
-  const made = grantedBy(provider, flow, tokens, secret);
+  const made = gone.aborted
+    ? { refused: "The caller is gone." }
+    : grantedBy(provider, flow, tokens, secret);
   if ("refused" in made) {
-    const isEnded = await endGrant(parts, provider, flow.clientId, secret, tokens, signal).catch(() => false);
+    const isEnded = await endGrant(parts, provider, flow.clientId, secret, tokens, within).catch(() => false);
     const after = isEnded ? "It was revoked." : "It could not be revoked here: revoke it at the provider.";
     throw new UseFailure("provider_refused", `${made.refused} ${after}`);
   }

@@ -61,7 +61,10 @@ async function connect(changes: Partial<ConnectionBegin> = {}) {
     ...(call.hasSecret && { secret: await storedSecret() }),
   };
   const finish = async () =>
-    completeConnection(parts, complete, await checkedFlow(parts, complete, MEMBER), never);
+    completeConnection(parts, complete, await checkedFlow(parts, complete, MEMBER), {
+      within: never,
+      gone: never,
+    });
   return { call, begun, callback, complete, finish };
 }
 
