@@ -133,14 +133,18 @@ function grantedBy(
   }
   const { origin = provider.api.origin, rules, concurrency, who = { level: "admin" } } = use;
   const common = { origin, rules, ...(concurrency !== undefined && { concurrency }) };
+  if (provider.kind === "access_token" && (tokens.refresh_token ?? tokens.expires_in) !== undefined) {
+    return refused("The provider issued a token that expires: switch token rotation off for this client.");
+  }
   if (tokens.refresh_token === undefined) {
     if (provider.kind === "refresh_token" || tokens.expires_in !== undefined) {
       return refused(
         "The provider issued no refresh token; some need a scope for it, such as offline_access.",
       );
     }
-    if (!TOKEN.test(tokens.access_token))
+    if (!TOKEN.test(tokens.access_token)) {
       return refused("The provider issued a token that no header can carry.");
+    }
     return { policy: { ...common, inject: BEARER }, value: tokens.access_token, scopes };
   }
   const value = { refreshToken: tokens.refresh_token, ...(secret !== undefined && { clientSecret: secret }) };
