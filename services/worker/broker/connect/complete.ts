@@ -88,9 +88,7 @@ export async function completeConnection(
   } catch (error) {
     throw providerFailure(error);
   }
-  const made = gone.aborted
-    ? { refused: "The caller is gone." }
-    : grantedBy(provider, flow, tokens, secret);
+  const made = gone.aborted ? { refused: "The caller is gone." } : grantedBy(provider, flow, tokens, secret);
   if ("refused" in made) {
     const isEnded = await endGrant(parts, provider, flow.clientId, secret, tokens, within).catch(() => false);
     const after = isEnded ? "It was revoked." : "It could not be revoked here: revoke it at the provider.";

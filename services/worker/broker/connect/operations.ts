@@ -38,21 +38,31 @@ export const connectOperations = (parts: ConnectParts): Operation[] => [
     });
     sends();
     // Not aborted if the intake goes: then what was granted is revoked instead of left at the provider.
-    return completeConnection(parts, call, checked, { within: AbortSignal.timeout(COMPLETE_MS), gone: signal });
-  }),
-  operation("connection-revoke", ConnectionRevoke, async (call, { caller, sends }): Promise<ConnectionRevoked> => {
-    requireAdmin(caller);
-    const { id, credential, provider } = call;
-    const revocation = revocationOf(credential.policy, provider);
-    if (!revocation) return { outcome: "unsupported" };
-    const { name, version } = credential;
-    checkReceipt(call.receipt, {
-      ...{ id, action: "revoke", by: byOf(caller), credential: name, version },
-      ...{ host: new URL(revocation.endpoint).host, method: revocation.type === "github" ? "DELETE" : "POST" },
+    return completeConnection(parts, call, checked, {
+      within: AbortSignal.timeout(COMPLETE_MS),
+      gone: signal,
     });
-    sends();
-    return revokeConnection(parts, call, AbortSignal.timeout(REVOKE_MS));
   }),
+  operation(
+    "connection-revoke",
+    ConnectionRevoke,
+    async (call, { caller, sends }): Promise<ConnectionRevoked> => {
+      requireAdmin(caller);
+      const { id, credential, provider } = call;
+      const revocation = revocationOf(credential.policy, provider);
+      if (!revocation) return { outcome: "unsupported" };
+      const { name, version } = credential;
+      checkReceipt(call.receipt, {
+        ...{ id, action: "revoke", by: byOf(caller), credential: name, version },
+        ...{
+          host: new URL(revocation.endpoint).host,
+          method: revocation.type === "github" ? "DELETE" : "POST",
+        },
+      });
+      sends();
+      return revokeConnection(parts, call, AbortSignal.timeout(REVOKE_MS));
+    },
+  ),
 ];
 
 function requireAdmin({ level }: VerifiedCaller): void {

@@ -6,10 +6,9 @@ import {
   UnsupportedOperationError,
   WWWAuthenticateChallengeError,
 } from "oauth4webapi";
-import type { CallFailure } from "../../../shared/broker/calls.ts";
-import type { FailureClass } from "../../../shared/work/messages.ts";
 import { JobFailure } from "../../job-failure.ts";
 import type { Exchange } from "../../outbound/exchange.ts";
+import { asUseFailure } from "../failures.ts";
 import { UseFailure } from "../use-failure.ts";
 
 const MOST_BYTES = 256 * 1024;
@@ -70,14 +69,6 @@ function isErrorWithin({ status, body }: { status: number; body: Buffer }): bool
     return false;
   }
 }
-
-const FAILURES: Partial<Record<FailureClass, CallFailure>> = {
-  destination_refused: "destination_refused",
-  unreachable: "unreachable",
-  timeout: "timeout",
-};
-const asUseFailure = ({ failure, message }: JobFailure) =>
-  new UseFailure(FAILURES[failure] ?? "answer_unusable", `The provider: ${message}.`);
 
 /** What a provider's answer, or its absence, means for the caller. Contains nothing of what the provider wrote but its code. */
 export function providerFailure(error: unknown): unknown {
