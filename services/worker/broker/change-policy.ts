@@ -6,15 +6,20 @@ import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
 import { isAtLeast } from "../../shared/front/levels.ts";
 import { openCredential } from "../open-credential.ts";
 import { type Operation, operation } from "./operations.ts";
+import type { Tokens } from "./token/tokens.ts";
 import { UseFailure } from "./use-failure.ts";
 
 /** Changes a policy without the value: opens it under the old one, and seals it under the new one for the next version. */
-export const changePolicy = (keys: KeyProvider): Operation =>
+export const changePolicy = (keys: KeyProvider, tokens: Pick<Tokens, "isReplaced">): Operation =>
   operation("change-policy", ChangePolicy, async ({ org, credential, policy }, { caller }) => {
     if (!isAtLeast(caller.level, "admin")) {
       throw new UseFailure("forbidden", "only an admin may change what a credential is used for");
     }
     checkChange(credential.policy, policy);
+    if (tokens.isReplaced(org, credential)) {
+      const detail = "the credential's provider has replaced its value, which is not stored yet";
+      throw new UseFailure("rate_limited", detail, { retryAfterSeconds: 1 });
+    }
     const { name, material } = credential;
     const context = { org, credential: name, purpose: "broker" as const };
     const bound = (version: number, of: BrokerPolicy) => ({

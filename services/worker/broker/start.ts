@@ -13,6 +13,7 @@ import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
 import { createServer } from "../../shared/http/server.ts";
 import { forFlatLines } from "../../shared/log.ts";
 import { createConnector } from "../outbound/connect.ts";
+import { createExchange } from "../outbound/exchange.ts";
 import { KeptConnections } from "../outbound/kept-connections.ts";
 import type { PrivateDestinations } from "../outbound/private-destinations.ts";
 import { CallStream } from "./call-stream.ts";
@@ -22,6 +23,8 @@ import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
 import { type Listener, startListener } from "./listener.ts";
 import { operationsHandler } from "./operations.ts";
+import { tokenOperation } from "./token/operation.ts";
+import { Tokens } from "./token/tokens.ts";
 import { answerUse, type UseParts } from "./use.ts";
 import { callerVerifier } from "./verified-caller.ts";
 
@@ -40,6 +43,9 @@ export interface BrokerParts {
   /** Changes for tests. */
   changes?: Partial<UseParts>;
 }
+
+/** For one request to a token's provider: much less than the intake's lease of a grant. */
+const EXCHANGE_MS = 15_000;
 
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
@@ -65,12 +71,15 @@ export async function startBroker(
     new KeptConnections(createConnector({ privateDestinations })),
     new Circuits(),
   );
+  const tokens = new Tokens(keys, createExchange({ privateDestinations, totalMs: EXCHANGE_MS }));
   const useParts: UseParts = {
     ...{ keys, destinations, verifyCaller, limits: new UseLimits(), logger: flat },
-    ...{ accessToken: () => undefined, now: Date.now },
+    accessToken: (org, credential) => tokens.accessToken(org, credential),
+    now: Date.now,
     ...changes,
   };
-  const perform = operationsHandler([changePolicy(keys)], verifyCaller, flat);
+  const operations = [changePolicy(keys, tokens), tokenOperation(tokens)];
+  const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);
     response.writeHead(200, { "Content-Type": "application/octet-stream" });
@@ -84,6 +93,7 @@ export async function startBroker(
     async stop(graceMs) {
       await listener.stop(graceMs);
       destinations.close();
+      tokens.close();
       published.close();
       await identity.close();
     },
