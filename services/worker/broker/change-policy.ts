@@ -6,15 +6,20 @@ import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
 import { isAtLeast } from "../../shared/front/levels.ts";
 import { openCredential } from "../open-credential.ts";
 import { type Operation, operation } from "./operations.ts";
+import type { Tokens } from "./token/tokens.ts";
 import { UseFailure } from "./use-failure.ts";
 
 /** Changes a policy without the value: opens it under the old one, and seals it under the new one for the next version. */
-export const changePolicy = (keys: KeyProvider): Operation =>
+export const changePolicy = (keys: KeyProvider, tokens: Pick<Tokens, "isReplaced">): Operation =>
   operation("change-policy", ChangePolicy, async ({ org, credential, policy }, { caller }) => {
     if (!isAtLeast(caller.level, "admin")) {
       throw new UseFailure("forbidden", "only an admin may change what a credential is used for");
     }
     checkChange(credential.policy, policy);
+    if (tokens.isReplaced(org, credential)) {
+      const detail = "the credential's provider has replaced its value, which is not stored yet";
+      throw new UseFailure("rate_limited", detail, { retryAfterSeconds: 1 });
+    }
     const { name, material } = credential;
     const context = { org, credential: name, purpose: "broker" as const };
     const bound = (version: number, of: BrokerPolicy) => ({
@@ -40,7 +45,7 @@ function checkChange(before: BrokerPolicy, after: BrokerPolicy): void {
     ? "inject"
     : before.origin !== after.origin || !destinationsOf(after).every((each) => known.includes(each))
       ? "origin"
-      : same(tokenOf(before), tokenOf(after))
+      : same(tokenOf(before), tokenOf(after)) && isNarrower(scopesOf(after), scopesOf(before))
         ? undefined
         : "grant";
   if (part === undefined) return;
@@ -51,9 +56,12 @@ function checkChange(before: BrokerPolicy, after: BrokerPolicy): void {
 const same = (one: unknown, other: unknown): boolean =>
   canonicalJson(one ?? null) === canonicalJson(other ?? null);
 
-/** What a grant makes of the value; who may have it, and for how long, is a rule. */
+/** What a grant makes of the value; who may have it, for how long, and with how few scopes, is a rule. */
 function tokenOf({ grant }: BrokerPolicy): unknown {
   if (!grant) return undefined;
-  const { who: _who, lifetimeSeconds: _lifetimeSeconds, ...rest } = grant;
+  const { who: _who, lifetimeSeconds: _lifetimeSeconds, scopes: _scopes, ...rest } = { scopes: [], ...grant };
   return rest;
 }
+
+const scopesOf = ({ grant }: BrokerPolicy): string[] => (grant && "scopes" in grant ? grant.scopes : []);
+const isNarrower = (one: string[], other: string[]): boolean => one.every((scope) => other.includes(scope));

@@ -24,6 +24,8 @@ import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
 import { type Listener, startListener } from "./listener.ts";
 import { operationsHandler } from "./operations.ts";
+import { tokenOperation } from "./token/operation.ts";
+import { Tokens } from "./token/tokens.ts";
 import { answerUse, type UseParts } from "./use.ts";
 import { callerVerifier } from "./verified-caller.ts";
 
@@ -42,6 +44,9 @@ export interface BrokerParts {
   /** Changes for tests. */
   changes?: Partial<UseParts>;
 }
+
+/** For one request to a token's provider: much less than the intake's lease of a grant. */
+const EXCHANGE_MS = 15_000;
 
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
@@ -67,13 +72,18 @@ export async function startBroker(
     new KeptConnections(createConnector({ privateDestinations })),
     new Circuits(),
   );
+  const tokens = new Tokens(keys, createExchange({ privateDestinations, totalMs: EXCHANGE_MS }));
   const useParts: UseParts = {
     ...{ keys, destinations, verifyCaller, limits: new UseLimits(), logger: flat },
-    ...{ accessToken: () => undefined, now: Date.now },
+    accessToken: (org, credential) => tokens.accessToken(org, credential),
+    now: Date.now,
     ...changes,
   };
-  const exchange = createExchange({ privateDestinations });
-  const operations = [changePolicy(keys), ...connectOperations({ keys, exchange, now: Date.now })];
+  const operations = [
+    changePolicy(keys, tokens),
+    tokenOperation(tokens),
+    ...connectOperations({ keys, exchange: createExchange({ privateDestinations }), now: Date.now }),
+  ];
   const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);
@@ -88,6 +98,7 @@ export async function startBroker(
     async stop(graceMs) {
       await listener.stop(graceMs);
       destinations.close();
+      tokens.close();
       published.close();
       await identity.close();
     },
