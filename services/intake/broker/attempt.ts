@@ -144,7 +144,10 @@ export class Attempt implements CallEvents {
   }
 
   #refused(failed: CallFailed): void {
-    this.#fail({ outcome: outcomeOf(failed), failure: failed.failure }, new CallRefused(failed));
+    this.#fail(
+      { outcome: outcomeOf(failed), failure: failed.failure },
+      new CallRefused(failed, this.#options.call.id),
+    );
   }
 
   #fail(outcome: Outcome, error: Error): void {

@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { type Injection, injectedHeaders } from "../../shared/broker/inject.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { isPassedHeader } from "../../shared/work/request-headers.ts";
 
@@ -32,6 +33,12 @@ export function passedHeaders({ rawHeaders }: IncomingMessage): [string, string]
   }
   if (passed.length > MOST_HEADERS) throw invalid(`There are more than ${MOST_HEADERS} headers.`);
   return passed;
+}
+
+/** Without the headers that carry the credential: a client that must name some key sends one that is replaced. */
+export function withoutInjected(headers: [string, string][], inject: Injection): [string, string][] {
+  const injected = injectedHeaders(inject);
+  return headers.filter(([name]) => !injected.includes(name.toLowerCase()));
 }
 
 /**
