@@ -14,6 +14,7 @@ import type { Intake } from "../dependencies.ts";
 import { unboundBodyTime } from "../http/body-time.ts";
 import type { UseMember } from "../http/caller.ts";
 import type { Receipts } from "../receipts/receipts.ts";
+import { putVersion } from "../tokens/save.ts";
 import { Attempt, type Body, tooLarge } from "./attempt.ts";
 import { CallRefused, notAllowed } from "./failures.ts";
 import { bodyLength, passedHeaders, withoutInjected } from "./headers.ts";
@@ -147,7 +148,10 @@ async function attempt({ intake, receipts, lastUsed }: BrokerUseParts, use: Use)
     relay: new Relay(reply, id),
     call: {
       ...{ id, token: member.identity.token.reveal(), org: member.org },
-      credential: { name: record.name, version: record.version, policy: record.destination, material },
+      credential: {
+        ...{ name: record.name, version: record.version, since: putVersion(record) },
+        ...{ policy: record.destination, material },
+      },
       request: { method, path, headers, body: announced },
     },
   });
