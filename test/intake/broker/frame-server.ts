@@ -24,6 +24,8 @@ export interface Served {
   /** Resolves once there is room for more. */
   data(chunk: string | Buffer): Promise<void>;
   end(changes?: object): void;
+  /** Head, data and end in one write. */
+  whole(status: number, headers: AnswerHead["headers"], text: string, changes?: object): void;
   failed(failure: CallFailed["failure"], changes?: Partial<CallFailed>): void;
 }
 
@@ -118,6 +120,12 @@ async function serveUse(
     end(changes = {}) {
       isEnded = true;
       response.end(jsonFrame("end", { sentBytes: 10, receivedBytes: 20, scrubbed: 0, ...changes }));
+    },
+    whole(status, headers, text, changes = {}) {
+      isEnded = true;
+      const end = { sentBytes: 10, receivedBytes: text.length, scrubbed: 0, ...changes };
+      const data = [...dataFrames(Buffer.from(text))];
+      response.end(Buffer.concat([jsonFrame("head", { status, headers }), ...data, jsonFrame("end", end)]));
     },
     failed(failure, changes = {}) {
       isEnded = true;
