@@ -154,7 +154,7 @@ describe("a stream's output", () => {
         const text = latin1(pieces.join(""));
         const chunks = streamed(secrets.map(latin1), split(text, borders));
         // A secret may begin as the mark ends.
-        const output = Buffer.concat(chunks).toString("latin1").replaceAll(REMOVED, "\0");
+        const output = Buffer.concat(chunks).toString("latin1").replaceAll(REMOVED, "\x01");
         for (const read of READINGS) {
           const reading = read(output);
           const [lower, url] = [reading.toLowerCase(), reading.replaceAll("+", "-").replaceAll("/", "_")];
