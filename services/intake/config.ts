@@ -1,7 +1,7 @@
 import { type Static, Type } from "typebox";
-import { ConfigError } from "../shared/config.ts";
+import { ConfigError, SecretFile } from "../shared/config.ts";
 import { KeySetting, keyProviderSettings } from "../shared/envelope/key-settings.ts";
-import { FRONT_SETTINGS } from "../shared/front/front-settings.ts";
+import { File, FRONT_SETTINGS } from "../shared/front/front-settings.ts";
 import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { QUEUES_PATTERN } from "../shared/queue/open-queues.ts";
 import { STORE_PATTERN } from "./store/open-store.ts";
@@ -24,10 +24,22 @@ export const Config = Type.Object({
   STRONGROOM_INTEGRATION_KEY: KeySetting("The key that credentials are sealed for"),
   STRONGROOM_WEBHOOK_KEY: KeySetting("The key that webhooks' signing secrets are sealed for"),
   STRONGROOM_BROKER_KEY: KeySetting("The key that credentials of the broker are sealed for"),
+  STRONGROOM_RECEIPTS_KEY: KeySetting("The key that signs checkpoints of receipts"),
   STRONGROOM_INTEGRATION_QUEUES: Queues("integration"),
   STRONGROOM_WEBHOOK_QUEUES: Queues("webhook"),
   STRONGROOM_FEED_QUEUES: Queues("feed"),
   STRONGROOM_BROKER_QUEUES: Queues("broker"),
+  STRONGROOM_BROKER_URL: Type.Optional(
+    Type.String({
+      pattern: "^https://[a-z0-9.-]+:[0-9]{1,5}$",
+      description: "The broker's https://host:port",
+    }),
+  ),
+  STRONGROOM_BROKER_CERTIFICATES_FILE: Type.Optional(File("PEM certificates that the broker may have")),
+  STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: Type.Optional(
+    File("PEM certificate by which the broker knows this intake"),
+  ),
+  STRONGROOM_BROKER_CLIENT_KEY_FILE: Type.Optional(SecretFile("PEM private key of that certificate")),
   STRONGROOM_DESTINATION_PORTS: Type.String({
     pattern: "^[0-9]{1,5}(,[0-9]{1,5}){0,31}$",
     default: "443,8443",
