@@ -7,7 +7,7 @@ import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
-import { checkpointDueHandler } from "./receipts/checkpoints.ts";
+import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
@@ -24,6 +24,7 @@ export interface Work extends UseParts {
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
+  signing: Signing;
   /** Takes results, and does what is due, until `stop`. */
   start(): void;
   stop(): Promise<void>;
@@ -42,20 +43,21 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
   const receipts = createReceipts(intake);
+  const signing: Signing = { isFailing: false };
   const uses = { intake, jobs, lastUsed, inFlight };
   const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
-    checkpoint: checkpointDueHandler(intake),
+    checkpoint: checkpointDueHandler(intake, signing),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts },
+    ...{ due, receipts, signing },
     start() {
       results = consumeResults(intake, jobs);
       due.start();
