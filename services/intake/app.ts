@@ -90,7 +90,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
     receiptRoutes(routes, intake);
-    healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
+    healthRoutes(routes, readinessCheck(intake, { directory, revocations }), work.signing);
   });
 
   app.addHook("onReady", (done) => {
