@@ -89,12 +89,20 @@ const get = <T>(path: string, token = platform.token()) => platform.api<T>("GET"
 const remove = (name: string, query = "") =>
   platform.api<DeletedConnection & Problem>("DELETE", `/v1/connections/${name}${query}`);
 
-/** What stands in the organization's receipts about a credential, as `action outcome`. */
+/** What stands in the organization's receipts about a credential, oldest first, as `action outcome`. */
 async function receiptsOf(credential: string): Promise<string[]> {
-  const { body } = await get<{ receipts: { entry: Record<string, unknown> }[] }>("/v1/receipts?limit=100");
-  const entries = body.receipts.map(({ entry }) => entry);
+  const entries: Record<string, unknown>[] = [];
+  for (let before: string | undefined; ; ) {
+    const query = `limit=100${before === undefined ? "" : `&before=${before}`}`;
+    const { body } = await get<{ receipts: { entry: Record<string, unknown> }[]; next?: string }>(
+      `/v1/receipts?${query}`,
+    );
+    entries.push(...body.receipts.map(({ entry }) => entry));
+    before = body.next;
+    if (before === undefined) break;
+  }
   const intents = entries.filter((entry) => entry.type === "intent" && entry.credential === credential);
-  return intents.map(({ action, sequence }) => {
+  return intents.reverse().map(({ action, sequence }) => {
     const completion = entries.find((entry) => entry.type === "completion" && entry.of === sequence);
     return `${action} ${completion?.outcome}`;
   });
@@ -337,8 +345,70 @@ describe("only admins connect, and only to what is allowed", () => {
       ["DELETE", {}],
     ] as const) {
       const { status } = await platform.api(method, "/v1/credentials/calendar", platform.token(), options);
-      expect(status).toBe(method === "PUT" ? 422 : 409);
+      expect(status).toBe(409);
     }
+  });
+});
+
+describe("a connection is used", () => {
+  /** The API behind the provider: it answers who has delegated to whom, if the token is one of the provider's. */
+  const serveApi = () => {
+    platform.destination.answer = async ({ headers }, response) => {
+      const token = headers.authorization?.slice("Bearer ".length) ?? "";
+      const found = await op.provider.AccessToken.find(token);
+      response.writeHead(found ? 200 : 401, { "Content-Type": "application/json" });
+      response.end(JSON.stringify({ scope: found?.scope, echo: token }));
+    };
+  };
+  const use = (name: string, token = tokenOf("writer", "writer")) =>
+    platform.api<{ scope: string; echo: string }>("GET", `/v1/use/${name}/v1/me`, token);
+
+  test("with an access token that nobody sees", async () => {
+    serveApi();
+    await connect("drive");
+    const { status, body, text } = await use("drive");
+    expect(status, text).toBe(200);
+    expect(new Set(body.scope.split(" "))).toEqual(new Set(SCOPES));
+    const sent = platform.destination.effects.at(-1)?.headers.authorization?.slice("Bearer ".length) ?? "";
+    expect(sent.length).toBeGreaterThan(20);
+    expect(text).not.toContain(sent);
+    // The provider has replaced the refresh token: the credential has a new version, and works on.
+    const shown = await get<Connection>("/v1/connections/drive");
+    expect(shown.body).toMatchObject({ state: "connected", refreshedAt: expect.any(String) });
+    expect((await use("drive")).status).toBe(200);
+  });
+
+  test("with fewer scopes once they are reduced, and never with more again", async () => {
+    serveApi();
+    await connect("drive");
+    const reduce = (scopes: string[]) =>
+      platform.api<Connection & Problem>("PATCH", "/v1/connections/drive", platform.token(), { body: { scopes } });
+    const fewer = SCOPES.filter((scope) => scope !== "calendar.write");
+    const reduced = await reduce(fewer);
+    expect(reduced.status, reduced.text).toBe(200);
+    expect(new Set(reduced.body.scopes)).toEqual(new Set(fewer));
+    const { body } = await use("drive");
+    expect(body.scope).not.toContain("calendar.write");
+    const wider = await reduce(SCOPES);
+    expect([wider.status, wider.body.errors?.[0]?.pointer]).toEqual([409, "/body/scopes"]);
+  });
+
+  test("not any more once its refresh token was used by somebody else: it is broken, and says so", async () => {
+    serveApi();
+    const saved: string[] = [];
+    op.provider.on("refresh_token.saved", ({ jti }: { jti: string }) => void saved.push(jti));
+    await connect("drive");
+    const [stolen = ""] = saved.slice(-1);
+    const refresh = async (token: string) => (await op.post("/token", { grant_type: "refresh_token", refresh_token: token })).status;
+    expect(await refresh(stolen)).toBe(200);
+    const { status, body } = await use("drive");
+    expect([status, (body as unknown as Problem).code]).toEqual([409, "grant_lost"]);
+    expect((await get<Connection>("/v1/connections/drive")).body).toMatchObject({
+      state: "broken",
+      detail: expect.stringMatching(/invalid_grant.*Connect it again/),
+    });
+    await connect("drive");
+    expect((await use("drive")).status).toBe(200);
   });
 });
 

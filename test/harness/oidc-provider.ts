@@ -18,6 +18,8 @@ export interface OidcProvider {
    * provider sends them at the end.
    */
   authorize(url: string, login?: string): Promise<string>;
+  /** A request of {@link CLIENT} past the platform, as a thief could make it. */
+  post(path: string, form: Record<string, string>): Promise<{ status: number; html: string }>;
   /** Refuses connections. */
   down(): Promise<void>;
   close(): Promise<void>;
@@ -81,6 +83,10 @@ export async function startOidcProvider(
   return {
     ...{ issuer, provider, seen, down, close: down },
     exception: { origin: issuer, address: "127.0.0.1", ca: certificate },
+    post: (path, form) =>
+      visit(new URL(issuer), certificate, new Map(), "POST", `${issuer}${path}`, String(new URLSearchParams(form)), {
+        Authorization: `Basic ${Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString("base64")}`,
+      }),
     authorize: (url, login = "ada") => browse(new URL(issuer), certificate, url, login),
   };
 }
@@ -120,6 +126,7 @@ function visit(
   method: string,
   url: string,
   body?: string,
+  more: Record<string, string> = {},
 ): Promise<Page> {
   const { pathname, search, hostname, host, port } = new URL(url);
   const { promise, resolve, reject } = Promise.withResolvers<Page>();
@@ -131,6 +138,7 @@ function visit(
         Host: host,
         Accept: "text/html",
         Cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join("; "),
+        ...more,
         ...(body !== undefined && {
           "Content-Type": "application/x-www-form-urlencoded",
           "Content-Length": Buffer.byteLength(body),
