@@ -382,7 +382,9 @@ describe("a connection is used", () => {
     serveApi();
     await connect("drive");
     const reduce = (scopes: string[]) =>
-      platform.api<Connection & Problem>("PATCH", "/v1/connections/drive", platform.token(), { body: { scopes } });
+      platform.api<Connection & Problem>("PATCH", "/v1/connections/drive", platform.token(), {
+        body: { scopes },
+      });
     const fewer = SCOPES.filter((scope) => scope !== "calendar.write");
     const reduced = await reduce(fewer);
     expect(reduced.status, reduced.text).toBe(200);
@@ -399,7 +401,8 @@ describe("a connection is used", () => {
     op.provider.on("refresh_token.saved", ({ jti }: { jti: string }) => void saved.push(jti));
     await connect("drive");
     const [stolen = ""] = saved.slice(-1);
-    const refresh = async (token: string) => (await op.post("/token", { grant_type: "refresh_token", refresh_token: token })).status;
+    const refresh = async (token: string) =>
+      (await op.post("/token", { grant_type: "refresh_token", refresh_token: token })).status;
     expect(await refresh(stolen)).toBe(200);
     const { status, body } = await use("drive");
     expect([status, (body as unknown as Problem).code]).toEqual([409, "grant_lost"]);

@@ -84,9 +84,17 @@ export async function startOidcProvider(
     ...{ issuer, provider, seen, down, close: down },
     exception: { origin: issuer, address: "127.0.0.1", ca: certificate },
     post: (path, form) =>
-      visit(new URL(issuer), certificate, new Map(), "POST", `${issuer}${path}`, String(new URLSearchParams(form)), {
-        Authorization: `Basic ${Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString("base64")}`,
-      }),
+      visit(
+        new URL(issuer),
+        certificate,
+        new Map(),
+        "POST",
+        `${issuer}${path}`,
+        String(new URLSearchParams(form)),
+        {
+          Authorization: `Basic ${Buffer.from(`${CLIENT.id}:${CLIENT.secret}`).toString("base64")}`,
+        },
+      ),
     authorize: (url, login = "ada") => browse(new URL(issuer), certificate, url, login),
   };
 }

@@ -7,6 +7,7 @@ import {
   ConnectionSettings,
   DeleteConnectionQuery,
   DeletedConnection,
+  ReduceConnection,
   StartConnection,
   StartedConnection,
 } from "../../shared/api/connections.ts";
@@ -21,10 +22,11 @@ import { readConnection, showConnection } from "../connections/connections.ts";
 import { connectorOf } from "../connections/connector.ts";
 import type { ConnectionParts } from "../connections/parts.ts";
 import { type ConnectionRecord, connectionsPartition } from "../connections/records.ts";
+import { reduceConnection } from "../connections/reduce.ts";
 import { endConnection } from "../connections/revoke.ts";
 import { putSettings, readSettings } from "../connections/settings.ts";
 import { startConnection } from "../connections/start.ts";
-import { callerOf } from "../http/caller.ts";
+import { callerOf, useMemberOf } from "../http/caller.ts";
 import { readPage } from "../http/paging.ts";
 
 const Params = Type.Object({ name: Name }, { additionalProperties: false });
@@ -121,6 +123,29 @@ export function connectionRoutes(app: Server, parts: ConnectionParts): void {
     async (request) => {
       const { org } = callerOf(request);
       return showConnection(store, org, (await readConnection(store, org, request.params.name)).body);
+    },
+  );
+
+  app.patch(
+    "/v1/connections/:name",
+    {
+      config: { access: { level: "admin" } },
+      schema: {
+        summary: "Reduce the scopes of a connection",
+        description:
+          "Access tokens have these scopes alone from now on; what was granted at the provider stays as it is. A " +
+          "provider without this needs a new connection: 409",
+        params: Params,
+        body: ReduceConnection,
+        response: {
+          200: Connection,
+          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503),
+        },
+      },
+    },
+    async (request) => {
+      const { name } = request.params;
+      return reduceConnection(parts, useMemberOf(request), request.id, name, request.body.scopes);
     },
   );
 

@@ -1,7 +1,7 @@
-import { providerOf } from "../../shared/broker/providers.ts";
-import type { BrokerPolicy } from "../../shared/broker/policy.ts";
-import { StrongroomError } from "../../shared/errors.ts";
 import type { Connection } from "../../shared/api/connections.ts";
+import type { BrokerPolicy } from "../../shared/broker/policy.ts";
+import { providerOf } from "../../shared/broker/providers.ts";
+import { StrongroomError } from "../../shared/errors.ts";
 import { changePolicy } from "../broker/change-policy.ts";
 import type { UseMember } from "../http/caller.ts";
 import { readConnection, showConnection } from "./connections.ts";
@@ -24,7 +24,8 @@ export async function reduceConnection(
   const isNarrowing = typeof provider !== "string" || providerOf(provider).narrows;
   await changePolicy(parts, member, {
     ...{ id, name, conditions: {}, at: "/body" },
-    change: (policy) => (isNarrowing ? narrowed(policy, scopes) : refuse("The provider issues no token for fewer.")),
+    change: (policy) =>
+      isNarrowing ? narrowed(policy, scopes) : refuse("The provider issues no token for fewer."),
   });
   return showConnection(store, member.org, connection);
 }
