@@ -281,7 +281,7 @@ describe("only admins connect, and only to what is allowed", () => {
     ["localhost by its name", "/body/redirect", () => ({ redirect: "http://localhost:45454/callback/mail" })],
     [
       "a provider's issuer without TLS",
-      "/body/provider",
+      "/body/provider/issuer",
       () => ({ provider: { issuer: "http://op.example" } }),
     ],
     [
@@ -456,17 +456,17 @@ describe("a key is not stored where a provider delegates", () => {
   });
 
   test("a client's secret is stored, but gets no rules", async () => {
-    expect(
-      (await put("slack-client", key("https://slack.com", { destination: secretOf("https://slack.com") })))
-        .status,
-    ).toBe(201);
+    const destination = { origin: "https://slack.com", inject: { basic: { user: "acme" } }, rules: [] };
+    expect((await put("slack-client", key("https://slack.com", { destination }))).status).toBe(201);
+    const body = { rules: startBody("x").rules };
+    const path = "/v1/credentials/slack-client/rules";
+    const answer = await platform.api<Problem>("PUT", path, platform.token(), { body });
+    expect([answer.status, answer.body.code]).toEqual([422, "delegation_available"]);
   });
 
   test("other providers are not touched", async () => {
     expect((await put("other", key(platform.destination.origin))).status).toBe(201);
   });
-
-  const secretOf = (origin: string) => ({ origin, inject: { basic: { user: "acme" } }, rules: [] });
 });
 
 describe("a connection ends", () => {

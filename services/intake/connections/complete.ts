@@ -2,6 +2,7 @@ import type { Connection } from "../../shared/api/connections.ts";
 import { type ConnectionComplete, ConnectionMade } from "../../shared/broker/connections.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { countWrite } from "../counts.ts";
+import { VERSIONS_LISTED } from "../credentials/credentials.ts";
 import {
   type BrokerRecord,
   type CredentialRecord,
@@ -12,6 +13,7 @@ import {
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import { withGrantLease } from "../tokens/lease.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { checkReplaceable, showConnection } from "./connections.ts";
 import type { Connector } from "./connector.ts";
@@ -19,8 +21,6 @@ import { askBroker, type ConnectionParts } from "./parts.ts";
 import { recorded } from "./recorded.ts";
 import { type ConnectionRecord, connectionKey, type FlowRecord, flowKey } from "./records.ts";
 import { revokeGrant } from "./revoke.ts";
-
-const VERSIONS_LISTED = 20;
 
 /**
  * Completes a member's own flow with the response that their browser brought. The flow is used up before its code is
@@ -33,29 +33,36 @@ export async function completeConnection(
   callback: string,
   signal: AbortSignal,
 ): Promise<{ connection: Connection; isNew: boolean }> {
+  const { store } = parts.intake;
+  const flow = await takeFlow(store, member, name);
+  // Nobody refreshes what is about to be replaced: the version must be the next one also after the exchange.
+  const { connection, isNew } = await withGrantLease(parts.intake, member.org, name, () =>
+    exchangeAndStore(parts, member, name, flow, callback, signal),
+  );
+  return { connection: await showConnection(store, member.org, connection), isNew };
+}
+
+async function exchangeAndStore(
+  parts: ConnectionParts,
+  member: Connector,
+  name: string,
+  { envelope, provider, client, scopes, host, id: flowId }: FlowRecord,
+  callback: string,
+  signal: AbortSignal,
+): Promise<{ connection: ConnectionRecord; isNew: boolean }> {
   const { intake } = parts;
   const { store } = intake;
   const { org, id, token, by } = member;
-  const { envelope, provider, client, scopes, host, id: flowId } = await takeFlow(store, member, name);
   await checkReplaceable(store, org, name);
   const secret = await loadClientSecret(store, org, client, provider);
   const version = await nextVersion(store, org, name);
-  const intent = {
-    id,
-    action: "connect",
-    by,
-    credential: name,
-    version,
-    host,
-    method: "POST",
-    scopes,
-  } as const;
-  const made = await recorded(parts, org, intent, async (receipt) => {
+  const about = { id, action: "connect", by, credential: name, version } as const;
+  const made = await recorded(parts, org, { ...about, host, method: "POST", scopes }, (receipt) => {
     const call: ConnectionComplete = {
       ...{ id, token, org, receipt, connection: name, version, callback },
       ...{ flow: { id: flowId, envelope }, ...(secret && { secret }) },
     };
-    return await askBroker(parts, "connection-complete", call, ConnectionMade, signal);
+    return askBroker(parts, "connection-complete", call, ConnectionMade, signal);
   });
   const connection: ConnectionRecord = {
     ...{ name, provider, client, askedScopes: scopes, scopes: made.scopes, origin: made.policy.origin },
@@ -63,8 +70,7 @@ export async function completeConnection(
     connectedAt: new Date(intake.now()).toISOString(),
   };
   try {
-    const isNew = await storeMade(intake, org, version, connection, made);
-    return { connection: await showConnection(store, org, connection), isNew };
+    return { connection, isNew: await storeMade(intake, org, version, connection, made) };
   } catch (error) {
     // Nobody would have it: better that it ends than that it stays open at the provider.
     const material = { envelope: made.envelope };

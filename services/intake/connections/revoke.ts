@@ -7,6 +7,7 @@ import { deletionWrites } from "../credentials/credentials.ts";
 import { loadUsable } from "../credentials/load.ts";
 import { type CredentialRecord, credentialKey } from "../credentials/records.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import { withGrantLease } from "../tokens/lease.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { readConnection } from "./connections.ts";
 import type { Connector } from "./connector.ts";
@@ -53,36 +54,40 @@ export async function endConnection(
   { force = false }: { force?: boolean },
   signal: AbortSignal,
 ): Promise<DeletedConnection> {
-  const { store } = parts.intake;
-  const { org } = member;
-  const { body: connection } = await readConnection(store, org, name);
-  const found = await loadUsable(store, org, name);
-  const record = found?.record.purpose === "broker" ? found.record : undefined;
-  let isRevoked = false;
-  let reason: string | undefined = connection.notRevoked;
-  if (found && record) {
-    const { version, destination: policy } = record;
-    try {
-      const sealed = { name, version, policy, material: found.material };
-      isRevoked = await revokeGrant(parts, member, sealed, connection, signal);
-      if (!isRevoked)
-        reason = "The provider has no way to revoke it from here. End it in the provider's settings.";
-    } catch (error) {
-      if (!(error instanceof StrongroomError)) throw error;
-      if (!force) throw error;
-      reason = `${error.message} End it in the provider's settings.`;
-    }
-  }
-  // One that could not be revoked is kept in the list, until it is deleted from there.
-  const isKept = record !== undefined && !isRevoked;
-  await deleteBoth(
-    parts,
-    org,
-    name,
-    isKept && reason !== undefined ? { ...connection, notRevoked: reason } : undefined,
-  );
-  return { name, isRevoked, ...(!isRevoked && reason !== undefined && { detail: reason }) };
+  const { body: connection } = await readConnection(parts.intake.store, member.org, name);
+  // What is revoked is the newest value: nobody refreshes it meanwhile.
+  return withGrantLease(parts.intake, member.org, name, async () => {
+    const reason = await revoked(parts, member, connection, force, signal);
+    // One that could not be revoked stays in the list, without its credential, until it is deleted from there.
+    const isMarked = reason !== undefined && connection.notRevoked === undefined;
+    await deleteBoth(parts, member.org, name, isMarked ? { ...connection, notRevoked: reason } : undefined);
+    return { name, isRevoked: reason === undefined, ...(reason !== undefined && { detail: reason }) };
+  });
 }
+
+/** Revokes the grant of a connection, if there is one. Returns why it is not revoked; throws that unless `force` is set. */
+async function revoked(
+  parts: ConnectionParts,
+  member: Connector,
+  connection: ConnectionRecord,
+  force: boolean,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { name } = connection;
+  const found = await loadUsable(parts.intake.store, member.org, name);
+  if (found?.record.purpose !== "broker")
+    return connection.notRevoked ?? `Its credential is gone. ${BY_HAND}`;
+  const { version, destination: policy } = found.record;
+  try {
+    const credential = { name, version, policy, material: found.material };
+    const isRevoked = await revokeGrant(parts, member, credential, connection, signal);
+    return isRevoked ? undefined : `The provider has no way to revoke it from here. ${BY_HAND}`;
+  } catch (error) {
+    if (!force || !(error instanceof StrongroomError)) throw error;
+    return `${error.message} ${BY_HAND}`;
+  }
+}
+const BY_HAND = "End it in the provider's settings.";
 
 async function deleteBoth(
   { intake }: ConnectionParts,
