@@ -2,8 +2,8 @@ import type { Logger } from "pino";
 import { keyProviders } from "../shared/envelope/key-settings.ts";
 import { openQueues } from "../shared/queue/open-queues.ts";
 import type { Config } from "./config.ts";
-import { createExchange, type Exchange } from "./outbound/exchange.ts";
-import { readPrivateDestinations } from "./outbound/private-destinations.ts";
+import { createExchange } from "./outbound/exchange.ts";
+import { type PrivateDestinations, readPrivateDestinations } from "./outbound/private-destinations.ts";
 import type { Step, Work } from "./work.ts";
 import { Worker } from "./worker.ts";
 
@@ -23,10 +23,8 @@ export async function startWorker(
   logger: Logger,
   onStep?: (step: Step) => void,
 ): Promise<RunningWorker> {
-  const exchange = createExchange({
-    privateDestinations: readPrivateDestinations(config.STRONGROOM_PRIVATE_DESTINATIONS_FILE),
-  });
-  const work = await workOf(config, exchange);
+  const privateDestinations = readPrivateDestinations(config.STRONGROOM_PRIVATE_DESTINATIONS_FILE);
+  const work = await workOf(config, privateDestinations);
   const { jobs, results } = await openQueues(config.STRONGROOM_QUEUES, awsOf(config));
   const worker = new Worker({
     ...{ kind: config.STRONGROOM_KIND, work, jobs, results, logger },
@@ -46,7 +44,8 @@ export async function startWorker(
 }
 
 /** Loads the code of one kind alone: a feed worker has no code that opens anything, others none that parses feeds. */
-async function workOf(config: Config, exchange: Exchange): Promise<Work> {
+async function workOf(config: Config, privateDestinations: PrivateDestinations): Promise<Work> {
+  const exchange = createExchange({ privateDestinations });
   const { STRONGROOM_KIND: kind, STRONGROOM_KEY: key } = config;
   if (kind === "feed" || key === undefined) {
     const { feedWork } = await import("./feed.ts");
@@ -59,7 +58,8 @@ async function workOf(config: Config, exchange: Exchange): Promise<Work> {
   }
   if (kind === "broker") {
     const { brokerWork } = await import("./broker.ts");
-    return brokerWork(keys);
+    const { createDialPostgresql } = await import("./outbound/dial-postgresql.ts");
+    return brokerWork(keys, exchange, createDialPostgresql({ privateDestinations }));
   }
   const { webhookWork } = await import("./webhook.ts");
   return webhookWork(keys, exchange);

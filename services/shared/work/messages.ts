@@ -229,6 +229,8 @@ export const Outcome = Type.Union([
       state: Type.Literal("failed"),
       failure: Type.Enum(Object.keys(FAILURES) as FailureClass[]),
       detail: Type.String({ maxLength: 1000 }),
+      /** Of a rotation's phase. */
+      traffic: Type.Optional(Traffic),
     },
     closed,
   ),
