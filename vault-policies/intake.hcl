@@ -14,6 +14,15 @@ path "credential-keys/datakey/plaintext/broker" {
   allowed_parameters = { "context" = [] }
 }
 
+# Sign where organizations' chains of receipts stand, and read the public keys for it. No other login may use the key.
+path "transit/sign/receipts" {
+  capabilities       = ["update"]
+  allowed_parameters = { "input" = [], "hash_algorithm" = [], "marshaling_algorithm" = [], "prehashed" = [] }
+}
+path "transit/keys/receipts" {
+  capabilities = ["read"]
+}
+
 # Renew its own login, since it has no default policy.
 path "auth/token/renew-self" {
   capabilities = ["update"]

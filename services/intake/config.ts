@@ -24,6 +24,7 @@ export const Config = Type.Object({
   STRONGROOM_INTEGRATION_KEY: KeySetting("The key that credentials are sealed for"),
   STRONGROOM_WEBHOOK_KEY: KeySetting("The key that webhooks' signing secrets are sealed for"),
   STRONGROOM_BROKER_KEY: KeySetting("The key that credentials of the broker are sealed for"),
+  STRONGROOM_RECEIPTS_KEY: KeySetting("The key that signs checkpoints of receipts"),
   STRONGROOM_INTEGRATION_QUEUES: Queues("integration"),
   STRONGROOM_WEBHOOK_QUEUES: Queues("webhook"),
   STRONGROOM_FEED_QUEUES: Queues("feed"),

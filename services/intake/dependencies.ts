@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { KeyProvider } from "../shared/envelope/key-provider.ts";
+import type { Signer } from "../shared/envelope/signer.ts";
 import type { Queue } from "../shared/queue/queue.ts";
 import type { Kind, Purpose } from "../shared/work/kinds.ts";
 import type { JobWatch } from "./jobs/watch.ts";
@@ -16,6 +17,8 @@ export interface Intake {
   store: Store;
   /** Each makes data keys for one kind of worker, and opens none. */
   keys: Record<Purpose, KeyProvider>;
+  /** Signs where organizations' chains of receipts stand. */
+  receiptsSigner: Signer;
   queues: Record<Kind, KindQueues>;
   /** The ports that a destination may have. */
   destinationPorts: ReadonlySet<number>;

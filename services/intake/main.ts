@@ -1,5 +1,5 @@
 import { readConfig } from "../shared/config.ts";
-import { keyProviders } from "../shared/envelope/key-settings.ts";
+import { internalVaultLogin, keyProviders, signers } from "../shared/envelope/key-settings.ts";
 import { limitRates, publishedSources, tlsIdentity } from "../shared/front/front-settings.ts";
 import { run, serve } from "../shared/http/serve.ts";
 import { createLogger } from "../shared/log.ts";
@@ -15,7 +15,8 @@ await run(async () => {
   const logger = createLogger("intake", config.STRONGROOM_LOG_LEVEL);
   const region = config.STRONGROOM_AWS_REGION;
   const aws = region === undefined ? {} : { region };
-  const keyProvider = keyProviders(config);
+  const vault = internalVaultLogin(config);
+  const keyProvider = keyProviders(config, vault);
   const ports = destinationPorts(config);
   const tls = tlsIdentity(config);
   const published = publishedSources(config, logger);
@@ -25,10 +26,11 @@ await run(async () => {
     feed: config.STRONGROOM_FEED_QUEUES,
     broker: config.STRONGROOM_BROKER_QUEUES,
   };
-  const [integration, webhook, broker, store, ...opened] = await Promise.all([
+  const [integration, webhook, broker, receiptsSigner, store, ...opened] = await Promise.all([
     keyProvider(config.STRONGROOM_INTEGRATION_KEY),
     keyProvider(config.STRONGROOM_WEBHOOK_KEY),
     keyProvider(config.STRONGROOM_BROKER_KEY),
+    signers(config, vault)(config.STRONGROOM_RECEIPTS_KEY),
     openStore(config.STRONGROOM_STORE, aws),
     ...KINDS.map(async (kind) => [kind, await openQueues(queueSettings[kind], aws)] as const),
   ]);
@@ -37,6 +39,7 @@ await run(async () => {
     intake: {
       store,
       keys: { integration, webhook, broker },
+      receiptsSigner,
       queues,
       destinationPorts: ports,
       watch: new JobWatch(),

@@ -7,6 +7,9 @@ import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
+import { checkpointDueHandler } from "./receipts/checkpoints.ts";
+import { createReceipts, type Receipts } from "./receipts/receipts.ts";
+import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
@@ -20,6 +23,7 @@ import { deliveryWork } from "./webhooks/work-type.ts";
 export interface Work extends UseParts {
   jobs: Jobs;
   due: DueLoop;
+  receipts: Receipts;
   /** Takes results, and does what is due, until `stop`. */
   start(): void;
   stop(): Promise<void>;
@@ -37,24 +41,29 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
+  const receipts = createReceipts(intake);
   const uses = { intake, jobs, lastUsed, inFlight };
   const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
+    checkpoint: checkpointDueHandler(intake),
+    unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    due,
+    ...{ due, receipts },
     start() {
       results = consumeResults(intake, jobs);
       due.start();
+      receipts.start();
     },
     async stop() {
       await Promise.all([due.stop(), results?.stop()]);
+      await receipts.stop();
     },
   };
 }

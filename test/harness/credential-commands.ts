@@ -64,6 +64,7 @@ export function intakeCommand(options: {
       STRONGROOM_INTEGRATION_KEY: "transit:integration",
       STRONGROOM_WEBHOOK_KEY: "transit:webhook",
       STRONGROOM_BROKER_KEY: "transit:broker",
+      STRONGROOM_RECEIPTS_KEY: "transit:receipts",
       STRONGROOM_INTEGRATION_QUEUES: `local:${queues("integration")}`,
       STRONGROOM_WEBHOOK_QUEUES: `local:${queues("webhook")}`,
       STRONGROOM_FEED_QUEUES: `local:${queues("feed")}`,

@@ -18,6 +18,7 @@ import { KINDS, type Kind, type Purpose } from "../../services/shared/work/kinds
 import type { Outcome } from "../../services/shared/work/messages.ts";
 import { type MemoryKeyProvider, memoryKeyProvider } from "./key-provider.ts";
 import { type Published, startPublished } from "./published.ts";
+import { type MemorySigner, memorySigner } from "./signer.ts";
 import { newPair, startIssuer, type TestIssuer } from "./tokens.ts";
 
 /** An answer of the intake. */
@@ -59,6 +60,7 @@ export interface IntakeStage {
   store: Store;
   folder: string;
   keys: Record<Purpose, KeyProvider & Partial<Pick<MemoryKeyProvider, "opened">>>;
+  signer: MemorySigner;
   /** Of the stand-in worker's side. */
   queues: Record<Kind, Queues>;
   /** What all intakes here have logged. */
@@ -120,6 +122,7 @@ export async function startIntakeStage(
     webhook: memoryKeyProvider("webhook"),
     broker: memoryKeyProvider("broker"),
   };
+  const signer = memorySigner();
   const intakes: TestIntake[] = [];
   const consumptions: { stop(graceMs: number): Promise<void> }[] = [];
 
@@ -130,13 +133,13 @@ export async function startIntakeStage(
   };
 
   return {
-    ...{ issuer, published, acme, globex, store, folder, keys, queues, log, clock, report },
+    ...{ issuer, published, acme, globex, store, folder, keys, signer, queues, log, clock, report },
     async start(changes = {}, options = {}) {
       // The queues of one intake: each takes the results by a consumption of its own.
       const own = intakes.length === 0 ? intakeQueues : await open();
       const intake: Intake = {
         ...{ store, keys, queues: own, destinationPorts: new Set([443, 8443]), watch: new JobWatch() },
-        ...{ log: logger, now: clock.now },
+        ...{ receiptsSigner: signer, log: logger, now: clock.now },
         ...changes,
       };
       const app = await buildIntake({

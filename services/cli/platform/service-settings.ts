@@ -105,6 +105,7 @@ export const intakeSettings = (
     STRONGROOM_INTEGRATION_KEY: "transit:integration",
     STRONGROOM_WEBHOOK_KEY: "transit:webhook",
     STRONGROOM_BROKER_KEY: "transit:broker",
+    STRONGROOM_RECEIPTS_KEY: "transit:receipts",
     STRONGROOM_INTEGRATION_QUEUES: queues(state, "integration"),
     STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
     STRONGROOM_FEED_QUEUES: queues(state, "feed"),

@@ -4,10 +4,12 @@ import type { Key, Write } from "../store/store.ts";
 /**
  * Something that some intake must do at a time:
  * `send` a job that is not known to be in its queue (the outbox), end a job whose worker said nothing (`overdue`), start
- * a schedule's slot (`schedule`), a delivery's next attempt (`retry`), the next fetch of a feed (`feed`).
+ * a schedule's slot (`schedule`), a delivery's next attempt (`retry`), the next fetch of a feed (`feed`), sign where a
+ * chain of receipts stands (`checkpoint`), complete receipts that nobody else will (`unfinished`).
  */
 export type Due =
   | { type: "send" | "overdue" | "retry"; org: string; kind: Kind; id: string; attempt: number }
+  | { type: "checkpoint" | "unfinished"; org: string; name: string }
   | (Recurring & {
       /** The slot, in seconds since 1970: an item may have been postponed beyond it. */
       slot: number;

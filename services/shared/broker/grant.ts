@@ -23,7 +23,6 @@ const common = {
   lifetimeSeconds: Type.Integer({
     minimum: 60,
     maximum: MOST_TOKEN_SECONDS,
-    default: 3600,
     description: "The longest that a token may live",
   }),
 };

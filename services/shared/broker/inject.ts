@@ -94,7 +94,7 @@ export const Injection = Type.Union([
             Type.String({ pattern: "^[A-Za-z0-9_:/.-]{1,64}$" }),
             Type.String({ maxLength: 500 }),
           ),
-          lifetimeSeconds: Type.Integer({ minimum: 10, maximum: 3600, default: 300 }),
+          lifetimeSeconds: Type.Integer({ minimum: 10, maximum: 3600 }),
         },
         closed,
       ),

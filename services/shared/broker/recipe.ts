@@ -60,7 +60,7 @@ export const Recipe = Type.Union([
     {
       type: Type.Literal("postgresql"),
       host: Type.String({ pattern: "^[a-z0-9.-]{1,253}$" }),
-      port: Type.Integer({ minimum: 1, maximum: 65_535, default: 5432 }),
+      port: Type.Integer({ minimum: 1, maximum: 65_535 }),
       database: Type.String({ minLength: 1, maxLength: 63 }),
       role: Type.String({ minLength: 1, maxLength: 63 }),
     },

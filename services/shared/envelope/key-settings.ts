@@ -4,7 +4,9 @@ import { appRoleLogin } from "../vault/approle.ts";
 import { type VaultClient, vaultClient } from "../vault/client.ts";
 import { internalVaultEndpoint } from "../vault/internal-vault-settings.ts";
 import type { KeyProvider } from "./key-provider.ts";
+import type { Signer } from "./signer.ts";
 import { transitKeyProvider } from "./transit.ts";
+import { transitSigner } from "./transit-signer.ts";
 
 /** One key's setting, such as `STRONGROOM_INTEGRATION_KEY`. */
 export const KeySetting = (description: string) =>
@@ -46,26 +48,55 @@ const TIMEOUT_MS = 5_000;
 const Settings = Type.Object(keyProviderSettings);
 
 /**
- * Returns a function that makes the provider of one key; all of its providers share one login at the internal Vault. It
- * throws ConfigError if a setting that the key requires is missing. Nothing connects yet.
+ * The internal Vault under the service's own login, for keys `transit:NAME`. The function connects nothing yet; it
+ * throws ConfigError if a setting that such a key requires is missing.
  */
-export function keyProviders(settings: Static<typeof Settings>): (key: string) => Promise<KeyProvider> {
+export function internalVaultLogin(settings: Static<typeof Settings>): () => VaultClient {
   let client: VaultClient | undefined;
-  return async (key) => {
-    const [kind, name] = key.split(/:(.*)/s);
-    if (kind === "transit" && name) {
-      client ??= internalVaultClient(settings);
-      return transitKeyProvider(client, name);
-    }
-    if (kind !== "kms" || !name) throw new ConfigError("a key is transit:NAME or kms:KEY-ARN");
-    // Loaded only here: a service whose keys are in the internal Vault needs no AWS SDK.
-    const { kmsKeyProvider } = await import("./kms.ts");
-    const region = settings.STRONGROOM_AWS_REGION;
-    return kmsKeyProvider(name, region ? { region } : {});
+  return () => {
+    client ??= internalVaultClient(settings);
+    return client;
   };
 }
 
-/** The internal Vault under the service's own login. Throws ConfigError. */
+/**
+ * Returns a function that makes the provider of one key; all of its providers share one login at the internal Vault. It
+ * throws ConfigError if a setting that the key requires is missing. Nothing connects yet.
+ */
+export function keyProviders(
+  settings: Static<typeof Settings>,
+  vault = internalVaultLogin(settings),
+): (key: string) => Promise<KeyProvider> {
+  return async (key) => {
+    const { kind, name } = parse(key);
+    if (kind === "transit") return transitKeyProvider(vault(), name);
+    // Loaded only here: a service whose keys are in the internal Vault needs no AWS SDK.
+    const { kmsKeyProvider } = await import("./kms.ts");
+    return kmsKeyProvider(name, awsOptions(settings));
+  };
+}
+
+/** As {@link keyProviders}, for keys that sign. */
+export function signers(
+  settings: Static<typeof Settings>,
+  vault = internalVaultLogin(settings),
+): (key: string) => Promise<Signer> {
+  return async (key) => {
+    const { kind, name } = parse(key);
+    if (kind === "transit") return transitSigner(vault(), name);
+    const { kmsSigner } = await import("./kms-signer.ts");
+    return kmsSigner(name, awsOptions(settings));
+  };
+}
+
+const awsOptions = ({ STRONGROOM_AWS_REGION: region }: Static<typeof Settings>) => (region ? { region } : {});
+
+function parse(key: string): { kind: "transit" | "kms"; name: string } {
+  const [kind, name] = key.split(/:(.*)/s);
+  if ((kind === "transit" || kind === "kms") && name) return { kind, name };
+  throw new ConfigError("a key is transit:NAME or kms:KEY-ARN");
+}
+
 function internalVaultClient({
   STRONGROOM_INTERNAL_VAULT_ADDR: address,
   STRONGROOM_INTERNAL_VAULT_CA_FILE: caFile,

@@ -50,21 +50,8 @@ const FORBIDDEN = [
  */
 export function kmsKeyProvider(keyArn: string, options: KmsOptions = {}): KeyProvider {
   const name = `kms:${keyArn}`;
-  const client = new KMSClient({
-    ...(options.region && { region: options.region }),
-    ...(options.endpoint && { endpoint: options.endpoint }),
-    ...(options.credentials && { credentials: options.credentials }),
-    ...clientSettings(ATTEMPTS, options.requestTimeoutMs),
-  });
-  const call = async <T>(operation: string, send: () => Promise<T>): Promise<T> => {
-    try {
-      return await send();
-    } catch (error) {
-      throw new KeyProviderError(reasonOf(error), `${name}: ${operation} failed`, {
-        cause: awsError(`KMS ${operation}`, error, { withMessage: false }),
-      });
-    }
-  };
+  const client = kmsClient(options);
+  const call = kmsCaller(name);
   const request = (context: EncryptionContext) => ({
     KeyId: keyArn,
     EncryptionContext: contextMembers(context),
@@ -94,6 +81,27 @@ export function kmsKeyProvider(keyArn: string, options: KmsOptions = {}): KeyPro
     },
   };
 }
+
+export const kmsClient = ({ region, endpoint, credentials, requestTimeoutMs }: KmsOptions): KMSClient =>
+  new KMSClient({
+    ...(region && { region }),
+    ...(endpoint && { endpoint }),
+    ...(credentials && { credentials }),
+    ...clientSettings(ATTEMPTS, requestTimeoutMs),
+  });
+
+/** Returns a function that makes a call, and throws KeyProviderError with KMS's code and request id if it fails. */
+export const kmsCaller =
+  (name: string) =>
+  async <T>(operation: string, send: () => Promise<T>): Promise<T> => {
+    try {
+      return await send();
+    } catch (error) {
+      throw new KeyProviderError(reasonOf(error), `${name}: ${operation} failed`, {
+        cause: awsError(`KMS ${operation}`, error, { withMessage: false }),
+      });
+    }
+  };
 
 const unusable = (name: string) =>
   new KeyProviderError("unavailable", `${name}: KMS's answer has no usable data key`);

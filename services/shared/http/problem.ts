@@ -78,13 +78,21 @@ export function toProblem(error: unknown, requestId: string): Problem {
 
 /**
  * The errors worth telling: where a value matches none of a schema's alternatives, and an error deeper within it says
- * what is wrong, not that the alternatives differ.
+ * what is wrong, not that the alternatives differ, nor that it is another alternative's by its tag.
  */
 function withoutBranches(validation: Validation): Validation {
-  const branched = validation.filter(({ keyword }) => keyword === "anyOf").map((each) => each.instancePath);
-  const isDeep = (path: string) => validation.some((each) => each.instancePath.startsWith(`${path}/`));
-  return validation.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
+  const branched = validation
+    .filter(({ keyword }) => BRANCHES.includes(keyword))
+    .map((each) => each.instancePath);
+  const isTag = ({ keyword, instancePath: path }: Validation[number]) =>
+    keyword === "const" && branched.some((each) => path.startsWith(`${each}/`));
+  const isBranch = ({ keyword }: Validation[number]) => BRANCHES.includes(keyword);
+  const untagged = validation.filter((each) => !isTag(each));
+  const told = untagged.every(isBranch) ? validation : untagged;
+  const isDeep = (path: string) => told.some((each) => each.instancePath.startsWith(`${path}/`));
+  return told.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
 }
+const BRANCHES = ["anyOf", "if"];
 
 type Validation = NonNullable<FastifyError["validation"]>;
 
