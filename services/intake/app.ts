@@ -4,7 +4,7 @@
  * customer's destination.
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
- * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `webhooks/` and `feeds/` are what they are about;
+ * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -22,6 +22,7 @@ import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
+import { rotationRoutes } from "./api/rotations.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { useRoutes } from "./api/uses.ts";
@@ -80,6 +81,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
+    rotationRoutes(routes, work);
     healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
   });
 

@@ -13,6 +13,7 @@ import type { PrivateDestination } from "../../services/worker/outbound/private-
  */
 export interface KeyApi {
   origin: string;
+  port: number;
   exception: PrivateDestination;
   /** A policy for its keys, with a recipe. `currentId` is the id of the key that is put. */
   policy(currentId?: string): BrokerPolicy;
@@ -25,6 +26,8 @@ export interface KeyApi {
   requests: { line: string; by: string | undefined; status: number }[];
   /** Answers in its place if it says so; called after a request took effect if `when` is `after`. */
   fault: ((line: string, when: "before" | "after", response: ServerResponse) => boolean) | undefined;
+  /** Forgets all keys, requests and faults. */
+  reset(): void;
   close(): Promise<void>;
 }
 
@@ -81,9 +84,10 @@ export async function startKeyApi(name = "keys.example.com"): Promise<KeyApi> {
     socket.on("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const origin = `https://${name}:${(server.address() as AddressInfo).port}`;
+  const { port } = server.address() as AddressInfo;
+  const origin = `https://${name}:${port}`;
   const self: KeyApi = {
-    ...{ origin, issue, requests: [], fault: undefined },
+    ...{ origin, port, issue, requests: [], fault: undefined },
     exception: { origin, address: "127.0.0.1", ca: certificate },
     isAlive: (value) => [...keys.values()].some((each) => each.value === value),
     alive: () => [...keys.values()],
@@ -100,6 +104,12 @@ export async function startKeyApi(name = "keys.example.com"): Promise<KeyApi> {
         ...(currentId !== undefined && { currentId }),
       },
     }),
+    reset() {
+      keys.clear();
+      made.clear();
+      self.requests = [];
+      self.fault = undefined;
+    },
     async close() {
       for (const socket of sockets) socket.destroy();
       await new Promise((resolve) => server.close(resolve));
