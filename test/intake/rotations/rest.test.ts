@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { eventually } from "../../harness/intake.ts";
 import { type KeyApi, startKeyApi } from "../../harness/key-api.ts";
 import { type RotationStage, startRotationStage } from "../../harness/rotation-stage.ts";
 
