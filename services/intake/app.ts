@@ -4,7 +4,8 @@
  * customer's destination.
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
- * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about;
+ * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
+ * sends at once), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about; `receipts/` says what was done;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -25,6 +26,8 @@ import { rewrapRoutes } from "./api/rewrap.ts";
 import { rotationRoutes } from "./api/rotations.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
+import { tokenRoutes } from "./api/tokens.ts";
+import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
@@ -77,6 +80,8 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
+    brokerUseRoutes(routes, work);
+    tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);

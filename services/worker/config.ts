@@ -1,8 +1,25 @@
 import { type Static, Type } from "typebox";
-import { ConfigError, readConfig } from "../shared/config.ts";
+import { ConfigError, readConfig, SecretFile } from "../shared/config.ts";
 import { KeySetting, keyProviderSettings } from "../shared/envelope/key-settings.ts";
+import { File, FRONT_SETTINGS } from "../shared/front/front-settings.ts";
+import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { QUEUES_PATTERN } from "../shared/queue/open-queues.ts";
 import { KINDS } from "../shared/work/kinds.ts";
+
+/** What the kind broker has beside: its listener, who may call it, and what verifies callers. */
+const BROKER_SETTINGS = {
+  STRONGROOM_LISTEN: LISTEN_SETTINGS.STRONGROOM_LISTEN,
+  STRONGROOM_TLS_CERTIFICATE_FILE: File("PEM certificate of the listener"),
+  STRONGROOM_TLS_KEY_FILE: SecretFile("PEM private key of the listener's certificate"),
+  STRONGROOM_INTAKE_CERTIFICATES_FILE: File("PEM certificates of the intakes that may call; nobody else may"),
+  STRONGROOM_DIRECTORY_URL: FRONT_SETTINGS.STRONGROOM_DIRECTORY_URL,
+  STRONGROOM_DIRECTORY_KEY_FILE: FRONT_SETTINGS.STRONGROOM_DIRECTORY_KEY_FILE,
+  STRONGROOM_OWNERSHIP_KEY_FILE: FRONT_SETTINGS.STRONGROOM_OWNERSHIP_KEY_FILE,
+  STRONGROOM_DIRECTORY_COPY: FRONT_SETTINGS.STRONGROOM_DIRECTORY_COPY,
+  STRONGROOM_REVOCATIONS_URL: FRONT_SETTINGS.STRONGROOM_REVOCATIONS_URL,
+  STRONGROOM_REVOCATIONS_COPY: FRONT_SETTINGS.STRONGROOM_REVOCATIONS_COPY,
+  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: FRONT_SETTINGS.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+};
 
 /** The settings of every kind of worker, by environment variable. */
 export const Config = Type.Object({
@@ -38,6 +55,7 @@ export const Config = Type.Object({
         'JSON list of exceptions to "public addresses only": { origin, address, ca } (path of a file)',
     }),
   ),
+  ...Type.Partial(Type.Object(BROKER_SETTINGS)).properties,
   STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
 });
 export type Config = Static<typeof Config>;

@@ -68,9 +68,9 @@ export async function startKeyApi(name = "keys.example.com"): Promise<KeyApi> {
     if (!by) return end(401, { error: "no such key" });
     if (line === "GET /v1/me") return end(200, { me: by.id });
     if (line === "POST /v1/keys") {
-      const once = String(request.headers["idempotency-key"]);
-      const one = made.get(once) ?? issue();
-      made.set(once, one);
+      const once = request.headers["idempotency-key"];
+      const one = (typeof once === "string" && made.get(once)) || issue();
+      if (typeof once === "string") made.set(once, one);
       return end(201, { key: { secret: one.value, id: one.id } });
     }
     if (revoked === undefined) return end(404, {});

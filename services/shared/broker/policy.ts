@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { type Static, Type } from "typebox";
 import { canonicalJson } from "../canonical-json.ts";
-import { Grant } from "./grant.ts";
+import { Grant, tokenEndpoint } from "./grant.ts";
 import { Injection } from "./inject.ts";
 import { providerOf, Recipe } from "./recipe.ts";
 import { Rule } from "./rules.ts";
@@ -36,7 +36,7 @@ export function destinationsOf(policy: BrokerPolicy): string[] {
   const { origin, grant, rotation } = policy;
   return [
     origin,
-    ...(grant && "endpoint" in grant ? [new URL(grant.endpoint).origin] : []),
+    ...(grant ? [new URL(tokenEndpoint(grant)).origin] : []),
     ...(grant?.type === "refresh_token" && grant.revocation ? [new URL(grant.revocation).origin] : []),
     ...(rotation ? [providerOf(rotation, policy)] : []),
   ];
