@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { pino } from "pino";
+import { selfSignedCertificate } from "../../services/cli/platform/self-signed-certificate.ts";
+import { createBrokerClient } from "../../services/intake/broker/client.ts";
 import {
   type BrokerRecord,
   credentialKey,
@@ -138,6 +140,11 @@ export async function rotateWithKills(provider: Provider, kills: Kill[]): Promis
       keys: { integration: keys, webhook: keys, broker: keys },
       receiptsSigner: memorySigner(),
       queues: { integration: idle, webhook: idle, feed: idle, broker },
+      broker: createBrokerClient({
+        ...{ url: "https://127.0.0.1:1", pins: new Set() },
+        client: selfSignedCertificate("intake", 1),
+      }),
+      uses: { ofOrg: 1, ofCredential: 1, mostBodyBytes: 1 },
       ...{ destinationPorts: new Set([443]), watch: new JobWatch(), log: pino({ level: "silent" }), now },
     };
     const work = createWork(intake, 10);

@@ -2,12 +2,11 @@ import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { PageQuery } from "../../shared/api/pages.ts";
 import { PutRotation, Rotation, RotationRun, RotationRunPage } from "../../shared/api/rotations.ts";
-import { found } from "../../shared/front/passage.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import type { By } from "../../shared/receipts/receipt.ts";
 import { Name, WorkId } from "../../shared/work/messages.ts";
-import { callerOf } from "../http/caller.ts";
+import { callerOf, memberOf } from "../http/caller.ts";
 import { ConditionHeaders, etag, TaggedHeaders } from "../http/conditions.ts";
 import type { RotationParts } from "../rotations/advance.ts";
 import { asRotation } from "../rotations/records.ts";
@@ -63,7 +62,7 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
   app.get(
     "/v1/credentials/:name/rotation",
     {
-      config: { access: { level: "admin" } },
+      config: { access: { right: "rotate" } },
       schema: {
         summary: "Get a credential's rotation, with the run that is under way",
         params: Params,
@@ -71,7 +70,7 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
       },
     },
     async (request, reply) => {
-      const { rotation, credential } = await readRotation(intake, callerOf(request).org, request.params.name);
+      const { rotation, credential } = await readRotation(intake, memberOf(request).org, request.params.name);
       return reply.header("ETag", etag(rotation.body.version)).send(asRotation(rotation.body, credential));
     },
   );
@@ -96,7 +95,7 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
   app.post(
     "/v1/credentials/:name/rotation/start",
     {
-      config: { access: { level: "admin" } },
+      config: { access: { right: "rotate" } },
       schema: {
         summary: "Rotate a credential now",
         params: Params,
@@ -108,7 +107,7 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const run = await startRotation(parts, callerOf(request).org, name, byOf(request as FastifyRequest));
+      const run = await startRotation(parts, memberOf(request).org, name, byOf(request as FastifyRequest));
       return reply.code(202).header("Location", `/v1/credentials/${name}/rotation/runs/${run.id}`).send(run);
     },
   );
@@ -116,7 +115,7 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
   app.get(
     "/v1/credentials/:name/rotation/runs",
     {
-      config: { access: { level: "admin" } },
+      config: { access: { right: "rotate" } },
       schema: {
         summary: "List a credential's rotations, the newest first; the last 50 are kept",
         params: Params,
@@ -124,13 +123,13 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
         response: { 200: RotationRunPage, ...problems(400, 401, 403, 404, 409, 429, 503) },
       },
     },
-    async (request) => listRuns(intake, callerOf(request).org, request.params.name, request.query),
+    async (request) => listRuns(intake, memberOf(request).org, request.params.name, request.query),
   );
 
   app.get(
     "/v1/credentials/:name/rotation/runs/:id",
     {
-      config: { access: { level: "admin" } },
+      config: { access: { right: "rotate" } },
       schema: {
         summary: "Get one rotation of a credential",
         params: RunParams,
@@ -139,13 +138,14 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
     },
     async (request) => {
       const { name, id } = request.params;
-      return readRun(intake, callerOf(request).org, name, id);
+      return readRun(intake, memberOf(request).org, name, id);
     },
   );
 }
 
 /** The caller, as receipts name them. */
 function byOf(request: FastifyRequest): By {
-  const { issuer, subject } = found("caller", found("caller", request.caller).identity);
-  return { issuer: issuer.issuer, subject, level: callerOf(request).level };
+  const { level, identity } = memberOf(request);
+  const { issuer, subject } = identity;
+  return { issuer: issuer.issuer, subject, ...(level && { level }) };
 }
