@@ -30,8 +30,10 @@ export interface RotationStage {
   put(name: string, value: string, destination: BrokerPolicy): Promise<Answer>;
   /** Starts a rotation; returns its id. Throws unless it is accepted. */
   start(name: string): Promise<string>;
-  /** The run once it has ended. */
-  ended(name: string, id: string): Promise<Answer["json"]>;
+  /** The run once it has ended. `skip`: seconds by which the clock goes ahead at each look. */
+  ended(name: string, id: string, skip?: number): Promise<Answer["json"]>;
+  /** The run once it is in a phase. */
+  inPhase(name: string, id: string, phase: string): Promise<Answer["json"]>;
   /** The value that is stored, opened as a worker would. */
   stored(name: string): Promise<{ version: number; value: string }>;
   /** Values that wait to be used, or to be forgotten. */
@@ -82,12 +84,21 @@ export async function startRotationStage(outside: Outside, ports: number[] = [])
       if (status !== 202) throw new Error(`not started: ${text}`);
       return json.id;
     },
-    async ended(name, id) {
+    async ended(name, id, skip = 0) {
       let run: Answer["json"];
       await eventually(async () => {
+        stage.clock.skip(skip);
         run = (await admin("GET", `${name}/rotation/runs/${id}`)).json;
         return run.endedAt;
       }).toBeTruthy();
+      return run;
+    },
+    async inPhase(name, id, phase) {
+      let run: Answer["json"];
+      await eventually(async () => {
+        run = (await admin("GET", `${name}/rotation/runs/${id}`)).json;
+        return run.phase;
+      }).toBe(phase);
       return run;
     },
     async stored(name) {
