@@ -5,7 +5,8 @@
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
  * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
- * sends at once), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about; `receipts/` says what was done;
+ * sends at once), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about; `receipts/` records each use in a chain
+ * that the organization can verify;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -22,6 +23,7 @@ import { credentialRoutes } from "./api/credentials.ts";
 import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
+import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
 import { rotationRoutes } from "./api/rotations.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
@@ -87,6 +89,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
     rotationRoutes(routes, work);
+    receiptRoutes(routes, intake);
     healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
   });
 
