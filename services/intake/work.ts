@@ -13,6 +13,8 @@ import { checkpointDueHandler } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
+import { rotationDueHandler } from "./rotations/advance.ts";
+import { rotateWork } from "./rotations/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { askToken } from "./tokens/ask.ts";
@@ -41,6 +43,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
+    rotate: rotateWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
@@ -53,6 +56,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
+    rotation: rotationDueHandler({ ...uses, receipts }),
     checkpoint: checkpointDueHandler(intake),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
