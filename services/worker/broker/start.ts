@@ -9,19 +9,23 @@ import {
   readPem,
   tlsIdentity,
 } from "../../shared/front/front-settings.ts";
-import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
-import { createServer } from "../../shared/http/server.ts";
+import { createAuthenticator } from "../../shared/front/identity/authenticator.ts";
 import { forFlatLines } from "../../shared/log.ts";
+import type { Issuer } from "../../shared/org.ts";
 import { createConnector } from "../outbound/connect.ts";
+import type { Exchange } from "../outbound/exchange.ts";
 import { KeptConnections } from "../outbound/kept-connections.ts";
 import type { PrivateDestinations } from "../outbound/private-destinations.ts";
 import { CallStream } from "./call-stream.ts";
-import { changePolicy } from "./change-policy.ts";
+import { changePolicy, type IsReplaced } from "./change-policy.ts";
+import { checkSignature } from "./check-signature.ts";
 import { Circuits } from "./circuits.ts";
 import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
 import { type Listener, startListener } from "./listener.ts";
 import { operationsHandler } from "./operations.ts";
+import { tokenOperation } from "./token/operation.ts";
+import { Tokens } from "./token/tokens.ts";
 import { answerUse, type UseParts } from "./use.ts";
 import { callerVerifier } from "./verified-caller.ts";
 
@@ -35,29 +39,28 @@ export interface BrokerSettings extends PublishedSettings {
 
 export interface BrokerParts {
   keys: KeyProvider;
+  exchange: Exchange;
   privateDestinations: PrivateDestinations;
   logger: Logger;
   /** Changes for tests. */
   changes?: Partial<UseParts>;
 }
 
+const NO_ISSUERS: readonly Issuer[] = [];
+
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
   settings: BrokerSettings,
-  { keys, privateDestinations, logger, changes = {} }: BrokerParts,
+  { keys, exchange, privateDestinations, logger, changes = {} }: BrokerParts,
 ): Promise<Listener> {
   const tls = tlsIdentity(settings);
   if (!tls) throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE: missing");
   const setting = "STRONGROOM_INTAKE_CERTIFICATES_FILE";
   const intakes = pinsOf(readPem(settings[setting], setting), setting);
   const published = publishedSources(settings, logger);
-  // It listens nowhere: it is what verifies tokens.
-  const identity = createServer(logger);
-  const authenticator = registerIdentity(identity, {
-    issuers: () => published.directory.current?.issuers ?? [],
-    ...{ logger, maxLifetimeSeconds: settings.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS },
-  });
-  await identity.ready();
+  const maxLifetimeSeconds = settings.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
+  const issuers = () => published.directory.current?.issuers ?? NO_ISSUERS;
+  const authenticator = createAuthenticator({ issuers, logger, maxLifetimeSeconds }, checkSignature);
   const { directory, revocations } = published;
   const verifyCaller = callerVerifier({ directory, revocations, authenticator });
   const flat = forFlatLines(logger);
@@ -65,12 +68,14 @@ export async function startBroker(
     new KeptConnections(createConnector({ privateDestinations })),
     new Circuits(),
   );
+  const tokens = new Tokens(keys, exchange);
   const useParts: UseParts = {
-    ...{ keys, destinations, verifyCaller, limits: new UseLimits(), logger: flat },
-    ...{ accessToken: () => undefined, now: Date.now },
+    ...{ keys, destinations, verifyCaller, tokens, limits: new UseLimits(), logger: flat, now: Date.now },
     ...changes,
   };
-  const perform = operationsHandler([changePolicy(keys)], verifyCaller, flat);
+  const isReplaced: IsReplaced = (org, credential) => tokens.isReplaced(org, credential);
+  const operations = [changePolicy(keys, isReplaced), tokenOperation(tokens)];
+  const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);
     response.writeHead(200, { "Content-Type": "application/octet-stream" });
@@ -84,8 +89,9 @@ export async function startBroker(
     async stop(graceMs) {
       await listener.stop(graceMs);
       destinations.close();
+      tokens.close();
       published.close();
-      await identity.close();
+      authenticator.close();
     },
   };
 }
