@@ -23,6 +23,7 @@ import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
 import { retryDueHandler } from "./webhooks/deliveries.ts";
+import { rewrapSecretsWork } from "./webhooks/rewrap.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
@@ -44,6 +45,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
     rotate: rotateWork(intake),
+    "rewrap-secrets": rewrapSecretsWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);

@@ -11,7 +11,7 @@ import type {
   DestinationRequest,
   IntegrationMessage,
   Material,
-  WebhookMessage,
+  DeliverMessage,
 } from "../../services/shared/work/messages.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import type { Recorder } from "./recorder.ts";
@@ -121,7 +121,7 @@ export class Jobs {
     policy: DestinationPolicy,
     body: string,
     changes: { job?: string } = {},
-  ): Promise<WebhookMessage> {
+  ): Promise<DeliverMessage> {
     const job = changes.job ?? newJobId();
     const versions = secrets.map((_, index) => secrets.length - index);
     const request: DestinationRequest = {

@@ -101,3 +101,17 @@ export type Delivery = Static<typeof Delivery>;
 /** One page of `GET /v1/webhooks/:name/deliveries`, newest first. */
 export const DeliveryPage = Type.Object({ deliveries: Type.Array(Delivery), next: Next }, closed);
 export type DeliveryPage = Static<typeof DeliveryPage>;
+
+/** A job that seals a webhook's secrets anew, by the key provider's current key. */
+export const WebhookRewrap = Type.Object(
+  {
+    id: WorkId,
+    webhook: Name,
+    state: Type.Enum(["queued", "succeeded", "failed"]),
+    failure: Type.Optional(Failure),
+    createdAt: Time,
+    endedAt: Type.Optional(Time),
+  },
+  closed,
+);
+export type WebhookRewrap = Static<typeof WebhookRewrap>;
