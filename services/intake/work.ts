@@ -24,6 +24,7 @@ import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
 import { retryDueHandler } from "./webhooks/deliveries.ts";
 import { rewrapSecretsWork } from "./webhooks/rewrap.ts";
+import { webhookRotationDueHandler } from "./webhooks/rotation.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
@@ -59,6 +60,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
     rotation: rotationDueHandler({ ...uses, receipts }),
+    "webhook-rotation": webhookRotationDueHandler(intake),
     checkpoint: checkpointDueHandler(intake),
     unfinished: unfinishedDueHandler(intake, receipts),
   };

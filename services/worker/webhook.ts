@@ -32,7 +32,8 @@ export function webhookWork(
 ): Work<typeof WebhookMessage> {
   return {
     schema: WebhookMessage,
-    perform: (message, run) => (message.type === "rewrap" ? rewrapSecrets(keys, message) : deliver(message, run)),
+    perform: (message, run) =>
+      message.type === "rewrap" ? rewrapSecrets(keys, message) : deliver(message, run),
   };
 
   async function deliver(message: DeliverMessage, { signal, reached }: Run): Promise<Outcome> {

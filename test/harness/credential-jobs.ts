@@ -8,10 +8,10 @@ import { vaultClient } from "../../services/shared/vault/client.ts";
 import { type DestinationPolicy, policyHash } from "../../services/shared/work/destination.ts";
 import type { Purpose } from "../../services/shared/work/kinds.ts";
 import type {
+  DeliverMessage,
   DestinationRequest,
   IntegrationMessage,
   Material,
-  DeliverMessage,
 } from "../../services/shared/work/messages.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import type { Recorder } from "./recorder.ts";

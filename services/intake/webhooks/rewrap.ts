@@ -93,7 +93,9 @@ export function rewrapSecretsWork({ store }: Pick<Intake, "store">): WorkType<Re
       store.get<WebhookRecord>(webhookKey(org, webhook)),
       store.get<StoredSecrets>(secretsKey(org, webhook)),
     ]);
-    return record && secrets?.revision === secretsRevision ? { policy: record.body.policy, secrets } : undefined;
+    return record && secrets?.revision === secretsRevision
+      ? { policy: record.body.policy, secrets }
+      : undefined;
   };
 
   return {
@@ -101,8 +103,19 @@ export function rewrapSecretsWork({ store }: Pick<Intake, "store">): WorkType<Re
       const found = await load(org, work);
       if (!found) throw new CannotSend(REPLACED);
       const message: WebhookMessage = {
-        ...{ type: "rewrap", job: id, org, attempt, notAfter, credential: work.webhook, policy: found.policy },
-        secrets: found.secrets.body.secrets.map(({ version, envelope }) => ({ version, material: { envelope } })),
+        ...{
+          type: "rewrap",
+          job: id,
+          org,
+          attempt,
+          notAfter,
+          credential: work.webhook,
+          policy: found.policy,
+        },
+        secrets: found.secrets.body.secrets.map(({ version, envelope }) => ({
+          version,
+          material: { envelope },
+        })),
       };
       return JSON.stringify(message);
     },
@@ -120,7 +133,12 @@ export function rewrapSecretsWork({ store }: Pick<Intake, "store">): WorkType<Re
       if (!found) return failed(REPLACED);
       const { secrets } = found.secrets.body;
       const { envelopes } = outcome;
-      const bound = { org, credential: work.webhook, purpose: "webhook" as const, policy: policyHash(found.policy) };
+      const bound = {
+        org,
+        credential: work.webhook,
+        purpose: "webhook" as const,
+        policy: policyHash(found.policy),
+      };
       const areFit =
         envelopes.length === secrets.length &&
         secrets.every(({ version }, index) =>
@@ -135,10 +153,7 @@ export function rewrapSecretsWork({ store }: Pick<Intake, "store">): WorkType<Re
       };
       return {
         job: { ...inState(job, "succeeded", at), endedAt: at },
-        writes: [
-          unqueue,
-          { ...secretsKey(org, work.webhook), body: stored, expect: found.secrets.revision },
-        ],
+        writes: [unqueue, { ...secretsKey(org, work.webhook), body: stored, expect: found.secrets.revision }],
       };
     },
   };
