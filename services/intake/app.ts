@@ -26,6 +26,7 @@ import { healthRoutes } from "./api/health.ts";
 import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
 import { rotationRoutes } from "./api/rotations.ts";
+import { ruleRoutes } from "./api/rules.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { tokenRoutes } from "./api/tokens.ts";
@@ -84,6 +85,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
     brokerUseRoutes(routes, work);
+    ruleRoutes(routes, work);
     tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
@@ -92,7 +94,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     feedRoutes(routes, work);
     rotationRoutes(routes, work);
     receiptRoutes(routes, intake);
-    healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
+    healthRoutes(routes, readinessCheck(intake, { directory, revocations }), work.signing);
   });
 
   app.addHook("onReady", (done) => {

@@ -78,7 +78,7 @@ async function partsOf(
     ]);
     return {
       work: brokerWork(keys, exchange, createDialPostgresql({ privateDestinations })),
-      listener: await startBroker(config, { keys, privateDestinations, logger }),
+      listener: await startBroker(config, { keys, exchange, privateDestinations, logger }),
     };
   }
   const { webhookWork } = await import("./webhook.ts");

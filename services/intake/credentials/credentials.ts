@@ -12,6 +12,7 @@ import {
 } from "../rotations/records.ts";
 import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
+import { removeGrantState } from "../tokens/grant-state.ts";
 import { checkBrokerPolicy } from "./check-broker-policy.ts";
 import { checkDestination } from "./check-destination.ts";
 import { protect } from "./protect.ts";
@@ -28,7 +29,8 @@ import {
   type StoredMaterial,
 } from "./records.ts";
 
-const VERSIONS_LISTED = 20;
+/** The last versions that a record tells of. */
+export const VERSIONS_LISTED = 20;
 /** Longer than any backup of the store is kept. */
 const REMEMBER_DELETED_SECONDS = 400 * 24 * 3600;
 
@@ -146,6 +148,7 @@ export async function deleteCredential(
       { ...credentialKey(org, name), remove: true, expect: found.revision },
       { ...materialKey(org, name), remove: true },
       { partition: lastUsedPartition(org), sort: name, remove: true },
+      removeGrantState(org, name),
       {
         ...deletedKey(org, name),
         body: deleted,

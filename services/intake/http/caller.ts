@@ -49,3 +49,14 @@ export function receiptBy(request: FastifyRequest): By {
   const { issuer, subject } = identity;
   return { issuer: issuer.issuer, subject, ...(level && { level }) };
 }
+
+/** A member who has a level, with what the JWT says. */
+export interface UseMember extends Member {
+  level: Level;
+}
+
+/** {@link memberOf} a route that needs a level. */
+export const useMemberOf = (request: FastifyRequest): UseMember => ({
+  ...memberOf(request),
+  level: callerOf(request).level,
+});

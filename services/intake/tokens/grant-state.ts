@@ -26,7 +26,6 @@ export const grantStateWrite = (org: string, name: string, state: GrantState): W
   body: state,
 });
 
-/** For whoever deletes a credential. */
 export const removeGrantState = (org: string, name: string): Write => ({
   ...grantKey(org, name),
   remove: true,

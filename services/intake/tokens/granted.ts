@@ -6,7 +6,7 @@ import { StrongroomError } from "../../shared/errors.ts";
 import type { Level } from "../../shared/org.ts";
 import type { Secret } from "../../shared/secret.ts";
 import type { Material } from "../../shared/work/messages.ts";
-import { loadUsable } from "../credentials/load.ts";
+import { brokerCredential } from "../credentials/load.ts";
 import type { BrokerRecord } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { readGrantState } from "./grant-state.ts";
@@ -40,7 +40,7 @@ export interface Granted {
 
 /**
  * The credential, if the caller may have the token that they want; the broker checks the same. Throws `not_found`,
- * `credential_disabled`, `grant_lost`, and `use_not_allowed` with the part that is not allowed.
+ * `conflict` for a credential of jobs, `credential_disabled`, `grant_lost`, and `use_not_allowed` with the part that is not allowed.
  */
 export async function grantedCredential(
   { store }: Pick<Intake, "store">,
@@ -48,11 +48,9 @@ export async function grantedCredential(
   wish: TokenWish,
 ): Promise<Granted> {
   const { org } = caller;
-  const usable = await loadUsable(store, org, wish.credential);
-  if (!usable) throw new StrongroomError("not_found", "There is no such credential.");
-  const { record, material } = usable;
-  const grant = record.purpose === "broker" ? record.destination.grant : undefined;
-  if (record.purpose !== "broker" || !grant) {
+  const { record, material } = await brokerCredential(store, org, wish.credential);
+  const { grant } = record.destination;
+  if (!grant) {
     throw denied("grant", "The credential's policy has no `grant`: no token can be made from it.");
   }
   if (record.disabled) {

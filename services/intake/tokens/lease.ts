@@ -7,7 +7,7 @@ import type { Key } from "../store/store.ts";
 /** Longer than the broker needs for an exchange and the intake for a write; whoever ends meanwhile blocks for so long. */
 const LEASE_SECONDS = 60;
 const WAIT_MS = 10_000;
-const POLL_MS = { first: 25, most: 400 };
+const POLL_MS = { first: 25, most: 200 };
 
 const leaseKey = (org: string, name: string): Key => ({ partition: `org/${org}/grant-leases`, sort: name });
 

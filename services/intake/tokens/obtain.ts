@@ -8,7 +8,7 @@ import type { Receipts } from "../receipts/receipts.ts";
 import { failedCompletion, tokenError } from "./failures.ts";
 import { type Granted, grantedCredential, grantLost, type TokenCaller, type TokenWish } from "./granted.ts";
 import { withGrantLease } from "./lease.ts";
-import { markBroken, saveReplacement } from "./save.ts";
+import { markBroken, putVersion, saveReplacement } from "./save.ts";
 
 /** What obtaining a token needs. */
 export interface TokenParts {
@@ -112,7 +112,7 @@ async function ask(
   try {
     const answer = await askToken({
       ...{ id, token: token.reveal(), org, mayExchange, receipt, asked: wish.asked, for: wish.for },
-      credential: { name, version, policy, material },
+      credential: { name, version, since: putVersion(record), policy, material },
       ...(wish.sealTo !== undefined && { sealTo: wish.sealTo }),
     });
     await complete((ms) => ("failed" in answer ? failedCompletion(answer.failed, ms) : ANSWERED(ms)));

@@ -37,8 +37,9 @@ export async function saveReplacement(
         ...found.body,
         version: next,
         versions: [
-          { version: next, createdAt: at, sealedBy: "platform" as const },
-          ...found.body.versions,
+          { version: next, createdAt: at, sealedBy: "broker" as const },
+          // One line for all replacements, or they would crowd out what members have put.
+          ...found.body.versions.filter(({ sealedBy }, index) => index > 0 || sealedBy !== "broker"),
         ].slice(0, VERSIONS_LISTED),
         updatedAt: at,
       };
@@ -52,6 +53,10 @@ export async function saveReplacement(
     }),
   );
 }
+
+/** The version that a member has put, of which the current one is a replacement by the provider. */
+export const putVersion = ({ version, versions }: Pick<BrokerRecord, "version" | "versions">): number =>
+  versions.find(({ sealedBy }) => sealedBy !== "broker")?.version ?? version;
 
 /** Marks a version of a credential as refused by its provider for ever. Returns when. */
 export async function markBroken(

@@ -13,15 +13,18 @@ import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
 import { createServer } from "../../shared/http/server.ts";
 import { forFlatLines } from "../../shared/log.ts";
 import { createConnector } from "../outbound/connect.ts";
+import type { Exchange } from "../outbound/exchange.ts";
 import { KeptConnections } from "../outbound/kept-connections.ts";
 import type { PrivateDestinations } from "../outbound/private-destinations.ts";
 import { CallStream } from "./call-stream.ts";
-import { changePolicy } from "./change-policy.ts";
+import { changePolicy, type IsReplaced } from "./change-policy.ts";
 import { Circuits } from "./circuits.ts";
 import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
 import { type Listener, startListener } from "./listener.ts";
 import { operationsHandler } from "./operations.ts";
+import { tokenOperation } from "./token/operation.ts";
+import { Tokens } from "./token/tokens.ts";
 import { answerUse, type UseParts } from "./use.ts";
 import { callerVerifier } from "./verified-caller.ts";
 
@@ -35,6 +38,7 @@ export interface BrokerSettings extends PublishedSettings {
 
 export interface BrokerParts {
   keys: KeyProvider;
+  exchange: Exchange;
   privateDestinations: PrivateDestinations;
   logger: Logger;
   /** Changes for tests. */
@@ -44,7 +48,7 @@ export interface BrokerParts {
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
   settings: BrokerSettings,
-  { keys, privateDestinations, logger, changes = {} }: BrokerParts,
+  { keys, exchange, privateDestinations, logger, changes = {} }: BrokerParts,
 ): Promise<Listener> {
   const tls = tlsIdentity(settings);
   if (!tls) throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE: missing");
@@ -65,12 +69,14 @@ export async function startBroker(
     new KeptConnections(createConnector({ privateDestinations })),
     new Circuits(),
   );
+  const tokens = new Tokens(keys, exchange);
   const useParts: UseParts = {
-    ...{ keys, destinations, verifyCaller, limits: new UseLimits(), logger: flat },
-    ...{ accessToken: () => undefined, now: Date.now },
+    ...{ keys, destinations, verifyCaller, tokens, limits: new UseLimits(), logger: flat, now: Date.now },
     ...changes,
   };
-  const perform = operationsHandler([changePolicy(keys)], verifyCaller, flat);
+  const isReplaced: IsReplaced = (org, credential) => tokens.isReplaced(org, credential);
+  const operations = [changePolicy(keys, isReplaced), tokenOperation(tokens)];
+  const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);
     response.writeHead(200, { "Content-Type": "application/octet-stream" });
@@ -84,6 +90,7 @@ export async function startBroker(
     async stop(graceMs) {
       await listener.stop(graceMs);
       destinations.close();
+      tokens.close();
       published.close();
       await identity.close();
     },

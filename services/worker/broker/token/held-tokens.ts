@@ -1,10 +1,11 @@
 import type { TokenType } from "../../../shared/broker/tokens.ts";
 
-/** Whose token it is. A token is for one version of a credential with one policy. */
+/** Whose token it is. A token is for one value of a credential that a member has put, with one policy. */
 export interface TokenOwner {
   org: string;
   credential: string;
-  version: number;
+  /** The version that was put; those by which the provider has replaced it since share its tokens. */
+  since: number;
   /** The policy's hash. */
   policy: string;
 }
@@ -37,8 +38,8 @@ const LEAST_LEFT_PART = 0.25;
 const YOUNG_MS = 60_000;
 
 /**
- * Tokens, in memory alone. One is found only for the version and the policy that it was issued for; those of an earlier
- * version are dropped as soon as a later one is known. JavaScript may have copied a token's text; the bytes that are kept
+ * Tokens, in memory alone. One is found only for the value and the policy that it was issued for; those of an earlier value
+ * are dropped as soon as a later one is known. JavaScript may have copied a token's text; the bytes that are kept
  * are zeroed.
  */
 export class HeldTokens {
@@ -98,19 +99,19 @@ export class HeldTokens {
     for (const key of this.#held.keys()) this.#drop(key);
   }
 
-  /** Those of exactly this version and policy; drops those of an earlier version or of another policy. */
+  /** Those of exactly this value and policy; drops those of an earlier value or of another policy. */
   #of(owner: TokenOwner): OfCredential | undefined {
     const key = keyOf(owner);
     const found = this.#held.get(key);
     if (!found) return undefined;
-    const { version, policy } = found.owner;
-    if (version === owner.version && policy === owner.policy) {
+    const { since, policy } = found.owner;
+    if (since === owner.since && policy === owner.policy) {
       this.#held.delete(key);
       this.#held.set(key, found);
       return found;
     }
-    // A call with an earlier version is late, and no reason to drop what is newer.
-    if (version <= owner.version) this.#drop(key);
+    // A call with an earlier value is late, and no reason to drop what is newer.
+    if (since <= owner.since) this.#drop(key);
     return undefined;
   }
 

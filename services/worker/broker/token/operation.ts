@@ -1,15 +1,33 @@
 import { type Grant, tokenEndpoint } from "../../../shared/broker/grant.ts";
 import type { Narrowed } from "../../../shared/broker/narrow.ts";
 import { isWho, type RuleCaller } from "../../../shared/broker/rules.ts";
-import type { TokenAnswer, TokenCall } from "../../../shared/broker/tokens.ts";
+import { type TokenAnswer, TokenCall } from "../../../shared/broker/tokens.ts";
 import { canonicalJson } from "../../../shared/canonical-json.ts";
 import { isPublicKey, sealResult } from "../../../shared/envelope/sealing.ts";
+import { checkReceipt as compareReceipt } from "../check-receipt.ts";
+import { type Operation, operation } from "../operations.ts";
 import { UseFailure } from "../use-failure.ts";
 import type { HeldToken } from "./held-tokens.ts";
 import { allowedOf, grantOf, type Tokens } from "./tokens.ts";
 
+/** The operation `token`. */
+export const tokenOperation = (tokens: Tokens): Operation =>
+  operation("token", TokenCall, async (call, { caller, sends }) => {
+    const { id, credential, receipt } = call;
+    const { issuer, subject, level } = caller;
+    const { host, ...said } = receipt.entry.type === "intent" ? receipt.entry : { host: "" };
+    compareReceipt(receipt, {
+      ...{ id, action: "token", by: { issuer, subject, level } },
+      ...{ credential: credential.name, version: credential.version, host },
+      // Compared with what is asked, below.
+      ...("scopes" in said && said.scopes && { scopes: said.scopes }),
+    });
+    if (call.mayExchange) sends();
+    return await answerToken(tokens, call, caller);
+  });
+
 /**
- * The operation `token`, for a caller whom the broker has verified and a receipt that it has compared with the call. Throws
+ * What the operation `token` answers, for a caller whom the broker has verified and a receipt that it has compared with the call. Throws
  * what {@link Tokens.obtain} throws, `not_allowed` if the token is not for this caller, and `receipt_mismatch`.
  */
 export async function answerToken(tokens: Tokens, call: TokenCall, caller: RuleCaller): Promise<TokenAnswer> {

@@ -1,11 +1,18 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { seal } from "../../../shared/envelope/envelope.ts";
 import { type KeyProvider, KeyProviderError } from "../../../shared/envelope/key-provider.ts";
-import type { TokenOwner } from "./held-tokens.ts";
+
+/** A version of a credential, with its policy's hash. */
+export interface CredentialVersion {
+  org: string;
+  credential: string;
+  version: number;
+  policy: string;
+}
 
 /** A refresh token's successor: the next version of the credential. */
 interface Replacement {
-  owner: TokenOwner;
+  of: CredentialVersion;
   until: number;
   /** Until it is sealed. */
   value: Uint8Array | undefined;
@@ -34,28 +41,28 @@ export class Replacements {
   }
 
   /** Whether the value of this version was replaced. */
-  has(owner: TokenOwner): boolean {
-    const found = this.#kept.get(keyOf(owner));
+  has(of: CredentialVersion): boolean {
+    const found = this.#kept.get(keyOf(of));
     return found !== undefined && found.until > this.#now();
   }
 
   /** Keeps a new value, whose bytes are this class's to zero. */
-  keep(owner: TokenOwner, value: Uint8Array): void {
+  keep(of: CredentialVersion, value: Uint8Array): void {
     this.sweep();
     const [oldest] = this.#kept.keys();
     if (this.#kept.size >= MOST_KEPT && oldest !== undefined) this.#drop(oldest);
-    const replacement = { owner, value, envelope: undefined, until: this.#now() + KEPT_MS };
-    this.#kept.set(keyOf(owner), replacement);
+    const replacement = { of, value, envelope: undefined, until: this.#now() + KEPT_MS };
+    this.#kept.set(keyOf(of), replacement);
   }
 
   /**
    * The new value of a version that was replaced, sealed for the next one. Throws KeyProviderError if it cannot be sealed
    * now: it is kept, and the next call tries again.
    */
-  async sealed(owner: TokenOwner): Promise<{ version: number; envelope: string }> {
-    const found = this.#kept.get(keyOf(owner));
+  async sealed(of: CredentialVersion): Promise<{ version: number; envelope: string }> {
+    const found = this.#kept.get(keyOf(of));
     if (!found) throw new Error("there is no replacement of this version");
-    const version = owner.version + 1;
+    const version = of.version + 1;
     found.envelope ??= await this.#seal(found, version);
     found.value?.fill(0);
     found.value = undefined;
@@ -70,9 +77,9 @@ export class Replacements {
     for (const key of this.#kept.keys()) this.#drop(key);
   }
 
-  async #seal({ owner, value }: Replacement, version: number): Promise<string> {
+  async #seal({ of, value }: Replacement, version: number): Promise<string> {
     if (!value) throw new Error("a replacement has neither value nor envelope");
-    const { org, credential, policy } = owner;
+    const { org, credential, policy } = of;
     const context = { org, credential, version: String(version), purpose: "broker", policy } as const;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -90,5 +97,5 @@ export class Replacements {
   }
 }
 
-const keyOf = ({ org, credential, version, policy }: TokenOwner): string =>
+const keyOf = ({ org, credential, version, policy }: CredentialVersion): string =>
   JSON.stringify([org, credential, version, policy]);

@@ -14,7 +14,7 @@ import { type HeldToken, HeldTokens, type TokenOwner } from "./held-tokens.ts";
 import { checkIssued, type GrantRun, type Issued } from "./issued.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import { refreshToken } from "./refresh-token.ts";
-import { Replacements } from "./replacements.ts";
+import { type CredentialVersion, Replacements } from "./replacements.ts";
 import { stsAssumeRole } from "./sts-assume-role.ts";
 import { tokenExchange } from "./token-exchange.ts";
 
@@ -31,6 +31,10 @@ export interface TokenWish {
   /** Whether the provider may be asked, if the token is not in memory. */
   mayExchange: boolean;
 }
+
+/** A credential without its value. */
+type Described = Omit<SealedCredential, "material">;
+type Owner = CredentialVersion & TokenOwner;
 
 const SWEEP_MS = 60_000;
 
@@ -58,11 +62,12 @@ export class Tokens {
   }
 
   /** The token for uses of a credential, all that its policy allows, if there is one in memory. */
-  accessToken(org: string, { name, version, policy }: SealedCredential): string | undefined {
-    const { grant } = policy;
+  accessToken(org: string, credential: Described): string | undefined {
+    const { grant } = credential.policy;
     if (!grant) return undefined;
     const narrowed = allowedOf(grant, {});
-    const owner = { org, credential: name, version, policy: brokerPolicyHash(policy) };
+    const owner = ownerOf(org, credential);
+    if (this.#replacements.has(owner)) return undefined;
     const found = this.#held.find(owner, askedKey(narrowed), narrowed.seconds, this.#now());
     return found && Buffer.from(found.bytes).toString();
   }
@@ -76,8 +81,7 @@ export class Tokens {
     const { org, credential, asked, mayExchange } = wish;
     const grant = grantOf(credential.policy);
     const narrowed = allowedOf(grant, asked);
-    const policy = brokerPolicyHash(credential.policy);
-    const owner = { org, credential: credential.name, version: credential.version, policy };
+    const owner = ownerOf(org, credential);
     const key = askedKey(narrowed);
     // One refresh token is sent once at a time, whatever it is asked for.
     const runKey = JSON.stringify([owner, grant.type === "refresh_token" ? "" : key]);
@@ -98,8 +102,8 @@ export class Tokens {
   }
 
   /** Whether a value of this version was replaced by its provider, and may not be used or sealed any more. */
-  isReplaced(org: string, { name, version, policy }: Pick<SealedCredential, "name" | "version" | "policy">) {
-    return this.#replacements.has({ org, credential: name, version, policy: brokerPolicyHash(policy) });
+  isReplaced(org: string, credential: Described): boolean {
+    return this.#replacements.has(ownerOf(org, credential));
   }
 
   /** The destination does not accept the token of a credential any more: it is dropped, unless it is quite new. */
@@ -115,7 +119,7 @@ export class Tokens {
   }
 
   async #run(
-    owner: TokenOwner,
+    owner: Owner,
     credential: SealedCredential,
     grant: Grant,
     narrowed: Narrowed,
@@ -133,17 +137,13 @@ export class Tokens {
   }
 
   /** A refresh token that was replaced is kept before anything else can fail. */
-  async #refresh(
-    owner: TokenOwner,
-    run: GrantRun<Extract<Grant, { type: "refresh_token" }>>,
-  ): Promise<Obtained> {
+  async #refresh(owner: Owner, run: GrantRun<Extract<Grant, { type: "refresh_token" }>>): Promise<Obtained> {
     const { replacement, result } = await refreshToken(run);
     if (replacement) this.#replacements.keep(owner, replacement);
-    const next = replacement ? { ...owner, version: owner.version + 1 } : owner;
     let refused: UseFailure | undefined;
     try {
       if ("refused" in result) throw result.refused;
-      const token = await this.#keep(next, run, result.issued);
+      const token = await this.#keep(owner, run, result.issued);
       if (!replacement) return { token };
     } catch (error) {
       if (!replacement || !(error instanceof UseFailure)) throw error;
@@ -153,7 +153,7 @@ export class Tokens {
   }
 
   async #keep(
-    owner: TokenOwner,
+    owner: Owner,
     { narrowed, now }: Pick<GrantRun, "narrowed" | "now">,
     issued: Issued,
   ): Promise<HeldToken> {
@@ -203,3 +203,13 @@ export function allowedOf(grant: Grant, asked: AskedToken): Narrowed {
 /** Names what a token is for, whatever its life. */
 const askedKey = ({ seconds: _, ...narrowed }: Narrowed): string =>
   hash("sha256", canonicalJson(narrowed), "base64url");
+
+function ownerOf(org: string, { name, version, since = version, policy }: Described): Owner {
+  return {
+    org,
+    credential: name,
+    version,
+    since: Math.min(since, version),
+    policy: brokerPolicyHash(policy),
+  };
+}

@@ -154,7 +154,7 @@ describe("refresh tokens at a real provider that replaces them and detects reuse
       ...first,
       credential: {
         ...first.credential,
-        version: 2,
+        ...{ version: 2, since: 1 },
         material: { envelope: obtained.replaced.envelope },
       },
     };
