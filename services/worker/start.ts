@@ -77,7 +77,7 @@ async function partsOf(
     ]);
     return {
       work: brokerWork(keys),
-      listener: await startBroker(config, { keys, privateDestinations, logger }),
+      listener: await startBroker(config, { keys, exchange, privateDestinations, logger }),
     };
   }
   const { webhookWork } = await import("./webhook.ts");

@@ -17,6 +17,7 @@ import type { Intent, Receipt } from "../../services/shared/receipts/receipt.ts"
 import type { Material } from "../../services/shared/work/messages.ts";
 import { startBroker } from "../../services/worker/broker/start.ts";
 import type { UseParts } from "../../services/worker/broker/use.ts";
+import { createExchange } from "../../services/worker/outbound/exchange.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import { keysOf } from "./credential-jobs.ts";
 import { type Destination, startDestination } from "./destination.ts";
@@ -156,9 +157,10 @@ export async function startBrokerStage(
   };
   const log: string[] = [];
   const allExceptions = [destination.exception, ...exceptions];
+  const privateDestinations = new Map(allExceptions.map((each) => [each.origin, each]));
   const started = await startBroker(settings, {
     keys: keysOf(internal, "worker-broker", "broker"),
-    privateDestinations: new Map(allExceptions.map((each) => [each.origin, each])),
+    ...{ privateDestinations, exchange: createExchange({ privateDestinations }) },
     logger: pino({ level: "debug" }, { write: (line: string) => void log.push(line) }),
     changes,
   });

@@ -5,6 +5,7 @@ import { selfSignedCertificate } from "../../services/cli/platform/self-signed-c
 import { createBrokerClient } from "../../services/intake/broker/client.ts";
 import { pinsOf } from "../../services/shared/broker/pinned.ts";
 import { startBroker } from "../../services/worker/broker/start.ts";
+import { createExchange } from "../../services/worker/outbound/exchange.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import { newDirectoryKey } from "./directory.ts";
 import { type IntakeStage, startIntakeStage, type TestIntake } from "./intake.ts";
@@ -40,6 +41,7 @@ export async function startBrokeredIntakes({
   await writeFile(at("intake.pem"), client.certificate);
   await writeFile(at("directory-key.pem"), directoryKey.publicPem);
   await writeFile(at("ownership-key.pem"), directoryKey.ownershipPem);
+  const privateDestinations = new Map(exceptions.map((each) => [each.origin, each]));
   const brokerLog: string[] = [];
   const closers: (() => Promise<void>)[] = [];
   const intakes: TestIntake[] = [];
@@ -60,8 +62,11 @@ export async function startBrokeredIntakes({
         STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: 3600,
       },
       {
-        keys: stage.keys.broker,
-        privateDestinations: new Map(exceptions.map((each) => [each.origin, each])),
+        ...{
+          keys: stage.keys.broker,
+          privateDestinations,
+          exchange: createExchange({ privateDestinations }),
+        },
         logger: pino({ level: "debug" }, { write: (line: string) => void brokerLog.push(line) }),
       },
     );

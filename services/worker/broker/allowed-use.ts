@@ -44,7 +44,7 @@ export function allowedUse(call: UseCall, caller: VerifiedCaller, now: number): 
     ...{ id, action: "use", by: { issuer, subject, level } },
     ...{ credential: credential.name, version: credential.version, host: new URL(policy.origin).host },
     ...{ method, pathPattern: match.pattern, rule: match.rule.id },
-    ...(isInUrl && { inUrl: true }),
+    ...(match.rule.inUrl && { inUrl: true }),
   };
   return { rule: match.rule, intent, headers: allowedHeaders(policy, request.headers) };
 }

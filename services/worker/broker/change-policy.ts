@@ -1,3 +1,4 @@
+import type { SealedCredential } from "../../shared/broker/calls.ts";
 import { type ChangedPolicy, ChangePolicy } from "../../shared/broker/change-policy.ts";
 import { type BrokerPolicy, brokerPolicyHash, destinationsOf } from "../../shared/broker/policy.ts";
 import { canonicalJson } from "../../shared/canonical-json.ts";
@@ -6,19 +7,20 @@ import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
 import { isAtLeast } from "../../shared/front/levels.ts";
 import { openCredential } from "../open-credential.ts";
 import { type Operation, operation } from "./operations.ts";
-import type { Tokens } from "./token/tokens.ts";
 import { UseFailure } from "./use-failure.ts";
 
+/** Whether a value was replaced by its provider, and may not be sealed any more. */
+export type IsReplaced = (org: string, credential: SealedCredential) => boolean;
+
 /** Changes a policy without the value: opens it under the old one, and seals it under the new one for the next version. */
-export const changePolicy = (keys: KeyProvider, tokens: Pick<Tokens, "isReplaced">): Operation =>
+export const changePolicy = (keys: KeyProvider, isReplaced: IsReplaced): Operation =>
   operation("change-policy", ChangePolicy, async ({ org, credential, policy }, { caller }) => {
     if (!isAtLeast(caller.level, "admin")) {
       throw new UseFailure("forbidden", "only an admin may change what a credential is used for");
     }
     checkChange(credential.policy, policy);
-    if (tokens.isReplaced(org, credential)) {
-      const detail = "the credential's provider has replaced its value, which is not stored yet";
-      throw new UseFailure("rate_limited", detail, { retryAfterSeconds: 1 });
+    if (isReplaced(org, credential)) {
+      throw new UseFailure("not_openable", "the provider has replaced the value: store the new one first");
     }
     const { name, material } = credential;
     const context = { org, credential: name, purpose: "broker" as const };

@@ -13,11 +13,11 @@ import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
 import { createServer } from "../../shared/http/server.ts";
 import { forFlatLines } from "../../shared/log.ts";
 import { createConnector } from "../outbound/connect.ts";
-import { createExchange } from "../outbound/exchange.ts";
+import type { Exchange } from "../outbound/exchange.ts";
 import { KeptConnections } from "../outbound/kept-connections.ts";
 import type { PrivateDestinations } from "../outbound/private-destinations.ts";
 import { CallStream } from "./call-stream.ts";
-import { changePolicy } from "./change-policy.ts";
+import { changePolicy, type IsReplaced } from "./change-policy.ts";
 import { Circuits } from "./circuits.ts";
 import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
@@ -38,19 +38,17 @@ export interface BrokerSettings extends PublishedSettings {
 
 export interface BrokerParts {
   keys: KeyProvider;
+  exchange: Exchange;
   privateDestinations: PrivateDestinations;
   logger: Logger;
   /** Changes for tests. */
   changes?: Partial<UseParts>;
 }
 
-/** For one request to a token's provider: much less than the intake's lease of a grant. */
-const EXCHANGE_MS = 15_000;
-
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
   settings: BrokerSettings,
-  { keys, privateDestinations, logger, changes = {} }: BrokerParts,
+  { keys, exchange, privateDestinations, logger, changes = {} }: BrokerParts,
 ): Promise<Listener> {
   const tls = tlsIdentity(settings);
   if (!tls) throw new ConfigError("STRONGROOM_TLS_CERTIFICATE_FILE: missing");
@@ -71,14 +69,13 @@ export async function startBroker(
     new KeptConnections(createConnector({ privateDestinations })),
     new Circuits(),
   );
-  const tokens = new Tokens(keys, createExchange({ privateDestinations, totalMs: EXCHANGE_MS }));
+  const tokens = new Tokens(keys, exchange);
   const useParts: UseParts = {
-    ...{ keys, destinations, verifyCaller, limits: new UseLimits(), logger: flat },
-    accessToken: (org, credential) => tokens.accessToken(org, credential),
-    now: Date.now,
+    ...{ keys, destinations, verifyCaller, tokens, limits: new UseLimits(), logger: flat, now: Date.now },
     ...changes,
   };
-  const operations = [changePolicy(keys, tokens), tokenOperation(tokens)];
+  const isReplaced: IsReplaced = (org, credential) => tokens.isReplaced(org, credential);
+  const operations = [changePolicy(keys, isReplaced), tokenOperation(tokens)];
   const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);

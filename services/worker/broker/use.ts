@@ -19,6 +19,7 @@ import { asCallFailed, asUseFailure } from "./failures.ts";
 import { needsBody, type Prepared, prepareRequest } from "./inject/prepare.ts";
 import type { UseLimits } from "./limits.ts";
 import { Link } from "./link.ts";
+import type { Tokens } from "./token/tokens.ts";
 import { UseFailure } from "./use-failure.ts";
 import type { VerifyCaller } from "./verified-caller.ts";
 
@@ -31,8 +32,8 @@ export interface UseParts {
   destinations: Destinations;
   verifyCaller: VerifyCaller;
   limits: UseLimits;
-  /** The access token in memory for a credential whose policy injects one. */
-  accessToken(org: string, credential: UseCall["credential"]): string | undefined;
+  /** Has the access tokens for credentials whose policy injects one. */
+  tokens: Pick<Tokens, "accessToken" | "rejected">;
   logger: Logger;
   /** Milliseconds since 1970. */
   now(): number;
@@ -91,6 +92,7 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
     const ready = await prepareUse(parts, stream, call, allowed, link);
     try {
       const end = await sendUse(stream, call, ready, link, progress);
+      if (progress.status === 401 && "token" in policy.inject) parts.tokens.rejected(org, name);
       link.release();
       return end;
     } finally {
@@ -138,7 +140,7 @@ async function prepareUse(
   const { org, credential, request } = call;
   const { policy } = credential;
   const isToken = "token" in policy.inject;
-  const token = isToken ? parts.accessToken(org, credential) : undefined;
+  const token = isToken ? parts.tokens.accessToken(org, credential) : undefined;
   if (isToken && token === undefined) {
     throw new UseFailure("token_needed", "the broker has no access token for the credential");
   }
