@@ -120,7 +120,7 @@ export class Exchanged {
   /** Resolves with whether the connection can take another request, once all of this one is over. */
   async released(): Promise<boolean> {
     clearTimeout(this.#timer);
-    if (this.#failure || !this.#response?.complete || !this.#request.writableFinished) return false;
+    if (this.#failure || !this.#response?.complete || !this.#request.writableEnded) return false;
     // The agent has taken its socket back, or ended it, by then.
     if (!this.#request.closed) await new Promise((resolve) => this.#request.once("close", resolve));
     await new Promise((resolve) => setImmediate(resolve));

@@ -40,6 +40,11 @@ export class Scrubber {
     return this.scrub(Buffer.from(text, "latin1")).toString("latin1");
   }
 
+  /** Whether a secret is in a text whose characters are bytes. It counts nothing. */
+  finds(text: string): boolean {
+    return findSecrets(Buffer.from(text, "latin1"), this.#search, WHOLE, ANY_EFFORT).ranges.length > 0;
+  }
+
   /**
    * A part of a text without the secrets, as far as that does not depend on what follows: the `rest` is to be the
    * beginning of the next part. Throws ResponseBlocked if it takes more than this effort.
