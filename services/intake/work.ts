@@ -9,10 +9,12 @@ import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
-import { checkpointDueHandler } from "./receipts/checkpoints.ts";
+import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
+import { rotationDueHandler } from "./rotations/advance.ts";
+import { rotateWork } from "./rotations/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { askToken } from "./tokens/ask.ts";
@@ -21,6 +23,8 @@ import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
 import { retryDueHandler } from "./webhooks/deliveries.ts";
+import { rewrapSecretsWork } from "./webhooks/rewrap.ts";
+import { webhookRotationDueHandler } from "./webhooks/rotation.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
@@ -28,6 +32,7 @@ export interface Work extends UseParts, BrokerUseParts, Pick<TokenParts, "askTok
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
+  signing: Signing;
   /** Takes results, and does what is due, until `stop`. */
   start(): void;
   stop(): Promise<void>;
@@ -41,11 +46,14 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
+    rotate: rotateWork(intake),
+    "rewrap-secrets": rewrapSecretsWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
   const receipts = createReceipts(intake);
+  const signing: Signing = { isFailing: false };
   const uses = { intake, jobs, lastUsed, inFlight };
   const tokens: TokenParts = { intake, receipts, askToken: (call) => askToken(intake.broker, call) };
   const handlers: DueHandlers = {
@@ -53,14 +61,16 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
-    checkpoint: checkpointDueHandler(intake),
+    rotation: rotationDueHandler({ ...uses, receipts }),
+    "webhook-rotation": webhookRotationDueHandler(intake),
+    checkpoint: checkpointDueHandler(intake, signing),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts, slots: new CallSlots(intake.uses) },
+    ...{ due, receipts, signing, slots: new CallSlots(intake.uses) },
     askToken: tokens.askToken,
     async obtainToken({ org, level, identity }, credential) {
       const { token, issuer, subject, groups } = identity;

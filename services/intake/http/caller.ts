@@ -3,6 +3,7 @@ import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { levelOf, requireLevel } from "../../shared/front/levels.ts";
 import { found, type Passage } from "../../shared/front/passage.ts";
 import type { Level } from "../../shared/org.ts";
+import type { By } from "../../shared/receipts/receipt.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -41,3 +42,21 @@ export function memberOf(request: FastifyRequest): Member {
   const identity = found("caller", passage.identity);
   return { org: passage.org.id, level: levelOf(identity), identity };
 }
+
+/** The caller, as receipts name them. */
+export function receiptBy(request: FastifyRequest): By {
+  const { level, identity } = memberOf(request);
+  const { issuer, subject } = identity;
+  return { issuer: issuer.issuer, subject, ...(level && { level }) };
+}
+
+/** A member who has a level, with what the JWT says. */
+export interface UseMember extends Member {
+  level: Level;
+}
+
+/** {@link memberOf} a route that needs a level. */
+export const useMemberOf = (request: FastifyRequest): UseMember => ({
+  ...memberOf(request),
+  level: callerOf(request).level,
+});
