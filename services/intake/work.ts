@@ -13,6 +13,8 @@ import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
+import { rotationDueHandler } from "./rotations/advance.ts";
+import { rotateWork } from "./rotations/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { askToken } from "./tokens/ask.ts";
@@ -42,6 +44,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
+    rotate: rotateWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
@@ -56,6 +59,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
     checkpoint: checkpointDueHandler(intake, signing),
+    rotation: rotationDueHandler({ ...uses, receipts }),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
