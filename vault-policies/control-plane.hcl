@@ -109,6 +109,12 @@ path "transit/keys/ownership" {
 path "transit/keys/ownership/*" {
   capabilities = ["deny"]
 }
+path "transit/keys/receipts" {
+  capabilities = ["deny"]
+}
+path "transit/keys/receipts/*" {
+  capabilities = ["deny"]
+}
 
 # Mint unseal tokens with the token role, and only with the role's policy and period. The alias becomes part of a path
 # in the policy `unseal`, where `*` and `+` are wildcards: `org-*` would open every organization, including future

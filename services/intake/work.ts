@@ -1,3 +1,5 @@
+import { CallSlots } from "./broker/slots.ts";
+import type { BrokerUseParts } from "./broker/use.ts";
 import { LastUsed } from "./credentials/last-used.ts";
 import type { Intake } from "./dependencies.ts";
 import { createDueLoop, type DueHandlers, type DueLoop } from "./due/loop.ts";
@@ -11,8 +13,12 @@ import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
+import { rotationDueHandler } from "./rotations/advance.ts";
+import { rotateWork } from "./rotations/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
+import { askToken } from "./tokens/ask.ts";
+import { obtainToken, type TokenParts } from "./tokens/obtain.ts";
 import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
@@ -20,7 +26,7 @@ import { retryDueHandler } from "./webhooks/deliveries.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
-export interface Work extends UseParts {
+export interface Work extends UseParts, BrokerUseParts, Pick<TokenParts, "askToken"> {
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
@@ -38,6 +44,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
+    rotate: rotateWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
@@ -45,19 +52,26 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const receipts = createReceipts(intake);
   const signing: Signing = { isFailing: false };
   const uses = { intake, jobs, lastUsed, inFlight };
+  const tokens: TokenParts = { intake, receipts, askToken: (call) => askToken(intake.broker, call) };
   const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
     checkpoint: checkpointDueHandler(intake, signing),
+    rotation: rotationDueHandler({ ...uses, receipts }),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts, signing },
+    ...{ due, receipts, signing, slots: new CallSlots(intake.uses) },
+    askToken: tokens.askToken,
+    async obtainToken({ org, level, identity }, credential) {
+      const { token, issuer, subject, groups } = identity;
+      await obtainToken(tokens, { org, level, token, issuer: issuer.issuer, subject, groups }, credential);
+    },
     start() {
       results = consumeResults(intake, jobs);
       due.start();

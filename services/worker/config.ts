@@ -1,13 +1,32 @@
 import { type Static, Type } from "typebox";
-import { ConfigError, readConfig } from "../shared/config.ts";
+import { ConfigError, readConfig, SecretFile } from "../shared/config.ts";
 import { KeySetting, keyProviderSettings } from "../shared/envelope/key-settings.ts";
+import { File, FRONT_SETTINGS } from "../shared/front/front-settings.ts";
+import { LISTEN_SETTINGS } from "../shared/http/serve.ts";
 import { QUEUES_PATTERN } from "../shared/queue/open-queues.ts";
 import { KINDS } from "../shared/work/kinds.ts";
+
+/** What the kind broker has beside: its listener, who may call it, and what verifies callers. */
+const BROKER_SETTINGS = {
+  STRONGROOM_LISTEN: LISTEN_SETTINGS.STRONGROOM_LISTEN,
+  STRONGROOM_TLS_CERTIFICATE_FILE: File("PEM certificate of the listener"),
+  STRONGROOM_TLS_KEY_FILE: SecretFile("PEM private key of the listener's certificate"),
+  STRONGROOM_INTAKE_CERTIFICATES_FILE: File("PEM certificates of the intakes that may call; nobody else may"),
+  STRONGROOM_DIRECTORY_URL: FRONT_SETTINGS.STRONGROOM_DIRECTORY_URL,
+  STRONGROOM_DIRECTORY_KEY_FILE: FRONT_SETTINGS.STRONGROOM_DIRECTORY_KEY_FILE,
+  STRONGROOM_OWNERSHIP_KEY_FILE: FRONT_SETTINGS.STRONGROOM_OWNERSHIP_KEY_FILE,
+  STRONGROOM_DIRECTORY_COPY: FRONT_SETTINGS.STRONGROOM_DIRECTORY_COPY,
+  STRONGROOM_REVOCATIONS_URL: FRONT_SETTINGS.STRONGROOM_REVOCATIONS_URL,
+  STRONGROOM_REVOCATIONS_COPY: FRONT_SETTINGS.STRONGROOM_REVOCATIONS_COPY,
+  STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS: FRONT_SETTINGS.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS,
+};
 
 /** The settings of every kind of worker, by environment variable. */
 export const Config = Type.Object({
   ...keyProviderSettings,
-  STRONGROOM_KIND: Type.Enum([...KINDS], { description: "The kind of work: integration, webhook or feed" }),
+  STRONGROOM_KIND: Type.Enum([...KINDS], {
+    description: "The kind of work: integration, webhook, feed or broker",
+  }),
   STRONGROOM_KEY: Type.Optional(KeySetting("Key of this kind of worker; the kind feed has none")),
   STRONGROOM_QUEUES: Type.String({
     pattern: QUEUES_PATTERN,
@@ -42,6 +61,13 @@ export const Config = Type.Object({
 });
 export type Config = Static<typeof Config>;
 
+/** The settings of the kind broker. */
+export const BrokerConfig = Type.Object({ ...Config.properties, ...BROKER_SETTINGS });
+export type BrokerConfig = Static<typeof BrokerConfig>;
+
+/** Whether settings are those of the kind broker, as {@link readSettings} returns them. */
+export const isBroker = (config: Config): config is BrokerConfig => config.STRONGROOM_KIND === "broker";
+
 /** What a worker without a key must not have. */
 const KEY_SETTINGS = [
   "STRONGROOM_KEY",
@@ -53,7 +79,7 @@ const KEY_SETTINGS = [
 
 /** Reads a worker's settings. Throws ConfigError; also if a feed worker is given anything that opens a key. */
 export function readSettings(env: Record<string, string | undefined>): Config {
-  const config = readConfig(env, Config);
+  const config = readConfig(env, env.STRONGROOM_KIND === "broker" ? BrokerConfig : Config);
   if (config.STRONGROOM_KIND === "feed") {
     const given = KEY_SETTINGS.filter((name) => config[name] !== undefined);
     if (given.length > 0) {

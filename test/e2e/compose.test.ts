@@ -20,7 +20,7 @@ const START_MS = 600_000;
 
 /** Any free ports, so that it stands in nobody's way. */
 const PORTS = { GATEWAY_PORT: "", CONTROL_PLANE_PORT: "", IDENTITY_PROVIDER_PORT: "", INTAKE_PORT: "" };
-const WORKERS = ["worker-integration", "worker-webhook", "worker-feed"];
+const WORKERS = ["worker-integration", "worker-webhook", "worker-feed", "worker-broker"];
 const SERVICES = ["agent", "control-plane", "gateway", "identity-provider", "intake", "operator", ...WORKERS];
 
 /** A project of its own, made of these files. */
@@ -119,19 +119,22 @@ function credentials(compose: Compose) {
     });
   });
 
-  test("from a worker only its key provider is reached, and from the worker of feeds nothing", async () => {
+  test("from a worker only its key provider is reached, from the worker of feeds nothing, and from the broker what verifies callers", async () => {
     const vault = "http://internal-vault:8200/v1/sys/health";
-    const [address] = (await compose("exec", "-T", "agent", "hostname", "-i")).split(" ");
-    const provider = `http://${address}:8290/health`;
-    expect(await reaches("operator", provider)).toBe("200");
+    const addresses = (await compose("exec", "-T", "agent", "hostname", "-i")).split(" ");
     const reached = (url: string) => Promise.all(WORKERS.map((worker) => reaches(worker, url)));
-    expect(await reached(vault)).toEqual(["200", "200", "not reached"]);
-    expect(await reached(provider)).toEqual(["not reached", "not reached", "not reached"]);
-    expect(await reached(`http://${address}:8220/v1/ready`)).toEqual([
-      "not reached",
-      "not reached",
-      "not reached",
-    ]);
+    const nobody = WORKERS.map(() => "not reached");
+    expect(await reached(vault)).toEqual(["200", "200", "not reached", "200"]);
+    expect(await reached("http://agent:8280/v1/directory")).toEqual(nobody.with(3, "200"));
+    expect(await reached("https://worker-broker:8240/healthz")).toEqual(nobody);
+    for (const address of addresses) {
+      const ports = ["8220/v1/ready", "8270/v1/sys/health", "8280/v1/ready", "8290/health"];
+      for (const port of ports) {
+        const url = `http://${address}:${port}`;
+        expect(await reaches("operator", url), url).toBe("200");
+        expect((await reached(url)).slice(0, 3), url).toEqual(nobody.slice(0, 3));
+      }
+    }
   });
 
   test("no worker has another's login or queue, or the intake's store", async () => {

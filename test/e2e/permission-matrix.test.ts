@@ -183,6 +183,8 @@ test("the internal Vault: what each of its logins may do at each path", async ()
     "org-vault": "org-vault",
     "org-client": "org-client",
     "platform-observe": "platform-observe",
+    broker: "broker",
+    receipts: "receipts",
     unseal: "unseal",
     webhook: "webhook",
   };

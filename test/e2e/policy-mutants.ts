@@ -1,14 +1,18 @@
+import { PURPOSES } from "../../services/shared/work/kinds.ts";
+
 /** A Vault policy that somebody has loosened in one place. */
 export interface PolicyMutant {
   what: string;
   policy: string;
 }
 
-const MORE = ["read", "list", "delete", "patch"];
+const MORE = ["read", "update", "list", "delete", "patch"];
+
+const capabilityOf = (rule: string) => /\["(\w+)"\]/.exec(rule)?.[1];
 
 /** Each rule for a key loosened: another path, more capabilities, no limit on parameters; and a rule more. */
 export function mutantsOf(policy: string): PolicyMutant[] {
-  const rules = [...policy.matchAll(/^path "(credential-keys\/[^"]+)" \{\n(?: .*\n)*\}\n/gm)];
+  const rules = [...policy.matchAll(/^path "((?:credential-keys|transit)\/[^"]+)" \{\n(?: .*\n)*\}\n/gm)];
   const loosened = rules.flatMap(([rule, path = ""]): PolicyMutant[] => {
     const segments = path.split("/");
     const change = (what: string, changed: string) => ({
@@ -20,9 +24,11 @@ export function mutantsOf(policy: string): PolicyMutant[] {
       ...segments.slice(1).map((_, n) => at(segments.with(n + 1, "+").join("/"))),
       ...segments.slice(1).map((_, n) => at(`${segments.slice(0, n + 1).join("/")}/*`)),
       at(`${path}*`),
-      ...MORE.map((more) => change(`may ${more}`, rule.replace('["update"]', `["update", "${more}"]`))),
+      ...MORE.map((more) => change(`may ${more}`, rule.replace(/\["(update|read)"\]/, `["$1", "${more}"]`))),
       change("any parameter", rule.replace(/^ *allowed_parameters.*\n/m, "")),
-    ].filter((mutant) => mutant.policy !== policy);
+    ].filter(
+      ({ what, policy: changed }) => changed !== policy && !what.endsWith(`may ${capabilityOf(rule)}`),
+    );
   });
   const more = [
     "decrypt",
@@ -34,7 +40,8 @@ export function mutantsOf(policy: string): PolicyMutant[] {
     "backup",
   ];
   const added = more
-    .flatMap((way) => ["integration", "webhook"].map((key) => `credential-keys/${way}/${key}`))
+    .flatMap((way) => PURPOSES.map((key) => `credential-keys/${way}/${key}`))
+    .concat(["sign", "keys", "verify", "hmac"].map((way) => `transit/${way}/receipts`))
     .filter((path) => !policy.includes(`"${path}"`))
     .map((path) => ({
       what: `and ${path}`,

@@ -198,7 +198,14 @@ test("the internal Vault: in no spelling may one do what its policy denies", asy
     ...kinds.map((kind) => `trail/${kind}/000000000/001`),
     ...kinds.map((kind) => `owners/${kind}/${org}`),
     ...["registry", "trail", "owners"].map((mount) => `${mount}/config`),
-    ...["directory", "ownership", "platform-observe", "platform-other", unsealKeyName(org)].flatMap((key) => [
+    ...[
+      "directory",
+      "ownership",
+      "receipts",
+      "platform-observe",
+      "platform-other",
+      unsealKeyName(org),
+    ].flatMap((key) => [
       ...["", "/config", "/rotate", "/trim", "/import"].map((what) => `transit/keys/${key}${what}`),
       ...["sign", "decrypt", "encrypt", "rewrap", "hmac", "backup"].map((what) => `transit/${what}/${key}`),
       `transit/export/signing-key/${key}`,

@@ -36,10 +36,10 @@ beforeAll(async () => {
   keys = [
     ...PURPOSES.map((name) => ({ label: `credential-keys/${name}`, mount: "credential-keys", name })),
     { label: "transit/{an organization's}", mount: "transit", name: unsealKeyName(org) },
-    { label: "transit/directory", mount: "transit", name: "directory" },
+    ...SIGNING_KEYS.map((name) => ({ label: `transit/${name}`, mount: "transit", name })),
   ];
   for (const { mount, name } of keys) {
-    if (name === "directory") continue;
+    if (SIGNING_KEYS.includes(name)) continue;
     const body = { context: CONTEXT, plaintext: Buffer.from("a data key").toString("base64") };
     const { data } = await root.write(`${mount}/encrypt/${name}`, body);
     ciphertexts.set(`${mount}/${name}`, (data as { ciphertext: string }).ciphertext);
@@ -60,9 +60,14 @@ interface Key {
   name: string;
 }
 
+const SIGNING_KEYS = ["directory", "receipts"];
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 const CONTEXT = base64('{"org":"oaaaaaaaaaaaaaaa"}');
 const OTHER = base64('{"org":"obbbbbbbbbbbbbbb"}');
+const JOSE = {
+  input: base64("x"),
+  ...{ hash_algorithm: "sha2-256", marshaling_algorithm: "jws", prehashed: false },
+};
 const ciphertexts = new Map<string, string>();
 
 type Attempt = [method: string, path: string, body?: object];
@@ -72,7 +77,7 @@ function attempts({ mount, name }: Key): Record<string, Attempt> {
   const ciphertext = ciphertexts.get(`${mount}/${name}`) ?? "vault:v1:AAAA";
   const open = { ciphertext, context: CONTEXT };
   const input = { input: base64("x"), context: CONTEXT };
-  const ways = ["decrypt", "datakey/plaintext", "encrypt", "keys"];
+  const ways = ["decrypt", "datakey/plaintext", "encrypt", "keys", "sign"];
   const otherMethods = ways.flatMap((way): [string, Attempt][] => [
     [`GET ${way}`, ["GET", `${way}/${name}`]],
     [`LIST ${way}`, ["GET", `${way}/${name}?list=true`]],
@@ -114,6 +119,11 @@ function attempts({ mount, name }: Key): Record<string, Attempt> {
     rewrap: ["POST", `rewrap/${name}`, open],
     hmac: ["POST", `hmac/${name}`, input],
     sign: ["POST", `sign/${name}`, input],
+    "sign for JOSE": ["POST", `sign/${name}`, JOSE],
+    "verify for JOSE": ["POST", `verify/${name}`, JOSE],
+    "see a key of a longer name": ["GET", `keys/${name}-other`],
+    "sign by another hash": ["POST", `sign/${name}/sha2-512`, JOSE],
+    "sign a batch": ["POST", `sign/${name}`, { ...JOSE, batch_input: [{ input: base64("x") }] }],
     verify: ["POST", `verify/${name}`, { ...input, hmac: "vault:v1:AAAA" }],
     cmac: ["POST", `cmac/${name}`, input],
     "list the keys": ["GET", "keys?list=true"],
@@ -216,7 +226,7 @@ test("whatever the golden file says: the intake opens nothing, and each worker o
         .filter(([what, status]) => isSuccess(status) && !/^make a data key( by PUT)?$/.test(what))
         .map(([what]) => `${key}: ${what}`),
     );
-  expect(opening("intake")).toEqual([]);
+  expect(opening("intake")).toEqual(SIGNS);
   for (const kind of PURPOSES) {
     const own = `credential-keys/${kind}`;
     expect(opening(`worker-${kind}`)).toEqual([
@@ -229,6 +239,9 @@ test("whatever the golden file says: the intake opens nothing, and each worker o
     for (const kind of PURPOSES) expect(matrix[who]?.[`credential-keys/${kind}`], who).toEqual({});
   }
 });
+
+/** What the intake may do with the key of receipts: see its public keys, and sign. */
+const SIGNS = ["transit/receipts: sign for JOSE", "transit/receipts: GET keys"];
 
 test("keys are as they were made", async () => {
   for (const kind of PURPOSES) {

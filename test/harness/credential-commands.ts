@@ -43,20 +43,14 @@ export function intakeCommand(options: {
   settings: Record<string, string>;
 }): Command {
   const { listen, published, storeFile, queues, login, vault, ports, settings } = options;
-  const at = (name: string) => join(published.folder, name);
   return {
     args: ["--disable-sigusr1", ...MEMORY_FLAGS, INTAKE_MAIN],
     env: {
       ...MEMORY_ENVIRONMENT,
       PATH: "/usr/bin:/bin",
-      NODE_COMPILE_CACHE: at("compile-cache"),
+      NODE_COMPILE_CACHE: join(published.folder, "compile-cache"),
       STRONGROOM_LISTEN: listen,
-      STRONGROOM_DIRECTORY_URL: published.directoryServer.url,
-      STRONGROOM_DIRECTORY_KEY_FILE: at("directory-key.pem"),
-      STRONGROOM_OWNERSHIP_KEY_FILE: at("ownership-key.pem"),
-      STRONGROOM_DIRECTORY_COPY: at("directory.jws"),
-      STRONGROOM_REVOCATIONS_URL: published.directoryServer.revocationsUrl,
-      STRONGROOM_REVOCATIONS_COPY: at("revocations.jws"),
+      ...publishedSettings(published),
       STRONGROOM_ADDRESS_LIMIT: "0",
       STRONGROOM_ORG_LIMIT: "0",
       ...loginSettings(vault, login),
@@ -75,6 +69,16 @@ export function intakeCommand(options: {
   };
 }
 
+/** The settings by which a service verifies what the control plane publishes. */
+const publishedSettings = ({ directoryServer, folder }: PublishedPlaces, copies = folder) => ({
+  STRONGROOM_DIRECTORY_URL: directoryServer.url,
+  STRONGROOM_DIRECTORY_KEY_FILE: join(folder, "directory-key.pem"),
+  STRONGROOM_OWNERSHIP_KEY_FILE: join(folder, "ownership-key.pem"),
+  STRONGROOM_DIRECTORY_COPY: join(copies, "directory.jws"),
+  STRONGROOM_REVOCATIONS_URL: directoryServer.revocationsUrl,
+  STRONGROOM_REVOCATIONS_COPY: join(copies, "revocations.jws"),
+});
+
 /** Starts a worker under Node's permission model and with no environment but its settings. */
 export function workerCommand(options: {
   kind: Kind;
@@ -83,6 +87,8 @@ export function workerCommand(options: {
   exceptions?: string;
   login?: LoginFiles;
   vault?: string;
+  /** For kind `broker`: its folder, in which `published/` is for its copies. */
+  published?: PublishedPlaces;
   settings: Record<string, string>;
   program?: string[];
   environment?: Record<string, string>;
@@ -90,15 +96,17 @@ export function workerCommand(options: {
   /** Without Node's permission model. */
   unconfined?: boolean;
 }): Command {
-  const { kind, queues, exceptions, login, vault, settings, program = [WORKER_MAIN] } = options;
+  const { kind, queues, exceptions, login, vault, published, settings, program = [WORKER_MAIN] } = options;
   const code = program[0] === WORKER_MAIN ? WORKER_CODE : [...WORKER_CODE, join(TOP, "test")];
   const files = [
     ...(exceptions ? [exceptions] : []),
     ...(login ? [login.roleIdFile, login.secretIdFile] : []),
+    ...(published ? [published.folder] : []),
   ];
+  const copies = published && join(published.folder, "published");
   return {
     args: [
-      ...(options.unconfined ? [] : permissionFlags({ code, queues, files })),
+      ...(options.unconfined ? [] : permissionFlags({ code, queues, files, ...(copies && { copies }) })),
       ...MEMORY_FLAGS,
       ...(options.nodeFlags ?? []),
       ...program,
@@ -109,6 +117,7 @@ export function workerCommand(options: {
       STRONGROOM_QUEUES: `local:${queues}`,
       ...(exceptions && { STRONGROOM_PRIVATE_DESTINATIONS_FILE: exceptions }),
       ...(login && vault && { ...loginSettings(vault, login), STRONGROOM_KEY: `transit:${kind}` }),
+      ...(published && publishedSettings(published, copies)),
       ...settings,
       ...options.environment,
     },

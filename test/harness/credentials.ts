@@ -3,6 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import type { Dispatcher } from "undici";
+import {
+  brokerClientSettings,
+  brokerListenerSettings,
+  writeBrokerCertificates,
+} from "../../services/cli/platform/broker-connection.ts";
+import { StateFolder } from "../../services/cli/platform/state-folder.ts";
 import type { CreateUse, UseWithResult } from "../../services/shared/api/uses.ts";
 import { type Level, newOrgId } from "../../services/shared/org.ts";
 import { embeddedQueue } from "../../services/shared/queue/embedded.ts";
@@ -31,7 +37,7 @@ export interface ServiceLogin {
 }
 
 export interface CredentialPlatformOptions {
-  /** The workers to start; a kind may come more than once. One of kind `integration` unless given. */
+  /** The workers to start; a kind but `broker` may come more than once. One of kind `integration` unless given. */
   workers?: Kind[];
   /** One unless given. */
   destinations?: number;
@@ -124,6 +130,9 @@ export async function startCredentialPlatform(
     await publishOrgs(directoryServer, issuer, orgs);
     const logins = await writeFiles(at, internal, directoryKey);
 
+    const state = new StateFolder(folder);
+    await writeBrokerCertificates(state);
+    const brokerPort = portOf(await freeListen());
     const listen = await freeListen();
     const [address, storeFile] = [`http://${listen}`, at("intake", "store.sqlite")];
     const queues = (kind: Kind) => at("queues", kind);
@@ -134,7 +143,7 @@ export async function startCredentialPlatform(
         ...{ listen, storeFile, queues, login: logins.intake, vault: internal.endpoint.address },
         published: { directoryServer, folder: at("intake") },
         ports: destinations.map(({ port }) => port),
-        settings: options.intakeSettings ?? {},
+        settings: { ...brokerClientSettings(state, brokerPort), ...options.intakeSettings },
       }),
     });
     closers.push(() => intake.kill("SIGTERM"));
@@ -145,12 +154,17 @@ export async function startCredentialPlatform(
       await mkdir(at(name), { mode: 0o700 });
       const exceptions = at(name, "private-destinations.json");
       await writeFile(exceptions, JSON.stringify(destinations.map(({ exception }) => exception)));
-      const settings = { ...options.workerSettings, ...changes.settings };
+      const settings = {
+        ...(kind === "broker" && brokerListenerSettings(state, brokerPort)),
+        ...options.workerSettings,
+        ...changes.settings,
+      };
       const part = new Part({
         ...{ name, folder: at(name), logFile: at("logs", `${name}.log`), readyLine: "started" },
         command: workerCommand({
           ...{ ...changes, kind, queues: queues(kind), exceptions, settings },
           ...(kind !== "feed" && { login: logins[`worker-${kind}`], vault: internal.endpoint.address }),
+          ...(kind === "broker" && { published: { directoryServer, folder: at("worker-broker") } }),
         }),
       });
       workers.push(part);
@@ -187,6 +201,8 @@ export async function startCredentialPlatform(
   }
 }
 
+const portOf = (listen: string) => Number(listen.slice(listen.lastIndexOf(":") + 1));
+
 /** The rows of a table of a queue (`messages` or `dead`), read past the queue. */
 export function queueRows(
   queues: string,
@@ -220,11 +236,18 @@ async function writeFiles(
   { logins }: InternalVault,
   { publicPem, ownershipPem }: DirectoryKey,
 ): Promise<CredentialPlatform["logins"]> {
-  for (const path of ["intake", "logs", ...KINDS.map((kind) => join("queues", kind))]) {
+  for (const path of [
+    "intake",
+    "worker-broker/published",
+    "logs",
+    ...KINDS.map((kind) => join("queues", kind)),
+  ]) {
     await mkdir(at(path), { recursive: true, mode: 0o700 });
   }
-  await writeFile(at("intake", "directory-key.pem"), publicPem);
-  await writeFile(at("intake", "ownership-key.pem"), ownershipPem);
+  for (const service of ["intake", "worker-broker"]) {
+    await writeFile(at(service, "directory-key.pem"), publicPem);
+    await writeFile(at(service, "ownership-key.pem"), ownershipPem);
+  }
   const write = async (name: keyof InternalVault["logins"]): Promise<ServiceLogin> => {
     await mkdir(at(name), { recursive: true, mode: 0o700 });
     const [roleIdFile, secretIdFile] = [at(name, "role-id"), at(name, "secret-id")];

@@ -5,6 +5,7 @@ import { sealStatus } from "../../shared/vault/init.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { bootstrap } from "../platform/bootstrap.ts";
+import { brokerFiles, writeBrokerCertificates } from "../platform/broker-connection.ts";
 import { ensureRecoveryKey } from "../platform/recovery-key.ts";
 import { writeSettingFiles } from "../platform/service-settings.ts";
 import type { PlatformFile } from "../platform/state-folder.ts";
@@ -58,6 +59,8 @@ async function bootstrapPlatform(
     "To start over and delete all data: docker compose down --volumes",
   );
   await writeSettingFiles({ identityProvider }, state);
+  // A service that runs keeps those that it has read.
+  if (!(await readText(brokerFiles(state).intake.broker))) await writeBrokerCertificates(state);
   const file: PlatformFile = {
     ...{ gateway, controlPlane, identityProvider, internalVault, intake },
     issuer: LOCAL_ISSUER,

@@ -1,6 +1,6 @@
 import { Option } from "commander";
 import type { Credential, PutCredential } from "../../shared/api/credentials.ts";
-import { LEVELS } from "../../shared/org.ts";
+import { LEVELS, type Level } from "../../shared/org.ts";
 import type { CliCommand } from "../command.ts";
 import { type DestinationOptions, declareDestination, destinationOf } from "../destination-options.ts";
 import { Failure } from "../failure.ts";
@@ -11,7 +11,7 @@ import { readSecret, refuseArgument } from "../read-secret.ts";
 import { sealForPut } from "../seal-value.ts";
 import type { Session } from "../session.ts";
 
-type PutOptions = MemberOptions & DestinationOptions & { level?: Credential["level"]; sealed?: boolean };
+type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?: boolean };
 
 const putOptions: CliCommand["declare"] = (line) => {
   // More than the name is taken only to be refused with what to do instead.
@@ -125,14 +125,14 @@ async function list(session: Session, _: string[], options: MemberOptions): Prom
       ? []
       : table(
           ["NAME", "VERSION", "STATE", "LEVEL", "ORIGIN", "METHODS", "LAST USED"],
-          credentials.map(({ name, version, disabled, level, destination, lastUsedAt }) => [
-            name,
-            String(version),
-            disabled ? "disabled" : "enabled",
-            level,
-            destination.origin,
-            destination.methods.join(),
-            lastUsedAt ?? "-",
+          credentials.map((each) => [
+            each.name,
+            String(each.version),
+            each.disabled ? "disabled" : "enabled",
+            ...(each.purpose === "broker"
+              ? ["by rules", each.destination.origin, "by rules"]
+              : [each.level, each.destination.origin, each.destination.methods.join()]),
+            each.lastUsedAt ?? "-",
           ]),
         ),
   );
@@ -142,16 +142,13 @@ async function list(session: Session, _: string[], options: MemberOptions): Prom
 async function show(session: Session, [name = ""]: string[], options: MemberOptions): Promise<undefined> {
   const found = await (await intakeAs(session, options)).credential(name);
   session.out.data(found, () => {
-    const { inject, origin, methods, paths } = found.destination;
     const rows: [string, string | number | undefined][] = [
       ["name", found.name],
+      ["purpose", found.purpose],
       ["version", found.version],
       ["state", found.disabled ? "disabled" : "enabled"],
-      ["level", found.level],
-      ["origin", origin],
-      ["methods", methods.join(", ")],
-      ["paths", paths.join(", ")],
-      ["injected as", "header" in inject ? `${inject.header}: ${inject.format}` : inject.signature],
+      ["origin", found.destination.origin],
+      ...destinationRows(found),
       ["sealed by", found.versions[0]?.sealedBy],
       ["rewrapped", found.versions[0]?.rewrappedAt],
       ["created", found.createdAt],
@@ -160,6 +157,28 @@ async function show(session: Session, [name = ""]: string[], options: MemberOpti
     ];
     return rows.filter(([, value]) => value).map(([label, value]) => `${label.padEnd(12)} ${value}`);
   });
+}
+
+function destinationRows(found: Credential): [string, string][] {
+  const { inject } = found.destination;
+  const injected: [string, string] = [
+    "injected as",
+    "header" in inject ? `${inject.header}: ${inject.format}` : Object.keys(inject).join(),
+  ];
+  if (found.purpose === "broker") {
+    const { rules, grant, rotation } = found.destination;
+    return [
+      injected,
+      ...rules.map(({ id, methods, paths, who }): [string, string] => [
+        "rule",
+        `${id}: ${methods.join()} ${paths.join(" ")}, for level ${who.level}`,
+      ]),
+      ["grant", grant?.type ?? ""],
+      ["rotation", rotation?.type ?? ""],
+    ];
+  }
+  const { methods, paths } = found.destination;
+  return [["level", found.level], ["methods", methods.join(", ")], ["paths", paths.join(", ")], injected];
 }
 
 /** `strongroom credential disable <name>`: jobs that would use it are refused from now on. */

@@ -6,6 +6,7 @@ import type { Addresses, FixedSettings, StateFolder } from "./state-folder.ts";
 
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 const DEMO_PROVIDER_PORT = 8260;
+const BROKER_PORT = 8240;
 
 export interface AddressOptions {
   state: StateFolder;
@@ -20,13 +21,16 @@ export interface AddressOptions {
   progress: Progress;
 }
 
+/** The fixed settings of this run. */
+export type SettledSettings = FixedSettings & { brokerPort: number };
+
 /**
  * The addresses of this run, and the settings that stay fixed across runs. Failure `unavailable` for a port in
  * use, `config` for a state folder that was moved.
  */
 export async function settleAddresses(
   options: AddressOptions,
-): Promise<{ settled: FixedSettings; addresses: Addresses }> {
+): Promise<{ settled: SettledSettings; addresses: Addresses }> {
   const { state, unsealTokenPeriodSeconds: period, progress } = options;
   const named = await namedPorts(options);
   const kept = await state.settled();
@@ -53,11 +57,15 @@ export async function settleAddresses(
   const provider = options.demo
     ? await choose(kept?.demoProviderPort ?? DEMO_PROVIDER_PORT, isFree)
     : kept?.demoProviderPort;
-  const settled: FixedSettings = {
+  // A platform with any free ports leaves the usual one to another platform.
+  const usual = options.intakePort === 0 ? undefined : BROKER_PORT;
+  const brokerPort = await choose(kept?.brokerPort ?? usual, isFree);
+  const settled: SettledSettings = {
     path: state.path,
     internalVaultPort: await choose(kept?.internalVaultPort, async (port) => survives || isFree(port)),
     identityProviderPort: await choose(kept?.identityProviderPort, isFree),
     ...(provider !== undefined && { demoProviderPort: provider }),
+    brokerPort,
     unsealTokenPeriodSeconds: kept?.unsealTokenPeriodSeconds ?? period ?? DEFAULT_PERIOD_SECONDS,
   };
   await state.settle(settled);

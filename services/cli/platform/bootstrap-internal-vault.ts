@@ -48,6 +48,7 @@ export interface InternalVaultIdentity {
 }
 
 const DIRECTORY_KEY = "directory";
+const RECEIPTS_KEY = "receipts";
 const CONTROL_PLANE = "control-plane";
 const DEFAULT_PERIOD_SECONDS = 768 * 3600;
 
@@ -67,7 +68,9 @@ export async function bootstrapInternalVault(
     "root-tokens": { type: "kv", options: { version: "1" } },
   });
   await enableAuthMethods(root, { approle: "approle" });
-  await Promise.all([OBSERVE, DIRECTORY_KEY, OWNERSHIP_KEY].map((key) => createSigningKey(root, key)));
+  await Promise.all(
+    [OBSERVE, DIRECTORY_KEY, OWNERSHIP_KEY, RECEIPTS_KEY].map((key) => createSigningKey(root, key)),
+  );
   await createAuthority(root, settings.certificateMaxTtlSeconds);
   await createClientAuthorities(root);
   await allowUnsealTokens(root, settings.unsealTokenPeriodSeconds ?? DEFAULT_PERIOD_SECONDS);

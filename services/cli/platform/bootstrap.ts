@@ -43,8 +43,11 @@ export async function bootstrap(
       await writeFileAtomic(state.at(service, "role-id"), roleId.reveal());
       await writeFileAtomic(state.at(service, "secret-id"), secretId.reveal());
     }
-    await writeFileAtomic(state.at("gateway", "directory-key.pem"), identity.directoryKey);
-    await writeFileAtomic(state.at("gateway", "ownership-key.pem"), identity.ownershipKey);
+    // Once more for the broker, which reads no other service's folder.
+    for (const service of ["gateway", "worker-broker"]) {
+      await writeFileAtomic(state.at(service, "directory-key.pem"), identity.directoryKey);
+      await writeFileAtomic(state.at(service, "ownership-key.pem"), identity.ownershipKey);
+    }
     await writeFileAtomic(state.at("gateway", "ca.pem"), identity.ca);
     await writeFileAtomic(state.internalClusterId, identity.clusterId);
     await revokeSelf(root);

@@ -10,6 +10,7 @@ import { whenServed } from "../gateway.ts";
 import { operatorTokens } from "../session.ts";
 import { findVault, VaultNotFoundError } from "../vault-binary/find.ts";
 import { type AddressOptions, settleAddresses } from "./addresses.ts";
+import { brokerUrl, writeBrokerCertificates } from "./broker-connection.ts";
 import { demoProviderOrigin, writeDemoProvider } from "./demo-provider.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { ensureRecoveryKey } from "./recovery-key.ts";
@@ -77,7 +78,9 @@ export class Platform {
     const { settled, addresses } = await settleAddresses(this.#options);
     await ensureRecoveryKey(state);
     const { demoProviderPort } = demo ? settled : { demoProviderPort: undefined };
+    const ports = { demoProviderPort, brokerPort: settled.brokerPort };
     await writeSettingFiles(addresses, state);
+    await writeBrokerCertificates(state);
     await writeDemoProvider(state, demoProviderPort);
 
     const service = (name: ServiceName, settings: ServiceSettings) =>
@@ -100,20 +103,17 @@ export class Platform {
     await all([
       service("agent", agentSettings(state, vaultBinary)),
       service("gateway", gatewaySettings(addresses, state)),
-      service("intake", intakeSettings(addresses, state, { demoProviderPort })),
+      service("intake", intakeSettings(addresses, state, ports)),
       ...(demoProviderPort === undefined
         ? []
         : [service("demo-provider", demoProviderSettings(state, demoProviderPort))]),
     ]);
     // Last: they load their code while others are used already, and what is for them waits in their queues.
-    await all(
-      KINDS.map((kind) =>
-        service(`worker-${kind}`, workerSettings(kind, addresses, state, { demoProviderPort })),
-      ),
-    );
+    await all(KINDS.map((kind) => service(`worker-${kind}`, workerSettings(kind, addresses, state, ports))));
 
     const file: PlatformFile = {
       ...addresses,
+      broker: brokerUrl(settled.brokerPort),
       issuer: LOCAL_ISSUER,
       state: state.path,
       vaultBinary,

@@ -1,7 +1,10 @@
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import type { Kind } from "../../shared/work/kinds.ts";
+import { brokerClientSettings, brokerListenerSettings, brokerUrl } from "./broker-connection.ts";
+import { brokerAnswers } from "./broker-health.ts";
 import { privateDestinationsFile } from "./demo-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service-process.ts";
@@ -10,7 +13,7 @@ import { MEMORY_ENVIRONMENT, MEMORY_FLAGS, permissionFlags } from "./worker-flag
 
 const UPKEEP_SECONDS = 15;
 
-const listen = (address: string) => ({ STRONGROOM_LISTEN: address.replace("http://", "") });
+const listen = (address: string) => ({ STRONGROOM_LISTEN: new URL(address).host });
 const parameters = (state: StateFolder) => ({ STRONGROOM_PARAMETERS: `local:${state.at("parameters")}` });
 const instances = (state: StateFolder) => ({ STRONGROOM_INSTANCES_DIR: state.instances });
 const issuersFile = (state: StateFolder) => state.at("control-plane", "issuers.json");
@@ -61,14 +64,19 @@ export const agentSettings = (state: StateFolder, vaultBinary: string): ServiceS
   settings: { ...parameters(state), ...instances(state), STRONGROOM_VAULT_BIN: vaultBinary },
 });
 
-/** What the services that face callers share; `copies` is the folder for their copies of published documents. */
-const front = (controlPlane: string, state: StateFolder, copies: string) => ({
+/** What the services that verify callers share: the folder of the public keys, and the one of their copies. */
+const published = (controlPlane: string, keys: string, copies: string) => ({
   STRONGROOM_DIRECTORY_URL: `${controlPlane}/v1/directory`,
-  STRONGROOM_DIRECTORY_KEY_FILE: state.at("gateway", "directory-key.pem"),
-  STRONGROOM_OWNERSHIP_KEY_FILE: state.at("gateway", "ownership-key.pem"),
-  STRONGROOM_DIRECTORY_COPY: state.at(copies, "directory.jws"),
+  STRONGROOM_DIRECTORY_KEY_FILE: join(keys, "directory-key.pem"),
+  STRONGROOM_OWNERSHIP_KEY_FILE: join(keys, "ownership-key.pem"),
+  STRONGROOM_DIRECTORY_COPY: join(copies, "directory.jws"),
   STRONGROOM_REVOCATIONS_URL: `${controlPlane}/v1/revocations`,
-  STRONGROOM_REVOCATIONS_COPY: state.at(copies, "revocations.jws"),
+  STRONGROOM_REVOCATIONS_COPY: join(copies, "revocations.jws"),
+});
+
+/** What the services that face callers share. */
+const front = (controlPlane: string, state: StateFolder, service: "gateway" | "intake") => ({
+  ...published(controlPlane, state.at("gateway"), state.at(service)),
   // On one machine all callers share one IP and are the user's own.
   STRONGROOM_ADDRESS_LIMIT: "0",
   STRONGROOM_ORG_LIMIT: "0",
@@ -88,11 +96,17 @@ export const gatewaySettings = (
   },
 });
 
+interface Ports {
+  brokerPort: number;
+  /** Undefined if the demo's provider does not run. */
+  demoProviderPort: number | undefined;
+}
+
 /** The intake's login at the internal Vault may make data keys and open none. */
 export const intakeSettings = (
   { intake, controlPlane, internalVault }: Addresses,
   state: StateFolder,
-  { demoProviderPort }: { demoProviderPort: number | undefined },
+  { demoProviderPort, brokerPort }: Ports,
 ): ServiceSettings => ({
   address: intake,
   flags: ["--disable-sigusr1", ...MEMORY_FLAGS],
@@ -110,23 +124,35 @@ export const intakeSettings = (
     STRONGROOM_WEBHOOK_QUEUES: queues(state, "webhook"),
     STRONGROOM_FEED_QUEUES: queues(state, "feed"),
     STRONGROOM_BROKER_QUEUES: queues(state, "broker"),
+    ...brokerClientSettings(state, brokerPort),
     ...(demoProviderPort !== undefined && {
       STRONGROOM_DESTINATION_PORTS: ["443", "8443", demoProviderPort].join(),
     }),
   },
 });
 
-/** A worker reads its code, its own folder and its queues, and writes its queues. Kind `feed` has no login. */
+/**
+ * A worker reads its code, its own folder and its queues, and writes its queues. Kind `feed` has no login; kind `broker`
+ * listens, and keeps copies of published documents.
+ */
 export const workerSettings = (
   kind: Kind,
-  { internalVault }: Addresses,
+  { internalVault, controlPlane }: Addresses,
   state: StateFolder,
-  { demoProviderPort }: { demoProviderPort: number | undefined },
+  { demoProviderPort, brokerPort }: Ports,
 ): ServiceSettings => {
   const own = state.at(`worker-${kind}`);
+  const copies = join(own, "published");
+  const grants = {
+    code: CODE,
+    queues: state.queues(kind),
+    files: [own],
+    ...(kind === "broker" && { copies }),
+  };
   return {
-    flags: [...permissionFlags({ code: CODE, queues: state.queues(kind), files: [own] }), ...MEMORY_FLAGS],
+    flags: [...permissionFlags(grants), ...MEMORY_FLAGS],
     environment: MEMORY_ENVIRONMENT,
+    ...(kind === "broker" && { answers: () => brokerAnswers(state, brokerUrl(brokerPort)) }),
     ownFolder: own,
     endsItself: true,
     settings: {
@@ -135,6 +161,10 @@ export const workerSettings = (
       ...(kind !== "feed" && {
         ...keyLogin(internalVault, state, `worker-${kind}`),
         STRONGROOM_KEY: `transit:${kind}`,
+      }),
+      ...(kind === "broker" && {
+        ...brokerListenerSettings(state, brokerPort),
+        ...published(controlPlane, own, copies),
       }),
       ...(demoProviderPort !== undefined && {
         STRONGROOM_PRIVATE_DESTINATIONS_FILE: privateDestinationsFile(state, kind),

@@ -24,6 +24,8 @@ export const PlatformFile = Type.Object({
   ...Addresses.properties,
   issuer: Type.String(),
   state: Type.String(),
+  /** The broker's address; absent if the parts run in containers, where only the intake reaches it. */
+  broker: Type.Optional(Type.String()),
   /** The origin of the demo's provider, if it runs. */
   demoProvider: Type.Optional(Type.String()),
   vaultBinary: Type.String(),
@@ -42,6 +44,8 @@ export const FixedSettings = Type.Object({
   identityProviderPort: Type.Integer(),
   /** The demo's provider; absent if there was none yet. */
   demoProviderPort: Type.Optional(Type.Integer()),
+  /** Absent in a folder of an earlier version. */
+  brokerPort: Type.Optional(Type.Integer()),
   unsealTokenPeriodSeconds: Type.Integer(),
 });
 export type FixedSettings = Static<typeof FixedSettings>;
@@ -125,6 +129,7 @@ export class StateFolder {
       "gateway",
       "intake",
       ...WORKERS,
+      "worker-broker/published",
     ];
     for (const name of folders) await makeFolder(this.at(name));
     for (const kind of KINDS) await makeFolder(this.queues(kind));

@@ -6,21 +6,26 @@ export interface Grants {
   queues?: string;
   /** Files of its settings (`*_FILE`), or the folder that holds them. */
   files: string[];
+  /** A folder that it writes too, for its copies of published documents. */
+  copies?: string;
 }
 
 /**
- * Node's flags for a worker: it reads its code and its own files, writes its queues' folder, and starts no process,
- * thread or debugger. They are one wall of several: Node's permission model covers neither the network nor, in Node 24,
- * the files that `node:sqlite` opens.
+ * Node's flags for a worker: it reads its code and its own files, writes its queues' folder and its copies, and starts no
+ * process, thread or debugger. They are one wall of several: Node's permission model covers neither the network nor, in
+ * Node 24, the files that `node:sqlite` opens.
  */
-export const permissionFlags = ({ code, queues, files }: Grants): string[] => [
-  "--permission",
-  ...[...code, ...files, ...(queues ? [queues] : [])].map((path) => `--allow-fs-read=${path}`),
-  ...(queues ? [`--allow-fs-write=${queues}`] : []),
-  "--disable-sigusr1",
-  "--disallow-code-generation-from-strings",
-  "--no-addons",
-];
+export function permissionFlags({ code, queues, files, copies }: Grants): string[] {
+  const written = [queues, copies].filter((path) => path !== undefined);
+  return [
+    "--permission",
+    ...[...code, ...files, ...written].map((path) => `--allow-fs-read=${path}`),
+    ...written.map((path) => `--allow-fs-write=${path}`),
+    "--disable-sigusr1",
+    "--disallow-code-generation-from-strings",
+    "--no-addons",
+  ];
+}
 
 /**
  * They save a fifth of the memory of an idle intake or worker, which runs WebAssembly only to strip types. A smaller young

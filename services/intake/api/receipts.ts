@@ -11,11 +11,11 @@ import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { EXPORT_TYPE, writeLines } from "../../shared/receipts/export.ts";
 import type { Intake } from "../dependencies.ts";
-import { callerOf } from "../http/caller.ts";
+import { memberOf } from "../http/caller.ts";
 import { OpenStreams } from "../jobs/streams.ts";
 import { exportReceipts, listCheckpoints, listReceipts } from "../receipts/read.ts";
 
-const access = { level: "admin" } as const;
+const access = { right: "receipts" } as const;
 /** At once, for an organization at one intake. */
 const MOST_EXPORTS = 2;
 
@@ -38,7 +38,7 @@ export function receiptRoutes(app: Server, intake: Pick<Intake, "store" | "now" 
         response: { 200: ReceiptPage, ...problems(400, 401, 403, 429, 503) },
       },
     },
-    async (request) => listReceipts(intake, callerOf(request).org, request.query),
+    async (request) => listReceipts(intake, memberOf(request).org, request.query),
   );
 
   app.get(
@@ -51,7 +51,7 @@ export function receiptRoutes(app: Server, intake: Pick<Intake, "store" | "now" 
         response: { 200: CheckpointPage, ...problems(400, 401, 403, 429, 503) },
       },
     },
-    async (request) => listCheckpoints(intake.store, callerOf(request).org, request.query),
+    async (request) => listCheckpoints(intake.store, memberOf(request).org, request.query),
   );
 
   app.get(
@@ -87,7 +87,7 @@ export function receiptRoutes(app: Server, intake: Pick<Intake, "store" | "now" 
       },
     },
     async (request, reply) => {
-      const { org } = callerOf(request);
+      const { org } = memberOf(request);
       const release = exports.admit(org);
       if (reply.raw.destroyed) release();
       else reply.raw.once("close", release);

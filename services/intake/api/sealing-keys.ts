@@ -1,4 +1,4 @@
-import { SealingKeys, SealingKeysQuery } from "../../shared/api/credentials.ts";
+import { RotateSealingKeyQuery, SealingKeys, SealingKeysQuery } from "../../shared/api/credentials.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { callerOf } from "../http/caller.ts";
@@ -11,13 +11,16 @@ export function sealingKeyRoutes(app: Server, parts: SealingParts): void {
     {
       config: { access: { level: "reader" } },
       schema: {
-        summary: "Get the organization's public keys, the current one first",
+        summary: "Get the organization's public keys for a purpose, the current one first",
         description: "The first call has a worker make the first key, and may have to be repeated",
         querystring: SealingKeysQuery,
         response: { 200: SealingKeys, ...problems(400, 401, 403, 409, 429, 503) },
       },
     },
-    async (request) => sealingKeys(parts, callerOf(request).org, request.query.credential),
+    async (request) => {
+      const { purpose = "integration", credential } = request.query;
+      return sealingKeys(parts, { org: callerOf(request).org, purpose }, credential);
+    },
   );
 
   app.post(
@@ -29,9 +32,13 @@ export function sealingKeyRoutes(app: Server, parts: SealingParts): void {
         description:
           "Older keys to which no credential is sealed any more are dropped, with their private halves. A credential " +
           "that was sealed anew needs none",
+        querystring: RotateSealingKeyQuery,
         response: { 200: SealingKeys, ...problems(400, 401, 403, 409, 429, 503) },
       },
     },
-    async (request) => rotateSealingKey(parts, callerOf(request).org),
+    async (request) => {
+      const { purpose = "integration" } = request.query;
+      return rotateSealingKey(parts, { org: callerOf(request).org, purpose });
+    },
   );
 }

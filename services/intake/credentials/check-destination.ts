@@ -49,7 +49,8 @@ export function checkUrl(url: string, ports: ReadonlySet<number>): { origin: str
   return { origin, path: path.startsWith("/") ? path : `/${path}` };
 }
 
-function urlProblem(url: string, ports: ReadonlySet<number>): string | undefined {
+/** What is wrong with a URL; undefined if nothing is. */
+export function urlProblem(url: string, ports: ReadonlySet<number>): string | undefined {
   if (/[^\x21-\x7e]/.test(url))
     return "contains characters that must be percent-encoded (host names: punycode)";
   if (url.includes("#")) return "has a fragment";
@@ -66,7 +67,7 @@ function urlProblem(url: string, ports: ReadonlySet<number>): string | undefined
 }
 
 /** What is wrong with an origin; undefined if nothing is. */
-function originProblem(origin: string, ports: ReadonlySet<number>): string | undefined {
+export function originProblem(origin: string, ports: ReadonlySet<number>): string | undefined {
   if (/[^\x21-\x7e]/.test(origin)) {
     return "contains white space or characters beyond ASCII: write an international name in punycode";
   }

@@ -1,26 +1,36 @@
 import type { Credential, PutCredential } from "../../shared/api/credentials.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import { policyHash } from "../../shared/work/destination.ts";
 import { countWrite } from "../counts.ts";
 import type { Intake } from "../dependencies.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import {
+  type RotationRecord,
+  refuseWhileRotated,
+  removeRotationWrites,
+  rotationKey,
+} from "../rotations/records.ts";
 import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
+import { removeGrantState } from "../tokens/grant-state.ts";
+import { checkBrokerPolicy } from "./check-broker-policy.ts";
 import { checkDestination } from "./check-destination.ts";
 import { protect } from "./protect.ts";
 import {
+  type BrokerRecord,
   type CredentialRecord,
   credentialKey,
   type DeletedCredential,
   deletedKey,
+  type IntegrationRecord,
   lastUsedPartition,
   materialKey,
+  policyHashOf,
   type StoredMaterial,
 } from "./records.ts";
 
-const PURPOSE = "integration";
-const VERSIONS_LISTED = 20;
+/** The last versions that a record tells of. */
+export const VERSIONS_LISTED = 20;
 /** Longer than any backup of the store is kept. */
 const REMEMBER_DELETED_SECONDS = 400 * 24 * 3600;
 
@@ -47,26 +57,30 @@ export async function putCredential(
   conditions: Conditions,
 ): Promise<{ credential: CredentialRecord; isNew: boolean }> {
   const { store, now } = intake;
-  checkDestination(body.destination, intake.destinationPorts);
+  const given = givenBy(intake, body);
   return retryConflicts(async () => {
+    await refuseWhileRotated(store, org, name);
     const [found, deleted] = await Promise.all([
       store.get<CredentialRecord>(credentialKey(org, name)),
       store.get<DeletedCredential>(deletedKey(org, name)),
     ]);
     checkConditions(conditions, found?.body.version);
+    if (found && found.body.purpose !== given.purpose) {
+      const detail = `The credential is one of purpose ${found.body.purpose}. Delete it first, or choose another name.`;
+      throw new StrongroomError("conflict", detail);
+    }
     const version = Math.max(found?.body.version ?? 0, deleted?.body.version ?? 0) + 1;
-    const policy = policyHash(body.destination);
-    const context = { org, credential: name, version: String(version), purpose: PURPOSE, policy } as const;
+    const { purpose } = given;
+    const context = { org, credential: name, version: String(version), purpose, policy: policyHashOf(given) };
     const material = await protect(intake, context, body);
     const at = new Date(now()).toISOString();
     const sealedBy = "value" in body ? ("platform" as const) : ("client" as const);
     const credential: CredentialRecord = {
-      ...{ name, version, purpose: PURPOSE, destination: body.destination },
+      ...{ name, version, ...given },
       versions: [{ version, createdAt: at, sealedBy }, ...(found?.body.versions ?? [])].slice(
         0,
         VERSIONS_LISTED,
       ),
-      level: body.level ?? "writer",
       disabled: found?.body.disabled ?? false,
       createdAt: found?.body.createdAt ?? at,
       updatedAt: at,
@@ -75,11 +89,26 @@ export async function putCredential(
     const isWritten = await store.write([
       { ...credentialKey(org, name), body: credential, expect: found?.revision ?? 0 },
       { ...materialKey(org, name), body: stored },
-      ...("sealed" in material ? [await keepKeyWrite(store, org, material.sealed.key)] : []),
+      ...("sealed" in material ? [await keepKeyWrite(store, context, material.sealed.key)] : []),
       ...(found ? [] : [await countWrite(store, org, "credentials", 1)]),
     ]);
     return isWritten ? { credential, isNew: !found } : undefined;
   });
+}
+
+/** What a credential is put with, checked; its value apart. Throws `invalid_destination`. */
+function givenBy(
+  { destinationPorts: ports }: Pick<Intake, "destinationPorts">,
+  body: PutCredential,
+):
+  | Pick<BrokerRecord, "purpose" | "destination">
+  | Pick<IntegrationRecord, "purpose" | "destination" | "level"> {
+  if (body.purpose === "broker") {
+    checkBrokerPolicy(body.destination, ports);
+    return { purpose: "broker", destination: body.destination };
+  }
+  checkDestination(body.destination, ports);
+  return { purpose: "integration", destination: body.destination, level: body.level ?? "writer" };
 }
 
 /** Disables or enables a credential. A disabled one is kept and not used. */
@@ -109,20 +138,24 @@ export async function deleteCredential(
 ): Promise<void> {
   const { store, now } = intake;
   await retryConflicts(async () => {
+    await refuseWhileRotated(store, org, name);
     const found = await readCredential(intake, org, name);
     const { version } = found.body;
     checkConditions(conditions, version);
+    const rotation = await store.get<RotationRecord>(rotationKey(org, name));
     const deleted: DeletedCredential = { version, deletedAt: new Date(now()).toISOString() };
     const writes: Write[] = [
       { ...credentialKey(org, name), remove: true, expect: found.revision },
       { ...materialKey(org, name), remove: true },
       { partition: lastUsedPartition(org), sort: name, remove: true },
+      removeGrantState(org, name),
       {
         ...deletedKey(org, name),
         body: deleted,
         expiresAt: Math.floor(now() / 1000) + REMEMBER_DELETED_SECONDS,
       },
       await countWrite(store, org, "credentials", -1),
+      ...(rotation ? removeRotationWrites(org, rotation) : []),
     ];
     return (await store.write(writes)) || undefined;
   });

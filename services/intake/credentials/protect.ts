@@ -1,4 +1,4 @@
-import type { PutCredential } from "../../shared/api/credentials.ts";
+import type { PutCredential, SealedPurpose } from "../../shared/api/credentials.ts";
 import type { EncryptionContext } from "../../shared/envelope/context.ts";
 import { EnvelopeRefused, seal } from "../../shared/envelope/envelope.ts";
 import { checkSealed } from "../../shared/envelope/sealing.ts";
@@ -15,11 +15,11 @@ import type { StoredMaterial } from "./records.ts";
  */
 export async function protect(
   { keys, store }: Pick<Intake, "keys" | "store">,
-  context: EncryptionContext,
+  context: EncryptionContext & { purpose: SealedPurpose },
   body: PutCredential,
 ): Promise<StoredMaterial["material"]> {
   if ("value" in body) {
-    const value = valueBytes(body.value);
+    const value = valueBytes(body.value, body.purpose === "broker" ? body.destination : undefined);
     checkHeaderLength(value.byteLength, body.destination);
     try {
       const envelope = await seal(keys[context.purpose], context, value);
@@ -31,11 +31,11 @@ export async function protect(
   if (String(body.version) !== context.version) {
     throw refused("/body/version", `The next version is ${context.version}. Seal the value for it.`);
   }
-  const current = await currentSealingKey(store, context.org);
+  const current = await currentSealingKey(store, context);
   if (current === undefined) {
     throw refused(
       "/body/sealed/key",
-      "The organization has no sealing key yet. Get one: GET /v1/sealing-keys.",
+      `The organization has no sealing key yet. Get one: GET /v1/sealing-keys?purpose=${context.purpose}.`,
     );
   }
   const length = await checkSealed(body.sealed, current).catch((error: unknown) => {

@@ -1,12 +1,19 @@
-import type { Credential } from "../../shared/api/credentials.ts";
-import type { DestinationPolicy } from "../../shared/work/destination.ts";
+import type { BrokerCredential, Credential, IntegrationCredential } from "../../shared/api/credentials.ts";
+import { brokerPolicyHash } from "../../shared/broker/policy.ts";
+import { policyHash } from "../../shared/work/destination.ts";
 import type { SealedValue } from "../../shared/work/messages.ts";
 import type { Key, Store } from "../store/store.ts";
 
 /** A credential without its value. */
-export interface CredentialRecord extends Omit<Credential, "lastUsedAt"> {
-  destination: DestinationPolicy;
-}
+export type IntegrationRecord = Omit<IntegrationCredential, "lastUsedAt">;
+export type BrokerRecord = Omit<BrokerCredential, "lastUsedAt">;
+export type CredentialRecord = IntegrationRecord | BrokerRecord;
+
+/** The hash of a credential's destination: the member `policy` of its encryption context. */
+export const policyHashOf = (record: Pick<Credential, "purpose" | "destination">): string => {
+  const { purpose, destination } = record as CredentialRecord;
+  return purpose === "broker" ? brokerPolicyHash(destination) : policyHash(destination);
+};
 
 export const credentialsPartition = (org: string): string => `org/${org}/credentials`;
 export const credentialKey = (org: string, name: string): Key => ({
@@ -19,6 +26,8 @@ export interface StoredMaterial {
   version: number;
   /** `privateKey` is the sealing key's and is kept with that, not here. */
   material: { envelope: string } | { sealed: SealedValue };
+  /** The provider's id of the key, if a rotation has made it. It stays with the value, whatever its version. */
+  key?: string;
 }
 
 export const materialsPartition = (org: string): string => `org/${org}/materials`;

@@ -7,6 +7,7 @@ import type {
   JobRecord,
   KeyWork,
   RewrapWork,
+  RotateWork,
   UseWork,
   Work,
 } from "./records.ts";
@@ -34,6 +35,7 @@ export interface WorkTypes {
   rewrap: WorkType<RewrapWork>;
   deliver: WorkType<DeliveryWork>;
   fetch: WorkType<FetchWork>;
+  rotate: WorkType<RotateWork>;
 }
 
 /** A job cannot be sent, now and later: its credential or its request is gone. */

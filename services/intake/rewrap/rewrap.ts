@@ -19,14 +19,14 @@ export async function submitRewrap(
   name: string,
 ): Promise<JobRecord<RewrapWork>> {
   const { store, now } = intake;
-  const { version } = (await readCredential(intake, org, name)).body;
+  const { version, purpose } = (await readCredential(intake, org, name)).body;
   const material = await store.get<StoredMaterial>(materialKey(org, name));
   if (material?.body.version !== version) {
     throw new StrongroomError("conflict", "The credential is being changed at the same time. Try again.");
   }
   await inFlight.admit(org);
   const job = jobs.create({
-    ...{ org, kind: "integration", id: newWorkId(now()), timeoutSeconds: TIMEOUT_SECONDS },
+    ...{ org, kind: purpose, id: newWorkId(now()), timeoutSeconds: TIMEOUT_SECONDS },
     work: { type: "rewrap", credential: name, version, materialRevision: material.revision },
   });
   const isWritten = await store.write([

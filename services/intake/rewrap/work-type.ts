@@ -1,9 +1,10 @@
-import { policyHash } from "../../shared/work/destination.ts";
-import type { IntegrationMessage } from "../../shared/work/messages.ts";
+import type { BrokerMessage, IntegrationMessage } from "../../shared/work/messages.ts";
+import { loadUsable } from "../credentials/load.ts";
 import {
   type CredentialRecord,
   credentialKey,
   materialKey,
+  policyHashOf,
   type StoredMaterial,
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
@@ -16,7 +17,6 @@ import {
 } from "../jobs/records.ts";
 import { CannotSend, type WorkType } from "../jobs/work-type.ts";
 import type { Write } from "../store/store.ts";
-import { loadUsable } from "../uses/messages.ts";
 import { isEnvelopeFor } from "./check-envelope.ts";
 
 const REPLACED: JobFailure = {
@@ -24,16 +24,20 @@ const REPLACED: JobFailure = {
   detail: "The credential's value was replaced, sealed anew or deleted since this was asked for.",
 };
 
-/** Credentials sealed anew, by workers of kind `integration`. */
+/** Credentials sealed anew, by workers of the kind that may open them. */
 export function rewrapWork({ store }: Pick<Intake, "store">): WorkType<RewrapWork> {
   return {
-    async compose({ id, org, attempt, notAfter, work }) {
-      const usable = await loadUsable(store, org, work.credential);
-      if (usable?.record.version !== work.version) throw new CannotSend(REPLACED);
-      const message: IntegrationMessage = {
-        ...{ type: "rewrap", job: id, org, attempt, notAfter, material: usable.material },
-        ...{ credential: work.credential, version: work.version, policy: usable.record.destination },
-      };
+    async compose({ id, org, kind, attempt, notAfter, work }) {
+      const { record, material } = (await loadUsable(store, org, work.credential)) ?? {};
+      if (!record || !material || record.version !== work.version || record.purpose !== kind) {
+        throw new CannotSend(REPLACED);
+      }
+      const about = { type: "rewrap", job: id, org, attempt, notAfter, material } as const;
+      const { credential, version } = work;
+      const message: IntegrationMessage | BrokerMessage =
+        record.purpose === "broker"
+          ? { ...about, credential, version, policy: record.destination }
+          : { ...about, credential, version, policy: record.destination };
       return JSON.stringify(message);
     },
 
@@ -54,13 +58,14 @@ export function rewrapWork({ store }: Pick<Intake, "store">): WorkType<RewrapWor
       ]);
       const { version } = work;
       const isSame = record?.body.version === version && material?.body.version === version;
-      if (!isSame || material.revision !== work.materialRevision) return failed(REPLACED);
-      const { purpose, destination } = record.body;
+      if (!isSame || record.body.purpose !== job.kind || material.revision !== work.materialRevision)
+        return failed(REPLACED);
+      const { purpose } = record.body;
       const context = { org, credential: work.credential, version: String(version), purpose };
-      const policy = policyHash(destination);
+      const policy = policyHashOf(record.body);
       const { envelope } = outcome;
       if (!isEnvelopeFor({ ...context, policy }, Buffer.from(envelope, "base64"))) return undefined;
-      const stored: StoredMaterial = { version, material: { envelope } };
+      const stored: StoredMaterial = { ...material.body, material: { envelope } };
       const versions = record.body.versions.map((each) =>
         each.version === version ? { ...each, rewrappedAt: at } : each,
       );

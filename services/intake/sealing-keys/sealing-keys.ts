@@ -1,4 +1,4 @@
-import type { SealingKeys } from "../../shared/api/credentials.ts";
+import type { SealedPurpose, SealingKeys } from "../../shared/api/credentials.ts";
 import { isPublicKey } from "../../shared/envelope/sealing.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { nextVersion } from "../credentials/records.ts";
@@ -10,6 +10,7 @@ import type { WorkType } from "../jobs/work-type.ts";
 import type { Item } from "../store/store.ts";
 import { dropUnusedKeys } from "./drop-unused.ts";
 import {
+  type KeysOf,
   MOST_KEYS,
   type SealingKeyRecord,
   type SealingState,
@@ -30,20 +31,20 @@ export interface SealingParts {
 }
 
 /**
- * An organization's public keys; the first call has a worker make one. Throws `key_provider_unavailable` if that takes
+ * An organization's public keys for a purpose; the first call has a worker make one. Throws `key_provider_unavailable` if that takes
  * longer than five seconds: the next call may find it.
  */
 export async function sealingKeys(
   parts: SealingParts,
-  org: string,
+  of: KeysOf,
   credential: string | undefined,
 ): Promise<SealingKeys> {
   const { store } = parts.intake;
-  const state = await store.get<SealingState>(sealingStateKey(org));
-  if (state?.body.current === undefined) await waitForKey(parts, org, await makeKey(parts, org, state));
+  const state = await store.get<SealingState>(sealingStateKey(of));
+  if (state?.body.current === undefined) await waitForKey(parts, of, await makeKey(parts, of, state));
   return {
-    ...(await listKeys(parts, org)),
-    ...(credential !== undefined && { nextVersion: await nextVersion(store, org, credential) }),
+    ...(await listKeys(parts, of)),
+    ...(credential !== undefined && { nextVersion: await nextVersion(store, of.org, credential) }),
   };
 }
 
@@ -51,20 +52,20 @@ export async function sealingKeys(
  * Has a worker make a new key, which is current from then on, and drops older ones to which no credential is sealed any
  * more. Throws as {@link sealingKeys}, and `conflict`.
  */
-export async function rotateSealingKey(parts: SealingParts, org: string): Promise<SealingKeys> {
+export async function rotateSealingKey(parts: SealingParts, of: KeysOf): Promise<SealingKeys> {
   const { store } = parts.intake;
   // Before it too, since there may be as many as there may be.
-  await dropUnusedKeys(store, org);
-  const state = await store.get<SealingState>(sealingStateKey(org));
-  await waitForKey(parts, org, await makeKey(parts, org, state));
-  await dropUnusedKeys(store, org);
-  return listKeys(parts, org);
+  await dropUnusedKeys(store, of);
+  const state = await store.get<SealingState>(sealingStateKey(of));
+  await waitForKey(parts, of, await makeKey(parts, of, state));
+  await dropUnusedKeys(store, of);
+  return listKeys(parts, of);
 }
 
-async function listKeys({ intake: { store } }: SealingParts, org: string): Promise<SealingKeys> {
+async function listKeys({ intake: { store } }: SealingParts, of: KeysOf): Promise<SealingKeys> {
   const [state, items] = await Promise.all([
-    store.get<SealingState>(sealingStateKey(org)),
-    store.query<SealingKeyRecord>(sealingKeysPartition(org), { limit: MOST_KEYS }),
+    store.get<SealingState>(sealingStateKey(of)),
+    store.query<SealingKeyRecord>(sealingKeysPartition(of), { limit: MOST_KEYS }),
   ]);
   const keys = items
     .map(({ body: { id, publicKey, createdAt } }) => ({
@@ -76,19 +77,19 @@ async function listKeys({ intake: { store } }: SealingParts, org: string): Promi
         Number(b.state === "current") - Number(a.state === "current") ||
         b.createdAt.localeCompare(a.createdAt),
     );
-  return { org, keys };
+  return { org: of.org, keys };
 }
 
 /** Asks for a key unless one is being made. Returns its job's id. */
 async function makeKey(
   { intake, jobs }: SealingParts,
-  org: string,
+  of: KeysOf,
   state: Item<SealingState> | undefined,
 ): Promise<string> {
   const { store, now } = intake;
   const seconds = Math.floor(now() / 1000);
   if (state?.body.making && state.body.making.until > seconds) return state.body.making.job;
-  if ((await store.query(sealingKeysPartition(org), { limit: MOST_KEYS })).length >= MOST_KEYS) {
+  if ((await store.query(sealingKeysPartition(of), { limit: MOST_KEYS })).length >= MOST_KEYS) {
     throw new StrongroomError(
       "conflict",
       `The organization has ${MOST_KEYS} sealing keys, as many as it may have.`,
@@ -96,17 +97,17 @@ async function makeKey(
   }
   const key = newSealingKeyId();
   const job = jobs.create({
-    ...{ org, kind: "integration", id: newWorkId(now()) },
+    ...{ org: of.org, kind: of.purpose, id: newWorkId(now()) },
     work: { type: "make-sealing-key", key },
     timeoutSeconds: MAKE_WITHIN_SECONDS,
   });
   const making = { key, job: job.id, until: seconds + MAKE_WITHIN_SECONDS };
   const isWritten = await store.write([
-    { ...sealingStateKey(org), body: { ...state?.body, making }, expect: state?.revision ?? 0 },
+    { ...sealingStateKey(of), body: { ...state?.body, making }, expect: state?.revision ?? 0 },
     ...jobs.writes(job, 0),
   ]);
   if (!isWritten) {
-    const other = await store.get<SealingState>(sealingStateKey(org));
+    const other = await store.get<SealingState>(sealingStateKey(of));
     if (other?.body.making) return other.body.making.job;
     throw new StrongroomError("conflict", "The sealing key was changed at the same time. Try again.");
   }
@@ -114,8 +115,8 @@ async function makeKey(
   return job.id;
 }
 
-async function waitForKey({ intake, jobs }: SealingParts, org: string, job: string): Promise<void> {
-  const key = { org, kind: "integration" as const, id: job };
+async function waitForKey({ intake, jobs }: SealingParts, of: KeysOf, job: string): Promise<void> {
+  const key = { org: of.org, kind: of.purpose, id: job };
   for (const end = performance.now() + WAIT_MS; performance.now() < end; ) {
     const changed = intake.watch.next(job, LOOK_EVERY_MS);
     const state = (await jobs.get(key))?.body.state;
@@ -129,7 +130,7 @@ async function waitForKey({ intake, jobs }: SealingParts, org: string, job: stri
   );
 }
 
-/** The making of sealing keys, by workers of kind `integration`. */
+/** The making of sealing keys, by workers of the kind that opens what is sealed to them. */
 export function keyWork({ store }: Pick<Intake, "store">): WorkType<KeyWork> {
   return {
     async compose({ id, org, attempt, notAfter, work }) {
@@ -137,7 +138,8 @@ export function keyWork({ store }: Pick<Intake, "store">): WorkType<KeyWork> {
     },
     async settle(job, outcome, at) {
       const { org, work } = job;
-      const state = await store.get<SealingState>(sealingStateKey(org));
+      const of = { org, purpose: job.kind as SealedPurpose };
+      const state = await store.get<SealingState>(sealingStateKey(of));
       const { making, ...rest } = state?.body ?? {};
       const isMine = making?.key === work.key;
       const ended = (change: Partial<JobRecord>, to: "succeeded" | "failed") => ({
@@ -146,7 +148,7 @@ export function keyWork({ store }: Pick<Intake, "store">): WorkType<KeyWork> {
         endedAt: at,
       });
       const stateWrite = (body: SealingState) => ({
-        ...sealingStateKey(org),
+        ...sealingStateKey(of),
         body,
         expect: state?.revision ?? 0,
       });
@@ -161,7 +163,7 @@ export function keyWork({ store }: Pick<Intake, "store">): WorkType<KeyWork> {
       return {
         job: ended({}, "succeeded"),
         writes: isMine
-          ? [{ ...sealingKeyKey(org, work.key), body: record, expect: 0 }, stateWrite({ current: work.key })]
+          ? [{ ...sealingKeyKey(of, work.key), body: record, expect: 0 }, stateWrite({ current: work.key })]
           : [],
       };
     },

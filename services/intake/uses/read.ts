@@ -25,7 +25,9 @@ export async function readJob(
   org: string,
   id: string,
 ): Promise<Item<JobRecord<UseWork> | JobRecord<RewrapWork>>> {
-  const found = await jobs.get({ org, kind: "integration", id });
+  // Only a rewrap may be one of the broker's kind.
+  const found =
+    (await jobs.get({ org, kind: "integration", id })) ?? (await jobs.get({ org, kind: "broker", id }));
   const type = found?.body.work.type;
   if (type !== "request" && type !== "rewrap") {
     throw new StrongroomError("not_found", "There is no such job.");

@@ -7,6 +7,8 @@ import { isAtLeast } from "../../shared/front/levels.ts";
 import type { Level } from "../../shared/org.ts";
 import { policyHash } from "../../shared/work/destination.ts";
 import type { LastUsed } from "../credentials/last-used.ts";
+import { loadUsable, type UsableCredential } from "../credentials/load.ts";
+import type { IntegrationRecord } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { newWorkId } from "../ids.ts";
 import type { Jobs } from "../jobs/jobs.ts";
@@ -19,7 +21,7 @@ import {
 } from "../jobs/records.ts";
 import type { Key, Write } from "../store/store.ts";
 import type { InFlight } from "./in-flight.ts";
-import { loadUsable, type UsableCredential, useMessage } from "./messages.ts";
+import { useMessage } from "./messages.ts";
 import { destinationRequest } from "./request.ts";
 
 const RESULT_SECONDS = 3_600;
@@ -47,25 +49,27 @@ export interface UseParts {
   lastUsed: LastUsed;
 }
 
-/** The credential that a use needs. Throws `not_found`, `forbidden`, `credential_disabled`. */
+/** The credential that a use needs. Throws `not_found`, `conflict` for one of the broker, `forbidden`, `credential_disabled`. */
 export async function usableCredential(
   { store }: Pick<Intake, "store">,
   org: string,
   level: Level,
   name: string,
-): Promise<UsableCredential> {
+): Promise<UsableCredential<IntegrationRecord>> {
   const usable = await loadUsable(store, org, name);
   if (!usable) throw new StrongroomError("not_found", "There is no such credential.");
-  if (!isAtLeast(level, usable.record.level)) {
-    throw new StrongroomError(
-      "forbidden",
-      `Using this credential needs the level ${usable.record.level} or above.`,
-    );
+  const { record } = usable;
+  if (record.purpose !== "integration") {
+    const detail = `No job uses a credential of purpose ${record.purpose}. Send the request to /v1/use/${name}/….`;
+    throw new StrongroomError("conflict", detail);
   }
-  if (usable.record.disabled) {
+  if (!isAtLeast(level, record.level)) {
+    throw new StrongroomError("forbidden", `Using this credential needs the level ${record.level} or above.`);
+  }
+  if (record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");
   }
-  return usable;
+  return { ...usable, record };
 }
 
 /**
@@ -111,7 +115,11 @@ export async function submitUse(
   return job;
 }
 
-function workOf(use: CreateUse, { record }: UsableCredential, schedule: string | undefined): UseWork {
+function workOf(
+  use: CreateUse,
+  { record }: UsableCredential<IntegrationRecord>,
+  schedule: string | undefined,
+): UseWork {
   return {
     ...{ type: "request", credential: record.name, version: record.version, level: record.level },
     ...{ method: use.request.method, path: use.request.path },
@@ -126,7 +134,7 @@ function workOf(use: CreateUse, { record }: UsableCredential, schedule: string |
 async function sealRequest(
   { keys }: Pick<Intake, "keys">,
   { id, org }: JobRecord,
-  { record }: UsableCredential,
+  { record }: UsableCredential<IntegrationRecord>,
   request: object,
 ): Promise<string> {
   const { name: credential, version, purpose, destination } = record;

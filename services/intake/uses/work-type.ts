@@ -1,4 +1,5 @@
 import type { Outcome } from "../../shared/work/messages.ts";
+import { loadUsable } from "../credentials/load.ts";
 import type { Intake } from "../dependencies.ts";
 import {
   inState,
@@ -10,7 +11,7 @@ import {
 } from "../jobs/records.ts";
 import { CannotSend, type Settlement, type WorkType } from "../jobs/work-type.ts";
 import type { Key, Write } from "../store/store.ts";
-import { loadUsable, useMessage } from "./messages.ts";
+import { useMessage } from "./messages.ts";
 
 /** What a result's item may have, with room for its keys. */
 const MOST_RESULT_BYTES = 375 * 1024;
@@ -27,13 +28,15 @@ export function useWork({ store, now }: Pick<Intake, "store" | "now">): WorkType
         loadUsable(store, job.org, job.work.credential),
         store.get<StoredRequest>(requestKey(job)),
       ]);
-      if (!usable || !request || usable.record.version !== job.work.version) {
+      const record = usable?.record;
+      const isSame = record?.purpose === "integration" && record.version === job.work.version;
+      if (!usable || !isSame || !request) {
         throw cannotSend("not_openable", "The credential's version was replaced before the job was sent.");
       }
-      if (usable.record.disabled) {
+      if (record.disabled) {
         throw cannotSend("request_not_allowed", "The credential was disabled before the job was sent.");
       }
-      return useMessage(job, usable, request.body.envelope);
+      return useMessage(job, { ...usable, record }, request.body.envelope);
     },
     async settle(job, outcome, at) {
       const { org, id, work } = job;

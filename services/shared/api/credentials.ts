@@ -1,4 +1,5 @@
 import { type Static, Type } from "typebox";
+import { BrokerPolicy } from "../broker/policy.ts";
 import { LEVELS, OrgId } from "../org.ts";
 import { DestinationPolicy } from "../work/destination.ts";
 import { Name, SealedValue, SealingKeyId } from "../work/messages.ts";
@@ -13,72 +14,95 @@ export const VALUE_BYTES = { min: 8, max: 64 * 1024 };
 /** Who may use a credential: callers of this level and above. */
 export const UseLevel = Type.Enum([...LEVELS], { description: "The lowest level that may use it" });
 
-const common = {
+/** What an integration's credential is put with. `level` is `writer` unless given. */
+const integration = {
   purpose: Type.Optional(
-    Type.Enum(["integration"], { description: "The kind of worker that may open it; `integration`" }),
+    Type.Literal("integration", { description: "Jobs use it, by workers of this kind; the default" }),
   ),
   destination: DestinationPolicy,
   level: Type.Optional(UseLevel),
 };
+/** What a credential of the broker is put with: its rules say who may use it. */
+const broker = {
+  purpose: Type.Literal("broker", { description: "The broker uses it: `/v1/use/NAME/…`" }),
+  destination: BrokerPolicy,
+};
+const inClear = { value: Type.String({ description: `${VALUE_BYTES.min} bytes to 64 KiB of text` }) };
+const sealed = {
+  sealed: SealedValue,
+  version: Type.Integer({
+    minimum: 1,
+    description:
+      "The version that it was sealed for: `nextVersion` of `GET /v1/sealing-keys?credential=NAME`",
+  }),
+};
+
+const PutIntegration = Type.Union([
+  Type.Object({ ...inClear, ...integration }, closed),
+  Type.Object({ ...sealed, ...integration }, closed),
+]);
+export type PutIntegration = Static<typeof PutIntegration>;
+const PutBroker = Type.Union([
+  Type.Object({ ...inClear, ...broker }, closed),
+  Type.Object({ ...sealed, ...broker }, closed),
+]);
+export type PutBroker = Static<typeof PutBroker>;
 
 /**
- * Body of `PUT /v1/credentials/:name`: the value in clear, over TLS, or sealed by the client. `level` is `writer` unless
- * given. The encryption context of a sealed value is the organization, the credential's name, `version` in decimal,
- * the purpose and `policyHash(destination)`.
+ * Body of `PUT /v1/credentials/:name`: the value in clear, over TLS, or sealed by the client. The encryption context of a
+ * sealed value is the organization, the credential's name, `version` in decimal, the purpose and the hash of the
+ * destination: `policyHash`, or `brokerPolicyHash` for the broker.
  */
-export const PutCredential = Type.Union([
-  Type.Object(
-    { value: Type.String({ description: `${VALUE_BYTES.min} bytes to 64 KiB of text` }), ...common },
-    closed,
-  ),
-  Type.Object(
-    {
-      sealed: SealedValue,
-      version: Type.Integer({
-        minimum: 1,
-        description:
-          "The version that it was sealed for: `nextVersion` of `GET /v1/sealing-keys?credential=NAME`",
-      }),
-      ...common,
-    },
-    closed,
-  ),
-]);
+export const PutCredential = Type.Unsafe<PutIntegration | PutBroker>({
+  // Not one union: its errors would be those of both purposes.
+  if: { type: "object", properties: { purpose: { const: "broker" } }, required: ["purpose"] },
+  // biome-ignore lint/suspicious/noThenProperty: JSON Schema's own keyword
+  ...{ then: PutBroker, else: PutIntegration },
+});
 export type PutCredential = Static<typeof PutCredential>;
 
-export const SealedBy = Type.Enum(["platform", "client"]);
+/** `broker`: its provider has replaced the value, once or more since the version before, which a member has put. */
+export const SealedBy = Type.Enum(["platform", "client", "broker"]);
 
-/** A credential, without its value, which nothing returns. */
-export const Credential = Type.Object(
-  {
-    name: Name,
-    /** The newest version, the only one whose value is kept. */
-    version: Type.Integer({ minimum: 1 }),
-    /** The last 20 versions, newest first. */
-    versions: Type.Array(
-      Type.Object(
-        {
-          version: Type.Integer({ minimum: 1 }),
-          createdAt: Time,
-          /** Who sealed the value that was put. */
-          sealedBy: SealedBy,
-          /** When a worker last sealed it anew, by the key provider's current key. */
-          rewrappedAt: Type.Optional(Time),
-        },
-        { additionalProperties: false },
-      ),
+const stored = {
+  name: Name,
+  /** The newest version, the only one whose value is kept. */
+  version: Type.Integer({ minimum: 1 }),
+  /** The last 20 versions, newest first. */
+  versions: Type.Array(
+    Type.Object(
+      {
+        version: Type.Integer({ minimum: 1 }),
+        createdAt: Time,
+        /** Who sealed the value that was put. */
+        sealedBy: SealedBy,
+        /** When a worker last sealed it anew, by the key provider's current key. */
+        rewrappedAt: Type.Optional(Time),
+      },
+      closed,
     ),
-    purpose: Type.Enum(["integration"]),
-    destination: DestinationPolicy,
-    level: UseLevel,
-    disabled: Type.Boolean(),
-    createdAt: Time,
-    updatedAt: Time,
-    /** Accurate to a minute. */
-    lastUsedAt: Type.Optional(Time),
-  },
+  ),
+  disabled: Type.Boolean(),
+  createdAt: Time,
+  updatedAt: Time,
+  /** Accurate to a minute. */
+  lastUsedAt: Type.Optional(Time),
+};
+
+export const IntegrationCredential = Type.Object(
+  { ...stored, purpose: Type.Literal("integration"), destination: DestinationPolicy, level: UseLevel },
   closed,
 );
+export type IntegrationCredential = Static<typeof IntegrationCredential>;
+
+export const BrokerCredential = Type.Object(
+  { ...stored, purpose: Type.Literal("broker"), destination: BrokerPolicy },
+  closed,
+);
+export type BrokerCredential = Static<typeof BrokerCredential>;
+
+/** A credential, without its value, which nothing returns. */
+export const Credential = Type.Union([IntegrationCredential, BrokerCredential]);
 export type Credential = Static<typeof Credential>;
 
 /** One page of `GET /v1/credentials`, ordered by name. */
@@ -99,9 +123,22 @@ export const SealingKey = Type.Object(
 );
 export type SealingKey = Static<typeof SealingKey>;
 
+/** The purposes that clients can seal for; each has keys of its own, which its kind of worker makes. */
+export const SEALED_PURPOSES = ["integration", "broker"] as const;
+export type SealedPurpose = (typeof SEALED_PURPOSES)[number];
+const ofPurpose = {
+  purpose: Type.Optional(
+    Type.Enum([...SEALED_PURPOSES], { description: "What the keys are for; `integration` unless given" }),
+  ),
+};
+
+/** The query of `POST /v1/sealing-keys/rotate`. */
+export const RotateSealingKeyQuery = Type.Object(ofPurpose, closed);
+
 /** The query of `GET /v1/sealing-keys`. */
 export const SealingKeysQuery = Type.Object(
   {
+    ...ofPurpose,
     credential: Type.Optional(
       Type.String({ ...Name, description: "The credential to seal: the answer then has its next version" }),
     ),

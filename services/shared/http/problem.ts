@@ -78,13 +78,21 @@ export function toProblem(error: unknown, requestId: string): Problem {
 
 /**
  * The errors worth telling: where a value matches none of a schema's alternatives, and an error deeper within it says
- * what is wrong, not that the alternatives differ.
+ * what is wrong, not that the alternatives differ, nor that it is another alternative's by its tag.
  */
 function withoutBranches(validation: Validation): Validation {
-  const branched = validation.filter(({ keyword }) => keyword === "anyOf").map((each) => each.instancePath);
-  const isDeep = (path: string) => validation.some((each) => each.instancePath.startsWith(`${path}/`));
-  return validation.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
+  const branched = validation
+    .filter(({ keyword }) => BRANCHES.includes(keyword))
+    .map((each) => each.instancePath);
+  const isTag = ({ keyword, instancePath: path }: Validation[number]) =>
+    keyword === "const" && branched.some((each) => path.startsWith(`${each}/`));
+  const isBranch = ({ keyword }: Validation[number]) => BRANCHES.includes(keyword);
+  const untagged = validation.filter((each) => !isTag(each));
+  const told = untagged.every(isBranch) ? validation : untagged;
+  const isDeep = (path: string) => told.some((each) => each.instancePath.startsWith(`${path}/`));
+  return told.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
 }
+const BRANCHES = ["anyOf", "if"];
 
 type Validation = NonNullable<FastifyError["validation"]>;
 
@@ -107,7 +115,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const body = toProblem(error, request.id);
   if (body.status >= 500) request.log.error({ requestId: request.id, err: error }, body.title);
   if (body.status === 401) reply.header("WWW-Authenticate", 'Bearer realm="strongroom"');
-  if (body.status === 503) reply.header("Retry-After", "1");
+  if (body.status === 503 && !reply.hasHeader("Retry-After")) reply.header("Retry-After", "1");
   // Serialized here: a route's response schemas cover only its own answers.
   return reply.code(body.status).type(PROBLEM_TYPE).serializer(JSON.stringify).send(body);
 }

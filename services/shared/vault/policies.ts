@@ -8,6 +8,7 @@ export const INTERNAL_POLICIES = [
   "intake",
   "worker-integration",
   "worker-webhook",
+  "worker-broker",
 ] as const;
 export const ORG_POLICIES = [
   "reader",

@@ -68,6 +68,13 @@ export function parseOrigin(origin: string): Origin | undefined {
   return { host, port: port === undefined ? 443 : Number(port) };
 }
 
+/** The host and port of a PostgreSQL server: `postgresql://host:port`, the port always given. Undefined for anything else. */
+export function parsePostgresql(address: string): Origin | undefined {
+  const [, host = "", port = ""] =
+    /^postgresql:\/\/([a-z0-9.-]{1,253}):([1-9][0-9]{0,4})$/.exec(address) ?? [];
+  return parseOrigin(`https://${host}`) && Number(port) <= 65_535 ? { host, port: Number(port) } : undefined;
+}
+
 const SEGMENT = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
 const PATH = new RegExp(`^(?:/${SEGMENT}+)*/?$`);
 const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?|[\]-]|%[0-9A-Fa-f]{2})*$/;
@@ -106,6 +113,18 @@ export function matchesPattern(pattern: string, path: string): boolean {
   return wanted.every((segment, index) => (segment === "*" ? given[index] !== "" : segment === given[index]));
 }
 
+/** Why a path with its query can be read in more than one way; undefined if it is in canonical form. */
+export function targetProblem(target: string): string | undefined {
+  const question = target.indexOf("?");
+  if (!isCanonicalPath(question < 0 ? target : target.slice(0, question))) {
+    return "the path is not in canonical form";
+  }
+  if (question >= 0 && !QUERY.test(target.slice(question + 1))) {
+    return "the query contains characters that must be percent-encoded";
+  }
+  return undefined;
+}
+
 /**
  * Why a policy does not allow a request with this method, path and query; undefined if it does. The text names the
  * part that is not allowed and contains nothing of the request.
@@ -115,12 +134,9 @@ export function forbiddenByPolicy(
   request: { method: string; path: string },
 ): string | undefined {
   if (!methods.some((method) => method === request.method)) return "the policy does not allow this method";
-  const question = request.path.indexOf("?");
-  const path = question < 0 ? request.path : request.path.slice(0, question);
-  if (!isCanonicalPath(path)) return "the path is not in canonical form";
-  if (question >= 0 && !QUERY.test(request.path.slice(question + 1))) {
-    return "the query contains characters that must be percent-encoded";
-  }
+  const problem = targetProblem(request.path);
+  if (problem) return problem;
+  const path = request.path.split("?", 1)[0] ?? "";
   if (!paths.some((pattern) => matchesPattern(pattern, path))) return "the policy does not allow this path";
   return undefined;
 }

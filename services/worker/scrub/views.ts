@@ -1,147 +1,174 @@
-/**
- * A text as a decoder reads it: `bytes[i]` comes from the original's bytes from `from[i]`, inclusive, to `to[i]`,
- * exclusive. `origin` is undefined if the text stands for itself.
- */
+import { type Escaping, isBreak, UNFINISHED } from "./escapes.ts";
+
+/** A part of a text as a decoder reads it. It is valid until the next one is made. */
 export interface View {
   bytes: Buffer;
-  origin?: { from: Uint32Array; to: Uint32Array };
+  /** Where in the text the byte `at` of the view comes from: from there, inclusive, to there, exclusive. */
+  from(at: number): number;
+  to(at: number): number;
+  /** Where the text may go on that this view is of the end of; undefined if the view does not reach it. */
+  end: number | undefined;
 }
 
-/** Reads the escape at `at`: the bytes that it stands for, and how long it is; undefined if there is none. */
-type ReadEscape = (text: Buffer, at: number) => { bytes: readonly number[]; length: number } | undefined;
+/** What a text is a part of: the byte before it, and whether nothing follows. */
+export interface Place {
+  before: number | undefined;
+  isLast: boolean;
+}
+
+/** Views that are larger are made in memory of their own. */
+const KEPT_BYTES = 512 * 1024;
+/** The memory of all views, one after the other: each is read before the next is made. */
+let scratch = Buffer.alloc(0);
+let marks = new Uint32Array(4 * 1024);
 
 /**
- * All views of a text in which a secret is searched for. Each decoder takes the characters that it has no escape for
- * as they are, so a text of which only some characters are escaped is found as well.
+ * Decodes a text where it has escapes, with `reach` bytes before and behind each: elsewhere the text stands for itself.
+ * Returns where the text ends for this escaping: before an unfinished escape.
  */
-export function viewsOf(text: Buffer): View[] {
-  const views: View[] = [{ bytes: text }];
-  if (text.includes("%")) {
-    views.push(decoded(text, percent));
-    if (text.includes("+")) views.push(decoded(text, form));
-  } else if (text.includes("+")) views.push(decoded(text, form));
-  if (text.includes("\\")) views.push(decoded(text, backslash));
-  if (text.includes("&")) views.push(decoded(text, entity));
-  if (text.includes("\n") || text.includes("\r")) views.push(decoded(text, lineBreak));
-  return views;
+export function decode(
+  text: Buffer,
+  escaping: Escaping,
+  reach: number,
+  { before, isLast }: Place,
+  visit: (view: View) => void,
+): number {
+  const leads = new Leads(text, escaping.leads);
+  let at = 0;
+  if (escaping.isOptional && isBreak(before)) while (isBreak(text[at])) at++;
+  let view: Making | undefined;
+  for (let lead = leads.next(at); lead < text.length; lead = leads.next(at)) {
+    const found = escaping.read(text, lead, isLast);
+    if (found === undefined || (found !== UNFINISHED && !found.bytes)) {
+      at = lead + (found?.length ?? 1);
+      continue;
+    }
+    if (view && lead - view.decoded > 2 * reach) {
+      visit(view.ended(view.decoded + reach, undefined));
+      view = undefined;
+    }
+    view ??= new Making(text, Math.max(0, lead - reach));
+    if (found === UNFINISHED) {
+      visit(view.ended(lead, escaping.isOptional ? text.length : lead));
+      return lead;
+    }
+    view.add(lead, found.bytes as readonly number[], found.length);
+    at = lead + found.length;
+  }
+  if (view) {
+    const isAtEnd = text.length - view.decoded <= reach;
+    const end = isAtEnd && !isLast ? text.length : undefined;
+    visit(view.ended(isAtEnd ? text.length : view.decoded + reach, end));
+  }
+  return text.length;
 }
 
-function decoded(text: Buffer, read: ReadEscape): View {
-  // No escape stands for more bytes than it has.
-  const bytes = Buffer.allocUnsafe(text.length);
-  const from = new Uint32Array(text.length);
-  const to = new Uint32Array(text.length);
-  let size = 0;
-  const add = (byte: number, start: number, end: number) => {
-    from[size] = start;
-    to[size] = end;
-    bytes[size++] = byte;
-  };
-  for (let at = 0; at < text.length; ) {
-    const found = read(text, at);
-    const end = at + (found?.length ?? 1);
-    if (!found) add(text[at] as number, at, end);
-    else for (const byte of found.bytes) add(byte, at, end);
-    at = end;
+/** Finds the next of some bytes. */
+class Leads {
+  readonly #text: Buffer;
+  readonly #bytes: readonly number[];
+  /** The next of each. */
+  readonly #next: number[];
+
+  constructor(text: Buffer, bytes: readonly number[]) {
+    this.#text = text;
+    this.#bytes = bytes;
+    this.#next = bytes.map(() => -1);
   }
-  return { bytes: bytes.subarray(0, size), origin: { from, to } };
+
+  next(at: number): number {
+    let first = this.#text.length;
+    for (let index = 0; index < this.#bytes.length; index++) {
+      if ((this.#next[index] as number) < at)
+        this.#next[index] = this.#find(this.#bytes[index] as number, at);
+      first = Math.min(first, this.#next[index] as number);
+    }
+    return first;
+  }
+
+  #find(byte: number, at: number): number {
+    const text = this.#text;
+    // A call of the search in native code costs as much as some steps here.
+    const near = Math.min(at + 24, text.length);
+    for (let index = at; index < near; index++) if (text[index] === byte) return index;
+    const found = text.indexOf(byte, near);
+    return found < 0 ? text.length : found;
+  }
 }
 
-const code = (character: string): number => character.charCodeAt(0);
-const [PERCENT, PLUS, SPACE, BACKSLASH, AMPERSAND] = ["%", "+", " ", "\\", "&"].map(code);
-const [CR, LF] = [13, 10];
+/** A view that is being made. Four numbers mark an escape: where it is in the view and in the text, from and to. */
+class Making implements View {
+  readonly #text: Buffer;
+  readonly #start: number;
+  #size = 0;
+  #marked = 0;
+  /** How far the text is decoded. */
+  decoded: number;
+  bytes: Buffer;
+  end: number | undefined;
 
-const hexAt = (text: Buffer, at: number, digits: number): number | undefined => {
-  let value = 0;
-  for (let index = at; index < at + digits; index++) {
-    const digit = HEX[text[index] ?? 0] as number;
-    if (digit < 0) return undefined;
-    value = value * 16 + digit;
+  constructor(text: Buffer, start: number) {
+    this.#text = text;
+    this.#start = start;
+    this.decoded = start;
+    // No escape stands for more bytes than it has.
+    if (text.length > KEPT_BYTES) this.bytes = Buffer.allocUnsafe(text.length);
+    else if (text.length > scratch.length) this.bytes = scratch = Buffer.alloc(powerOfTwo(text.length));
+    else this.bytes = scratch;
   }
-  return value;
-};
-const HEX = Int8Array.from({ length: 256 }, (_, byte) => {
-  const value = Number.parseInt(String.fromCharCode(byte), 16);
-  return Number.isNaN(value) ? -1 : value;
-});
 
-/** `%41` */
-const percent: ReadEscape = (text, at) => {
-  if (text[at] !== PERCENT) return undefined;
-  const value = hexAt(text, at + 1, 2);
-  return value === undefined ? undefined : { bytes: [value], length: 3 };
-};
-
-/** As forms are encoded: `%41`, and `+` for a space. */
-const form: ReadEscape = (text, at) =>
-  text[at] === PLUS ? { bytes: [SPACE as number], length: 1 } : percent(text, at);
-
-const SHORT_ESCAPES = new Map(
-  [..."\"\\/'"]
-    .map((character): [number, number] => [code(character), code(character)])
-    .concat([
-      [code("b"), 8],
-      [code("f"), 12],
-      [code("n"), LF],
-      [code("r"), CR],
-      [code("t"), 9],
-    ]),
-);
-
-/** As in JSON and JavaScript: `\"`, `\n`, `\u0041`, `\x41`. */
-const backslash: ReadEscape = (text, at) => {
-  if (text[at] !== BACKSLASH) return undefined;
-  const next = text[at + 1] ?? 0;
-  const short = SHORT_ESCAPES.get(next);
-  if (short !== undefined) return { bytes: [short], length: 2 };
-  if (next === code("x")) {
-    const value = hexAt(text, at + 2, 2);
-    return value === undefined ? undefined : { bytes: [value], length: 4 };
+  add(at: number, bytes: readonly number[], length: number): void {
+    this.#copy(at);
+    if (this.#marked + 4 > marks.length) {
+      const more = new Uint32Array(2 * marks.length);
+      more.set(marks);
+      marks = more;
+    }
+    marks[this.#marked++] = this.#size;
+    for (let index = 0; index < bytes.length; index++) this.bytes[this.#size++] = bytes[index] as number;
+    marks[this.#marked++] = this.#size;
+    marks[this.#marked++] = at;
+    this.decoded = at + length;
+    marks[this.#marked++] = this.decoded;
   }
-  return next === code("u") ? unicode(text, at) : undefined;
-};
 
-function unicode(text: Buffer, at: number): ReturnType<ReadEscape> {
-  const first = hexAt(text, at + 2, 4);
-  if (first === undefined) return undefined;
-  const isPair =
-    first >= 0xd800 && first < 0xdc00 && text[at + 6] === BACKSLASH && text[at + 7] === code("u");
-  const second = isPair ? hexAt(text, at + 8, 4) : undefined;
-  return second !== undefined && second >= 0xdc00 && second < 0xe000
-    ? { bytes: utf8((first - 0xd800) * 0x400 + (second - 0xdc00) + 0x10000), length: 12 }
-    : { bytes: utf8(first), length: 6 };
+  ended(at: number, end: number | undefined): View {
+    this.#copy(Math.min(at, this.#text.length));
+    this.end = end;
+    this.bytes = this.bytes.subarray(0, this.#size);
+    return this;
+  }
+
+  from = (at: number): number => this.#place(at, 0);
+  to = (at: number): number => this.#place(at, 1);
+
+  /** Where the text has a byte of the view: where it begins (0) or ends (1). */
+  #place(at: number, side: 0 | 1): number {
+    let [low, high] = [0, this.#marked / 4];
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((marks[middle * 4] as number) <= at) low = middle + 1;
+      else high = middle;
+    }
+    if (low === 0) return this.#start + at + side;
+    const mark = (low - 1) * 4;
+    const escapeEnd = marks[mark + 1] as number;
+    if (at < escapeEnd) return marks[mark + 2 + side] as number;
+    return (marks[mark + 3] as number) + (at - escapeEnd) + side;
+  }
+
+  /** What is not escaped, up to there. */
+  #copy(to: number): void {
+    const length = to - this.decoded;
+    if (length <= 0) return;
+    if (length > 32) this.#text.copy(this.bytes, this.#size, this.decoded, to);
+    else {
+      let into = this.#size;
+      for (let at = this.decoded; at < to; at++) this.bytes[into++] = this.#text[at] as number;
+    }
+    this.#size += length;
+    this.decoded = to;
+  }
 }
 
-const utf8 = (point: number): number[] =>
-  point < 128 ? [point] : [...Buffer.from(String.fromCodePoint(point), "utf8")];
-
-const NAMED = new Map(
-  Object.entries({
-    ...{ amp: "&", lt: "<", gt: ">", quot: '"', apos: "'", num: "#", percnt: "%", plus: "+", sol: "/" },
-    ...{ equals: "=", colon: ":", semi: ";", comma: ",", period: ".", lowbar: "_", bsol: "\\", grave: "`" },
-    ...{ excl: "!", dollar: "$", ast: "*", lpar: "(", rpar: ")", quest: "?", commat: "@", lsqb: "[" },
-    ...{ rsqb: "]", Hat: "^", lbrace: "{", rbrace: "}", lcub: "{", rcub: "}", verbar: "|", vert: "|" },
-    ...{ Tab: "\t", NewLine: "\n", lbrack: "[", rbrack: "]", midast: "*", UnderBar: "_" },
-  }).map(([name, character]): [string, number] => [name, code(character)]),
-);
-const LONGEST_ENTITY = 14;
-
-/** As in HTML and XML: `&amp;`, `&#65;`, `&#x41;`. */
-const entity: ReadEscape = (text, at) => {
-  if (text[at] !== AMPERSAND) return undefined;
-  const [whole = "", hex, decimal, name] =
-    /^&(?:#[xX]([0-9a-fA-F]{1,8})|#([0-9]{1,8})|([A-Za-z]{2,10}));/.exec(
-      text.toString("latin1", at, at + LONGEST_ENTITY),
-    ) ?? [];
-  if (name !== undefined) {
-    const value = NAMED.get(name);
-    return value === undefined ? undefined : { bytes: [value], length: whole.length };
-  }
-  if (whole === "") return undefined;
-  const point = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-  return point > 0x10ffff ? undefined : { bytes: utf8(point), length: whole.length };
-};
-
-/** As in MIME: base64 in lines. */
-const lineBreak: ReadEscape = (text, at) =>
-  text[at] === CR || text[at] === LF ? { bytes: [], length: 1 } : undefined;
+const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));

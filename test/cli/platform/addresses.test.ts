@@ -60,6 +60,15 @@ test("the demo's provider keeps its port, since credentials name it, also over s
   expect((await settle({ demo: true })).settled.demoProviderPort).toBe(port);
 });
 
+test("the broker's port is one more, and stays", async () => {
+  const { settled, addresses } = await settle();
+  const others = Object.values(addresses).map((address) => Number(new URL(address).port));
+  expect(others).not.toContain(settled.brokerPort);
+  expect((await settle()).settled.brokerPort).toBe(settled.brokerPort);
+  await listen(settled.brokerPort);
+  expect((await settle()).settled.brokerPort).not.toBe(settled.brokerPort);
+});
+
 test("another period is not taken, and that is said", async () => {
   await settle({ period: 60 });
   expect((await settle({ period: 5 })).settled.unsealTokenPeriodSeconds).toBe(60);

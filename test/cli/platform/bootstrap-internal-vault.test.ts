@@ -7,8 +7,8 @@ import { allowCredentials } from "../../../services/cli/platform/credential-keys
 import { CREDENTIAL_LOGINS } from "../../../services/cli/platform/credential-logins.ts";
 import { loginAsOperator } from "../../../services/cli/platform/operator-login.ts";
 import { Secret } from "../../../services/shared/secret.ts";
-import { appRoleLogin } from "../../../services/shared/vault/approle.ts";
-import type { VaultClient } from "../../../services/shared/vault/client.ts";
+import { type AppRoleCredentials, appRoleLogin } from "../../../services/shared/vault/approle.ts";
+import { type VaultClient, vaultClient } from "../../../services/shared/vault/client.ts";
 import { INTERNAL_POLICIES, policyText } from "../../../services/shared/vault/policies.ts";
 import { publicKeys } from "../../../services/shared/vault/transit.ts";
 import { PURPOSES } from "../../../services/shared/work/kinds.ts";
@@ -41,6 +41,7 @@ test("has the policies of the files, and no others", async () => {
     "operator",
     "root",
     "unseal",
+    "worker-broker",
     "worker-integration",
     "worker-webhook",
   ]);
@@ -73,6 +74,52 @@ test("the directory's key, the operators' and the authority are the ones it give
   expect(await publicKeys(vault.root, "ownership")).toEqual([vault.ownershipKey]);
   expect(vault.ca).toContain("BEGIN CERTIFICATE");
   expect(vault.clusterId).toMatch(/^[0-9a-f-]{36}$/);
+});
+
+describe("the key that signs receipts", () => {
+  const as = (login: AppRoleCredentials) =>
+    vaultClient(vault.endpoint, appRoleLogin(vault.endpoint, login).token);
+  const signature = {
+    input: Buffer.from("where a chain stands").toString("base64"),
+    ...{ hash_algorithm: "sha2-256", marshaling_algorithm: "jws", prehashed: false },
+  };
+
+  test("is the intake's alone to sign with, and cannot leave the Vault or be deleted", async () => {
+    const { data } = await as(vault.logins.intake).read("transit/keys/receipts");
+    expect(data).toMatchObject({
+      type: "ecdsa-p256",
+      ...{ exportable: false, allow_plaintext_backup: false, deletion_allowed: false },
+    });
+    await as(vault.logins.intake).write("transit/sign/receipts", signature);
+    const others = [
+      vault,
+      ...CREDENTIAL_LOGINS.filter((name) => name !== "intake").map((name) => vault.logins[name]),
+    ];
+    for (const client of [...others.map(as), await vault.operator()]) {
+      for (const path of [
+        "transit/sign/receipts",
+        "transit/keys/receipts/config",
+        "transit/keys/receipts/rotate",
+      ]) {
+        await expect(client.write(path, path.includes("sign") ? signature : {}), path).rejects.toMatchObject({
+          status: 403,
+        });
+      }
+    }
+  });
+
+  test("signs nothing but receipts: the intake has no other", async () => {
+    for (const path of [
+      "sign/directory",
+      "sign/ownership",
+      "sign/platform-observe",
+      "sign/receipts/sha2-256",
+    ]) {
+      await expect(as(vault.logins.intake).write(`transit/${path}`, signature), path).rejects.toMatchObject({
+        status: 403,
+      });
+    }
+  });
 });
 
 describe("credentials' keys", () => {

@@ -93,6 +93,8 @@ describe("one that an earlier version bootstrapped, without keys for credentials
     const token = await generateRoot(unsealed(), new Secret(await text("internal-vault", "unseal-key")));
     const root = vaultClient({ address: vault.address }, () => token);
     await root.delete("sys/mounts/credential-keys");
+    await root.write("transit/keys/receipts/config", { deletion_allowed: true });
+    await root.delete("transit/keys/receipts");
     for (const name of CREDENTIAL_LOGINS) {
       await root.delete(`auth/approle/role/${name}`);
       await root.delete(`sys/policies/acl/${name}`);
@@ -115,9 +117,12 @@ describe("one that an earlier version bootstrapped, without keys for credentials
     vault = again();
     await vault.start(never);
     expect(events).toContain("internal Vault: bootstrapping it again, for credentials");
+    expect(await text("worker-broker", "directory-key.pem")).toBe(await text("gateway", "directory-key.pem"));
     const context = Buffer.from("{}").toString("base64");
     const intake = await service("intake");
     await intake.write("credential-keys/datakey/plaintext/integration", { context });
+    await intake.write("credential-keys/datakey/plaintext/broker", { context });
+    await intake.read("transit/keys/receipts");
     expect(await readdir(state.at("internal-vault"))).not.toContain("root-token");
     expect(await (await controlPlane()).read("registry/data/names/acme")).toMatchObject({
       data: { data: { a: 1 } },
