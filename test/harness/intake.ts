@@ -102,13 +102,12 @@ export async function startIntakeStage(
       ahead += seconds * 1000;
     },
   };
-  const directoryKey = newDirectoryKey();
+  const directoryKey = given.directoryKey ?? newDirectoryKey();
   const published = await startPublished({
     directoryKey,
     issuers: [issuer],
     logger: pino({ level: "silent" }),
     now: Date.now,
-    directoryKey: given.directoryKey,
   });
   const [acme, globex] = [newOrgId(), newOrgId()];
   await published.publish([
