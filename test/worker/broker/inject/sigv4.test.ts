@@ -318,8 +318,6 @@ async function call(
   });
 }
 
-const FORM: [string, string][] = [["Content-Type", "application/x-www-form-urlencoded"]];
-
 test.each<[string, Call, RegExp]>([
   [
     "a form",
@@ -327,7 +325,7 @@ test.each<[string, Call, RegExp]>([
       service: "sts",
       method: "POST",
       path: "/",
-      headers: FORM,
+      headers: [["Content-Type", FORM]],
       body: "Action=GetCallerIdentity&Version=2011-06-15",
     },
     /user\/app/,
