@@ -216,6 +216,12 @@ export const COMMANDS: CommandTable = {
   token: [
     "print a token from the local identity provider",
     async () => (await import("./commands/token.ts")).tokenCommand,
+    {
+      exchange: [
+        "exchange a credential that nobody reads for a short-lived token",
+        async () => (await import("./commands/token-exchange.ts")).exchangeCommand,
+      ],
+    },
   ],
   env: [
     'print VAULT_ADDR and VAULT_TOKEN for a shell: eval "$(strongroom env --org acme)"',

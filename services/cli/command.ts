@@ -9,8 +9,11 @@ export interface CliCommand {
   run(session: Session, args: string[], options: never): Promise<number | undefined>;
 }
 
-/** Commands or groups of them by name, each with its line in the help. A command's code is loaded when it runs. */
+/**
+ * Commands or groups of them by name, each with its line in the help; a command may have others below it. A command's code
+ * is loaded when it runs.
+ */
 export type CommandTable = Record<
   string,
-  [description: string, load: (() => Promise<CliCommand>) | CommandTable]
+  [description: string, load: (() => Promise<CliCommand>) | CommandTable, below?: CommandTable]
 >;

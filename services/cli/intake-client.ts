@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Credential, CredentialPage, PutCredential, SealingKeys } from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
+import type { CreateToken, IssuedToken } from "../shared/api/tokens.ts";
 import type { CreateUse, Rewrap, Use, UsePage, UseWithResult } from "../shared/api/uses.ts";
 import type {
   Delivery,
@@ -45,6 +46,9 @@ export class Intake {
   deleteCredential = (name: string) => this.#json<void>("DELETE", at("credentials", name));
   setCredential = (name: string, now: "enable" | "disable") =>
     this.#json<Credential>("POST", at("credentials", name, now));
+  /** A short-lived token in exchange for it. */
+  exchangeToken = (name: string, body: CreateToken) =>
+    this.#json<IssuedToken>("POST", at("credentials", name, "token"), body);
   /** Has a worker seal it anew. */
   rewrap = (name: string) => this.#json<Rewrap>("POST", at("credentials", name, "rewrap"));
   sealingKeys = () => this.#json<SealingKeys>("GET", at("sealing-keys"));

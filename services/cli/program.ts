@@ -64,9 +64,10 @@ type Run = (command: CliCommand, line: Command) => Promise<void>;
 
 /** Adds commands to their parent: names and descriptions now, the rest only for the command on the line. */
 function addCommands(parent: Command, table: CommandTable, run: Run): void {
-  for (const [name, [description, entry]] of Object.entries(table)) {
+  for (const [name, [description, entry, below]] of Object.entries(table)) {
     const line = parent.command(name).description(description);
-    if (typeof entry !== "function") addCommands(line, entry, run);
+    const group = typeof entry === "function" ? below : entry;
+    if (group) addCommands(line, group, run);
   }
   parent.hook("preSubcommand", async (_parent, line) => {
     const [, entry] = table[line.name()] ?? [];

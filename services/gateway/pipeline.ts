@@ -3,6 +3,7 @@ import { callerChecks, chargeOrg } from "../shared/front/admit.ts";
 import { checkFraming } from "../shared/front/http/check-framing.ts";
 import type { Authenticator } from "../shared/front/identity/authenticator.ts";
 import { hasToken, requestToken } from "../shared/front/identity/token.ts";
+import { requireLevel } from "../shared/front/levels.ts";
 import { type Check, found, pass, passAtOnce } from "../shared/front/passage.ts";
 import { hasBody } from "../shared/front/uploads.ts";
 import { chargeFailed } from "./charges.ts";
@@ -44,6 +45,7 @@ export function createPipeline(dependencies: Dependencies, authenticator: Authen
     caller.revocation, // the JWT was not revoked
     caller.charge, // the organization is within its rate limit, and is charged
     caller.headers, // no header names another organization or namespace
+    own.level, // the JWT's groups give a level
   ];
   /** The order in which a request is checked, before its body is read. */
   const order: readonly GatewayCheck[] = [
@@ -130,6 +132,14 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
     },
   };
 
+  const level: GatewayCheck = {
+    run({ identity, route }) {
+      // Anyone may revoke their own token.
+      if (identity && route?.answer !== "revoke-self") requireLevel(identity);
+      return undefined;
+    },
+  };
+
   const target: GatewayCheck = {
     run(passage) {
       const { route, raw, org } = passage;
@@ -163,7 +173,7 @@ function gatewayChecks({ directory, limits, machines, uploads, unverified, upstr
     return undefined;
   }
 
-  return { framing, path, openPath, machine, target, room };
+  return { framing, path, openPath, machine, level, target, room };
 }
 
 /** Passes a read that the organization's Vault answers, if a Vault token is kept for its JWT. */

@@ -4,7 +4,9 @@
  * customer's destination.
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
- * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `schedules/`, `webhooks/` and `feeds/` are what they are about;
+ * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
+ * sends at once), `schedules/`, `webhooks/` and `feeds/` are what they are about; `receipts/` records each use in a chain
+ * that the organization can verify;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -21,9 +23,12 @@ import { credentialRoutes } from "./api/credentials.ts";
 import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
+import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
+import { tokenRoutes } from "./api/tokens.ts";
+import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
@@ -76,10 +81,13 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
+    brokerUseRoutes(routes, work);
+    tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
+    receiptRoutes(routes, intake);
     healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
   });
 

@@ -3,6 +3,7 @@ import type { KeyProvider } from "../shared/envelope/key-provider.ts";
 import type { Signer } from "../shared/envelope/signer.ts";
 import type { Queue } from "../shared/queue/queue.ts";
 import type { Kind, Purpose } from "../shared/work/kinds.ts";
+import type { BrokerClient } from "./broker/client.ts";
 import type { JobWatch } from "./jobs/watch.ts";
 import type { Store } from "./store/store.ts";
 
@@ -10,6 +11,15 @@ import type { Store } from "./store/store.ts";
 export interface KindQueues {
   jobs: Queue;
   results: Queue;
+}
+
+/** What the broker is called for at once, and with how much. */
+export interface UseLimits {
+  /** Calls in hand of an organization, at this intake. */
+  ofOrg: number;
+  /** Calls in hand of one credential, at this intake. */
+  ofCredential: number;
+  mostBodyBytes: number;
 }
 
 /** What the intake's parts share. */
@@ -20,6 +30,8 @@ export interface Intake {
   /** Signs where organizations' chains of receipts stand. */
   receiptsSigner: Signer;
   queues: Record<Kind, KindQueues>;
+  broker: BrokerClient;
+  uses: UseLimits;
   /** The ports that a destination may have. */
   destinationPorts: ReadonlySet<number>;
   watch: JobWatch;

@@ -6,7 +6,8 @@ import { createLogger } from "../shared/log.ts";
 import { openQueues } from "../shared/queue/open-queues.ts";
 import { KINDS, type Kind } from "../shared/work/kinds.ts";
 import { buildIntake } from "./app.ts";
-import { Config, destinationPorts } from "./config.ts";
+import { createBrokerClient } from "./broker/client.ts";
+import { brokerSettings, Config, destinationPorts, useLimits } from "./config.ts";
 import { JobWatch } from "./jobs/watch.ts";
 import { openStore } from "./store/open-store.ts";
 
@@ -19,6 +20,7 @@ await run(async () => {
   const keyProvider = keyProviders(config, vault);
   const ports = destinationPorts(config);
   const tls = tlsIdentity(config);
+  const brokerClient = createBrokerClient(brokerSettings(config));
   const published = publishedSources(config, logger);
   const queueSettings: Record<Kind, string> = {
     integration: config.STRONGROOM_INTEGRATION_QUEUES,
@@ -41,6 +43,8 @@ await run(async () => {
       keys: { integration, webhook, broker },
       receiptsSigner,
       queues,
+      broker: brokerClient,
+      uses: useLimits(config),
       destinationPorts: ports,
       watch: new JobWatch(),
       log: logger,
@@ -55,6 +59,7 @@ await run(async () => {
   });
   app.addHook("onClose", async () => {
     published.close();
+    brokerClient.close();
     await Promise.all(KINDS.flatMap((kind) => [queues[kind].jobs.close(), queues[kind].results.close()]));
     await store.close();
   });

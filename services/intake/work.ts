@@ -1,3 +1,5 @@
+import { CallSlots } from "./broker/slots.ts";
+import type { BrokerUseParts } from "./broker/use.ts";
 import { LastUsed } from "./credentials/last-used.ts";
 import type { Intake } from "./dependencies.ts";
 import { createDueLoop, type DueHandlers, type DueLoop } from "./due/loop.ts";
@@ -13,6 +15,8 @@ import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
+import { askToken } from "./tokens/ask.ts";
+import { obtainToken, type TokenParts } from "./tokens/obtain.ts";
 import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
@@ -20,7 +24,7 @@ import { retryDueHandler } from "./webhooks/deliveries.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
-export interface Work extends UseParts {
+export interface Work extends UseParts, BrokerUseParts, Pick<TokenParts, "askToken"> {
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
@@ -43,6 +47,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const inFlight = new InFlight(intake);
   const receipts = createReceipts(intake);
   const uses = { intake, jobs, lastUsed, inFlight };
+  const tokens: TokenParts = { intake, receipts, askToken: (call) => askToken(intake.broker, call) };
   const handlers: DueHandlers = {
     ...jobDueHandlers(intake, jobs),
     schedule: scheduleDueHandler(uses),
@@ -55,7 +60,12 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts },
+    ...{ due, receipts, slots: new CallSlots(intake.uses) },
+    askToken: tokens.askToken,
+    async obtainToken({ org, level, identity }, credential) {
+      const { token, issuer, subject, groups } = identity;
+      await obtainToken(tokens, { org, level, token, issuer: issuer.issuer, subject, groups }, credential);
+    },
     start() {
       results = consumeResults(intake, jobs);
       due.start();

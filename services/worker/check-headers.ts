@@ -6,26 +6,34 @@ const MAX_BYTES = 16_384;
 const NAME = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
 const VALUE = /^[\x20-\x7e\t]*$/;
 
+export interface HeaderRules {
+  /** The header that carries the credential. */
+  injected?: string | undefined;
+  /** Whether a caller may not set a header, by its name in lower case. */
+  isRefused?(name: string): boolean;
+  /** Whether a header may come more than once. */
+  mayRepeat?(name: string): boolean;
+}
+
 /**
  * A caller's headers for a request, checked: none may frame the message, carry a credential or override the injected
  * header. Throws JobFailure `request_not_allowed` that names the header.
  */
 export function checkHeaders(
-  headers: Record<string, string> | undefined,
-  injected?: string,
+  entries: [name: string, value: string][],
+  { injected, isRefused = isRefusedHeader, mayRepeat = () => false }: HeaderRules = {},
 ): [name: string, value: string][] {
-  const entries = Object.entries(headers ?? {});
   const size = entries.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
   if (entries.length > MAX_HEADERS || size > MAX_BYTES) throw notAllowed("there are too many headers");
   const seen = new Set(injected === undefined ? [] : [injected.toLowerCase()]);
   for (const [name, value] of entries) {
     const lower = name.toLowerCase();
     if (!NAME.test(name) || !VALUE.test(value)) throw notAllowed("a header is malformed");
-    if (isRefusedHeader(lower)) {
+    if (isRefused(lower)) {
       throw notAllowed(`the header ${lower} may not be set`);
     }
     if (seen.has(lower)) throw notAllowed(`the header ${lower} is set twice`);
-    seen.add(lower);
+    if (!mayRepeat(lower)) seen.add(lower);
   }
   return entries;
 }

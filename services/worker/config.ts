@@ -24,7 +24,9 @@ const BROKER_SETTINGS = {
 /** The settings of every kind of worker, by environment variable. */
 export const Config = Type.Object({
   ...keyProviderSettings,
-  STRONGROOM_KIND: Type.Enum([...KINDS], { description: "The kind of work: integration, webhook or feed" }),
+  STRONGROOM_KIND: Type.Enum([...KINDS], {
+    description: "The kind of work: integration, webhook, feed or broker",
+  }),
   STRONGROOM_KEY: Type.Optional(KeySetting("Key of this kind of worker; the kind feed has none")),
   STRONGROOM_QUEUES: Type.String({
     pattern: QUEUES_PATTERN,
@@ -55,10 +57,16 @@ export const Config = Type.Object({
         'JSON list of exceptions to "public addresses only": { origin, address, ca } (path of a file)',
     }),
   ),
-  ...Type.Partial(Type.Object(BROKER_SETTINGS)).properties,
   STRONGROOM_LOG_LEVEL: Type.Enum(["fatal", "error", "warn", "info", "debug", "trace"], { default: "info" }),
 });
 export type Config = Static<typeof Config>;
+
+/** The settings of the kind broker. */
+export const BrokerConfig = Type.Object({ ...Config.properties, ...BROKER_SETTINGS });
+export type BrokerConfig = Static<typeof BrokerConfig>;
+
+/** Whether settings are those of the kind broker, as {@link readSettings} returns them. */
+export const isBroker = (config: Config): config is BrokerConfig => config.STRONGROOM_KIND === "broker";
 
 /** What a worker without a key must not have. */
 const KEY_SETTINGS = [
@@ -71,7 +79,7 @@ const KEY_SETTINGS = [
 
 /** Reads a worker's settings. Throws ConfigError; also if a feed worker is given anything that opens a key. */
 export function readSettings(env: Record<string, string | undefined>): Config {
-  const config = readConfig(env, Config);
+  const config = readConfig(env, env.STRONGROOM_KIND === "broker" ? BrokerConfig : Config);
   if (config.STRONGROOM_KIND === "feed") {
     const given = KEY_SETTINGS.filter((name) => config[name] !== undefined);
     if (given.length > 0) {

@@ -22,7 +22,9 @@ await run(async () => {
 
   const logger = createLogger(`worker-${config.STRONGROOM_KIND}`, config.STRONGROOM_LOG_LEVEL);
   const worker = await startWorker(config, logger);
-  logger.info({ kind: config.STRONGROOM_KIND, permissionModel: process.permission !== undefined }, "started");
+  const { port } = worker;
+  const permissionModel = process.permission !== undefined;
+  logger.info({ kind: config.STRONGROOM_KIND, permissionModel, port }, "started");
 
   let isStopping = false;
   const stop = () => {

@@ -1,9 +1,10 @@
 import type { Logger } from "pino";
 import { keyProviders } from "../shared/envelope/key-settings.ts";
 import { openQueues } from "../shared/queue/open-queues.ts";
-import type { Config } from "./config.ts";
-import { createExchange, type Exchange } from "./outbound/exchange.ts";
-import { readPrivateDestinations } from "./outbound/private-destinations.ts";
+import type { Listener } from "./broker/listener.ts";
+import { type Config, isBroker } from "./config.ts";
+import { createExchange } from "./outbound/exchange.ts";
+import { type PrivateDestinations, readPrivateDestinations } from "./outbound/private-destinations.ts";
 import type { Step, Work } from "./work.ts";
 import { Worker } from "./worker.ts";
 
@@ -13,6 +14,8 @@ const GRACE_MS = 35_000;
 export interface RunningWorker {
   /** Resolves when the worker has handled as many jobs as it may. */
   ended: Promise<void>;
+  /** Of its listener, if it has one. */
+  port: number | undefined;
   /** Lets the jobs in hand end, takes no more, and closes the queues. */
   stop(): Promise<void>;
 }
@@ -23,10 +26,8 @@ export async function startWorker(
   logger: Logger,
   onStep?: (step: Step) => void,
 ): Promise<RunningWorker> {
-  const exchange = createExchange({
-    privateDestinations: readPrivateDestinations(config.STRONGROOM_PRIVATE_DESTINATIONS_FILE),
-  });
-  const work = await workOf(config, exchange);
+  const privateDestinations = readPrivateDestinations(config.STRONGROOM_PRIVATE_DESTINATIONS_FILE);
+  const { work, listener } = await partsOf(config, privateDestinations, logger);
   const { jobs, results } = await openQueues(config.STRONGROOM_QUEUES, awsOf(config));
   const worker = new Worker({
     ...{ kind: config.STRONGROOM_KIND, work, jobs, results, logger },
@@ -38,31 +39,49 @@ export async function startWorker(
   worker.start();
   return {
     ended: worker.ended,
+    port: listener?.port,
     stop: async () => {
-      await worker.stop(GRACE_MS);
+      await Promise.all([worker.stop(GRACE_MS), listener?.stop(GRACE_MS)]);
       await Promise.all([jobs.close(), results.close()]);
     },
   };
 }
 
+/** What a kind of worker does, and the listener of the one kind that has one. */
+interface KindParts {
+  work: Work;
+  listener?: Listener;
+}
+
 /** Loads the code of one kind alone: a feed worker has no code that opens anything, others none that parses feeds. */
-async function workOf(config: Config, exchange: Exchange): Promise<Work> {
+async function partsOf(
+  config: Config,
+  privateDestinations: PrivateDestinations,
+  logger: Logger,
+): Promise<KindParts> {
+  const exchange = createExchange({ privateDestinations });
   const { STRONGROOM_KIND: kind, STRONGROOM_KEY: key } = config;
   if (kind === "feed" || key === undefined) {
     const { feedWork } = await import("./feed.ts");
-    return feedWork(exchange);
+    return { work: feedWork(exchange) };
   }
   const keys = await keyProviders(config)(key);
   if (kind === "integration") {
     const { integrationWork } = await import("./integration.ts");
-    return integrationWork(keys, exchange);
+    return { work: integrationWork(keys, exchange) };
   }
-  if (kind === "broker") {
-    const { brokerWork } = await import("./broker.ts");
-    return brokerWork(keys);
+  if (isBroker(config)) {
+    const [{ brokerWork }, { startBroker }] = await Promise.all([
+      import("./broker.ts"),
+      import("./broker/start.ts"),
+    ]);
+    return {
+      work: brokerWork(keys),
+      listener: await startBroker(config, { keys, exchange, privateDestinations, logger }),
+    };
   }
   const { webhookWork } = await import("./webhook.ts");
-  return webhookWork(keys, exchange);
+  return { work: webhookWork(keys, exchange) };
 }
 
 const awsOf = ({ STRONGROOM_AWS_REGION: region }: Config) => (region === undefined ? {} : { region });

@@ -41,7 +41,7 @@ export function webhookWork(
     const request = await openRequest(keys, { ...context(newest), job }, message.request);
     const forbidden = forbiddenByPolicy(policy, request);
     if (forbidden) throw new JobFailure("request_not_allowed", forbidden);
-    const headers = checkHeaders(request.headers);
+    const headers = checkHeaders(Object.entries(request.headers ?? {}));
     const { body, text } = textBodyOf(request);
     if (!WEBHOOK_ID.test(webhookId)) throw new JobFailure("malformed", "the webhook's id is malformed");
 

@@ -12,7 +12,8 @@ test.each(await declared(COMMANDS))("%s has no option that is a global one's too
 
 async function declared(table: CommandTable, path: string[] = []): Promise<[string, Command][]> {
   const found: [string, Command][] = [];
-  for (const [name, [, entry]] of Object.entries(table)) {
+  for (const [name, [, entry, below = {}]] of Object.entries(table)) {
+    found.push(...(await declared(below, [...path, name])));
     if (typeof entry !== "function") {
       found.push(...(await declared(entry, [...path, name])));
       continue;

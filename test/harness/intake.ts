@@ -6,7 +6,9 @@ import { pino } from "pino";
 import type { TSchema } from "typebox";
 import { Value } from "typebox/value";
 import { expect } from "vitest";
+import { selfSignedCertificate } from "../../services/cli/platform/self-signed-certificate.ts";
 import { buildIntake, type IntakeOptions } from "../../services/intake/app.ts";
+import { type BrokerClient, createBrokerClient } from "../../services/intake/broker/client.ts";
 import type { Intake } from "../../services/intake/dependencies.ts";
 import { JobWatch } from "../../services/intake/jobs/watch.ts";
 import { sqliteStore } from "../../services/intake/store/sqlite.ts";
@@ -139,6 +141,7 @@ export async function startIntakeStage(
       const own = intakes.length === 0 ? intakeQueues : await open();
       const intake: Intake = {
         ...{ store, keys, queues: own, destinationPorts: new Set([443, 8443]), watch: new JobWatch() },
+        ...{ broker: noBroker(), uses: { ofOrg: 256, ofCredential: 128, mostBodyBytes: 1024 ** 3 } },
         ...{ receiptsSigner: signer, log: logger, now: clock.now },
         ...changes,
       };
@@ -208,6 +211,13 @@ export async function startIntakeStage(
     },
   };
 }
+
+/** A broker that is away. */
+const noBroker = (): BrokerClient =>
+  createBrokerClient({
+    ...{ url: "https://127.0.0.1:1", pins: new Set() },
+    client: selfSignedCertificate("intake", 1),
+  });
 
 /** What the API says about an operation. */
 interface Operation {

@@ -5,6 +5,8 @@ import { type PublicJwk, type Signer, signingInput } from "../../services/shared
 export interface MemorySigner extends Signer {
   /** Makes a new version, by which it signs from now on. */
   rotate(): void;
+  /** The JWS of any header and payload, encoded, as whoever may use the key can have it signed. */
+  signInput(input: string): string;
   /** Its calls fail with this while it is set. */
   failure: Error | undefined;
 }
@@ -13,16 +15,18 @@ export function memorySigner(key = "receipts"): MemorySigner {
   const versions: { publicKey: KeyObject; privateKey: KeyObject }[] = [];
   const rotate = () => void versions.push(generateKeyPairSync("ec", { namedCurve: "P-256" }));
   rotate();
+  const signInput = (input: string): string => {
+    const { privateKey } = versions.at(-1) as { privateKey: KeyObject };
+    const signature = sign("sha256", Buffer.from(input), { key: privateKey, dsaEncoding: "ieee-p1363" });
+    return `${input}.${signature.toString("base64url")}`;
+  };
   return {
     name: `memory:${key}`,
     failure: undefined,
-    rotate,
+    ...{ rotate, signInput },
     async sign(typ, payload) {
       if (this.failure) throw this.failure;
-      const { privateKey } = versions.at(-1) as { privateKey: KeyObject };
-      const input = signingInput({ typ, kid: `${key}:${versions.length}` }, payload);
-      const signature = sign("sha256", Buffer.from(input), { key: privateKey, dsaEncoding: "ieee-p1363" });
-      return `${input}.${signature.toString("base64url")}`;
+      return signInput(signingInput({ typ, kid: `${key}:${versions.length}` }, payload));
     },
     async publicKeys() {
       if (this.failure) throw this.failure;

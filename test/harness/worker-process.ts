@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { Kind } from "../../services/shared/work/kinds.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
-import { workerCommand } from "./credential-commands.ts";
+import { type PublishedPlaces, workerCommand } from "./credential-commands.ts";
 import { residentMemory } from "./resident-memory.ts";
 
 export interface WorkerSettings {
@@ -16,6 +16,8 @@ export interface WorkerSettings {
   /** Its login at the internal Vault; none for kind `feed`. */
   login?: { address: string; credentials: AppRoleCredentials };
   exceptions?: PrivateDestination[];
+  /** For kind `broker`. */
+  published?: PublishedPlaces;
   settings?: Record<string, string>;
   /** Another program than `main.ts`, with arguments. */
   program?: string[];

@@ -3,7 +3,7 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
-import { levelOf } from "../../shared/front/levels.ts";
+import { requireLevel } from "../../shared/front/levels.ts";
 import { found } from "../../shared/front/passage.ts";
 import { LEVELS } from "../../shared/org.ts";
 import type { Dependencies } from "../dependencies.ts";
@@ -54,7 +54,7 @@ function sendLogin(
   role: string | undefined,
   now: Date,
 ): FastifyReply {
-  const level = levelOf(identity);
+  const level = requireLevel(identity);
   const asked = LEVELS.findIndex((each) => each === (role ?? level));
   const held = LEVELS.indexOf(level);
   if (asked > held) {

@@ -1,6 +1,6 @@
 import type { FastifyReply } from "fastify";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
-import { levelOf } from "../../shared/front/levels.ts";
+import { requireLevel } from "../../shared/front/levels.ts";
 import { found } from "../../shared/front/passage.ts";
 import type { Dependencies } from "../dependencies.ts";
 import type { Handler } from "./handler.ts";
@@ -29,7 +29,7 @@ const NOT_RENEWED =
 /** The JWT's claims in the form of Vault's token lookup: `vault login` keeps the `id` as its token. */
 function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): FastifyReply {
   const { issuedAt, expiresAt, subject, org = "" } = identity;
-  const level = levelOf(identity);
+  const level = requireLevel(identity);
   const data = {
     accessor: "",
     creation_time: issuedAt,
@@ -55,7 +55,7 @@ function sendLookupSelf(reply: FastifyReply, identity: Identity, now: Date): Fas
 
 /** Vault's response to a login or a renewal; the token in it is the caller's own JWT. */
 export function sendAuth(reply: FastifyReply, identity: Identity, now: Date, warning?: string): FastifyReply {
-  const level = levelOf(identity);
+  const level = requireLevel(identity);
   return sendJson(reply, 200, {
     request_id: reply.request.id,
     lease_id: "",

@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
-import { levelOf } from "../../shared/front/levels.ts";
+import { requireLevel } from "../../shared/front/levels.ts";
 import { Secret } from "../../shared/secret.ts";
 import { exchange } from "./exchange.ts";
 import { TOKEN_LEFT_MS } from "./forward.ts";
@@ -93,7 +93,7 @@ export class Logins {
 
   async #login(name: string, upstream: Upstream, identity: Identity, requestId: string): Promise<Secret> {
     const begun = this.#now();
-    const token = await logIn(upstream, levelOf(identity), identity, requestId);
+    const token = await logIn(upstream, requireLevel(identity), identity, requestId);
     const expiresAt = Math.min(begun + KEEP_MS, identity.expiresAt * 1000);
     this.#kept.delete(name);
     const [oldest] = this.#kept.keys();

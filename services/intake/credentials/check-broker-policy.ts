@@ -3,7 +3,7 @@ import type { Injection } from "../../shared/broker/inject.ts";
 import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import type { Recipe } from "../../shared/broker/recipe.ts";
 import { type PartError, StrongroomError } from "../../shared/errors.ts";
-import { forbiddenByPolicy, isCanonicalPath } from "../../shared/work/destination.ts";
+import { isCanonicalPath, targetProblem } from "../../shared/work/destination.ts";
 import { isInjectable } from "../../shared/work/request-headers.ts";
 import { originProblem, urlProblem } from "./check-destination.ts";
 import { repeated, ruleErrors } from "./check-rules.ts";
@@ -149,8 +149,7 @@ const withId = ({ method, path, body }: RecipeRequest): RecipeRequest => ({
 });
 
 function requestErrors({ method, path, body }: RecipeRequest): PartError[] {
-  const anywhere = { methods: [method as "GET"], paths: ["/**"] };
-  const errors = problemOf("path", forbiddenByPolicy(anywhere, { method, path }));
+  const errors = problemOf("path", targetProblem(path) && "is not in canonical form, percent-encoded");
   if (body === undefined) return errors;
   if (method === "GET" || method === "HEAD") {
     errors.push({ pointer: "body", message: `is not allowed with ${method}` });

@@ -6,6 +6,7 @@ import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
+import { removeGrantState } from "../tokens/grant-state.ts";
 import { checkBrokerPolicy } from "./check-broker-policy.ts";
 import { checkDestination } from "./check-destination.ts";
 import { protect } from "./protect.ts";
@@ -137,6 +138,7 @@ export async function deleteCredential(
       { ...credentialKey(org, name), remove: true, expect: found.revision },
       { ...materialKey(org, name), remove: true },
       { partition: lastUsedPartition(org), sort: name, remove: true },
+      removeGrantState(org, name),
       {
         ...deletedKey(org, name),
         body: deleted,

@@ -1,7 +1,14 @@
+import { StrongroomError } from "../../shared/errors.ts";
 import type { Material } from "../../shared/work/messages.ts";
 import { type KeysOf, type SealingKeyRecord, sealingKeyKey } from "../sealing-keys/records.ts";
 import type { Store } from "../store/store.ts";
-import { type CredentialRecord, credentialKey, materialKey, type StoredMaterial } from "./records.ts";
+import {
+  type BrokerRecord,
+  type CredentialRecord,
+  credentialKey,
+  materialKey,
+  type StoredMaterial,
+} from "./records.ts";
 
 const MOST_TRIES = 5;
 
@@ -41,4 +48,17 @@ async function withPrivateKey(
   if ("envelope" in material) return material;
   const key = await store.get<SealingKeyRecord>(sealingKeyKey(of, material.sealed.key));
   return key && { sealed: material.sealed, privateKey: key.body.privateKey };
+}
+
+/** A credential of the broker. Throws `not_found`, and `conflict` for one that jobs use. */
+export async function brokerCredential(
+  store: Store,
+  org: string,
+  name: string,
+): Promise<UsableCredential<BrokerRecord>> {
+  const { record, material } = (await loadUsable(store, org, name)) ?? {};
+  if (!record || !material) throw new StrongroomError("not_found", "There is no such credential.");
+  if (record.purpose === "broker") return { record, material };
+  const detail = `The broker uses no credential of purpose ${record.purpose}. Submit a job: POST /v1/jobs.`;
+  throw new StrongroomError("conflict", detail);
 }

@@ -6,7 +6,7 @@ import { unitsOfBody } from "../../shared/front/cost.ts";
 import { checkFraming } from "../../shared/front/http/check-framing.ts";
 import { boundPieces } from "../../shared/front/http/pieces.ts";
 import type { Authenticator } from "../../shared/front/identity/authenticator.ts";
-import { isAtLeast, levelOf } from "../../shared/front/levels.ts";
+import { hasRight, isAtLeast, RIGHTS, requireLevel } from "../../shared/front/levels.ts";
 import type { Limits } from "../../shared/front/limits.ts";
 import { type Check, found, Passage, pass } from "../../shared/front/passage.ts";
 import type { DirectorySource } from "../../shared/front/published/directory-source.ts";
@@ -14,7 +14,7 @@ import type { RevocationSource } from "../../shared/front/published/revocation-s
 import { createRequestLog, newTrace, type Trace } from "../../shared/front/request-log.ts";
 import { Uploads } from "../../shared/front/uploads.ts";
 import type { Server } from "../../shared/http/server.ts";
-import type { Level } from "../../shared/org.ts";
+import { boundBodyTime } from "./body-time.ts";
 import "./caller.ts";
 import { endWithProblem } from "./refuse.ts";
 
@@ -34,7 +34,7 @@ declare module "fastify" {
 
 /**
  * Logs every request and lets callers in, before their bodies are read: in the same order as at the gateway, and last
- * the level that the route declares. A request without a route needs a valid token too, so that strangers cannot tell
+ * the level or the right that the route declares. A request without a route needs a valid token too, so that strangers cannot tell
  * which paths exist. Call it before the routes.
  */
 export function admitMembers(
@@ -84,25 +84,31 @@ export function admitMembers(
   app.addHook("onRequest", async (request, reply) => {
     const { raw, ip, trace } = request;
     const passage = new Passage(raw, ip, trace, { isPatient: true });
+    boundBodyTime(raw);
     boundPieces(request, reply.raw, limits, endWithProblem);
-    const { access } = request.routeOptions.config;
+    const { access, isStreamed } = request.routeOptions.config;
     if (access && "open" in access) return pass(openOrder, passage);
     await pass(order, passage);
     request.caller = passage;
-    if (!request.is404) requireLevel(request, passage);
-    uploads.admit(passage.org.id, raw, reply.raw);
+    if (!request.is404) requireAccess(request, passage);
+    // A streamed body is not held: what the organization has in hand is bounded in another way.
+    if (!isStreamed) uploads.admit(passage.org.id, raw, reply.raw);
   });
 }
 
-function requireLevel(request: FastifyRequest, passage: Passage): void {
-  const needed = neededLevel(request);
-  if (isAtLeast(levelOf(found("caller", passage.identity)), needed)) return;
-  throw new StrongroomError("forbidden", `This needs the level ${needed}, which the token does not have.`);
-}
-
-/** A route that declares no level serves nobody. */
-function neededLevel({ routeOptions: { config, url } }: FastifyRequest): Level {
+/** A route that declares neither a level nor a right serves nobody. */
+function requireAccess({ routeOptions: { config, url } }: FastifyRequest, passage: Passage): void {
   const { access } = config;
-  if (!access || !("level" in access)) throw new Error(`${url}: the route declares no level`);
-  return access.level;
+  const identity = found("caller", passage.identity);
+  if (access && "right" in access) {
+    if (hasRight(identity, access.right)) return;
+    const detail = `This needs the level admin or the group ${RIGHTS[access.right]}, which the token does not have.`;
+    throw new StrongroomError("forbidden", detail);
+  }
+  if (!access || !("level" in access)) throw new Error(`${url}: the route declares neither level nor right`);
+  if (isAtLeast(requireLevel(identity), access.level)) return;
+  throw new StrongroomError(
+    "forbidden",
+    `This needs the level ${access.level}, which the token does not have.`,
+  );
 }

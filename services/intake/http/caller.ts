@@ -1,5 +1,6 @@
 import type { FastifyRequest } from "fastify";
-import { levelOf } from "../../shared/front/levels.ts";
+import type { Identity } from "../../shared/front/identity/authenticator.ts";
+import { levelOf, requireLevel } from "../../shared/front/levels.ts";
 import { found, type Passage } from "../../shared/front/passage.ts";
 import type { Level } from "../../shared/org.ts";
 
@@ -21,7 +22,22 @@ export interface Caller {
 
 /** The caller of a route that needs a level. Throws if no check has let one in. */
 export function callerOf(request: FastifyRequest): Caller {
+  const { org, identity } = memberOf(request);
+  return { org, level: requireLevel(identity), subject: identity.subjectHash };
+}
+
+/** A member with what its JWT says, for routes that need a right, and for what the broker verifies itself. */
+export interface Member {
+  /** The organization's id. */
+  org: string;
+  /** Undefined if the token has only rights. */
+  level: Level | undefined;
+  identity: Identity;
+}
+
+/** The caller of a route that is not open. Throws if no check has let one in. */
+export function memberOf(request: FastifyRequest): Member {
   const passage = found("caller", request.caller);
   const identity = found("caller", passage.identity);
-  return { org: passage.org.id, level: levelOf(identity), subject: identity.subjectHash };
+  return { org: passage.org.id, level: levelOf(identity), identity };
 }

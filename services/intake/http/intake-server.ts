@@ -6,6 +6,7 @@ import type { LimitRates, Limits } from "../../shared/front/limits.ts";
 import { answerClientError } from "../../shared/http/client-error.ts";
 import { sendProblem } from "../../shared/http/problem.ts";
 import { createServer, type Server, type TlsIdentity } from "../../shared/http/server.ts";
+import { refuseOtherProtocols } from "./other-protocols.ts";
 
 export interface IntakeServerOptions {
   logger: Logger;
@@ -20,6 +21,8 @@ export function createIntakeServer({ logger, tls, limits, rates, behindProxy }: 
   const app = createServer(logger, {
     tls,
     IncomingMessage: BoundedRequest,
+    // Streamed bodies may take longer; admit.ts bounds the time of all others.
+    requestTimeout: 0,
     clientErrorHandler: (error: { code?: string }, socket: Socket) => {
       if (!behindProxy && error.code?.startsWith("HPE_")) {
         const now = performance.now();
@@ -34,6 +37,7 @@ export function createIntakeServer({ logger, tls, limits, rates, behindProxy }: 
     trustProxy: behindProxy ? (_address: string, hop: number) => hop === 0 : false,
   });
   app.removeContentTypeParser("text/plain");
+  refuseOtherProtocols(app);
   boundConnections(app.server, {
     byAddress: Boolean(rates.address) && !behindProxy,
     isBarred: (address) => limits.isBarred(address, performance.now()),

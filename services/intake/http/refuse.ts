@@ -7,6 +7,7 @@ import type { Trace } from "../../shared/front/request-log.ts";
 import { announcedBytes, drain } from "../../shared/front/uploads.ts";
 import { PROBLEM_TYPE, sendProblem, toProblem } from "../../shared/http/problem.ts";
 import type { Server } from "../../shared/http/server.ts";
+import { CallRefused } from "../broker/failures.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 
 /**
@@ -25,15 +26,21 @@ export function answerErrors(app: Server, limits: Limits): void {
     if (!raw.complete) drain(raw);
     if (error instanceof TooManyRequests) await limits.holdBack();
     if (reply.sent) return reply;
+    if (isUse(raw.url)) reply.header("Strongroom-Answer", "platform");
     const seconds = retryAfterSeconds(error);
     if (seconds !== undefined) reply.header("Retry-After", seconds);
     return sendProblem(error, request, reply);
   });
 }
 
+/** Whether an answer could be taken for a destination's: by the URL, since some refusals come before any route. */
+const isUse = (url = ""): boolean => url.startsWith("/v1/use/");
+
 /** When a request that was one too many may come again. */
 function retryAfterSeconds(error: unknown): number | undefined {
-  if (error instanceof TooManyRequests) return error.retryAfterSeconds;
+  if (error instanceof TooManyRequests || error instanceof CallRefused) {
+    if (error.retryAfterSeconds !== undefined) return error.retryAfterSeconds;
+  }
   const isTooMany = error instanceof StrongroomError && error.code === "too_many_requests";
   return isTooMany ? RETRY_SECONDS : undefined;
 }

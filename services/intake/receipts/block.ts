@@ -79,26 +79,25 @@ export async function planBlock(
   const start = state.head?.body ?? { sequence: 0, hash: chainStart(org) };
   const at = new Date(now).toISOString();
   const all: Receipt[] = [];
+  const credentials: string[] = [];
   let end = start;
-  const append = (entry: Entry): Receipt => {
+  const append = (entry: Entry, credential: string): Receipt => {
+    credentials.push(credential);
     end = { sequence: entry.sequence, hash: chainHash(end.hash, entry) };
     const receipt = { entry, hash: end.hash };
     all.push(receipt);
     return receipt;
   };
-  const complete = (of: { sequence: number; id: string }, completion: Completion): Receipt =>
-    append({
-      ...{ type: "completion", sequence: end.sequence + 1, at, of: of.sequence, id: of.id },
-      ...completion,
-    });
+  const complete = ({ sequence: of, id, credential }: OpenIntent, completion: Completion): Receipt =>
+    append({ type: "completion", sequence: end.sequence + 1, at, of, id, ...completion }, credential);
 
   const own = new Map((state.own?.body.intents ?? []).map((intent) => [intent.sequence, intent]));
   const begun: OpenIntent[] = [];
   const left = new Set<number>();
-  for (const [sequence, { id }] of own) {
+  for (const [sequence, intent] of own) {
     if (held.has(sequence) || all.length === MOST_UNANSWERED) continue;
     own.delete(sequence);
-    complete({ sequence, id }, NOT_SENT);
+    complete(intent, NOT_SENT);
   }
   const isOthers = (addition: Addition) => "of" in addition && !own.has(addition.of.sequence);
   const others = additions.some(isOthers) ? await readOthers(store, org, state.writer) : [];
@@ -107,24 +106,27 @@ export async function planBlock(
   const receipts = additions.map((addition, index): Receipt | undefined => {
     if ("intent" in addition) {
       const sequence = end.sequence + 1;
-      begun.push({ sequence, id: addition.intent.id, at: now });
-      return append({ type: "intent", sequence, at, ...addition.intent });
+      const { id, credential } = addition.intent;
+      begun.push({ sequence, id, credential, at: now });
+      return append({ type: "intent", sequence, at, ...addition.intent }, credential);
     }
     const { of, completion } = addition;
-    if (own.get(of.sequence)?.id === of.id) {
+    const mine = own.get(of.sequence);
+    if (mine?.id === of.id) {
       own.delete(of.sequence);
-      return complete(of, completion);
+      return complete(mine, completion);
     }
     const isIt = (intent: OpenIntent) => intent.sequence === of.sequence && intent.id === of.id;
     const other = others.find(({ body }) => body.intents.some(isIt));
-    if (!other) return undefined;
+    const intent = other?.body.intents.find(isIt);
+    if (!other || !intent) return undefined;
     if (!touched.has(other.sort) && touched.size === MOST_OTHERS) {
       left.add(index);
       return undefined;
     }
     touched.set(other.sort, other);
-    other.body.intents = other.body.intents.filter((intent) => !isIt(intent));
-    return complete(of, completion);
+    other.body.intents = other.body.intents.filter((each) => each !== intent);
+    return complete(intent, completion);
   });
   for (const intent of begun) own.set(intent.sequence, intent);
 
@@ -138,7 +140,7 @@ export async function planBlock(
     { ...ownKey, body: ownBody, expect: state.own?.revision ?? 0, ...expiry(ownBody, seconds) },
   ];
   if (all.length > 0) {
-    const body: Block = { previous: start.hash, receipts: all };
+    const body: Block = { previous: start.hash, receipts: all, credentials };
     const sort = bySequence(end.sequence);
     const expiresAt = seconds + ENTRIES_KEPT_SECONDS;
     writes.push(

@@ -15,7 +15,7 @@ const ENTRY_OVERHEAD = 400;
 /** How many may wait for a write at once. */
 const MOST_WAITING = 10_000;
 /** How many intents one intake may have open: they are one item of the store. */
-const MOST_OPEN = 3_000;
+const MOST_OPEN = 1_500;
 /** How many completions are kept while the store is away. */
 const MOST_KEPT = 10_000;
 const MOST_TRIES = 12;

@@ -23,6 +23,8 @@ export interface Receipts {
 export interface ReceiptWriter extends Receipts {
   /** Completes as `unknown` what an intake left open. */
   giveUp(org: string, intents: readonly { sequence: number; id: string; ms: number }[]): Promise<void>;
+  /** Looks after chains with open intents once, as is done at intervals after `start`. */
+  upkeep(): void;
   start(): void;
   /** Resolves once what was given to it is written, or cannot be. */
   stop(): Promise<void>;
@@ -64,6 +66,7 @@ export function createReceipts(intake: Pick<Intake, "store" | "log" | "now">): R
         intents.map(({ ms, ...of }) => chainOf(org).complete(of, { ...none, failure: "interrupted", ms })),
       );
     },
+    upkeep,
     start() {
       timer = setInterval(upkeep, UPKEEP_MS).unref();
     },

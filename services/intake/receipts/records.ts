@@ -6,6 +6,8 @@ export interface Block {
   /** The hash to which the first entry is chained. */
   previous: string;
   receipts: Receipt[];
+  /** The credential that each is about, to find them by. */
+  credentials: string[];
 }
 
 /** Where an organization's chain ends. It is kept forever, so that no sequence is ever used twice. */
@@ -18,6 +20,7 @@ export interface Head {
 export interface OpenIntent {
   sequence: number;
   id: string;
+  credential: string;
   /** Milliseconds since 1970. */
   at: number;
 }

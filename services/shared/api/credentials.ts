@@ -61,7 +61,8 @@ export const PutCredential = Type.Unsafe<PutIntegration | PutBroker>({
 });
 export type PutCredential = Static<typeof PutCredential>;
 
-export const SealedBy = Type.Enum(["platform", "client"]);
+/** `broker`: its provider has replaced the value, once or more since the version before, which a member has put. */
+export const SealedBy = Type.Enum(["platform", "client", "broker"]);
 
 const stored = {
   name: Name,

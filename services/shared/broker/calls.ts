@@ -18,7 +18,11 @@ export const ForCaller = {
 
 /** A credential as the intake has it: the broker can open it, and keeps nothing. */
 export const SealedCredential = Type.Object(
-  { name: Name, version: Type.Integer({ minimum: 1 }), policy: BrokerPolicy, material: Material },
+  {
+    ...{ name: Name, version: Type.Integer({ minimum: 1 }), policy: BrokerPolicy, material: Material },
+    /** The version that a member has put, if its provider has replaced it since: tokens of all of these are good. */
+    since: Type.Optional(Type.Integer({ minimum: 1 })),
+  },
   closed,
 );
 export type SealedCredential = Static<typeof SealedCredential>;

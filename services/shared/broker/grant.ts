@@ -98,6 +98,13 @@ export const Grant = Type.Union([
 ]);
 export type Grant = Static<typeof Grant>;
 
+/** Where a grant's tokens come from. */
+export function tokenEndpoint(grant: Grant): string {
+  if (grant.type !== "sts_assume_role") return grant.endpoint;
+  const suffix = grant.region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
+  return `https://sts.${grant.region}.${suffix}/`;
+}
+
 /** The value of a credential that a connection made: its JSON. */
 export const RefreshValue = Type.Object(
   {

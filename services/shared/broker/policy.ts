@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { type Static, Type } from "typebox";
 import { canonicalJson } from "../canonical-json.ts";
-import { Grant } from "./grant.ts";
+import { Grant, tokenEndpoint } from "./grant.ts";
 import { Injection } from "./inject.ts";
 import { Recipe } from "./recipe.ts";
 import { Rule } from "./rules.ts";
@@ -35,7 +35,7 @@ export const brokerPolicyHash = (policy: BrokerPolicy): string =>
 export function destinationsOf({ origin, grant, rotation }: BrokerPolicy): string[] {
   return [
     origin,
-    ...(grant && "endpoint" in grant ? [new URL(grant.endpoint).origin] : []),
+    ...(grant ? [new URL(tokenEndpoint(grant)).origin] : []),
     ...(grant?.type === "refresh_token" && grant.revocation ? [new URL(grant.revocation).origin] : []),
     ...(rotation?.type === "postgresql" ? [`postgresql://${rotation.host}:${rotation.port}`] : []),
   ];

@@ -84,7 +84,19 @@ export function tlsIdentity(
   };
 }
 
-/** What the control plane publishes for services that face the internet. */
+/** The settings by which a service has what the control plane publishes. */
+export type PublishedSettings = Pick<
+  FrontSettings,
+  | "STRONGROOM_DIRECTORY_URL"
+  | "STRONGROOM_DIRECTORY_KEY_FILE"
+  | "STRONGROOM_OWNERSHIP_KEY_FILE"
+  | "STRONGROOM_DIRECTORY_COPY"
+  | "STRONGROOM_REVOCATIONS_URL"
+  | "STRONGROOM_REVOCATIONS_COPY"
+  | "STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS"
+>;
+
+/** What the control plane publishes for services that verify callers. */
 export interface PublishedSources {
   directory: DirectorySource;
   revocations: RevocationSource;
@@ -94,7 +106,7 @@ export interface PublishedSources {
 }
 
 /** The directory and the revocations that the settings name. Throws ConfigError. */
-export function publishedSources(config: FrontSettings, logger: Logger): PublishedSources {
+export function publishedSources(config: PublishedSettings, logger: Logger): PublishedSources {
   const key = readPublicKey(config.STRONGROOM_DIRECTORY_KEY_FILE, "STRONGROOM_DIRECTORY_KEY_FILE");
   const ownership = readPublicKey(config.STRONGROOM_OWNERSHIP_KEY_FILE, "STRONGROOM_OWNERSHIP_KEY_FILE");
   const directory = new DirectorySource({

@@ -21,11 +21,11 @@ export class KeyedGcra {
     this.#maxKeys = maxKeys;
   }
 
-  /** Milliseconds until one more unit is within the limit; 0 if it is now. */
-  wait(key: string, now: number): number {
+  /** Milliseconds until so many more units are within the limit; 0 if they are now. */
+  wait(key: string, now: number, units = 1): number {
     const dueAt = this.#dueAt.get(key);
     if (dueAt === undefined) return 0;
-    return Math.max(0, dueAt + this.#intervalMs - this.#burstMs - now);
+    return Math.max(0, dueAt + units * this.#intervalMs - this.#burstMs - now);
   }
 
   /** The units to pay off before one more is within the limit. */

@@ -2,6 +2,7 @@ import type { Readable } from "node:stream";
 import type { FastifyDynamicSwaggerOptions } from "@fastify/swagger";
 import type { FastifySchema } from "fastify";
 import { type TSchema, Type } from "typebox";
+import { RIGHTS } from "../front/levels.ts";
 import { PROBLEM_TYPE, Problem } from "./problem.ts";
 import type { Access } from "./server.ts";
 
@@ -35,6 +36,9 @@ export const openApi = ({ title, description, scheme }: ApiDescription): Fastify
 function whoMay(access: Access): string {
   if ("open" in access) return `No authentication: ${access.open}.`;
   if ("permission" in access) return `Requires the permission \`${access.permission}\`.`;
+  if ("right" in access) {
+    return `Requires the level \`admin\`, or a token with the group \`${RIGHTS[access.right]}\``;
+  }
   return `Requires the level \`${access.level}\` or above.`;
 }
 

@@ -115,7 +115,7 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
   const body = toProblem(error, request.id);
   if (body.status >= 500) request.log.error({ requestId: request.id, err: error }, body.title);
   if (body.status === 401) reply.header("WWW-Authenticate", 'Bearer realm="strongroom"');
-  if (body.status === 503) reply.header("Retry-After", "1");
+  if (body.status === 503 && !reply.hasHeader("Retry-After")) reply.header("Retry-After", "1");
   // Serialized here: a route's response schemas cover only its own answers.
   return reply.code(body.status).type(PROBLEM_TYPE).serializer(JSON.stringify).send(body);
 }

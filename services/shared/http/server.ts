@@ -3,18 +3,21 @@ import type { ServerOptions } from "node:http";
 import type { TypeBoxTypeProvider } from "@fastify/type-provider-typebox";
 import Fastify, { type FastifyServerOptions, LogController, type RawServerDefault } from "fastify";
 import type { Logger } from "pino";
+import type { Right } from "../front/levels.ts";
 import type { Level } from "../org.ts";
 import type { Secret } from "../secret.ts";
 
 /**
- * Who may use a route: holders of a permission, an organization's members of a level and above, or everyone, with the
- * reason that makes it safe.
+ * Who may use a route: holders of a permission, an organization's members of a level and above, those with a right, or
+ * everyone, with the reason that makes it safe.
  */
-export type Access = { permission: string } | { level: Level } | { open: string };
+export type Access = { permission: string } | { level: Level } | { right: Right } | { open: string };
 
 declare module "fastify" {
   interface FastifyContextConfig {
     access?: Access;
+    /** Bodies are streamed to where they are needed, in both directions, and may be long. */
+    isStreamed?: boolean;
   }
 }
 
@@ -27,6 +30,7 @@ type Options = Pick<
   | "childLoggerFactory"
   | "return503OnClosing"
   | "trustProxy"
+  | "requestTimeout"
 > & {
   /** Makes the server speak TLS and send HSTS. PEM. */
   tls?: TlsIdentity | undefined;

@@ -9,7 +9,7 @@ import type { Server } from "./server.ts";
 export function refuseUnrouted(app: Server): void {
   const table: { path: RegExp; methods: Set<string> }[] = [];
   app.addHook("onRoute", ({ url, method }) => {
-    const path = new RegExp(`^${url.replace(/:[a-z]+/g, "[^/]+")}$`);
+    const path = new RegExp(`^${url.replace(/:[a-z]+/g, "[^/]+").replace(/\*$/, ".*")}$`);
     let row = table.find((each) => each.path.source === path.source);
     if (!row) {
       row = { path, methods: new Set() };

@@ -5,7 +5,8 @@ import { canonicalJson } from "../canonical-json.ts";
 import { LEVELS } from "../org.ts";
 
 const closed = { additionalProperties: false };
-const Digest = Type.String({ pattern: "^[A-Za-z0-9_-]{43}$", description: "SHA-256, base64url" });
+/** A hash of the chain. */
+export const Digest = Type.String({ pattern: "^[A-Za-z0-9_-]{43}$", description: "SHA-256, base64url" });
 const Sequence = Type.Integer({ minimum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 

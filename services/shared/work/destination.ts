@@ -106,6 +106,18 @@ export function matchesPattern(pattern: string, path: string): boolean {
   return wanted.every((segment, index) => (segment === "*" ? given[index] !== "" : segment === given[index]));
 }
 
+/** Why a path with its query can be read in more than one way; undefined if it is in canonical form. */
+export function targetProblem(target: string): string | undefined {
+  const question = target.indexOf("?");
+  if (!isCanonicalPath(question < 0 ? target : target.slice(0, question))) {
+    return "the path is not in canonical form";
+  }
+  if (question >= 0 && !QUERY.test(target.slice(question + 1))) {
+    return "the query contains characters that must be percent-encoded";
+  }
+  return undefined;
+}
+
 /**
  * Why a policy does not allow a request with this method, path and query; undefined if it does. The text names the
  * part that is not allowed and contains nothing of the request.
@@ -115,12 +127,9 @@ export function forbiddenByPolicy(
   request: { method: string; path: string },
 ): string | undefined {
   if (!methods.some((method) => method === request.method)) return "the policy does not allow this method";
-  const question = request.path.indexOf("?");
-  const path = question < 0 ? request.path : request.path.slice(0, question);
-  if (!isCanonicalPath(path)) return "the path is not in canonical form";
-  if (question >= 0 && !QUERY.test(request.path.slice(question + 1))) {
-    return "the query contains characters that must be percent-encoded";
-  }
+  const problem = targetProblem(request.path);
+  if (problem) return problem;
+  const path = request.path.split("?", 1)[0] ?? "";
   if (!paths.some((pattern) => matchesPattern(pattern, path))) return "the policy does not allow this path";
   return undefined;
 }

@@ -21,6 +21,15 @@ const isNobodys = (name: string): boolean =>
 /** Whether a caller may not set a header, by its name in lower case, in a request that a credential is used for. */
 export const isRefusedHeader = (name: string): boolean => name === "authorization" || isNobodys(name);
 
+/** Headers of jobs that a caller of the broker sets: it is sent once, and the caller tries again. */
+const PASSED = new Set(["idempotency-key"]);
+/** Headers of the caller's own request to the platform. */
+const PLATFORMS = ["x-vault-", "strongroom-", "x-amzn-trace-id", "x-request-id"];
+
+/** Whether a caller's header, by its name in lower case, goes with a request that the broker makes. */
+export const isPassedHeader = (name: string): boolean =>
+  PASSED.has(name) || (!isRefusedHeader(name) && !PLATFORMS.some((prefix) => name.startsWith(prefix)));
+
 /** Whether a policy may name a header, in any case, to carry its credential. */
 export function isInjectable(header: string): boolean {
   const name = header.toLowerCase();

@@ -2,9 +2,7 @@ import { type IncomingMessage, request as sendRequest } from "node:http";
 import type { TLSSocket } from "node:tls";
 import { type Origin, parseOrigin } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
-import { type Connect, connectByTcp, type Dialled, dial } from "./dial.ts";
-import type { PrivateDestinations } from "./private-destinations.ts";
-import { dnsResolve, publicAddresses, type Resolve } from "./resolve.ts";
+import { createConnector, type Network } from "./connect.ts";
 
 export interface Sent {
   /** The pinned origin, in canonical form. */
@@ -28,10 +26,7 @@ export interface Answer {
 }
 
 /** What {@link createExchange} asks of the world. */
-export interface Outside {
-  resolve?: Resolve;
-  connect?: Connect;
-  privateDestinations?: PrivateDestinations;
+export interface Outside extends Network {
   /** Milliseconds for a whole exchange; 30 seconds unless given. */
   totalMs?: number;
 }
@@ -40,33 +35,21 @@ export interface Outside {
 export type Exchange = (sent: Sent, signal: AbortSignal) => Promise<Answer>;
 
 const TOTAL_MS = 30_000;
-const MAX_HEADER_BYTES = 16_384;
+/** Of an answer's head. */
+export const MAX_HEADER_BYTES = 16_384;
 
 /**
- * The only way out of a worker: https to the pinned origin, at public addresses, without redirects, proxies and
+ * The way out of a worker for one request: https to the pinned origin, at public addresses, without redirects, proxies and
  * connections that are kept.
  */
-export function createExchange(outside: Outside = {}): Exchange {
-  const {
-    resolve = dnsResolve(),
-    connect = connectByTcp,
-    privateDestinations = new Map(),
-    totalMs = TOTAL_MS,
-  } = outside;
-
-  const findAddresses = async (origin: string, host: string): Promise<Dialled> => {
-    const exception = privateDestinations.get(origin);
-    if (exception) return { addresses: [exception.address], isException: true, ca: exception.ca };
-    return { addresses: await publicAddresses(host, resolve), isException: false, ca: undefined };
-  };
-
+export function createExchange({ totalMs = TOTAL_MS, ...network }: Outside = {}): Exchange {
+  const connect = createConnector(network);
   return async (sent, signal) => {
     const origin = parseOrigin(sent.origin);
     if (!origin) throw new JobFailure("destination_refused", "the destination is not an https origin");
     const within = AbortSignal.any([signal, AbortSignal.timeout(totalMs)]);
     try {
-      const dialled = await beforeAborted(findAddresses(sent.origin, origin.host), within);
-      const socket = await dial(origin, dialled, connect, within);
+      const socket = await connect(sent.origin, within);
       try {
         return await exchangeOn(socket, origin, sent, within);
       } finally {
@@ -79,15 +62,6 @@ export function createExchange(outside: Outside = {}): Exchange {
       throw new JobFailure("unreachable", "the connection to the destination broke");
     }
   };
-}
-
-function beforeAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }
 
 function exchangeOn(
@@ -106,7 +80,7 @@ function exchangeOn(
     setHost: false,
     signal,
     headers: [
-      ["Host", port === 443 ? host : `${host}:${port}`],
+      ["Host", hostHeader({ host, port })],
       ["Connection", "close"],
       ...sent.headers,
       ...(hasLength(sent) ? [["Content-Length", String(sent.body?.byteLength ?? 0)]] : []),
@@ -120,6 +94,9 @@ function exchangeOn(
   request.end(sent.body);
   return promise;
 }
+
+/** The value of `Host` for an origin. */
+export const hostHeader = ({ host, port }: Origin): string => (port === 443 ? host : `${host}:${port}`);
 
 /** Without a length, Node would send an empty body of these methods in chunks. */
 const hasLength = ({ method, body }: Sent): boolean =>
@@ -143,8 +120,8 @@ async function readAnswer(response: IncomingMessage, { maxBody, truncate }: Sent
   return { status: statusCode, headers, body: Buffer.concat(chunks).subarray(0, maxBody) };
 }
 
-/** An answer that says that it is encoded cannot be searched for the credential. */
-function checkFraming({ headers }: IncomingMessage): void {
+/** Throws JobFailure for an answer that says that it is encoded: it cannot be searched for the credential. */
+export function checkFraming({ headers }: IncomingMessage): void {
   const content = headers["content-encoding"] ?? "identity";
   const transfer = headers["transfer-encoding"] ?? "chunked";
   if (!/^\s*(identity)?\s*$/i.test(content) || !/^\s*chunked\s*$/i.test(transfer)) {
@@ -152,7 +129,8 @@ function checkFraming({ headers }: IncomingMessage): void {
   }
 }
 
-function asFailure(error: NodeJS.ErrnoException): Error {
+/** What is wrong with an answer, if it is no HTTP; else the error itself. */
+export function asFailure(error: NodeJS.ErrnoException): Error {
   if (error.code === "HPE_HEADER_OVERFLOW") {
     return new JobFailure(
       "answer_too_large",

@@ -35,7 +35,10 @@ test("a pass handles all that is due; one over a store that refuses writes ends,
     };
     const intake = { store: { ...store, write }, log: pino({ enabled: false }), now: () => (AT + 1) * 1000 };
     const handlers = Object.fromEntries(
-      ["send", "overdue", "retry", "schedule", "feed"].map((type) => [type, remove]),
+      ["send", "overdue", "retry", "schedule", "feed", "checkpoint", "unfinished"].map((type) => [
+        type,
+        remove,
+      ]),
     ) as DueHandlers;
     const loop = createDueLoop(intake as unknown as Intake, handlers);
     await loop.pass();

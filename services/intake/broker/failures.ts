@@ -1,0 +1,69 @@
+import type { CallFailed, CallFailure } from "../../shared/broker/calls.ts";
+import { type ErrorCode, type PartError, StrongroomError } from "../../shared/errors.ts";
+
+/** What a failure of a call is to the caller. */
+const CODES: Record<CallFailure, ErrorCode> = {
+  malformed: "internal",
+  unauthenticated: "unauthenticated",
+  forbidden: "forbidden",
+  not_allowed: "use_not_allowed",
+  rate_limited: "too_many_requests",
+  receipt_mismatch: "internal",
+  not_openable: "sealed_value_refused",
+  key_unavailable: "key_provider_unavailable",
+  unusable_value: "invalid_value",
+  token_needed: "broker_unavailable",
+  destination_refused: "destination_refused",
+  unreachable: "destination_unreachable",
+  circuit_open: "destination_circuit_open",
+  timeout: "destination_timeout",
+  answer_unusable: "destination_answer_unusable",
+  response_blocked: "response_blocked",
+  provider_refused: "provider_refused",
+  cancelled: "broker_unavailable",
+  internal: "broker_unavailable",
+};
+
+/** A call that the broker refused, or that failed there. */
+export class CallRefused extends StrongroomError {
+  readonly failed: CallFailed;
+  /** When the same request may come again. */
+  readonly retryAfterSeconds: number | undefined;
+
+  constructor(failed: CallFailed) {
+    const { failure, detail, part, retryAfterSeconds } = failed;
+    super(CODES[failure], detail, {
+      cause: failure,
+      ...(part !== undefined && { errors: [deniedPart(part)] }),
+    });
+    this.failed = failed;
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** What the message says of each part of a request that no rule allows; nothing of the rules. */
+const PARTS: Record<string, PartError> = {
+  who: { pointer: "/who", message: "no rule is for this caller" },
+  path: { pointer: "/path", message: "no rule allows this path" },
+  method: { pointer: "/method", message: "no rule allows this method for this path" },
+  query: { pointer: "/query", message: "no rule allows all of these members of the query" },
+  content_type: { pointer: "/headers/content-type", message: "no rule allows a body of this type" },
+  hours: { pointer: "/hours", message: "no rule allows this at this hour" },
+};
+
+/** The part of a request at which the rules failed, as an error's part. */
+export const deniedPart = (part: string): PartError =>
+  PARTS[part] ?? { pointer: `/${part}`, message: "is not allowed" };
+
+/** The refusal of a request that no rule allows. */
+export const notAllowed = (part: string): StrongroomError =>
+  new StrongroomError("use_not_allowed", "No rule of the credential allows this request. See `errors`.", {
+    errors: [deniedPart(part)],
+  });
+
+/** The broker did not answer, or not to the end. Nothing of the cause reaches the caller. */
+export const brokerAway = (cause: Error, hasGone = false): StrongroomError => {
+  const sent = hasGone ? "The request may have reached the destination." : "Nothing was sent.";
+  const detail = `The broker is not responding. ${sent} Try again in a moment.`;
+  return new StrongroomError("broker_unavailable", detail, { cause });
+};
