@@ -4,6 +4,9 @@ import type { Secret } from "../shared/secret.ts";
 import { Failure } from "./failure.ts";
 
 const TIMEOUT_MS = 15_000;
+export const JSON_LINES = "application/x-ndjson";
+/** Answers without a known end: a pause of five minutes ends them. */
+const STREAMS = ["text/event-stream", JSON_LINES];
 
 /** An API of the platform: where it is, and how the user would set that. */
 export interface Api {
@@ -45,7 +48,7 @@ export class ApiClient {
     body?: object,
   ): Promise<Response> {
     const { name, address, token } = this.#api;
-    const streaming = headers.Accept === "text/event-stream";
+    const streaming = STREAMS.includes(headers.Accept ?? "");
     const authorization = `Bearer ${(await token()).reveal()}`;
     let response: Response;
     try {

@@ -213,6 +213,27 @@ export const COMMANDS: CommandTable = {
       delete: ["delete a feed", async () => (await import("./commands/feed.ts")).deleteCommand],
     },
   ],
+  receipts: [
+    "see and verify what credentials were used for",
+    {
+      list: [
+        "list an organization's receipts, newest first",
+        async () => (await import("./commands/receipts.ts")).listCommand,
+      ],
+      verify: [
+        "verify that no receipt was changed or removed, and print the newest checkpoint",
+        async () => (await import("./commands/receipts.ts")).verifyCommand,
+      ],
+      export: [
+        "print all receipts and checkpoints as JSON lines",
+        async () => (await import("./commands/receipts.ts")).exportCommand,
+      ],
+      keys: [
+        "print the public keys that sign checkpoints",
+        async () => (await import("./commands/receipts.ts")).keysCommand,
+      ],
+    },
+  ],
   token: [
     "print a token from the local identity provider",
     async () => (await import("./commands/token.ts")).tokenCommand,

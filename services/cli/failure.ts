@@ -48,6 +48,7 @@ const EXIT_OF: Partial<Record<ErrorCode, Exit>> = {
   quarantined: "conflict",
   key_provider_unavailable: "unavailable",
   store_unavailable: "unavailable",
+  receipts_unavailable: "unavailable",
   internal_vault_unavailable: "unavailable",
   org_vault_unavailable: "unavailable",
   org_vault_timeout: "unavailable",

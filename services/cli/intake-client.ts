@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Credential, CredentialPage, PutCredential, SealingKeys } from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
+import type { CheckpointKeySet, ReceiptPage } from "../shared/api/receipts.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
 import type { CreateToken, IssuedToken } from "../shared/api/tokens.ts";
 import type { CreateUse, Rewrap, Use, UsePage, UseWithResult } from "../shared/api/uses.ts";
@@ -15,10 +16,16 @@ import type {
 } from "../shared/api/webhooks.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
-import { ApiClient } from "./api-client.ts";
+import { ApiClient, JSON_LINES } from "./api-client.ts";
 import { Failure } from "./failure.ts";
 
 const PAGES_AT_MOST = 1000;
+
+/** What narrows a list of receipts. */
+export interface ReceiptFilter {
+  credential?: string | undefined;
+  id?: string | undefined;
+}
 
 /** What narrows a list of jobs. */
 export interface UseFilter {
@@ -99,6 +106,34 @@ export class Intake {
   schedules = () => this.#all<SchedulePage, Schedule>(at("schedules"), {}, ({ schedules }) => schedules);
   deleteSchedule = (name: string) => this.#json<void>("DELETE", at("schedules", name));
 
+  /** The newest receipts, at most `limit`, with where the chain stands. */
+  async receipts(filter: ReceiptFilter, limit: number): Promise<Omit<ReceiptPage, "next">> {
+    const receipts: ReceiptPage["receipts"] = [];
+    let first: ReceiptPage | undefined;
+    let before: string | undefined;
+    for (let pages = 0; pages < PAGES_AT_MOST && receipts.length < limit; pages++) {
+      const page: ReceiptPage = await this.#json(
+        "GET",
+        query(at("receipts"), { ...filter, limit: "100", before }),
+      );
+      first ??= page;
+      receipts.push(...page.receipts);
+      before = page.next;
+      if (!before) break;
+    }
+    if (!first) throw new Failure("usage", "--limit is at least 1");
+    const { head, checkpoint } = first;
+    return { receipts: receipts.slice(0, limit), head, ...(checkpoint && { checkpoint }) };
+  }
+  receiptKeys = () => this.#json<CheckpointKeySet>("GET", at("receipts", "keys"));
+  /** The organization's whole chain, as JSON lines. */
+  async exportReceipts(): Promise<AsyncIterable<Uint8Array>> {
+    const headers = { Accept: JSON_LINES };
+    const { body } = await this.#asMember(() => this.#api.request("GET", at("receipts", "export"), headers));
+    if (!body) throw new Failure("failure", "The intake's export is empty");
+    return body;
+  }
+
   /** All pages of a list, up to `limit` items. */
   async #all<Page extends { next?: string }, T>(
     path: string,
@@ -123,8 +158,12 @@ export class Intake {
     body?: object,
     headers: Record<string, string> = {},
   ): Promise<T> {
+    return this.#asMember(() => this.#api.json<T>(method, path, headers, body));
+  }
+
+  async #asMember<T>(call: () => Promise<T>): Promise<T> {
     try {
-      return await this.#api.json<T>(method, path, headers, body);
+      return await call();
     } catch (error) {
       if (!(error instanceof StrongroomError) || error.code !== "unauthenticated") throw error;
       throw new Failure(

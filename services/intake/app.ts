@@ -25,6 +25,7 @@ import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
 import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
+import { ruleRoutes } from "./api/rules.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { tokenRoutes } from "./api/tokens.ts";
@@ -82,13 +83,14 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
     brokerUseRoutes(routes, work);
+    ruleRoutes(routes, work);
     tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
     receiptRoutes(routes, intake);
-    healthRoutes(routes, readinessCheck(intake, { directory, revocations }));
+    healthRoutes(routes, readinessCheck(intake, { directory, revocations }), work.signing);
   });
 
   app.addHook("onReady", (done) => {

@@ -9,7 +9,7 @@ import { jobDueHandlers } from "./jobs/due.ts";
 import { createJobs, type Jobs } from "./jobs/jobs.ts";
 import { consumeResults } from "./jobs/results.ts";
 import type { WorkTypes } from "./jobs/work-type.ts";
-import { checkpointDueHandler } from "./receipts/checkpoints.ts";
+import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
@@ -28,6 +28,7 @@ export interface Work extends UseParts, BrokerUseParts, Pick<TokenParts, "askTok
   jobs: Jobs;
   due: DueLoop;
   receipts: Receipts;
+  signing: Signing;
   /** Takes results, and does what is due, until `stop`. */
   start(): void;
   stop(): Promise<void>;
@@ -46,6 +47,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
   const lastUsed = new LastUsed(intake);
   const inFlight = new InFlight(intake);
   const receipts = createReceipts(intake);
+  const signing: Signing = { isFailing: false };
   const uses = { intake, jobs, lastUsed, inFlight };
   const tokens: TokenParts = { intake, receipts, askToken: (call) => askToken(intake.broker, call) };
   const handlers: DueHandlers = {
@@ -53,14 +55,14 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
-    checkpoint: checkpointDueHandler(intake),
+    checkpoint: checkpointDueHandler(intake, signing),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);
   let results: { stop(): Promise<void> } | undefined;
   return {
     ...uses,
-    ...{ due, receipts, slots: new CallSlots(intake.uses) },
+    ...{ due, receipts, signing, slots: new CallSlots(intake.uses) },
     askToken: tokens.askToken,
     async obtainToken({ org, level, identity }, credential) {
       const { token, issuer, subject, groups } = identity;

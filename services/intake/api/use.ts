@@ -1,7 +1,9 @@
+import { Type } from "typebox";
+import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { METHODS } from "../../shared/work/destination.ts";
 import { type BrokerUseParts, useCredential } from "../broker/use.ts";
-import { callerOf, memberOf } from "../http/caller.ts";
+import { useMemberOf } from "../http/caller.ts";
 
 /** Requests to destinations by the broker, with credentials that the caller never sees. */
 export function brokerUseRoutes(app: Server, parts: BrokerUseParts): void {
@@ -21,10 +23,16 @@ export function brokerUseRoutes(app: Server, parts: BrokerUseParts): void {
           "header `Strongroom-Answer` says whose the answer is: `destination`, or `platform` for a problem document of " +
           "Strongroom's. `Strongroom-Receipt` is the id of the receipt. An answer that cannot be passed on to its end " +
           "ends with the connection",
+        response: {
+          default: {
+            description: "What the destination answered",
+            content: { "*/*": { schema: Type.Any() } },
+          },
+          ...problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504),
+        },
       },
       handler: async (request, reply) => {
-        const { org, level } = callerOf(request);
-        await useCredential(parts, { org, level, identity: memberOf(request).identity }, request, reply);
+        await useCredential(parts, useMemberOf(request), request, reply);
         return reply;
       },
     });

@@ -37,6 +37,8 @@ export class Attempt implements CallEvents {
   readonly #begun: Promise<Receipt>;
   readonly #ended = Promise.withResolvers<void>();
   #goneAt: number | undefined;
+  /** Parts of the answer that are passed on together: each write wakes the caller. */
+  #parts: Buffer[] = [];
   #sent = 0;
   #isOver = false;
 
@@ -67,7 +69,6 @@ export class Attempt implements CallEvents {
 
   frames(frames: Frame[]): void {
     const { relay, trace } = this.#options;
-    const chunks: Buffer[] = [];
     for (const { type, payload } of frames) {
       switch (type) {
         case "head":
@@ -76,10 +77,11 @@ export class Attempt implements CallEvents {
           relay.head(parse(AnswerHead, payload));
           break;
         case "data":
-          chunks.push(payload);
+          this.#parts.push(payload);
+          if (this.#parts.length === 1) setImmediate(() => this.#pass());
           break;
         case "end":
-          this.#finish(chunks, parse(AnswerEnd, payload));
+          this.#finish(parse(AnswerEnd, payload));
           return;
         case "failed":
           this.#refused(parse(CallFailed, payload));
@@ -88,9 +90,12 @@ export class Attempt implements CallEvents {
           throw new Error(`the broker sent a frame ${type}`);
       }
     }
-    if (chunks.length === 0 || relay.body(chunks, false)) return;
+  }
+
+  #pass(): void {
+    if (this.#isOver || this.#options.relay.body(this.#parts.splice(0), false)) return;
     this.#call.pause();
-    relay.drained(() => this.#call.resume());
+    this.#options.relay.drained(() => this.#call.resume());
   }
 
   broke(error: Error, hasGone: boolean): void {
@@ -129,13 +134,13 @@ export class Attempt implements CallEvents {
     });
   }
 
-  #finish(chunks: Buffer[], { sentBytes, receivedBytes, scrubbed, bodyDigest }: AnswerEnd): void {
+  #finish({ sentBytes, receivedBytes, scrubbed, bodyDigest }: AnswerEnd): void {
     const { relay } = this.#options;
     const { status } = relay;
     if (status === undefined) throw new Error("the broker ended an answer without a head");
     this.#isOver = true;
     this.#call.finish();
-    relay.body(chunks, true);
+    relay.body(this.#parts, true);
     this.#complete({
       ...{ outcome: "answered", status, sentBytes, receivedBytes, scrubbed },
       ...(bodyDigest !== undefined && { bodyDigest }),
@@ -144,7 +149,10 @@ export class Attempt implements CallEvents {
   }
 
   #refused(failed: CallFailed): void {
-    this.#fail({ outcome: outcomeOf(failed), failure: failed.failure }, new CallRefused(failed));
+    this.#fail(
+      { outcome: outcomeOf(failed), failure: failed.failure },
+      new CallRefused(failed, this.#options.call.id),
+    );
   }
 
   #fail(outcome: Outcome, error: Error): void {

@@ -30,9 +30,11 @@ export class CallRefused extends StrongroomError {
   /** When the same request may come again. */
   readonly retryAfterSeconds: number | undefined;
 
-  constructor(failed: CallFailed) {
-    const { failure, detail, part, retryAfterSeconds } = failed;
-    super(CODES[failure], detail, {
+  /** `receipt` is the id of the receipt that says what was sent. */
+  constructor(failed: CallFailed, receipt?: string) {
+    const { failure, detail, part, retryAfterSeconds, isSent } = failed;
+    const told = receipt !== undefined && isSent ? `${detail} The receipt is ${receipt}.` : detail;
+    super(CODES[failure], told, {
       cause: failure,
       ...(part !== undefined && { errors: [deniedPart(part)] }),
     });

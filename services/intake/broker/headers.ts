@@ -1,11 +1,16 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
+import { type Injection, injectedHeaders } from "../../shared/broker/inject.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { isPassedHeader } from "../../shared/work/request-headers.ts";
 
-const MOST_HEADERS = 100;
-const MOST_NAME = 64;
+/** What the broker takes too. */
+const MOST_HEADERS = 64;
+const MOST_BYTES = 16_384;
 const MOST_VALUE = 8_192;
-const NAME = /^[A-Za-z][A-Za-z0-9_-]*$/;
+const NAME = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
+const VALUE = /^[\x20-\x7e\t]*$/;
+/** An answer's names are not checked by anyone else. */
+const ANSWER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}$/;
 
 /**
  * The caller's headers that go to the destination, in order: not those of the connection or of the caller's own token,
@@ -19,19 +24,26 @@ export function passedHeaders({ rawHeaders }: IncomingMessage): [string, string]
     if (rawHeaders[i]?.toLowerCase() !== "connection") continue;
     for (const name of (rawHeaders[i + 1] ?? "").split(",")) ofConnection.add(name.trim().toLowerCase());
   }
-  let types = 0;
+  let [types, bytes] = [0, 0];
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const [name = "", value = ""] = [rawHeaders[i], rawHeaders[i + 1]];
     const lower = name.toLowerCase();
     if (!isPassedHeader(lower) || ofConnection.has(lower)) continue;
     if (lower === "content-type" && ++types > 1) throw invalid("Content-Type is repeated.");
-    if (!NAME.test(name) || name.length > MOST_NAME || value.length > MOST_VALUE) {
+    if (!NAME.test(name) || !VALUE.test(value) || value.length > MOST_VALUE) {
       throw invalid("A header has a name or a value that is not passed on.");
     }
+    bytes += name.length + value.length + 4;
     passed.push([name, value]);
   }
-  if (passed.length > MOST_HEADERS) throw invalid(`There are more than ${MOST_HEADERS} headers.`);
+  if (passed.length > MOST_HEADERS || bytes > MOST_BYTES) throw invalid("There are too many headers.");
   return passed;
+}
+
+/** Without the headers that carry the credential: a client that must name some key sends one that is replaced. */
+export function withoutInjected(headers: [string, string][], inject: Injection): [string, string][] {
+  const injected = injectedHeaders(inject);
+  return headers.filter(([name]) => !injected.includes(name.toLowerCase()));
 }
 
 /**
@@ -61,7 +73,7 @@ const OWN = new Set([
 export function answerHeaders(headers: readonly (readonly [string, string])[]): [string, string][] {
   return headers.flatMap(([name, value]): [string, string][] => {
     const lower = name.toLowerCase();
-    if (OWN.has(lower) || lower.startsWith("strongroom-") || !NAME.test(name)) return [];
+    if (OWN.has(lower) || lower.startsWith("strongroom-") || !ANSWER_NAME.test(name)) return [];
     return /^[\t\x20-\x7e\x80-\xff]*$/.test(value) ? [[name, value]] : [];
   });
 }

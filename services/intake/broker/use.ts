@@ -2,22 +2,22 @@ import { hash, randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { UseCall } from "../../shared/broker/calls.ts";
+import { isInUrl } from "../../shared/broker/inject.ts";
 import { asRuleRequest } from "../../shared/broker/rule-request.ts";
 import { matchRule, type Rule } from "../../shared/broker/rules.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Identity } from "../../shared/front/identity/authenticator.ts";
-import type { Level } from "../../shared/org.ts";
 import type { Intent } from "../../shared/receipts/receipt.ts";
 import type { LastUsed } from "../credentials/last-used.ts";
 import { brokerCredential, type UsableCredential } from "../credentials/load.ts";
 import type { BrokerRecord } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { unboundBodyTime } from "../http/body-time.ts";
+import type { UseMember } from "../http/caller.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { putVersion } from "../tokens/save.ts";
 import { Attempt, type Body, tooLarge } from "./attempt.ts";
 import { CallRefused, notAllowed } from "./failures.ts";
-import { bodyLength, passedHeaders } from "./headers.ts";
+import { bodyLength, passedHeaders, withoutInjected } from "./headers.ts";
 import { Relay } from "./relay.ts";
 import type { CallSlots } from "./slots.ts";
 import { type UseTarget, useTarget } from "./target.ts";
@@ -32,13 +32,6 @@ export interface BrokerUseParts {
   slots: CallSlots;
   /** Has the broker obtain the access token that it needs for a credential, as this member. */
   obtainToken(member: UseMember, credential: string): Promise<void>;
-}
-
-/** Who uses a credential. */
-export interface UseMember {
-  org: string;
-  level: Level;
-  identity: Identity;
 }
 
 /**
@@ -146,7 +139,8 @@ interface Use extends Usable {
 async function attempt({ intake, receipts, lastUsed }: BrokerUseParts, use: Use): Promise<void> {
   const { asked, member, request, reply, body, id, usable } = use;
   const { record, material } = usable;
-  const { method, target: path, headers, length } = asked;
+  const { method, target: path, length } = asked;
+  const headers = withoutInjected(asked.headers, record.destination.inject);
   const announced = length === undefined ? "none" : length === "chunked" ? length : { bytes: length };
   reply.header("Strongroom-Receipt", id);
   const made = new Attempt({
@@ -184,6 +178,6 @@ function intentOf({ usable, rule, pattern, member, asked, body, id }: Use): Inte
     by: { issuer: identity.issuer.issuer, subject: identity.subject, level },
     ...{ method: asked.method, pathPattern: pattern, rule: rule.id },
     ...(Buffer.isBuffer(body) && { bodyDigest: hash("sha256", body, "base64url") }),
-    ...(rule.inUrl && { inUrl: true }),
+    ...(isInUrl(destination.inject) && { inUrl: true }),
   };
 }

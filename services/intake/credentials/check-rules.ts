@@ -1,3 +1,4 @@
+import { isInUrl } from "../../shared/broker/inject.ts";
 import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import type { Rule } from "../../shared/broker/rules.ts";
 import type { PartError } from "../../shared/errors.ts";
@@ -39,13 +40,12 @@ export const repeated = (pointer: string, list: readonly string[] = []): PartErr
   );
 
 function urlErrors({ inUrl = false, query = [] }: Rule, inject: BrokerPolicy["inject"]): PartError[] {
-  const isInUrl = "query" in inject || "pathPrefix" in inject;
-  if (inUrl && !isInUrl) {
+  if (inUrl && !isInUrl(inject)) {
     return [
       { pointer: "inUrl", message: "is only for policies whose `inject` puts the credential in the URL" },
     ];
   }
-  if (isInUrl && !inUrl) {
+  if (isInUrl(inject) && !inUrl) {
     const message = "must be true: the policy's `inject` puts the credential in the URL";
     return [{ pointer: "inUrl", message }];
   }

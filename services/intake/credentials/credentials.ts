@@ -23,7 +23,8 @@ import {
   type StoredMaterial,
 } from "./records.ts";
 
-const VERSIONS_LISTED = 20;
+/** The last versions that a record tells of. */
+export const VERSIONS_LISTED = 20;
 /** Longer than any backup of the store is kept. */
 const REMEMBER_DELETED_SECONDS = 400 * 24 * 3600;
 

@@ -16,6 +16,9 @@ const MOST_TRIES = 5;
 export interface UsableCredential<R extends CredentialRecord = CredentialRecord> {
   record: R;
   material: Material;
+  /** Of the record and of the stored value, for conditional writes. */
+  revision: number;
+  materialRevision: number;
 }
 
 /** A credential with its sealed value; undefined if there is none, or if its sealing key is gone. */
@@ -35,7 +38,8 @@ export async function loadUsable(
     const of = { org, purpose: record.body.purpose };
     const material = await withPrivateKey(store, of, stored.body.material);
     // Its sealing key is gone: it may have been sealed anew.
-    if (material) return { record: record.body, material };
+    if (!material) continue;
+    return { record: record.body, material, revision: record.revision, materialRevision: stored.revision };
   }
   return undefined;
 }
@@ -56,9 +60,10 @@ export async function brokerCredential(
   org: string,
   name: string,
 ): Promise<UsableCredential<BrokerRecord>> {
-  const { record, material } = (await loadUsable(store, org, name)) ?? {};
-  if (!record || !material) throw new StrongroomError("not_found", "There is no such credential.");
-  if (record.purpose === "broker") return { record, material };
+  const usable = await loadUsable(store, org, name);
+  if (!usable) throw new StrongroomError("not_found", "There is no such credential.");
+  const { record } = usable;
+  if (record.purpose === "broker") return { ...usable, record };
   const detail = `The broker uses no credential of purpose ${record.purpose}. Submit a job: POST /v1/jobs.`;
   throw new StrongroomError("conflict", detail);
 }

@@ -2,9 +2,8 @@ import { CHECKPOINT_TYPE, type Checkpoint, chainHash, chainStart } from "../../s
 import type { Intake } from "../dependencies.ts";
 import { type DueHandler, postpone } from "../due/loop.ts";
 import type { Store } from "../store/store.ts";
+import { blocksBetween } from "./blocks.ts";
 import {
-  type Block,
-  blocksPartition,
   bySequence,
   CHECKPOINTS_KEPT_SECONDS,
   checkpointsPartition,
@@ -15,7 +14,6 @@ import {
 
 /** While one intake signs, others leave it alone; after a failure it is tried again. */
 const AGAIN_SECONDS = 15;
-const BLOCKS_AT_ONCE = 4;
 
 /** The newest checkpoint of an organization's chain. */
 export async function newestCheckpoint(store: Store, org: string): Promise<StoredCheckpoint | undefined> {
@@ -25,12 +23,18 @@ export async function newestCheckpoint(store: Store, org: string): Promise<Store
   return newest?.body;
 }
 
+/** Whether this intake could sign when it last had to. */
+export interface Signing {
+  isFailing: boolean;
+}
+
 /**
  * Signs where a chain stands. Only a chain that goes on from the newest checkpoint is signed: whoever changes the store
  * gets no signature for it. A failure is logged, and uses go on.
  */
 export function checkpointDueHandler(
   intake: Pick<Intake, "store" | "now" | "log" | "receiptsSigner">,
+  signing: Signing,
 ): DueHandler {
   const { store, now, log, receiptsSigner } = intake;
   return async (item) => {
@@ -53,7 +57,9 @@ export function checkpointDueHandler(
     let jws: string;
     try {
       jws = await receiptsSigner.sign(CHECKPOINT_TYPE, checkpoint);
+      signing.isFailing = false;
     } catch (err) {
+      signing.isFailing = true;
       log.error({ org, sequence, err }, "a checkpoint of receipts could not be signed; it is tried again");
       return;
     }
@@ -78,19 +84,14 @@ async function brokenAfter(
   head: Head,
 ): Promise<number | undefined> {
   let { sequence, hash } = from ?? { sequence: 0, hash: chainStart(org) };
-  while (sequence < head.sequence) {
-    const blocks = await store.query<Block>(blocksPartition(org), {
-      after: bySequence(sequence),
-      limit: BLOCKS_AT_ONCE,
-    });
-    if (blocks.length === 0) return sequence + 1;
-    for (const { entry, hash: said } of blocks.flatMap(({ body }) => body.receipts)) {
+  for await (const { receipts } of blocksBetween(store, org, sequence, head.sequence)) {
+    for (const { entry, hash: said } of receipts) {
       if (entry.sequence <= sequence) continue;
-      if (entry.sequence > head.sequence) break;
       if (entry.sequence !== sequence + 1 || chainHash(hash, entry) !== said) return sequence + 1;
       sequence = entry.sequence;
       hash = said;
     }
   }
+  if (sequence !== head.sequence) return sequence + 1;
   return hash === head.hash ? undefined : sequence;
 }

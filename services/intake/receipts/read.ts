@@ -8,20 +8,11 @@ import { StrongroomError } from "../../shared/errors.ts";
 import type { ChainPosition, ExportLine } from "../../shared/receipts/export.ts";
 import { chainStart, type Receipt } from "../../shared/receipts/receipt.ts";
 import { pageLimit } from "../http/paging.ts";
-import type { Item, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
+import { blocksBefore, blocksBetween } from "./blocks.ts";
 import { newestCheckpoint } from "./checkpoints.ts";
-import {
-  type Block,
-  blocksPartition,
-  bySequence,
-  checkpointsPartition,
-  type Head,
-  headKey,
-  type StoredCheckpoint,
-} from "./records.ts";
+import { bySequence, checkpointsPartition, type Head, headKey, type StoredCheckpoint } from "./records.ts";
 
-/** Read at once: a block has at most 380 KiB. */
-const BLOCKS_AT_ONCE = 8;
 /** A page is looked for in so many blocks; then the caller asks again. */
 const MOST_BLOCKS = 256;
 const CHECKPOINTS_AT_ONCE = 100;
@@ -48,7 +39,7 @@ export async function listReceipts(
   let last = from;
   let hasMore = false;
   let read = 0;
-  const pieces = isForward ? forward(store, org, from) : backward(store, org, from);
+  const pieces = isForward ? blocksBetween(store, org, from) : blocksBefore(store, org, from);
   search: for await (const block of pieces) {
     hasMore = read++ === MOST_BLOCKS;
     if (hasMore) break;
@@ -109,7 +100,7 @@ export async function* exportReceipts(
     isBegun = true;
     return { chain: { org, at, after } };
   };
-  for await (const { previous, receipts } of forward(store, org, 0, head.sequence)) {
+  for await (const { previous, receipts } of blocksBetween(store, org, 0, head.sequence)) {
     if (!isBegun) yield begin({ sequence: (receipts[0]?.entry.sequence ?? 1) - 1, hash: previous });
     for (const receipt of receipts) {
       for (; !checkpoint.done && checkpoint.value.sequence < receipt.entry.sequence; ) {
@@ -141,33 +132,5 @@ async function* checkpointsUpTo(
     yield* page.map(({ body }) => body);
     after = page.at(-1)?.sort;
     if (page.length < CHECKPOINTS_AT_ONCE) return undefined;
-  }
-}
-
-/** Blocks with entries after a sequence, up to another one, in order. */
-async function* forward(store: Store, org: string, sequence: number, upTo?: number): AsyncGenerator<Block> {
-  let after = bySequence(sequence);
-  const end = upTo === undefined ? {} : { upTo: bySequence(upTo) };
-  for (;;) {
-    const page = await store.query<Block>(blocksPartition(org), { after, ...end, limit: BLOCKS_AT_ONCE });
-    yield* page.map(({ body }) => body);
-    after = page.at(-1)?.sort ?? after;
-    if (page.length < BLOCKS_AT_ONCE) return;
-  }
-}
-
-/** Blocks with entries before a sequence, the newest first. */
-async function* backward(store: Store, org: string, sequence: number): AsyncGenerator<Block> {
-  const partition = blocksPartition(org);
-  // Its last entry may come after the sequence.
-  const [first] = await store.query<Block>(partition, { after: bySequence(sequence - 2), limit: 1 });
-  if (first) yield first.body;
-  let after = first?.sort;
-  for (;;) {
-    const range = { descending: true, limit: BLOCKS_AT_ONCE, ...(after !== undefined && { after }) };
-    const page: Item<Block>[] = await store.query<Block>(partition, range);
-    yield* page.map(({ body }) => body);
-    after = page.at(-1)?.sort;
-    if (page.length < BLOCKS_AT_ONCE) return;
   }
 }

@@ -27,6 +27,8 @@ export interface ReceiptWriter extends Receipts {
   upkeep(): void;
   start(): void;
   /** Resolves once what was given to it is written, or cannot be. */
+  settled(): Promise<void>;
+  /** Settles, for some seconds at most. */
   stop(): Promise<void>;
 }
 
@@ -50,6 +52,10 @@ export function createReceipts(intake: Pick<Intake, "store" | "log" | "now">): R
     }
   };
 
+  const settled = async (): Promise<void> => {
+    await Promise.all([...chains.values()].map((chain) => chain.settled()));
+  };
+
   return {
     async begin(org, intent) {
       // An entry that is none would make the whole chain fail its verification.
@@ -66,14 +72,14 @@ export function createReceipts(intake: Pick<Intake, "store" | "log" | "now">): R
         intents.map(({ ms, ...of }) => chainOf(org).complete(of, { ...none, failure: "interrupted", ms })),
       );
     },
-    upkeep,
+    ...{ upkeep, settled },
     start() {
       timer = setInterval(upkeep, UPKEEP_MS).unref();
     },
     async stop() {
       clearInterval(timer);
       const deadline = new Promise<void>((resolve) => void setTimeout(resolve, STOP_MS).unref());
-      await Promise.race([Promise.all([...chains.values()].map((chain) => chain.settled())), deadline]);
+      await Promise.race([settled(), deadline]);
     },
   };
 }

@@ -58,7 +58,7 @@ export async function usableCredential(
 ): Promise<UsableCredential<IntegrationRecord>> {
   const usable = await loadUsable(store, org, name);
   if (!usable) throw new StrongroomError("not_found", "There is no such credential.");
-  const { record, material } = usable;
+  const { record } = usable;
   if (record.purpose !== "integration") {
     const detail = `No job uses a credential of purpose ${record.purpose}. Send the request to /v1/use/${name}/….`;
     throw new StrongroomError("conflict", detail);
@@ -69,7 +69,7 @@ export async function usableCredential(
   if (record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");
   }
-  return { record, material };
+  return { ...usable, record };
 }
 
 /**

@@ -28,15 +28,15 @@ export function useWork({ store, now }: Pick<Intake, "store" | "now">): WorkType
         loadUsable(store, job.org, job.work.credential),
         store.get<StoredRequest>(requestKey(job)),
       ]);
-      const { record, material } = usable ?? {};
+      const record = usable?.record;
       const isSame = record?.purpose === "integration" && record.version === job.work.version;
-      if (!isSame || !material || !request) {
+      if (!usable || !isSame || !request) {
         throw cannotSend("not_openable", "The credential's version was replaced before the job was sent.");
       }
       if (record.disabled) {
         throw cannotSend("request_not_allowed", "The credential was disabled before the job was sent.");
       }
-      return useMessage(job, { record, material }, request.body.envelope);
+      return useMessage(job, { ...usable, record }, request.body.envelope);
     },
     async settle(job, outcome, at) {
       const { org, id, work } = job;

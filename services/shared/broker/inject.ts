@@ -105,3 +105,20 @@ export const Injection = Type.Union([
   Type.Object({ token: Type.Object(header, closed) }, closed),
 ]);
 export type Injection = Static<typeof Injection>;
+
+/** Whether the credential stands in the request's URL. */
+export const isInUrl = (inject: Injection): boolean => "query" in inject || "pathPrefix" in inject;
+
+/** The headers that the broker sets to carry a credential, or what was made of it; in lower case. */
+export function injectedHeaders(inject: Injection): string[] {
+  if ("basic" in inject) return ["authorization"];
+  if ("sigv4" in inject)
+    return ["authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"];
+  const names: string[] = [];
+  if ("header" in inject) names.push(inject.header);
+  if ("hmac" in inject)
+    names.push(inject.hmac.header, ...(inject.hmac.timestamp ? [inject.hmac.timestamp.header] : []));
+  if ("jwt" in inject) names.push(inject.jwt.header);
+  if ("token" in inject) names.push(inject.token.header);
+  return names.map((name) => name.toLowerCase());
+}
