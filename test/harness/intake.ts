@@ -139,7 +139,21 @@ export async function startIntakeStage(
   };
 
   return {
-    ...{ issuer, published, directoryKey, acme, globex, store, folder, keys, signer, queues, log, clock, report },
+    ...{
+      issuer,
+      published,
+      directoryKey,
+      acme,
+      globex,
+      store,
+      folder,
+      keys,
+      signer,
+      queues,
+      log,
+      clock,
+      report,
+    },
     async start(changes = {}, options = {}) {
       // The queues of one intake: each takes the results by a consumption of its own.
       const own = intakes.length === 0 ? intakeQueues : await open();
