@@ -11,7 +11,7 @@ import { readSecret, refuseArgument } from "../read-secret.ts";
 import { sealForPut } from "../seal-value.ts";
 import type { Session } from "../session.ts";
 
-type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?: boolean };
+type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?: boolean; reason?: string };
 
 const putOptions: CliCommand["declare"] = (line) => {
   // More than the name is taken only to be refused with what to do instead.
@@ -24,6 +24,10 @@ const putOptions: CliCommand["declare"] = (line) => {
       "--level <level>",
       "who may use it: members of this level and above (default: writer)",
     ).choices(LEVELS),
+  );
+  line.option(
+    "--reason <text>",
+    "why a key is stored though its provider delegates access; it stands in the receipts",
   );
 };
 
@@ -105,8 +109,12 @@ async function bodyOf(
   name: string,
   options: PutOptions,
 ): Promise<PutCredential> {
-  const { level, sealed } = options;
-  const common = { destination: destinationOf(options), ...(level && { level }) };
+  const { level, sealed, reason } = options;
+  const common = {
+    destination: destinationOf(options),
+    ...(level && { level }),
+    ...(reason !== undefined && { reason }),
+  };
   const value = await readSecret(out, `Value of ${name}`);
   if (!sealed) return { value: value.reveal(), ...common };
   return { ...(await sealForPut(out, intake, name, common.destination, value)), ...common };
