@@ -212,6 +212,9 @@ export async function startIntakeStage(
   };
 }
 
+/** Whether a body is one JSON value, unlike JSON lines. */
+const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
+
 /** A broker that is away. */
 const noBroker = (): BrokerClient =>
   createBrokerClient({
@@ -246,7 +249,7 @@ function expectDescribed(operations: Operation[], method: string, path: string, 
   const response = operation.responses[answer.status];
   if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
   const [content] = Object.entries(response.content ?? {});
-  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  if (!content?.[1].schema || !isJsonType(answer.headers)) return;
   const [problem] = Value.Errors(content[1].schema, answer.json);
   if (!problem) return;
   throw new Error(
@@ -275,7 +278,7 @@ async function call(
     ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json");
+  const isJson = isJsonType(response.headers);
   return {
     status: response.status,
     headers: response.headers,
