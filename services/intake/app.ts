@@ -32,6 +32,7 @@ import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { tokenRoutes } from "./api/tokens.ts";
 import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
+import { webhookSecretRoutes } from "./api/webhook-secrets.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
 import { admitMembers } from "./http/admit.ts";
@@ -88,6 +89,7 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
+    webhookSecretRoutes(routes, work);
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
     rotationRoutes(routes, work);

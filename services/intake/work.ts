@@ -23,6 +23,8 @@ import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
 import { retryDueHandler } from "./webhooks/deliveries.ts";
+import { rewrapSecretsWork } from "./webhooks/rewrap.ts";
+import { webhookRotationDueHandler } from "./webhooks/rotation.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
@@ -45,6 +47,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
     rotate: rotateWork(intake),
+    "rewrap-secrets": rewrapSecretsWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
@@ -58,8 +61,9 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
-    checkpoint: checkpointDueHandler(intake, signing),
     rotation: rotationDueHandler({ ...uses, receipts }),
+    "webhook-rotation": webhookRotationDueHandler(intake),
+    checkpoint: checkpointDueHandler(intake, signing),
     unfinished: unfinishedDueHandler(intake, receipts),
   };
   const due = createDueLoop(intake, handlers, dueEveryMs);

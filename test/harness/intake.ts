@@ -18,6 +18,7 @@ import { newOrgId } from "../../services/shared/org.ts";
 import { openQueues, type Queues } from "../../services/shared/queue/open-queues.ts";
 import { KINDS, type Kind, type Purpose } from "../../services/shared/work/kinds.ts";
 import type { Outcome } from "../../services/shared/work/messages.ts";
+import type { DirectoryKey } from "./directory.ts";
 import { type MemoryKeyProvider, memoryKeyProvider } from "./key-provider.ts";
 import { type Published, startPublished } from "./published.ts";
 import { type MemorySigner, memorySigner } from "./signer.ts";
@@ -87,7 +88,7 @@ export interface IntakeStage {
 }
 
 export async function startIntakeStage(
-  given: { keys?: Record<Purpose, KeyProvider> } = {},
+  given: { keys?: Record<Purpose, KeyProvider>; directoryKey?: DirectoryKey } = {},
 ): Promise<IntakeStage> {
   const folder = await mkdtemp(join(tmpdir(), "strongroom-intake-"));
   const issuer = await startIssuer({}, newPair("ES256"));
@@ -104,6 +105,7 @@ export async function startIntakeStage(
     issuers: [issuer],
     logger: pino({ level: "silent" }),
     now: Date.now,
+    directoryKey: given.directoryKey,
   });
   const [acme, globex] = [newOrgId(), newOrgId()];
   await published.publish([
@@ -212,15 +214,15 @@ export async function startIntakeStage(
   };
 }
 
-/** Whether a body is one JSON value, unlike JSON lines. */
-const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
-
 /** A broker that is away. */
 const noBroker = (): BrokerClient =>
   createBrokerClient({
     ...{ url: "https://127.0.0.1:1", pins: new Set() },
     client: selfSignedCertificate("intake", 1),
   });
+
+/** Whether a body is one JSON value, unlike JSON lines. */
+const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
 
 /** What the API says about an operation. */
 interface Operation {

@@ -4,9 +4,8 @@ import { PageQuery } from "../../shared/api/pages.ts";
 import { PutRotation, Rotation, RotationRun, RotationRunPage } from "../../shared/api/rotations.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
-import type { By } from "../../shared/receipts/receipt.ts";
 import { Name, WorkId } from "../../shared/work/messages.ts";
-import { callerOf, memberOf } from "../http/caller.ts";
+import { callerOf, memberOf, receiptBy } from "../http/caller.ts";
 import { ConditionHeaders, etag, TaggedHeaders } from "../http/conditions.ts";
 import type { RotationParts } from "../rotations/advance.ts";
 import { asRotation } from "../rotations/records.ts";
@@ -107,7 +106,12 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const run = await startRotation(parts, memberOf(request).org, name, byOf(request as FastifyRequest));
+      const run = await startRotation(
+        parts,
+        memberOf(request).org,
+        name,
+        receiptBy(request as FastifyRequest),
+      );
       return reply.code(202).header("Location", `/v1/credentials/${name}/rotation/runs/${run.id}`).send(run);
     },
   );
@@ -141,11 +145,4 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
       return readRun(intake, memberOf(request).org, name, id);
     },
   );
-}
-
-/** The caller, as receipts name them. */
-function byOf(request: FastifyRequest): By {
-  const { level, identity } = memberOf(request);
-  const { issuer, subject } = identity;
-  return { issuer: issuer.issuer, subject, ...(level && { level }) };
 }

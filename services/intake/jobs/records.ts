@@ -46,6 +46,14 @@ export interface RewrapWork {
   materialRevision: number;
 }
 
+/** A webhook's secrets sealed anew, by the key provider's current key. */
+export interface RewrapSecretsWork {
+  type: "rewrap-secrets";
+  webhook: string;
+  /** The stored secrets' revision when it was asked for: a result never replaces any that were stored since. */
+  secretsRevision: number;
+}
+
 /** What one attempt of a delivery came to. */
 export interface DeliveryAttempt {
   attempt: number;
@@ -89,7 +97,7 @@ export interface RotateWork {
   making?: { once: string; since: number };
 }
 
-export type Work = UseWork | KeyWork | RewrapWork | DeliveryWork | FetchWork | RotateWork;
+export type Work = UseWork | KeyWork | RewrapWork | DeliveryWork | FetchWork | RotateWork | RewrapSecretsWork;
 
 export interface JobFailure {
   class: FailureClass;

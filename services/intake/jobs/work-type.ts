@@ -6,6 +6,7 @@ import type {
   JobFailure,
   JobRecord,
   KeyWork,
+  RewrapSecretsWork,
   RewrapWork,
   RotateWork,
   UseWork,
@@ -36,6 +37,7 @@ export interface WorkTypes {
   deliver: WorkType<DeliveryWork>;
   fetch: WorkType<FetchWork>;
   rotate: WorkType<RotateWork>;
+  "rewrap-secrets": WorkType<RewrapSecretsWork>;
 }
 
 /** A job cannot be sent, now and later: its credential or its request is gone. */

@@ -81,6 +81,11 @@ export const IntegrationMessage = Type.Union([
 ]);
 export type IntegrationMessage = Static<typeof IntegrationMessage>;
 
+const Secrets = Type.Array(
+  Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
+  { minItems: 1, maxItems: 2 },
+);
+
 /** What the queue of kind `webhook` carries. */
 export const WebhookMessage = Type.Union([
   Type.Object(
@@ -90,13 +95,7 @@ export const WebhookMessage = Type.Union([
       credential: MessageName,
       policy: DestinationPolicy,
       /** The signing secrets that are valid now: one, or two during a rotation. */
-      secrets: Type.Array(
-        Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
-        {
-          minItems: 1,
-          maxItems: 2,
-        },
-      ),
+      secrets: Secrets,
       /** The delivery's `webhook-id`, the same in all attempts. */
       webhookId: Type.String({ maxLength: 64 }),
       /** The envelope of a {@link DestinationRequest}, whose body is signed; version is the newest secret's. */
@@ -104,8 +103,17 @@ export const WebhookMessage = Type.Union([
     },
     closed,
   ),
+  /** Opens a webhook's secrets and seals them anew, by the key provider's current key. */
+  Type.Object(
+    {
+      ...{ ...common, type: Type.Literal("rewrap"), credential: MessageName, policy: DestinationPolicy },
+      secrets: Secrets,
+    },
+    closed,
+  ),
 ]);
 export type WebhookMessage = Static<typeof WebhookMessage>;
+export type DeliverMessage = Extract<WebhookMessage, { type: "deliver" }>;
 
 /**
  * What a worker does for a rotation: `make` a new value, `apply` it (if the provider does not make it itself), `check`
@@ -236,6 +244,11 @@ export const Outcome = Type.Union([
   ),
   Type.Object({ state: Type.Literal("key-made"), publicKey: Base64Url, privateKey: Base64 }, closed),
   Type.Object({ state: Type.Literal("rewrapped"), envelope: Base64 }, closed),
+  /** A webhook's secrets, in the order of the message. */
+  Type.Object(
+    { state: Type.Literal("secrets-rewrapped"), envelopes: Type.Array(Base64, { minItems: 1, maxItems: 2 }) },
+    closed,
+  ),
   /** A phase of a rotation succeeded. */
   Type.Object(
     {

@@ -1,8 +1,7 @@
-import { createHash, createHmac } from "node:crypto";
-import { SignatureV4 } from "@smithy/signature-v4";
 import { Value } from "typebox/value";
 import { AwsKey } from "../../shared/broker/inject.ts";
 import { iamOf, type Recipe } from "../../shared/broker/recipe.ts";
+import { awsKeyOf, signSigV4 } from "../broker/inject/sigv4.ts";
 import { JobFailure } from "../job-failure.ts";
 import type { Answer } from "../outbound/exchange.ts";
 import { type Call, isSuccess, type RecipeSteps, refused } from "./recipes.ts";
@@ -63,14 +62,11 @@ export const awsAccessKey: RecipeSteps<AwsAccessKey> = {
   keyOf: (value) => awsKey(value).accessKeyId,
 };
 
+/** A key that does not expire by itself. Throws UseFailure and JobFailure. */
 function awsKey(value: Uint8Array): AwsKey {
-  try {
-    const key: unknown = JSON.parse(Buffer.from(value).toString("utf8"));
-    if (Value.Check(AwsKey, key) && key.sessionToken === undefined) return key;
-  } catch {
-    // refused below
-  }
-  throw new JobFailure("request_not_allowed", "the value is not a long-lived access key of AWS, as JSON");
+  const key = awsKeyOf(value);
+  if (key.sessionToken === undefined) return key;
+  throw new JobFailure("request_not_allowed", "the value is a session's key, which cannot be rotated");
 }
 
 async function listKeys(call: Call<AwsAccessKey>, key: AwsKey): Promise<ListedKey[]> {
@@ -112,53 +108,17 @@ async function ask(
     ...{ Action: action, Version: API_VERSION, ...parameters },
     ...(isForUser && { UserName: recipe.userName }),
   }).toString();
-  const signer = new SignatureV4({
-    ...{ service: "iam", region, credentials: key, sha256: Sha256 },
-    // The body is signed by its hash, in a header of its own.
-    applyChecksum: true,
-  });
-  const { hostname } = new URL(origin);
-  const signed = await signer.sign(
-    {
-      ...{ method: "POST", protocol: "https:", hostname, path: "/", query: {}, body },
-      headers: { host: hostname, "content-type": "application/x-www-form-urlencoded; charset=utf-8" },
-    },
-    { signingDate: new Date(now) },
-  );
-  const { host: _, ...headers } = signed.headers;
-  return send({
-    ...{ origin, method: "POST", path: "/", maxBody: MOST_ANSWER_BYTES },
-    headers: [["Accept-Encoding", "identity"], ...Object.entries(headers)],
-    body: new Uint8Array(Buffer.from(body)),
-  });
-}
-
-/** Node's SHA-256, in the form that the signer asks for. */
-class Sha256 {
-  readonly #hash: ReturnType<typeof createHash> | ReturnType<typeof createHmac>;
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash = secret === undefined ? createHash("sha256") : createHmac("sha256", bytesOf(secret));
-  }
-
-  update(chunk: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(bytesOf(chunk));
-  }
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
-
-  reset(): void {
-    throw new Error("a digest is made once");
-  }
-}
-
-function bytesOf(data: string | ArrayBuffer | ArrayBufferView): Buffer {
-  if (typeof data === "string") return Buffer.from(data);
-  return ArrayBuffer.isView(data)
-    ? Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-    : Buffer.from(data);
+  const bytes = new Uint8Array(Buffer.from(body));
+  const request = {
+    ...{ method: "POST", path: "/", body: bytes },
+    headers: [
+      ["Content-Type", "application/x-www-form-urlencoded; charset=utf-8"],
+      ["Accept-Encoding", "identity"],
+    ] satisfies [string, string][],
+  };
+  const { headers } = await signSigV4(key, { service: "iam", region }, new URL(origin).host, request, now);
+  const sent = headers.filter(([name]) => name.toLowerCase() !== "host");
+  return send({ origin, method: "POST", path: "/", headers: sent, body: bytes, maxBody: MOST_ANSWER_BYTES });
 }
 
 /** IAM's answers are XML without attributes within these elements, CDATA and nesting of a name in itself. */
