@@ -221,6 +221,9 @@ const noBroker = (): BrokerClient =>
     client: selfSignedCertificate("intake", 1),
   });
 
+/** Whether a body is one JSON value, unlike JSON lines. */
+const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
+
 /** What the API says about an operation. */
 interface Operation {
   method: string;
@@ -248,7 +251,7 @@ function expectDescribed(operations: Operation[], method: string, path: string, 
   const response = operation.responses[answer.status];
   if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
   const [content] = Object.entries(response.content ?? {});
-  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  if (!content?.[1].schema || !isJsonType(answer.headers)) return;
   const [problem] = Value.Errors(content[1].schema, answer.json);
   if (!problem) return;
   throw new Error(
@@ -277,7 +280,7 @@ async function call(
     ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json");
+  const isJson = isJsonType(response.headers);
   return {
     status: response.status,
     headers: response.headers,
