@@ -164,6 +164,27 @@ describe("POST /v1/credentials/:name/token", () => {
   });
 });
 
+describe("rules that are changed", () => {
+  test("at the same time as tokens are refreshed: the grant is not lost", async () => {
+    const refreshToken = await provider.newRefreshToken(SCOPES);
+    await put("changed", JSON.stringify({ refreshToken, clientSecret: CLIENT.secret }), refreshGrant());
+    const change = (round: number) => {
+      const rules = [{ id: `round-${round}`, methods: ["GET"], paths: ["/**"], who: { level: "writer" } }];
+      return call("PUT", "/v1/credentials/changed/rules", { level: "admin", body: { rules }, at: round % 2 });
+    };
+    for (let round = 0; round < 10; round++) {
+      const answers = await Promise.all([
+        exchange("changed", {}, { at: 0 }),
+        change(round),
+        exchange("changed", { scopes: ["read"] }, { at: 1 }),
+      ]);
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    }
+    const { json } = await call("GET", "/v1/credentials/changed/rules");
+    expect(json.rules[0].id).toBe("round-9");
+  });
+});
+
 describe("uses that send a token", () => {
   test("have it obtained once, with its rotation stored, and go on with it", async () => {
     const refreshToken = await provider.newRefreshToken(SCOPES);
