@@ -198,7 +198,7 @@ export function connectionRoutes(app: Server, parts: ConnectionParts): void {
       config: { access: { level: "reader" } },
       schema: {
         summary: "List the providers that are known by name",
-        response: { 200: ConnectionProviders, ...problems(401, 403, 429) },
+        response: { 200: ConnectionProviders, ...problems(401, 403, 429, 503) },
       },
     },
     async () => ({

@@ -118,7 +118,7 @@ function grantedBy(
   const nameOf = (scope: string) => provider.scopeNames?.[scope] ?? scope;
   const scopes =
     tokens.scope === undefined
-      ? [...asked]
+      ? asked.map(nameOf)
       : [...new Set(tokens.scope.split(provider.scopeSeparator).map((each) => each.trim()))].filter(Boolean);
   const party = getValidatedIdTokenClaims(tokens)?.azp;
   if (party !== undefined && party !== clientId) return refused("The ID token is for another client.");

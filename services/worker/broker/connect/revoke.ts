@@ -39,12 +39,12 @@ export async function endGrant(
   const token = refreshToken ?? accessToken;
   if (!revocation || token === undefined) return false;
   const endpoint = revocation.endpoint.replace("{client}", encodeURIComponent(clientId));
-  const fetch = providerFetch(exchange, [endpoint], signal);
+  const ask = providerFetch(exchange, [endpoint], signal);
   try {
     if (revocation.type === "rfc7009") {
       const [as, client] = [metadataOf(provider), { client_id: clientId }];
       const additionalParameters = { token_type_hint: refreshToken ? "refresh_token" : "access_token" };
-      const options = { [customFetch]: fetch, additionalParameters };
+      const options = { [customFetch]: ask, additionalParameters };
       const response = await revocationRequest(as, client, clientAuthOf(provider, secret), token, options);
       await processRevocationResponse(response);
       return true;
@@ -52,13 +52,13 @@ export async function endGrant(
     // These revoke access tokens alone.
     if (accessToken === undefined) return false;
     if (revocation.type === "slack") {
-      return isDone(await fetch(endpoint, { method: "POST", headers: bearer(accessToken), body: "" }), [200]);
+      return isDone(await ask(endpoint, { method: "POST", headers: bearer(accessToken), body: "" }), [200]);
     }
     if (secret === undefined) return false;
     const body = JSON.stringify({ access_token: accessToken });
     // 404: it is none any more.
     return isDone(
-      await fetch(endpoint, { method: "DELETE", headers: basic(clientId, secret), body }),
+      await ask(endpoint, { method: "DELETE", headers: basic(clientId, secret), body }),
       [204, 404],
     );
   } catch (error) {
