@@ -89,7 +89,7 @@ export interface IntakeStage {
 }
 
 export async function startIntakeStage(
-  given: { keys?: Record<Purpose, KeyProvider> } = {},
+  given: { keys?: Record<Purpose, KeyProvider>; directoryKey?: DirectoryKey } = {},
 ): Promise<IntakeStage> {
   const folder = await mkdtemp(join(tmpdir(), "strongroom-intake-"));
   const issuer = await startIssuer({}, newPair("ES256"));
@@ -102,7 +102,7 @@ export async function startIntakeStage(
       ahead += seconds * 1000;
     },
   };
-  const directoryKey = newDirectoryKey();
+  const directoryKey = given.directoryKey ?? newDirectoryKey();
   const published = await startPublished({
     directoryKey,
     issuers: [issuer],
@@ -139,7 +139,21 @@ export async function startIntakeStage(
   };
 
   return {
-    ...{ issuer, published, directoryKey, acme, globex, store, folder, keys, signer, queues, log, clock, report },
+    ...{
+      issuer,
+      published,
+      directoryKey,
+      acme,
+      globex,
+      store,
+      folder,
+      keys,
+      signer,
+      queues,
+      log,
+      clock,
+      report,
+    },
     async start(changes = {}, options = {}) {
       // The queues of one intake: each takes the results by a consumption of its own.
       const own = intakes.length === 0 ? intakeQueues : await open();
@@ -223,6 +237,9 @@ const noBroker = (): BrokerClient =>
     client: selfSignedCertificate("intake", 1),
   });
 
+/** Whether a body is one JSON value, unlike JSON lines. */
+const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
+
 /** What the API says about an operation. */
 interface Operation {
   method: string;
@@ -250,7 +267,7 @@ function expectDescribed(operations: Operation[], method: string, path: string, 
   const response = operation.responses[answer.status];
   if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
   const [content] = Object.entries(response.content ?? {});
-  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  if (!content?.[1].schema || !isJsonType(answer.headers)) return;
   const [problem] = Value.Errors(content[1].schema, answer.json);
   if (!problem) return;
   throw new Error(
@@ -279,7 +296,7 @@ async function call(
     ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json");
+  const isJson = isJsonType(response.headers);
   return {
     status: response.status,
     headers: response.headers,
