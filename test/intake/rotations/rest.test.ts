@@ -13,7 +13,9 @@ let first: ReturnType<KeyApi["issue"]>;
 
 beforeAll(async () => {
   api = await startKeyApi();
-  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [api.port]);
+  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [
+    api.port,
+  ]);
   await stage.startWorker();
 });
 afterAll(async () => {
@@ -209,7 +211,12 @@ describe("the schedule", () => {
   test("runs every two weeks unless told otherwise, and after a run again", async () => {
     await set({});
     const { json } = await stage.admin("GET", `${name}/rotation`);
-    expect(json).toMatchObject({ everySeconds: 14 * 24 * 3600, graceSeconds: 3600, enabled: true, version: 1 });
+    expect(json).toMatchObject({
+      everySeconds: 14 * 24 * 3600,
+      graceSeconds: 3600,
+      enabled: true,
+      version: 1,
+    });
     expect(Date.parse(json.nextAt) / 1000).toBeCloseTo(stage.stage.clock.now() / 1000 + 14 * 24 * 3600, -1);
     await stage.admin("PUT", `${name}/rotation`, { everySeconds: 3600, graceSeconds: 0 });
     stage.stage.clock.skip(3601);
@@ -219,7 +226,10 @@ describe("the schedule", () => {
     const { runs } = (await stage.admin("GET", `${name}/rotation/runs`)).json;
     expect(runs.at(-1).by).toEqual({ schedule: name });
     expect(runs.map((run: { id: string }) => run.id)).toEqual(
-      runs.map((run: { id: string }) => run.id).toSorted().reverse(),
+      runs
+        .map((run: { id: string }) => run.id)
+        .toSorted()
+        .reverse(),
     );
   });
 
@@ -297,9 +307,13 @@ describe("what is refused", () => {
       ["GET", "/runs"],
       ["DELETE", ""],
     ]) {
-      const { status } = await stage.intake.call(method as string, `/v1/credentials/${name}/rotation${path}`, {
-        token,
-      });
+      const { status } = await stage.intake.call(
+        method as string,
+        `/v1/credentials/${name}/rotation${path}`,
+        {
+          token,
+        },
+      );
       expect(status).toBe(404);
     }
   });
