@@ -23,7 +23,7 @@ import { digestOf } from "./settings.ts";
 export const PLATFORM_ROLE_PATH = "/strongroom/platform/";
 
 /** A tmpfs in every container, on any launch type; its content does not outlive the task. */
-const FOLDER = "/dev/shm/strongroom";
+export const FOLDER = "/dev/shm/strongroom";
 
 /** The path of a file in the container. */
 export const fileInMemory = (name: string): string => `${FOLDER}/${name}`;

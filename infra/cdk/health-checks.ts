@@ -16,3 +16,11 @@ export const answers = (url: string): string[] => [
   "--eval",
   `fetch('${url}').then(() => process.exit(0), () => process.exit(1))`,
 ];
+
+/** A service accepts connections on the port. It answers nobody but its clients. */
+export const accepts = (port: number): string[] => [
+  "CMD",
+  "node",
+  "--eval",
+  `require('node:net').connect(${port}, '127.0.0.1').on('connect', () => process.exit(0)).on('error', () => process.exit(1))`,
+];

@@ -4,3 +4,4 @@ export const VAULT_PORT = 8200;
 export const CLUSTER_PORT = 8201;
 export const CONTROL_PLANE_PORT = 8280;
 export const INTAKE_PORT = 8220;
+export const BROKER_PORT = 8240;

@@ -1,7 +1,7 @@
 import { type IVpc, Peer, Port, SecurityGroup } from "aws-cdk-lib/aws-ec2";
 import { Construct } from "constructs";
 import { acknowledge } from "./acknowledge.ts";
-import { CLUSTER_PORT, CONTROL_PLANE_PORT, INTAKE_PORT, VAULT_PORT } from "./ports.ts";
+import { BROKER_PORT, CLUSTER_PORT, CONTROL_PLANE_PORT, INTAKE_PORT, VAULT_PORT } from "./ports.ts";
 
 /**
  * Allowed connections in the platform's network. All groups and all their rules are here, each connection listed once.
@@ -12,6 +12,10 @@ export class SecurityGroups extends Construct {
   readonly gateway: SecurityGroup;
   readonly intakeLoadBalancer: SecurityGroup;
   readonly intake: SecurityGroup;
+  /** Of the endpoint that leads to the broker's network. */
+  readonly broker: SecurityGroup;
+  /** Of the load balancer that leads from the broker's network to what the control plane publishes. */
+  readonly directoryLoadBalancer: SecurityGroup;
   readonly controlPlane: SecurityGroup;
   readonly orgVaults: SecurityGroup;
   readonly internalVault: SecurityGroup;
@@ -29,7 +33,12 @@ export class SecurityGroups extends Construct {
       "IntakeLoadBalancer",
       "Faces the internet, reaches the intake and nothing else",
     );
-    this.intake = group("Intake", "Reaches no Vault and no worker");
+    this.intake = group("Intake", "Reaches no Vault, and of the workers the broker alone");
+    this.broker = group("Broker", "The endpoint of the broker");
+    this.directoryLoadBalancer = group(
+      "DirectoryLoadBalancer",
+      "Faces the broker, reaches the control plane",
+    );
     this.controlPlane = group("ControlPlane", "Private");
     this.orgVaults = group("OrgVaults", "Vaults of organizations");
     this.internalVault = group("InternalVault", "Nodes of the internal Vault");
@@ -43,6 +52,8 @@ export class SecurityGroups extends Construct {
     allow(this.loadBalancer, this.gateway, VAULT_PORT, "requests of callers");
     allow(this.intakeLoadBalancer, this.intake, INTAKE_PORT, "requests of callers");
     allow(this.intake, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
+    allow(this.intake, this.broker, BROKER_PORT, "uses of credentials");
+    allow(this.directoryLoadBalancer, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
     allow(this.gateway, this.orgVaults, VAULT_PORT, "requests of callers");
     allow(this.gateway, this.controlPlane, CONTROL_PLANE_PORT, "the directory");
     allow(this.controlPlane, this.orgVaults, VAULT_PORT, "configuration and health");

@@ -1,4 +1,4 @@
-import { Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
 import { DnsRecordType } from "aws-cdk-lib/aws-servicediscovery";
@@ -10,6 +10,7 @@ import { answers } from "./health-checks.ts";
 import { CONTROL_PLANE, controlPlaneAddress } from "./names.ts";
 import type { Parts } from "./parts.ts";
 import { CONTROL_PLANE_PORT, VAULT_PORT } from "./ports.ts";
+import { PrivateEntrance } from "./private-link.ts";
 import { PublicEntrance } from "./public-entrance.ts";
 import { INTERNAL_CA, INTERNAL_CA_PARAMETER, published } from "./published.ts";
 import type { Settings } from "./settings.ts";
@@ -22,6 +23,8 @@ export class Services extends Stack {
   readonly controlPlane: Task;
   readonly gateway: Task;
   readonly entrance: PublicEntrance;
+  /** Leads from the broker's network to the control plane, for what it publishes. */
+  readonly directory: PrivateEntrance;
   readonly #parts: Parts;
   readonly #settings: Settings;
 
@@ -37,6 +40,19 @@ export class Services extends Stack {
     const ca = this.#published("ca");
     this.controlPlane = this.#controlPlaneTask(ca);
     const controlPlane = this.#runControlPlane();
+    this.directory = new PrivateEntrance(this, "Directory", {
+      vpc: parts.network.vpc,
+      subnets: { subnets: parts.network.serviceSubnets },
+      securityGroup: parts.network.groups.directoryLoadBalancer,
+      port: CONTROL_PLANE_PORT,
+      service: controlPlane,
+      consumer: settings.credentials.broker.account ?? this.account,
+      isProtected: settings.isProtected,
+    });
+    new CfnOutput(this, "DirectoryServiceName", {
+      description: "credentials/broker/directoryServiceName, if the broker is in another account",
+      value: this.directory.serviceName,
+    });
     this.gateway = this.#gatewayTask(ca);
     this.entrance = new PublicEntrance(this, "Entrance", {
       vpc: parts.network.vpc,

@@ -41,7 +41,12 @@ function credentialStacks(
   const workers = KINDS.map((kind) => {
     const { account } = credentials[kind];
     const id = `StrongroomWorker${kind[0]?.toUpperCase()}${kind.slice(1)}`;
-    const worker = new Worker(app, id, kind, settings, { ...props, env: { ...props.env, account } });
+    const directoryService =
+      account === undefined ? services.directory.serviceName : credentials.broker.directoryServiceName;
+    const worker = new Worker(app, id, { kind, ...(kind === "broker" && { directoryService }) }, settings, {
+      ...props,
+      env: { ...props.env, account },
+    });
     // Its image is there first. Another account has to wait for that by itself.
     if (account === undefined) worker.addStackDependency(network);
     return worker;
@@ -50,18 +55,27 @@ function credentialStacks(
     credentials[kind].account === undefined
       ? workers.find((worker) => worker.kind === kind)?.key?.keyArn
       : credentials[kind].keyArn;
+  const brokerService =
+    credentials.broker.account === undefined
+      ? workers.find(({ entrance }) => entrance)?.entrance?.serviceName
+      : credentials.broker.serviceName;
   const [integration, webhook, broker] = [keyOf("integration"), keyOf("webhook"), keyOf("broker")];
   const stacks = Object.fromEntries(workers.map((worker) => [worker.artifactId, worker]));
-  if (integration === undefined || webhook === undefined || broker === undefined) {
+  if (
+    integration === undefined ||
+    webhook === undefined ||
+    broker === undefined ||
+    brokerService === undefined
+  ) {
     for (const worker of workers.filter(({ key }) => key)) {
       Annotations.of(worker).addInfo(
-        "StrongroomIntake is left out until the settings have the keyArn of each",
+        "StrongroomIntake is left out until the settings have the keyArn of each, and the broker's serviceName",
       );
     }
     return { workers, stacks };
   }
-  const keyArns = { integration, webhook, broker };
-  const intake = new Intake(app, "StrongroomIntake", network, keyArns, settings, props);
+  const uses = { keyArns: { integration, webhook, broker }, brokerService };
+  const intake = new Intake(app, "StrongroomIntake", network, uses, settings, props);
   // It is ready only once it has a directory, and the deployment circuit breaker waits for no other stack.
   intake.addStackDependency(services);
   return { workers, stacks: { ...stacks, intake } };

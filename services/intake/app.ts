@@ -5,7 +5,7 @@
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
  * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
- * sends at once), `schedules/`, `webhooks/` and `feeds/` are what they are about; `receipts/` records each use in a chain
+ * sends at once), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about; `receipts/` records each use in a chain
  * that the organization can verify;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
@@ -25,12 +25,14 @@ import { feedRoutes } from "./api/feeds.ts";
 import { healthRoutes } from "./api/health.ts";
 import { receiptRoutes } from "./api/receipts.ts";
 import { rewrapRoutes } from "./api/rewrap.ts";
+import { rotationRoutes } from "./api/rotations.ts";
 import { ruleRoutes } from "./api/rules.ts";
 import { scheduleRoutes } from "./api/schedules.ts";
 import { sealingKeyRoutes } from "./api/sealing-keys.ts";
 import { tokenRoutes } from "./api/tokens.ts";
 import { brokerUseRoutes } from "./api/use.ts";
 import { useRoutes } from "./api/uses.ts";
+import { webhookSecretRoutes } from "./api/webhook-secrets.ts";
 import { webhookRoutes } from "./api/webhooks.ts";
 import type { Intake } from "./dependencies.ts";
 import { admitMembers } from "./http/admit.ts";
@@ -87,8 +89,10 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
     tokenRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
+    webhookSecretRoutes(routes, work);
     deliveryRoutes(routes, work);
     feedRoutes(routes, work);
+    rotationRoutes(routes, work);
     receiptRoutes(routes, intake);
     healthRoutes(routes, readinessCheck(intake, { directory, revocations }), work.signing);
   });

@@ -13,6 +13,8 @@ import { checkpointDueHandler, type Signing } from "./receipts/checkpoints.ts";
 import { createReceipts, type Receipts } from "./receipts/receipts.ts";
 import { unfinishedDueHandler } from "./receipts/unfinished.ts";
 import { rewrapWork } from "./rewrap/work-type.ts";
+import { rotationDueHandler } from "./rotations/advance.ts";
+import { rotateWork } from "./rotations/work-type.ts";
 import { scheduleDueHandler } from "./schedules/schedules.ts";
 import { keyWork } from "./sealing-keys/sealing-keys.ts";
 import { askToken } from "./tokens/ask.ts";
@@ -21,6 +23,8 @@ import { InFlight } from "./uses/in-flight.ts";
 import type { UseParts } from "./uses/submit.ts";
 import { useWork } from "./uses/work-type.ts";
 import { retryDueHandler } from "./webhooks/deliveries.ts";
+import { rewrapSecretsWork } from "./webhooks/rewrap.ts";
+import { webhookRotationDueHandler } from "./webhooks/rotation.ts";
 import { deliveryWork } from "./webhooks/work-type.ts";
 
 /** What the intake does beside answering requests, and what its routes need of that. */
@@ -42,6 +46,8 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     rewrap: rewrapWork(intake),
     deliver: deliveryWork(intake),
     fetch: fetchWork(intake),
+    rotate: rotateWork(intake),
+    "rewrap-secrets": rewrapSecretsWork(intake),
   };
   const jobs = createJobs(intake, types);
   const lastUsed = new LastUsed(intake);
@@ -55,6 +61,8 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     schedule: scheduleDueHandler(uses),
     retry: retryDueHandler(uses),
     feed: feedDueHandler(uses),
+    rotation: rotationDueHandler({ ...uses, receipts }),
+    "webhook-rotation": webhookRotationDueHandler(intake),
     checkpoint: checkpointDueHandler(intake, signing),
     unfinished: unfinishedDueHandler(intake, receipts),
   };

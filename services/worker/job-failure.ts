@@ -1,4 +1,4 @@
-import { FAILURES, type FailureClass } from "../shared/work/messages.ts";
+import { FAILURES, type FailureClass, type Traffic } from "../shared/work/messages.ts";
 
 /** A job failed, for a reason of the closed set. `message` is for the organization and contains no secret. */
 export class JobFailure extends Error {
@@ -6,6 +6,8 @@ export class JobFailure extends Error {
   readonly failure: FailureClass;
   /** Whether another attempt by this worker may succeed. */
   readonly isTransient: boolean;
+  /** What went over the wire before, if that is reported. */
+  traffic: Traffic | undefined;
 
   /** `isFinal` leaves another attempt to the sender of the job, though the failure is transient. */
   constructor(failure: FailureClass, detail: string, { isFinal = false }: { isFinal?: boolean } = {}) {

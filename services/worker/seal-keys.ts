@@ -26,17 +26,25 @@ export async function makeSealingKey(
   }
 }
 
-/** Opens a credential and seals it anew for the same context, by the key provider's current key. */
+/** A credential sealed anew for the same context, by the key provider's current key. */
 export async function rewrap(
   keys: KeyProvider,
   context: EncryptionContext,
   material: Material,
 ): Promise<Outcome> {
-  const credential = await openCredential(keys, context, material);
+  return { state: "rewrapped", envelope: await resealed(keys, context, material) };
+}
+
+/** Opens a value and seals it anew for the same context; base64. */
+export async function resealed(
+  keys: KeyProvider,
+  context: EncryptionContext,
+  material: Material,
+): Promise<string> {
+  const value = await openCredential(keys, context, material);
   try {
-    const envelope = await seal(keys, context, credential);
-    return { state: "rewrapped", envelope: Buffer.from(envelope).toString("base64") };
+    return Buffer.from(await seal(keys, context, value)).toString("base64");
   } finally {
-    credential.fill(0);
+    value.fill(0);
   }
 }

@@ -71,12 +71,13 @@ async function partsOf(
     return { work: integrationWork(keys, exchange) };
   }
   if (isBroker(config)) {
-    const [{ brokerWork }, { startBroker }] = await Promise.all([
+    const [{ brokerWork }, { startBroker }, { createDialPostgresql }] = await Promise.all([
       import("./broker.ts"),
       import("./broker/start.ts"),
+      import("./outbound/dial-postgresql.ts"),
     ]);
     return {
-      work: brokerWork(keys),
+      work: brokerWork(keys, exchange, createDialPostgresql({ privateDestinations })),
       listener: await startBroker(config, { keys, exchange, privateDestinations, logger }),
     };
   }

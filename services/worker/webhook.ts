@@ -1,7 +1,12 @@
 import { Webhook } from "standardwebhooks";
 import type { KeyProvider } from "../shared/envelope/key-provider.ts";
 import { forbiddenByPolicy, policyHash } from "../shared/work/destination.ts";
-import { type DestinationRequest, type Outcome, WebhookMessage } from "../shared/work/messages.ts";
+import {
+  type DeliverMessage,
+  type DestinationRequest,
+  type Outcome,
+  WebhookMessage,
+} from "../shared/work/messages.ts";
 import { answered } from "./answered.ts";
 import { checkHeaders } from "./check-headers.ts";
 import { JobFailure } from "./job-failure.ts";
@@ -9,6 +14,7 @@ import { openCredential } from "./open-credential.ts";
 import { bodyOf, openRequest } from "./open-request.ts";
 import type { Exchange } from "./outbound/exchange.ts";
 import { Scrubber } from "./scrub/scrubber.ts";
+import { resealed } from "./seal-keys.ts";
 import type { Run, Work } from "./work.ts";
 
 const PURPOSE = "webhook";
@@ -24,9 +30,13 @@ export function webhookWork(
   exchange: Exchange,
   now: () => number = Date.now,
 ): Work<typeof WebhookMessage> {
-  return { schema: WebhookMessage, perform: deliver };
+  return {
+    schema: WebhookMessage,
+    perform: (message, run) =>
+      message.type === "rewrap" ? rewrapSecrets(keys, message) : deliver(message, run),
+  };
 
-  async function deliver(message: WebhookMessage, { signal, reached }: Run): Promise<Outcome> {
+  async function deliver(message: DeliverMessage, { signal, reached }: Run): Promise<Outcome> {
     const { policy, job, webhookId } = message;
     const shared = { org: message.org, credential: message.credential, purpose: PURPOSE } as const;
     const context = (version: number) => ({
@@ -112,4 +122,17 @@ function textBodyOf(request: DestinationRequest): { body: Uint8Array; text: stri
   } catch {
     throw new JobFailure("request_not_allowed", "the webhook's body is not UTF-8");
   }
+}
+
+/** Seals a webhook's secrets anew; what they are for stays the same. */
+async function rewrapSecrets(
+  keys: KeyProvider,
+  { org, credential, policy, secrets }: Extract<WebhookMessage, { type: "rewrap" }>,
+): Promise<Outcome> {
+  const bound = { org, credential, purpose: PURPOSE, policy: policyHash(policy) } as const;
+  const envelopes: string[] = [];
+  for (const { version, material } of secrets) {
+    envelopes.push(await resealed(keys, { ...bound, version: String(version) }, material));
+  }
+  return { state: "secrets-rewrapped", envelopes };
 }

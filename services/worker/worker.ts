@@ -7,7 +7,7 @@ import { KeyProviderError } from "../shared/envelope/key-provider.ts";
 import { OrgId } from "../shared/org.ts";
 import type { Consumption, Delivery, Disposition, Queue } from "../shared/queue/queue.ts";
 import type { Kind } from "../shared/work/kinds.ts";
-import type { FailureClass, Outcome, ResultMessage } from "../shared/work/messages.ts";
+import type { FailureClass, Outcome, ResultMessage, Traffic } from "../shared/work/messages.ts";
 import { WorkId } from "../shared/work/messages.ts";
 import { JobFailure } from "./job-failure.ts";
 import type { Step, Work } from "./work.ts";
@@ -128,7 +128,7 @@ export class Worker {
       return await work.perform(job, { signal, reached: (step) => onStep?.(step) });
     } catch (error) {
       if (signal.aborted) return { failure: "internal", retryAfterSeconds: 0 };
-      const { failure, message, isTransient } = classify(error);
+      const { failure, message, isTransient, traffic } = classify(error);
       const retryAfterSeconds = 2 ** (receiveCount - 1);
       const isInTime = job.notAfter * 1000 >= this.#now() + retryAfterSeconds * 1000;
       if (failure === "internal") {
@@ -136,7 +136,7 @@ export class Worker {
       }
       return isTransient && isInTime && receiveCount < MAX_RECEIVES - 1
         ? { failure, retryAfterSeconds }
-        : failed(failure, message);
+        : failed(failure, message, traffic);
     }
   }
 
@@ -169,10 +169,11 @@ function parse(body: string): unknown {
   }
 }
 
-const failed = (failure: FailureClass, detail: string): Outcome => ({
+const failed = (failure: FailureClass, detail: string, traffic?: Traffic): Outcome => ({
   state: "failed",
   failure,
   detail: detail.slice(0, 1000),
+  ...(traffic && { traffic }),
 });
 
 function classify(error: unknown): JobFailure {

@@ -1,3 +1,5 @@
+import { KINDS } from "../../services/shared/work/kinds.ts";
+
 /**
  * List prices in US dollars of us-east-1, without free tiers and discounts, in the state that DynamoDB's on-demand
  * prices have had since November 2024. Written down from memory on 2026-12-01 and not looked up again: check them against
@@ -111,18 +113,20 @@ export function costPerMonthIdle(installed: Partial<Installed> = {}): Cost {
     zones: 3,
     ...installed,
   };
-  const kinds = 3;
-  // ECR (two), logs, SQS; and KMS for two kinds. The platform's own network has one more, for SQS.
-  const endpoints = (kinds * 4 + 2 + 1) * zones;
+  const kinds = KINDS.length;
+  // ECR (two), logs, SQS; KMS for three kinds; of the broker SSM and the directory, and one to it. The platform's own
+  // network has one more, for SQS.
+  const endpoints = (kinds * 4 + 3 + 3 + 1) * zones;
   return summed({
-    // Two keys of workers, one of the table.
-    kms: 3 * PRICES.kmsKeyMonth,
-    // Each worker and each of an intake's three consumptions waits 20 seconds for a message.
+    // Three keys of workers; of the table, of receipts, and two of parameters.
+    kms: 7 * PRICES.kmsKeyMonth,
+    // Each worker and each of an intake's four consumptions waits 20 seconds for a message.
     sqs: (kinds * workers + kinds * intakes) * (3600 / 20) * HOURS_A_MONTH * PRICES.sqsRequest,
     dynamoDb: 0,
     fargate: (kinds * workers + intakes) * taskHour * HOURS_A_MONTH,
     network:
-      (kinds * natGateways * PRICES.natHour + endpoints * PRICES.endpointHour + PRICES.loadBalancerHour) *
+      // The intake's load balancer, the broker's and the one to the directory.
+      (kinds * natGateways * PRICES.natHour + endpoints * PRICES.endpointHour + 3 * PRICES.loadBalancerHour) *
       HOURS_A_MONTH,
   });
 }

@@ -12,6 +12,7 @@ import { KINDS } from "../../services/shared/work/kinds.ts";
 import { brokerWork } from "../../services/worker/broker.ts";
 import { feedWork } from "../../services/worker/feed.ts";
 import { integrationWork } from "../../services/worker/integration.ts";
+import { createDialPostgresql } from "../../services/worker/outbound/dial-postgresql.ts";
 import { createExchange } from "../../services/worker/outbound/exchange.ts";
 import { webhookWork } from "../../services/worker/webhook.ts";
 import { Worker } from "../../services/worker/worker.ts";
@@ -44,7 +45,7 @@ beforeAll(async () => {
     integration: integrationWork(keysOf(vault, "worker-integration", "integration"), exchange),
     webhook: webhookWork(keysOf(vault, "worker-webhook", "webhook"), exchange),
     feed: feedWork(exchange),
-    broker: brokerWork(keysOf(vault, "worker-broker", "broker")),
+    broker: brokerWork(keysOf(vault, "worker-broker", "broker"), exchange, createDialPostgresql({})),
   };
   workers = KINDS.map((kind) => {
     const { jobs, results } = stage.queues[kind];

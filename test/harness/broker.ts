@@ -24,7 +24,7 @@ import { type Destination, startDestination } from "./destination.ts";
 import { newDirectoryKey, startDirectoryServer } from "./directory.ts";
 import { startIssuer, type TestIssuer } from "./tokens.ts";
 import type { InternalVault } from "./vault.ts";
-import { startWorkerProcess, type WorkerProcess } from "./worker-process.ts";
+import { startWorkerProcess, type WorkerProcess, type WorkerSettings } from "./worker-process.ts";
 
 /** A certificate by which one side knows the other, and its key. PEM. */
 export interface Pair {
@@ -105,9 +105,17 @@ export interface BrokerStage {
   ask(operation: string, body: object): Promise<{ status: number; json: Record<string, unknown> }>;
   revoke(orgs: RevocationList["orgs"]): Promise<void>;
   /** Starts another broker, as a process under the flags of production. */
-  startProcess(nodeFlags?: string[]): Promise<WorkerProcess & { port: number }>;
+  startProcess(changes?: ProcessChanges): Promise<BrokerProcess>;
   stop(): Promise<void>;
 }
+
+export interface BrokerProcess extends WorkerProcess {
+  port: number;
+  /** The folder of its `jobs.sqlite` and `results.sqlite`. */
+  queues: string;
+}
+
+export type ProcessChanges = Pick<WorkerSettings, "environment" | "nodeFlags">;
 
 export interface BrokerStageOptions {
   changes?: Partial<UseParts>;
@@ -281,10 +289,10 @@ export async function startBrokerStage(
       const version = ++revocationsVersion;
       await directoryServer.publishRevocations({ version, maxTokenLifetimeSeconds: 3600, orgs: revoked });
     },
-    async startProcess(nodeFlags = []) {
+    async startProcess(processChanges = {}) {
       const own = await mkdtemp(join(folder, "process-"));
       const worker = await startWorkerProcess({
-        ...{ kind: "broker", folder: own, exceptions: allExceptions, nodeFlags },
+        ...{ kind: "broker", folder: own, exceptions: allExceptions, ...processChanges },
         login: { address: internal.endpoint.address, credentials: internal.logins["worker-broker"] },
         published: { directoryServer, folder },
         settings: {
@@ -294,7 +302,7 @@ export async function startBrokerStage(
       closers.push(() => worker.kill("SIGKILL"));
       for (let waited = 0; waited < 1_000; waited++) {
         const line = worker.lines().find(({ msg }) => msg === "started");
-        if (line) return { ...worker, port: line.port as number };
+        if (line) return { ...worker, port: line.port as number, queues: join(own, "queues") };
         if (worker.child.exitCode !== null) break;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }

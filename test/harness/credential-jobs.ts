@@ -8,10 +8,10 @@ import { vaultClient } from "../../services/shared/vault/client.ts";
 import { type DestinationPolicy, policyHash } from "../../services/shared/work/destination.ts";
 import type { Purpose } from "../../services/shared/work/kinds.ts";
 import type {
+  DeliverMessage,
   DestinationRequest,
   IntegrationMessage,
   Material,
-  WebhookMessage,
 } from "../../services/shared/work/messages.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import type { Recorder } from "./recorder.ts";
@@ -121,7 +121,7 @@ export class Jobs {
     policy: DestinationPolicy,
     body: string,
     changes: { job?: string } = {},
-  ): Promise<WebhookMessage> {
+  ): Promise<DeliverMessage> {
     const job = changes.job ?? newJobId();
     const versions = secrets.map((_, index) => secrets.length - index);
     const request: DestinationRequest = {

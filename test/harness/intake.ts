@@ -18,6 +18,7 @@ import { newOrgId } from "../../services/shared/org.ts";
 import { openQueues, type Queues } from "../../services/shared/queue/open-queues.ts";
 import { KINDS, type Kind, type Purpose } from "../../services/shared/work/kinds.ts";
 import type { Outcome } from "../../services/shared/work/messages.ts";
+import type { DirectoryKey } from "./directory.ts";
 import { type MemoryKeyProvider, memoryKeyProvider } from "./key-provider.ts";
 import { type Published, startPublished } from "./published.ts";
 import { type MemorySigner, memorySigner } from "./signer.ts";
@@ -87,7 +88,7 @@ export interface IntakeStage {
 }
 
 export async function startIntakeStage(
-  given: { keys?: Record<Purpose, KeyProvider> } = {},
+  given: { keys?: Record<Purpose, KeyProvider>; directoryKey?: DirectoryKey } = {},
 ): Promise<IntakeStage> {
   const folder = await mkdtemp(join(tmpdir(), "strongroom-intake-"));
   const issuer = await startIssuer({}, newPair("ES256"));
@@ -104,6 +105,7 @@ export async function startIntakeStage(
     issuers: [issuer],
     logger: pino({ level: "silent" }),
     now: Date.now,
+    directoryKey: given.directoryKey,
   });
   const [acme, globex] = [newOrgId(), newOrgId()];
   await published.publish([
@@ -219,6 +221,9 @@ const noBroker = (): BrokerClient =>
     client: selfSignedCertificate("intake", 1),
   });
 
+/** Whether a body is one JSON value, unlike JSON lines. */
+const isJsonType = (headers: Headers): boolean => /[/+]json\b/.test(headers.get("content-type") ?? "");
+
 /** What the API says about an operation. */
 interface Operation {
   method: string;
@@ -246,7 +251,7 @@ function expectDescribed(operations: Operation[], method: string, path: string, 
   const response = operation.responses[answer.status];
   if (!response) throw new Error(`${method} ${path}: ${answer.status} is not described: ${answer.text}`);
   const [content] = Object.entries(response.content ?? {});
-  if (!content?.[1].schema || !answer.headers.get("content-type")?.includes("json")) return;
+  if (!content?.[1].schema || !isJsonType(answer.headers)) return;
   const [problem] = Value.Errors(content[1].schema, answer.json);
   if (!problem) return;
   throw new Error(
@@ -275,7 +280,7 @@ async function call(
     ...(body !== undefined && { body: isText ? body : JSON.stringify(body) }),
   });
   const text = await response.text();
-  const isJson = response.headers.get("content-type")?.includes("json");
+  const isJson = isJsonType(response.headers);
   return {
     status: response.status,
     headers: response.headers,

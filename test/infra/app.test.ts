@@ -38,6 +38,7 @@ test("synthesizes without an account, passes AWS's own rules, and leaves nothing
       "Network",
       "Observability",
       "Services",
+      "WorkerBroker",
       "WorkerFeed",
       "WorkerIntegration",
       "WorkerWebhook",

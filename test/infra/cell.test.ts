@@ -40,13 +40,13 @@ describe("roles of the platform", () => {
       "strongroom-internal-vault-execution",
       "strongroom-operator",
       "strongroom-operator-execution",
-      ...["feed", "integration", "webhook"].map((kind) => `strongroom-redrive-${kind}`),
-      ...["feed", "integration", "webhook"].flatMap((kind) => [
+      ...["broker", "feed", "integration", "webhook"].map((kind) => `strongroom-redrive-${kind}`),
+      ...["broker", "feed", "integration", "webhook"].flatMap((kind) => [
         `strongroom-worker-${kind}`,
         `strongroom-worker-${kind}-execution`,
       ]),
     ]);
-    expect(roleNames.length).toBe(named.length + 4);
+    expect(roleNames.length).toBe(named.length + 5);
   });
 
   test.each(named)("%s: opens nothing of an organization's", (name) => {
@@ -110,7 +110,7 @@ describe("roles of the platform", () => {
         .flatMap(({ properties }) => properties.ContainerDefinitions[0].Secrets ?? [])
         .map(({ ValueFrom }: { ValueFrom: string }) => ValueFrom);
     const all = definitions.flatMap(({ properties }) => secretsOf(properties.Family));
-    expect(all.length).toBe(4);
+    expect(all.length).toBe(10);
     for (const { properties } of definitions) {
       const role = roleOf(deployment, `${properties.Family}-execution`);
       const readable = all.filter((resource) => isAllowed(role, { action: "ssm:GetParameters", resource }));

@@ -22,6 +22,7 @@ describe("every container", () => {
       "intake",
       "internal-vault",
       "operator",
+      "worker-broker",
       "worker-feed",
       "worker-integration",
       "worker-webhook",
@@ -40,8 +41,8 @@ describe("every container", () => {
     const isEntered = name === "operator";
     expect(container.ReadonlyRootFilesystem).toBe(!isEntered);
     expect(container.LinuxParameters.Capabilities?.Drop).toEqual(isEntered ? undefined : ["ALL"]);
-    // A worker listens on no port; one that cannot work ends itself.
-    const isWorker = name.startsWith("worker-");
+    // A worker but the broker listens on no port; one that cannot work ends itself.
+    const isWorker = name.startsWith("worker-") && name !== "worker-broker";
     if (isEntered || isWorker) expect(container.HealthCheck).toBeUndefined();
     else expect(container.HealthCheck).toMatchObject({ Interval: 5, Timeout: 2 });
   });
@@ -60,8 +61,14 @@ describe("every container", () => {
     expect(secrets.toSorted()).toEqual([
       "/strongroom/platform/control-plane/role-id",
       "/strongroom/platform/control-plane/secret-id",
+      "/strongroom/platform/intake/broker-certificate.pem",
+      "/strongroom/platform/intake/broker-client-certificate.pem",
+      "/strongroom/platform/intake/broker-client-key.pem",
       "/strongroom/platform/internal-vault/tls-certificate",
       "/strongroom/platform/internal-vault/tls-key",
+      "/strongroom/platform/worker-broker/certificate.pem",
+      "/strongroom/platform/worker-broker/intake-certificate.pem",
+      "/strongroom/platform/worker-broker/key.pem",
     ]);
     for (const { Environment = [] } of containers) {
       for (const { Name, Value } of Environment as Variable[]) {
@@ -125,7 +132,7 @@ describe("the entry point", () => {
         .filter((variable) => /_(FILE|COPY|CERTS?|CACERT)$/.test(variable.Name))
         .map(({ Value }) => Value);
       for (const file of named) {
-        if (file.endsWith(".jws")) continue; // gateway and intake keep these themselves
+        if (file.endsWith(".jws")) continue; // gateway, intake and broker keep these themselves
         expect({ Name, file, isWritten: written.has(file) }).toEqual({ Name, file, isWritten: true });
       }
     }

@@ -90,6 +90,8 @@ export class Deployment {
     if (name === "Ref") return this.#reference(stack, String(argument));
     if (name === "Fn::GetAtt") {
       const [id, attribute] = argument as [string, string];
+      // `<hosted zone>:<name>`, first that of all zones.
+      if (attribute === "DnsEntries") return [`Z1:${this.#named(stack, id).name}.vpce.amazonaws.com`];
       return this.#attribute(stack, id, attribute);
     }
     const given = this.resolve(stack, argument);

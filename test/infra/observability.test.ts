@@ -39,7 +39,7 @@ describe("alarms", () => {
     expect(alarms.map(({ properties }) => properties.MetricName).toSorted()).toEqual(
       [
         ...Object.keys(ALARMING_LINES),
-        ...Array(3).fill("ApproximateNumberOfMessagesVisible"),
+        ...Array(4).fill("ApproximateNumberOfMessagesVisible"),
         "HTTPCode_ELB_5XX_Count",
         "HTTPCode_Target_5XX_Count",
         "MatchedEvents",

@@ -8,6 +8,8 @@ const NAMES = [
   "Gateway",
   "IntakeLoadBalancer",
   "Intake",
+  "Broker",
+  "DirectoryLoadBalancer",
   "ControlPlane",
   "OrgVaults",
   "InternalVault",
@@ -67,6 +69,8 @@ describe("who reaches whom", () => {
         "internet → IntakeLoadBalancer:443",
         "IntakeLoadBalancer → Intake:8220",
         "Intake → ControlPlane:8280",
+        "Intake → Broker:8240",
+        "DirectoryLoadBalancer → ControlPlane:8280",
         "Gateway → OrgVaults:8200",
         "Gateway → ControlPlane:8280",
         "ControlPlane → OrgVaults:8200",
@@ -85,10 +89,14 @@ describe("who reaches whom", () => {
     const https = out.filter((way) => way.endsWith("internet:443"));
     expect(https.map((way) => way.split(" ")[0])).not.toContain("LoadBalancer");
     expect(https.map((way) => way.split(" ")[0])).not.toContain("IntakeLoadBalancer");
+    expect(https.map((way) => way.split(" ")[0])).not.toContain("DirectoryLoadBalancer");
     const inside = into.filter((way) => !way.startsWith("internet") && !way.endsWith("Endpoints:443"));
     // What CDK writes where a group has no way out: an address that is nobody's.
     const nowhere = out.filter((way) => way.includes("255.255.255.255/32"));
-    expect(nowhere).toEqual(["Endpoints → 255.255.255.255/32:252-86"]);
+    expect(nowhere.toSorted()).toEqual([
+      "Broker → 255.255.255.255/32:252-86",
+      "Endpoints → 255.255.255.255/32:252-86",
+    ]);
     expect(out.filter((way) => !https.includes(way) && !nowhere.includes(way)).toSorted()).toEqual(
       inside.toSorted(),
     );

@@ -4,6 +4,7 @@ import { readEnvironment } from "../../services/cli/settings.ts";
 import { Config as ControlPlaneConfig, runtimeSettings } from "../../services/control-plane/config.ts";
 import { Config as GatewayConfig } from "../../services/gateway/config.ts";
 import { readConfig } from "../../services/shared/config.ts";
+import type { Resource } from "./deployment.ts";
 import { synthesize } from "./synthesized.ts";
 
 const { deployment } = synthesize();
@@ -66,9 +67,10 @@ describe("the gateway", () => {
     ["StrongroomIntake", "intake", { Port: 8220, HealthCheckPath: "/v1/ready" }],
   ])("%s has an entrance that leads to one service: TLS 1.2 at least, HSTS, a limit, and no port 80", (stack, service, target) => {
     const of = (type: string) => deployment.resources(type).filter((each) => each.stack === stack);
-    const listeners = of("AWS::ElasticLoadBalancingV2::Listener");
+    const public_ = ({ properties }: Resource) => properties.Protocol?.startsWith("HTTP");
+    const listeners = of("AWS::ElasticLoadBalancingV2::Listener").filter(public_);
     const [listener] = listeners;
-    const [group] = of("AWS::ElasticLoadBalancingV2::TargetGroup");
+    const [group] = of("AWS::ElasticLoadBalancingV2::TargetGroup").filter(public_);
     expect(listeners.length).toBe(1);
     expect(listener?.properties).toMatchObject({
       Port: 443,
@@ -81,11 +83,14 @@ describe("the gateway", () => {
       Value: "max-age=31536000; includeSubDomains",
     });
     expect(group?.properties).toMatchObject(target);
+    const targetGroup = deployment.resolve(stack, { Ref: group?.id ?? "" });
     const behind = of("AWS::ECS::Service")
-      .filter(({ properties }) => properties.LoadBalancers)
+      .filter(({ properties }) => properties.LoadBalancers?.[0].TargetGroupArn === targetGroup)
       .map(({ properties }) => properties.ServiceName);
     expect(behind).toEqual([service]);
-    const [loadBalancer] = of("AWS::ElasticLoadBalancingV2::LoadBalancer");
+    const [loadBalancer] = of("AWS::ElasticLoadBalancingV2::LoadBalancer").filter(
+      ({ properties }) => properties.Type === "application",
+    );
     expect(loadBalancer?.properties.LoadBalancerAttributes).toEqual(
       expect.arrayContaining([
         { Key: "routing.http.xff_header_processing.mode", Value: "append" },

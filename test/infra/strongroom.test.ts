@@ -51,7 +51,7 @@ describe("all stacks", () => {
     const created = synthesize({ isProtected: true });
     for (const stack of Object.values(created.stacks)) expect(stack.terminationProtection).toBe(true);
     const loadBalancers = created.deployment.resources("AWS::ElasticLoadBalancingV2::LoadBalancer");
-    expect(loadBalancers.length).toBe(2);
+    expect(loadBalancers.length).toBe(4);
     for (const { properties } of loadBalancers) {
       expect(properties.LoadBalancerAttributes).toContainEqual({
         Key: "deletion_protection.enabled",
@@ -69,8 +69,8 @@ describe("all stacks", () => {
   test("protected before they are created they could not: that is found", () => {
     const early = synthesize({ isProtected: true });
     const found = [...obstacles(early.deployment, Object.values(early.stacks))];
-    expect(found.filter((line) => line.endsWith("cannot be deleted"))).toHaveLength(9);
-    expect(found.filter((line) => line.endsWith("the roll-back fails"))).toHaveLength(4);
+    expect(found.filter((line) => line.endsWith("cannot be deleted"))).toHaveLength(10);
+    expect(found.filter((line) => line.endsWith("the roll-back fails"))).toHaveLength(6);
     const [log] = early.deployment
       .resources("AWS::Logs::LogGroup")
       .filter(({ properties }) => properties.LogGroupName);
@@ -132,10 +132,14 @@ describe("at rest", () => {
     expect(table.PointInTimeRecoverySpecification).toEqual({ PointInTimeRecoveryEnabled: true });
   });
 
-  test("every key rotates", () => {
+  test("every key rotates, but the one that signs: KMS rotates no such key", () => {
     const keys = deployment.resources("AWS::KMS::Key");
-    expect(keys.length).toBe(10);
-    for (const { properties } of keys) expect(properties.EnableKeyRotation).toBe(true);
+    expect(keys.length).toBe(14);
+    const signing = keys.filter(({ properties }) => properties.KeyUsage === "SIGN_VERIFY");
+    expect(signing.map(({ id }) => id.replace(/[0-9A-F]{8}$/, ""))).toEqual(["ReceiptsKey"]);
+    for (const each of keys) {
+      if (!signing.includes(each)) expect(each.properties.EnableKeyRotation).toBe(true);
+    }
   });
 
   test("images are scanned, and their tags never moved", () => {
@@ -181,8 +185,14 @@ describe("policies", () => {
   });
 
   test("of endpoints bound every call to this account's own callers, but for images' layers", () => {
-    const endpoints = deployment.resources("AWS::EC2::VPCEndpoint");
-    expect(endpoints.length).toBe(8 + 6 + 6 + 5);
+    const all = deployment.resources("AWS::EC2::VPCEndpoint");
+    const { own = [], aws = [] } = Object.groupBy(all, ({ properties }) =>
+      properties.ServiceName.startsWith("com.amazonaws.vpce.") ? "own" : "aws",
+    );
+    // To the broker, and from its network to what the control plane publishes: TCP, which knows no callers.
+    expect(own.map(({ stack }) => stack).toSorted()).toEqual(["StrongroomIntake", "StrongroomWorkerBroker"]);
+    const endpoints = aws;
+    expect(endpoints.length).toBe(8 + 6 + 6 + 5 + 7);
     for (const { properties } of endpoints) {
       for (const { Action, Condition } of properties.PolicyDocument.Statement as Statement[]) {
         if (list(Action).join() === "s3:GetObject") continue;

@@ -7,13 +7,13 @@ import { boundContext } from "./bound-context.ts";
 import { intakeRole, platformRoleArn, workerService } from "./names.ts";
 import type { CredentialSettings } from "./settings.ts";
 
-const PENDING_DAYS = 30;
+export const PENDING_DAYS = 30;
 
 /**
  * What administrators of the account may do by their own policies: everything but use the key, or grant its use.
  * Whoever may change the key policy can undo that, which CloudTrail records.
  */
-const ADMINISTRATION = [
+export const ADMINISTRATION = [
   "kms:DescribeKey",
   "kms:GetKeyPolicy",
   "kms:GetKeyRotationStatus",

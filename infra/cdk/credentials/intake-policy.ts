@@ -4,6 +4,7 @@ import { KINDS, PURPOSES, type Purpose } from "../../../services/shared/work/kin
 import { allow, deny } from "../org-policies.ts";
 import { boundContext } from "./bound-context.ts";
 import { INTAKE_TABLE, type QueueName, queueArn } from "./names.ts";
+import { RECEIPT_SIGNATURE } from "./receipts-key.ts";
 import type { CredentialSettings } from "./settings.ts";
 import { DESCRIBE_QUEUE } from "./worker-policy.ts";
 
@@ -14,16 +15,17 @@ export interface IntakeResources {
   settings: CredentialSettings;
   /** The workers' keys. */
   keyArns: Record<Purpose, string>;
+  receiptsKeyArn: string;
   tableArn: string;
   tableKeyArn: string;
 }
 
 /**
- * All of the intake's permissions on AWS: make data keys, send jobs, take results, use its table. The Deny statements
+ * All of the intake's permissions on AWS: make data keys, sign receipts, send jobs, take results, use its table. The Deny statements
  * hold against whatever else may be attached to its role.
  */
 export function intakePolicy(of: IntakeResources): PolicyStatement[] {
-  const { stack, settings, keyArns, tableArn, tableKeyArn } = of;
+  const { stack, settings, keyArns, receiptsKeyArn, tableArn, tableKeyArn } = of;
   const queues = (name: QueueName) => KINDS.map((kind) => queueArn(stack, settings, kind, name));
   return [
     ...PURPOSES.map((purpose) =>
@@ -34,6 +36,8 @@ export function intakePolicy(of: IntakeResources): PolicyStatement[] {
         boundContext(purpose),
       ),
     ),
+    allow("SignReceipts", ["kms:Sign"], [receiptsKeyArn], RECEIPT_SIGNATURE),
+    allow("ShowReceiptsKey", ["kms:GetPublicKey"], [receiptsKeyArn]),
     allow("SendJobs", ["sqs:SendMessage", ...DESCRIBE_QUEUE], queues("jobs")),
     allow("TakeResults", [...TAKE, ...DESCRIBE_QUEUE], queues("results")),
     allow(
@@ -50,6 +54,7 @@ export function intakePolicy(of: IntakeResources): PolicyStatement[] {
       },
     }),
     deny("Opening", ["kms:Decrypt", "kms:ReEncrypt*", "kms:CreateGrant"], { notResources: [tableKeyArn] }),
+    deny("OtherSignatures", ["kms:Sign", "kms:GenerateMac"], { notResources: [receiptsKeyArn] }),
     deny("TakingJobs", [...TAKE, "sqs:PurgeQueue", "sqs:StartMessageMoveTask"], {
       notResources: queues("results"),
     }),

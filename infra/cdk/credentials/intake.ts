@@ -5,17 +5,19 @@ import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService
 import type { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 import type { Purpose } from "../../../services/shared/work/kinds.ts";
-import { fileInMemory, SERVICES_USER, Task } from "../container.ts";
+import { fileInMemory, PLATFORM_ROLE_PATH, SERVICES_USER, Task } from "../container.ts";
 import { answers } from "../health-checks.ts";
-import { customerKey } from "../keys.ts";
+import { customerKey, decryptOnlyBy } from "../keys.ts";
 import { controlPlaneAddress } from "../names.ts";
 import type { Network } from "../network.ts";
-import { INTAKE_PORT } from "../ports.ts";
+import { BROKER_PORT, INTAKE_PORT } from "../ports.ts";
+import { privateEndpoint } from "../private-link.ts";
 import { PublicEntrance } from "../public-entrance.ts";
 import { published } from "../published.ts";
 import type { Settings } from "../settings.ts";
 import { intakePolicy } from "./intake-policy.ts";
-import { INTAKE, INTAKE_TABLE, queueSetting } from "./names.ts";
+import { brokerParameters, INTAKE, INTAKE_TABLE, queueSetting } from "./names.ts";
+import { receiptsKeyOf } from "./receipts-key.ts";
 
 /** DynamoDB's maximum. A deleted credential's ciphertext can be restored for as long. */
 const RECOVERY_DAYS = 35;
@@ -31,18 +33,24 @@ export class Intake extends Stack {
     scope: Construct,
     id: string,
     network: Network,
-    keyArns: Record<Purpose, string>,
+    { keyArns, brokerService }: { keyArns: Record<Purpose, string>; brokerService: string },
     settings: Settings,
     props?: StackProps,
   ) {
     super(scope, id, props);
+    const broker = privateEndpoint(this, "BrokerEndpoint", {
+      ...{ vpc: network.vpc, subnets: { subnets: network.serviceSubnets }, port: BROKER_PORT },
+      ...{ securityGroup: network.groups.broker, serviceName: brokerService },
+    });
+    const receiptsKey = receiptsKeyOf(this, "ReceiptsKey");
     const tableKey = customerKey(this, "TableKey", "Strongroom: the intake's table");
     this.table = this.#table(tableKey, settings);
-    this.task = this.#task(network, keyArns, settings);
+    this.task = this.#task(network, { keyArns, receiptsKey: receiptsKey.keyArn, broker }, settings);
     for (const statement of intakePolicy({
       stack: this,
       settings: settings.credentials,
       keyArns,
+      receiptsKeyArn: receiptsKey.keyArn,
       tableArn: this.table.tableArn,
       tableKeyArn: tableKey.keyArn,
     })) {
@@ -101,8 +109,22 @@ export class Intake extends Stack {
     });
   }
 
-  #task(network: Network, keyArns: Record<Purpose, string>, settings: Settings): Task {
-    const { credentials, servicesImage } = settings;
+  #task(
+    network: Network,
+    {
+      keyArns,
+      receiptsKey,
+      broker,
+    }: { keyArns: Record<Purpose, string>; receiptsKey: string; broker: string },
+    settings: Settings,
+  ): Task {
+    const { credentials, servicesImage, parameterPrefix } = settings;
+    const parameterKey = customerKey(
+      this,
+      "ParameterKey",
+      "Strongroom: the intake's certificate and its key",
+    );
+    decryptOnlyBy(parameterKey, `${PLATFORM_ROLE_PATH}strongroom-${INTAKE}-execution`);
     return new Task(this, "Task", {
       name: INTAKE,
       cpu: 1024,
@@ -123,6 +145,11 @@ export class Intake extends Stack {
         STRONGROOM_INTEGRATION_KEY: `kms:${keyArns.integration}`,
         STRONGROOM_WEBHOOK_KEY: `kms:${keyArns.webhook}`,
         STRONGROOM_BROKER_KEY: `kms:${keyArns.broker}`,
+        STRONGROOM_BROKER_URL: `https://${broker}:${BROKER_PORT}`,
+        STRONGROOM_BROKER_CERTIFICATES_FILE: fileInMemory("broker-certificate.pem"),
+        STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: fileInMemory("broker-client-certificate.pem"),
+        STRONGROOM_BROKER_CLIENT_KEY_FILE: fileInMemory("broker-client-key.pem"),
+        STRONGROOM_RECEIPTS_KEY: `kms:${receiptsKey}`,
         STRONGROOM_INTEGRATION_QUEUES: queueSetting(this, credentials, "integration"),
         STRONGROOM_WEBHOOK_QUEUES: queueSetting(this, credentials, "webhook"),
         STRONGROOM_FEED_QUEUES: queueSetting(this, credentials, "feed"),
@@ -134,6 +161,7 @@ export class Intake extends Stack {
         "directory-key.pem": published(this, settings, "directory-key"),
         "ownership-key.pem": published(this, settings, "ownership-key"),
       },
+      secretFiles: { key: parameterKey, parameters: brokerParameters(parameterPrefix, "intake") },
       command: ["node", "--disable-sigusr1", "services/intake/main.ts"],
       port: INTAKE_PORT,
       healthCheck: answers(`http://127.0.0.1:${INTAKE_PORT}/v1/health`),

@@ -13,6 +13,19 @@ export const INTAKE_TABLE = "strongroom-intake";
 /** The service of a kind: its roles, log group and task definitions are named after it. */
 export const workerService = (kind: Kind): string => `worker-${kind}`;
 
+/** The secret files of each end of the connections from the intake to the broker, by parameter below a prefix. */
+export const brokerParameters = (prefix: string, of: "broker" | "intake"): Record<string, string> =>
+  Object.fromEntries(
+    BROKER_FILES[of].map((file) => [
+      file,
+      `${prefix}/platform/${of === "broker" ? "worker-broker" : INTAKE}/${file}`,
+    ]),
+  );
+const BROKER_FILES = {
+  broker: ["certificate.pem", "key.pem", "intake-certificate.pem"],
+  intake: ["broker-client-certificate.pem", "broker-client-key.pem", "broker-certificate.pem"],
+};
+
 /** The role by which operators of a worker's account move dead letters back. */
 export const redriveRole = (kind: Kind): string => `strongroom-redrive-${kind}`;
 

@@ -26,6 +26,18 @@ const KEY = {
     }),
   ),
 };
+const ServiceName = (description: string) =>
+  Type.Optional(
+    Type.String({ pattern: "^com\\.amazonaws\\.vpce\\.[a-z0-9-]+\\.vpce-svc-[a-f0-9]+$", description }),
+  );
+const LINKS = {
+  serviceName: ServiceName(
+    "The endpoint service of a broker in an account of its own: the output ServiceName of its stack",
+  ),
+  directoryServiceName: ServiceName(
+    "The endpoint service by which such a broker reaches what the control plane publishes: the output DirectoryServiceName of StrongroomServices",
+  ),
+};
 const worker = { default: {}, ...closed };
 
 /** The settings of the intake and its workers: the member `credentials` of the context `strongroom`. */
@@ -48,7 +60,7 @@ export const CredentialSettings = Type.Object(
     integration: Type.Object({ ...WORKER, ...KEY }, worker),
     webhook: Type.Object({ ...WORKER, ...KEY }, worker),
     feed: Type.Object(WORKER, worker),
-    broker: Type.Object({ ...WORKER, ...KEY }, worker),
+    broker: Type.Object({ ...WORKER, ...KEY, ...LINKS }, worker),
   },
   { default: {}, ...closed },
 );
@@ -59,10 +71,13 @@ export function credentialProblems(settings: CredentialSettings): string[] {
   const { intakeRoleArn, ...others } = settings;
   const platform = intakeRoleArn?.split(":")[4];
   return (["integration", "webhook", "feed", "broker"] as const satisfies Kind[]).flatMap((kind) => {
-    const { account, keyArn }: { account?: string; keyArn?: string } = others[kind];
+    const given: Partial<CredentialSettings["broker"]> = others[kind];
+    const { account, keyArn, serviceName, directoryServiceName } = given;
     const at = `cdk.json, context strongroom/credentials/${kind}`;
     if (account === undefined) {
-      return keyArn === undefined ? [] : [`${at}/keyArn: set it only together with account`];
+      return Object.entries({ keyArn, serviceName, directoryServiceName })
+        .filter(([, value]) => value !== undefined)
+        .map(([name]) => `${at}/${name}: set it only together with account`);
     }
     const problems: string[] = [];
     if (platform === undefined) problems.push(`${at}/account: set credentials/intakeRoleArn too`);
@@ -71,6 +86,12 @@ export function credentialProblems(settings: CredentialSettings): string[] {
     }
     if (keyArn !== undefined && keyArn.split(":")[4] !== account) {
       problems.push(`${at}/keyArn: its account is not ${account}`);
+    }
+    if (kind === "broker" && directoryServiceName === undefined) {
+      problems.push(`${at}/account: set credentials/broker/directoryServiceName too`);
+    }
+    if (kind === "broker" && (keyArn === undefined) !== (serviceName === undefined)) {
+      problems.push(`${at}: set keyArn and serviceName together`);
     }
     return problems;
   });

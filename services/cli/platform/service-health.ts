@@ -1,7 +1,10 @@
 import { isSame, readProcessRecord } from "../../shared/process/recorded-process.ts";
+import { brokerAnswers } from "./broker-health.ts";
 import { type PlatformFile, SERVICES, type StateFolder } from "./state-folder.ts";
 
 const TIMEOUT_MS = 2_000;
+
+const BROKER = "worker-broker";
 
 /** The current state of one part of the platform. */
 export interface ServiceHealth {
@@ -11,7 +14,10 @@ export interface ServiceHealth {
   address?: string;
 }
 
-/** The health endpoint of each part. The agent and the workers have none, so only their processes can be checked. */
+/**
+ * The health endpoint of each part. The agent and the workers but the broker have none, so only their processes can be
+ * checked.
+ */
 const HEALTH_PATHS: Record<string, string> = {
   "internal-vault": "/v1/sys/health",
   "identity-provider": "/health",
@@ -38,6 +44,7 @@ export async function serviceHealth(state: StateFolder, platform: PlatformFile):
     "control-plane": platform.controlPlane,
     gateway: platform.gateway,
     intake: platform.intake,
+    ...(platform.broker && { [BROKER]: platform.broker }),
   };
   const names = [
     "internal-vault",
@@ -56,7 +63,9 @@ export async function serviceHealth(state: StateFolder, platform: PlatformFile):
         if (!record || !(await isSame(record, record.marker))) {
           return { name, state: "not running", ...(address && { address }) };
         }
-        const healthy = !address || (await answersHealthy(name, address));
+        const healthy =
+          !address ||
+          (name === BROKER ? await brokerAnswers(state, address) : await answersHealthy(name, address));
         return {
           name,
           state: healthy ? "healthy" : "unhealthy",

@@ -18,6 +18,8 @@ const USUAL_GRACE_MS = 6_000;
 export interface ServiceSettings {
   /** The address that it will listen on, if any. */
   address?: string;
+  /** Whether it answers, if that is not by its address over HTTP. */
+  answers?: () => Promise<boolean>;
   /** Its `STRONGROOM_*` variables; none of them is a secret. */
   settings: Record<string, string>;
   /** Flags of Node. */
@@ -39,7 +41,7 @@ export const sourceFolder = (name: ServiceName): string => (name.startsWith("wor
 /** One of the platform's own services as a supervised process of this machine. */
 export class Service {
   readonly name: ServiceName;
-  readonly #address: string | undefined;
+  readonly #answers: (() => Promise<boolean>) | undefined;
   readonly #settings: Record<string, string>;
   readonly #state: StateFolder;
   readonly #supervisor: Supervisor;
@@ -47,12 +49,20 @@ export class Service {
   constructor(
     name: ServiceName,
     { state, compileCache }: { state: StateFolder; compileCache: string },
-    { address, settings, flags = [], environment = {}, ownFolder, endsItself = false }: ServiceSettings,
+    {
+      address,
+      answers,
+      settings,
+      flags = [],
+      environment = {},
+      ownFolder,
+      endsItself = false,
+    }: ServiceSettings,
     onEvent: (text: string) => void,
   ) {
     this.name = name;
     this.#state = state;
-    this.#address = address;
+    this.#answers = answers ?? (address === undefined ? undefined : () => answersHealthy(name, address));
     this.#settings = settings;
     const main = fileURLToPath(new URL(`../../${sourceFolder(name)}/main.ts`, import.meta.url));
     this.#supervisor = new Supervisor({
@@ -89,7 +99,7 @@ export class Service {
     /** Whether it is ready; undefined while it may become so. */
     const isReady = async () => {
       const { state, exitCode, reason, starts } = this.#supervisor.state;
-      const ready = this.#address ? await answersHealthy(this.name, this.#address) : state === "running";
+      const ready = this.#answers ? await this.#answers() : state === "running";
       if (ready && state === "running") return true;
       const hopeless = exitCode === WRONG_SETTING || (reason !== undefined && starts >= STARTS_AT_MOST);
       return hopeless ? false : undefined;

@@ -3,7 +3,8 @@ import { fileURLToPath } from "node:url";
 import { writeJson } from "../../shared/files.ts";
 import { OPERATOR_AUDIENCE } from "../../shared/local-provider.ts";
 import type { Kind } from "../../shared/work/kinds.ts";
-import { brokerClientSettings, brokerListenerSettings } from "./broker-connection.ts";
+import { brokerClientSettings, brokerListenerSettings, brokerUrl } from "./broker-connection.ts";
+import { brokerAnswers } from "./broker-health.ts";
 import { privateDestinationsFile } from "./demo-provider.ts";
 import { localIssuer } from "./issuer.ts";
 import type { ServiceSettings } from "./service-process.ts";
@@ -151,6 +152,7 @@ export const workerSettings = (
   return {
     flags: [...permissionFlags(grants), ...MEMORY_FLAGS],
     environment: MEMORY_ENVIRONMENT,
+    ...(kind === "broker" && { answers: () => brokerAnswers(state, brokerUrl(brokerPort)) }),
     ownFolder: own,
     endsItself: true,
     settings: {

@@ -4,6 +4,12 @@ import { countWrite } from "../counts.ts";
 import type { Intake } from "../dependencies.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import {
+  type RotationRecord,
+  refuseWhileRotated,
+  removeRotationWrites,
+  rotationKey,
+} from "../rotations/records.ts";
 import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
 import { removeGrantState } from "../tokens/grant-state.ts";
@@ -53,6 +59,7 @@ export async function putCredential(
   const { store, now } = intake;
   const given = givenBy(intake, body);
   return retryConflicts(async () => {
+    await refuseWhileRotated(store, org, name);
     const [found, deleted] = await Promise.all([
       store.get<CredentialRecord>(credentialKey(org, name)),
       store.get<DeletedCredential>(deletedKey(org, name)),
@@ -131,9 +138,11 @@ export async function deleteCredential(
 ): Promise<void> {
   const { store, now } = intake;
   await retryConflicts(async () => {
+    await refuseWhileRotated(store, org, name);
     const found = await readCredential(intake, org, name);
     const { version } = found.body;
     checkConditions(conditions, version);
+    const rotation = await store.get<RotationRecord>(rotationKey(org, name));
     const deleted: DeletedCredential = { version, deletedAt: new Date(now()).toISOString() };
     const writes: Write[] = [
       { ...credentialKey(org, name), remove: true, expect: found.revision },
@@ -146,6 +155,7 @@ export async function deleteCredential(
         expiresAt: Math.floor(now() / 1000) + REMEMBER_DELETED_SECONDS,
       },
       await countWrite(store, org, "credentials", -1),
+      ...(rotation ? removeRotationWrites(org, rotation) : []),
     ];
     return (await store.write(writes)) || undefined;
   });

@@ -44,7 +44,8 @@ export async function loadUsable(
   return undefined;
 }
 
-async function withPrivateKey(
+/** What a worker can open of a stored value; undefined if its sealing key is gone. */
+export async function withPrivateKey(
   store: Store,
   of: KeysOf,
   material: StoredMaterial["material"],

@@ -26,6 +26,8 @@ export interface StoredMaterial {
   version: number;
   /** `privateKey` is the sealing key's and is kept with that, not here. */
   material: { envelope: string } | { sealed: SealedValue };
+  /** The provider's id of the key, if a rotation has made it. It stays with the value, whatever its version. */
+  key?: string;
 }
 
 export const materialsPartition = (org: string): string => `org/${org}/materials`;

@@ -4,7 +4,8 @@ import type { Key, Write } from "../store/store.ts";
 /**
  * Something that some intake must do at a time:
  * `send` a job that is not known to be in its queue (the outbox), end a job whose worker said nothing (`overdue`), start
- * a schedule's slot (`schedule`), a delivery's next attempt (`retry`), the next fetch of a feed (`feed`), sign where a
+ * a schedule's slot (`schedule`), a delivery's next attempt (`retry`), the next fetch of a feed (`feed`), start
+ * a rotation or do its next step (`rotation`), make a webhook's next secret (`webhook-rotation`), sign where a
  * chain of receipts stands (`checkpoint`), complete receipts that nobody else will (`unfinished`).
  */
 export type Due =
@@ -17,7 +18,7 @@ export type Due =
 
 /** What is due again and again, with one item at a time. */
 export interface Recurring {
-  type: "schedule" | "feed";
+  type: "schedule" | "feed" | "rotation" | "webhook-rotation";
   org: string;
   name: string;
 }

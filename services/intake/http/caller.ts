@@ -3,6 +3,7 @@ import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { levelOf, requireLevel } from "../../shared/front/levels.ts";
 import { found, type Passage } from "../../shared/front/passage.ts";
 import type { Level } from "../../shared/org.ts";
+import type { By } from "../../shared/receipts/receipt.ts";
 
 declare module "fastify" {
   interface FastifyRequest {
@@ -40,6 +41,13 @@ export function memberOf(request: FastifyRequest): Member {
   const passage = found("caller", request.caller);
   const identity = found("caller", passage.identity);
   return { org: passage.org.id, level: levelOf(identity), identity };
+}
+
+/** The caller, as receipts name them. */
+export function receiptBy(request: FastifyRequest): By {
+  const { level, identity } = memberOf(request);
+  const { issuer, subject } = identity;
+  return { issuer: issuer.issuer, subject, ...(level && { level }) };
 }
 
 /** A member who has a level, with what the JWT says. */

@@ -1,7 +1,18 @@
 import type { Level } from "../../shared/org.ts";
 import type { Kind } from "../../shared/work/kinds.ts";
-import type { DestinationRequest, FailureClass } from "../../shared/work/messages.ts";
+import type { DestinationRequest, FailureClass, RotationPhase } from "../../shared/work/messages.ts";
 import type { Key } from "../store/store.ts";
+
+/** A key at a provider that is to be revoked. */
+export interface SurplusKey {
+  /** The provider's id. */
+  key: string;
+  /**
+   * The value that has replaced it. It is revoked only while that one is in use: somebody may have put the old one back.
+   * Absent for a key that was made and never used, whose value nobody has.
+   */
+  replacedBy?: { version: number; key?: string };
+}
 
 /** A use of a credential for one request. */
 export interface UseWork {
@@ -35,6 +46,14 @@ export interface RewrapWork {
   materialRevision: number;
 }
 
+/** A webhook's secrets sealed anew, by the key provider's current key. */
+export interface RewrapSecretsWork {
+  type: "rewrap-secrets";
+  webhook: string;
+  /** The stored secrets' revision when it was asked for: a result never replaces any that were stored since. */
+  secretsRevision: number;
+}
+
 /** What one attempt of a delivery came to. */
 export interface DeliveryAttempt {
   attempt: number;
@@ -65,7 +84,20 @@ export interface FetchWork {
   url: string;
 }
 
-export type Work = UseWork | KeyWork | RewrapWork | DeliveryWork | FetchWork;
+/** A phase of a credential's rotation. */
+export interface RotateWork {
+  type: "rotate";
+  credential: string;
+  /** The current version when the run began. */
+  version: number;
+  phase: RotationPhase;
+  /** The key to revoke, and the value that has replaced it. */
+  surplus?: SurplusKey;
+  /** The idempotency key for a new key, and since when one may have been made and lost. */
+  making?: { once: string; since: number };
+}
+
+export type Work = UseWork | KeyWork | RewrapWork | DeliveryWork | FetchWork | RotateWork | RewrapSecretsWork;
 
 export interface JobFailure {
   class: FailureClass;

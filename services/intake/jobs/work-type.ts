@@ -6,7 +6,9 @@ import type {
   JobFailure,
   JobRecord,
   KeyWork,
+  RewrapSecretsWork,
   RewrapWork,
+  RotateWork,
   UseWork,
   Work,
 } from "./records.ts";
@@ -34,6 +36,8 @@ export interface WorkTypes {
   rewrap: WorkType<RewrapWork>;
   deliver: WorkType<DeliveryWork>;
   fetch: WorkType<FetchWork>;
+  rotate: WorkType<RotateWork>;
+  "rewrap-secrets": WorkType<RewrapSecretsWork>;
 }
 
 /** A job cannot be sent, now and later: its credential or its request is gone. */

@@ -65,7 +65,7 @@ export function rewrapWork({ store }: Pick<Intake, "store">): WorkType<RewrapWor
       const policy = policyHashOf(record.body);
       const { envelope } = outcome;
       if (!isEnvelopeFor({ ...context, policy }, Buffer.from(envelope, "base64"))) return undefined;
-      const stored: StoredMaterial = { version, material: { envelope } };
+      const stored: StoredMaterial = { ...material.body, material: { envelope } };
       const versions = record.body.versions.map((each) =>
         each.version === version ? { ...each, rewrappedAt: at } : each,
       );

@@ -11,6 +11,7 @@ import type { Item, Write } from "../store/store.ts";
 import {
   type DeletedWebhook,
   deletedWebhookKey,
+  removeRotationWrites,
   type StoredSecrets,
   secretsKey,
   type WebhookRecord,
@@ -94,28 +95,39 @@ const kept = ({ previousSecretUntil, lastDeliveredAt, failingSince, disabledBeca
 
 /** Makes a new secret; the one before signs too for a day, so that receivers can follow. */
 export async function rotateSecret(intake: Intake, org: string, name: string): Promise<ChangedWebhook> {
-  const { store, now } = intake;
   return retryConflicts(async () => {
     const found = await readWebhook(intake, org, name);
-    const stored = await store.get<StoredSecrets>(secretsKey(org, name));
-    const { policy } = found.body;
-    const secretVersion = found.body.secretVersion + 1;
-    const secret = await makeSecret(intake, { org, name, version: secretVersion, policy });
-    const until = Math.floor(now() / 1000) + OVERLAP_SECONDS;
-    const previous = stored?.body.secrets.find(({ version }) => version === found.body.secretVersion);
-    const webhook: WebhookRecord = {
-      ...found.body,
-      secretVersion,
-      previousSecretUntil: new Date(until * 1000).toISOString(),
-      version: found.body.version + 1,
-      updatedAt: new Date(now()).toISOString(),
-    };
-    const isWritten = await store.write([
-      { ...webhookKey(org, name), body: webhook, expect: found.revision },
-      secretsWrite(org, name, [secret.stored, ...(previous ? [{ ...previous, until }] : [])]),
-    ]);
-    return isWritten ? { webhook, ...shown(secret) } : undefined;
+    const { webhook, secret, writes } = await withNewSecret(intake, org, found, OVERLAP_SECONDS);
+    return (await intake.store.write(writes)) ? { webhook, ...shown(secret) } : undefined;
   });
+}
+
+/** A webhook with a new secret, and the writes that make it so; the one before signs too for so many seconds. */
+export async function withNewSecret(
+  intake: Intake,
+  org: string,
+  found: Item<WebhookRecord>,
+  graceSeconds: number,
+): Promise<{ webhook: WebhookRecord; secret: NewSecret; writes: Write[] }> {
+  const { store, now } = intake;
+  const { name, policy } = found.body;
+  const stored = await store.get<StoredSecrets>(secretsKey(org, name));
+  const secretVersion = found.body.secretVersion + 1;
+  const secret = await makeSecret(intake, { org, name, version: secretVersion, policy });
+  const until = Math.floor(now() / 1000) + graceSeconds;
+  const previous = stored?.body.secrets.find(({ version }) => version === found.body.secretVersion);
+  const webhook: WebhookRecord = {
+    ...found.body,
+    secretVersion,
+    previousSecretUntil: new Date(until * 1000).toISOString(),
+    version: found.body.version + 1,
+    updatedAt: new Date(now()).toISOString(),
+  };
+  const writes = [
+    { ...webhookKey(org, name), body: webhook, expect: found.revision },
+    secretsWrite(org, name, [secret.stored, ...(previous ? [{ ...previous, until }] : [])]),
+  ];
+  return { webhook, secret, writes };
 }
 
 /** Disables or enables a webhook. Enabling forgets its failures. */
@@ -159,6 +171,7 @@ export async function deleteWebhook(
         expiresAt: Math.floor(now() / 1000) + REMEMBER_DELETED_SECONDS,
       },
       await countWrite(store, org, "webhooks", -1),
+      ...(await removeRotationWrites(store, org, name)),
     ]);
     return isWritten || undefined;
   });

@@ -3,7 +3,7 @@ import { type Static, Type } from "typebox";
 import { canonicalJson } from "../canonical-json.ts";
 import { Grant, tokenEndpoint } from "./grant.ts";
 import { Injection } from "./inject.ts";
-import { Recipe } from "./recipe.ts";
+import { providerOf, Recipe } from "./recipe.ts";
 import { Rule } from "./rules.ts";
 
 /**
@@ -32,11 +32,12 @@ export const brokerPolicyHash = (policy: BrokerPolicy): string =>
  * All places to which a policy lets a value, or a key made from it, be sent. A policy is changed without the value only if
  * this does not grow.
  */
-export function destinationsOf({ origin, grant, rotation }: BrokerPolicy): string[] {
+export function destinationsOf(policy: BrokerPolicy): string[] {
+  const { origin, grant, rotation } = policy;
   return [
     origin,
     ...(grant ? [new URL(tokenEndpoint(grant)).origin] : []),
     ...(grant?.type === "refresh_token" && grant.revocation ? [new URL(grant.revocation).origin] : []),
-    ...(rotation?.type === "postgresql" ? [`postgresql://${rotation.host}:${rotation.port}`] : []),
+    ...(rotation ? [providerOf(rotation, policy)] : []),
   ];
 }

@@ -68,3 +68,24 @@ export const Recipe = Type.Union([
   ),
 ]);
 export type Recipe = Static<typeof Recipe>;
+
+/** Where IAM is, for access keys of this region's partition, and the region that its requests are signed for. */
+export function iamOf(region = "us-east-1"): { origin: string; region: string } {
+  if (region.startsWith("cn-")) {
+    return { origin: "https://iam.cn-north-1.amazonaws.com.cn", region: "cn-north-1" };
+  }
+  if (region.startsWith("us-gov-")) {
+    return { origin: "https://iam.us-gov.amazonaws.com", region: "us-gov-west-1" };
+  }
+  return { origin: "https://iam.amazonaws.com", region: "us-east-1" };
+}
+
+/** Where a recipe's requests go. `policy` is the credential's. */
+export function providerOf(
+  recipe: Recipe,
+  policy: { origin: string; inject: object | { sigv4: { region: string } } },
+): string {
+  if (recipe.type === "rest") return policy.origin;
+  if (recipe.type === "postgresql") return `postgresql://${recipe.host}:${recipe.port}`;
+  return iamOf("sigv4" in policy.inject ? policy.inject.sigv4.region : undefined).origin;
+}

@@ -16,7 +16,15 @@ export type Action = (typeof ACTIONS)[number];
 
 /** Who caused it: a member by their token, or what the organization has scheduled. */
 export const By = Type.Union([
-  Type.Object({ issuer: Type.String(), subject: Type.String(), level: Type.Enum([...LEVELS]) }, closed),
+  Type.Object(
+    {
+      issuer: Type.String(),
+      subject: Type.String(),
+      /** Absent for a token that has only rights. */
+      level: Type.Optional(Type.Enum([...LEVELS])),
+    },
+    closed,
+  ),
   Type.Object({ schedule: Type.String() }, closed),
 ]);
 export type By = Static<typeof By>;

@@ -68,6 +68,13 @@ export function parseOrigin(origin: string): Origin | undefined {
   return { host, port: port === undefined ? 443 : Number(port) };
 }
 
+/** The host and port of a PostgreSQL server: `postgresql://host:port`, the port always given. Undefined for anything else. */
+export function parsePostgresql(address: string): Origin | undefined {
+  const [, host = "", port = ""] =
+    /^postgresql:\/\/([a-z0-9.-]{1,253}):([1-9][0-9]{0,4})$/.exec(address) ?? [];
+  return parseOrigin(`https://${host}`) && Number(port) <= 65_535 ? { host, port: Number(port) } : undefined;
+}
+
 const SEGMENT = "(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})";
 const PATH = new RegExp(`^(?:/${SEGMENT}+)*/?$`);
 const QUERY = /^(?:[A-Za-z0-9._~!$&'()*+,;=:@/?|[\]-]|%[0-9A-Fa-f]{2})*$/;

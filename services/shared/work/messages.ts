@@ -81,6 +81,11 @@ export const IntegrationMessage = Type.Union([
 ]);
 export type IntegrationMessage = Static<typeof IntegrationMessage>;
 
+const Secrets = Type.Array(
+  Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
+  { minItems: 1, maxItems: 2 },
+);
+
 /** What the queue of kind `webhook` carries. */
 export const WebhookMessage = Type.Union([
   Type.Object(
@@ -90,13 +95,7 @@ export const WebhookMessage = Type.Union([
       credential: MessageName,
       policy: DestinationPolicy,
       /** The signing secrets that are valid now: one, or two during a rotation. */
-      secrets: Type.Array(
-        Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
-        {
-          minItems: 1,
-          maxItems: 2,
-        },
-      ),
+      secrets: Secrets,
       /** The delivery's `webhook-id`, the same in all attempts. */
       webhookId: Type.String({ maxLength: 64 }),
       /** The envelope of a {@link DestinationRequest}, whose body is signed; version is the newest secret's. */
@@ -104,8 +103,26 @@ export const WebhookMessage = Type.Union([
     },
     closed,
   ),
+  /** Opens a webhook's secrets and seals them anew, by the key provider's current key. */
+  Type.Object(
+    {
+      ...{ ...common, type: Type.Literal("rewrap"), credential: MessageName, policy: DestinationPolicy },
+      secrets: Secrets,
+    },
+    closed,
+  ),
 ]);
 export type WebhookMessage = Static<typeof WebhookMessage>;
+export type DeliverMessage = Extract<WebhookMessage, { type: "deliver" }>;
+
+/**
+ * What a worker does for a rotation: `make` a new value, `apply` it (if the provider does not make it itself), `check`
+ * that it works, `revoke` another key.
+ */
+export const ROTATION_PHASES = ["make", "apply", "check", "revoke"] as const;
+export type RotationPhase = (typeof ROTATION_PHASES)[number];
+/** A provider's own id of a key, which is no secret. */
+export const KeyAtProvider = Type.String({ minLength: 1, maxLength: 256, pattern: "^[\\x20-\\x7e]+$" });
 
 /** What the queue of kind `broker` carries. */
 export const BrokerMessage = Type.Union([
@@ -118,8 +135,31 @@ export const BrokerMessage = Type.Union([
     },
     closed,
   ),
+  /** One phase of a rotation by the policy's recipe. Each may come twice. */
+  Type.Object(
+    {
+      ...{ ...common, type: Type.Literal("rotate"), phase: Type.Enum([...ROTATION_PHASES]) },
+      ...{ credential: MessageName, version: Type.Integer({ minimum: 1 }), policy: BrokerPolicy },
+      /** The current value. */
+      material: Material,
+      /** The new value, sealed for the next version; of `apply` and `check`. */
+      pending: Type.Optional(Type.Object({ envelope: Base64 }, closed)),
+      /** The value before the current one, which may revoke itself; of `revoke`. */
+      retiring: Type.Optional(
+        Type.Object({ version: Type.Integer({ minimum: 1 }), material: Material }, closed),
+      ),
+      /** The provider's id of the key to revoke; of `revoke`. */
+      key: Type.Optional(KeyAtProvider),
+      /** The same for all attempts to make one key; of `make`. */
+      once: Type.Optional(WorkId),
+      /** Seconds since 1970 since when keys may have been made whose value was lost; of `make`. */
+      lostSince: Type.Optional(Type.Integer()),
+    },
+    closed,
+  ),
 ]);
 export type BrokerMessage = Static<typeof BrokerMessage>;
+export type RotateMessage = Extract<BrokerMessage, { type: "rotate" }>;
 
 /** What the queue of kind `feed` carries: nothing secret. */
 export const FeedMessage = Type.Object(
@@ -145,6 +185,7 @@ export const FAILURES = {
   answer_too_large: { isTransient: false },
   answer_unusable: { isTransient: false },
   answer_not_scrubbable: { isTransient: false },
+  provider_refused: { isTransient: false },
   unreachable: { isTransient: true },
   timeout: { isTransient: true },
   key_unavailable: { isTransient: true },
@@ -163,6 +204,18 @@ export const FeedItem = Type.Object(
   closed,
 );
 export type FeedItem = Static<typeof FeedItem>;
+
+/** What went to a provider and came back; zero if nothing did. */
+export const Traffic = Type.Object(
+  {
+    /** Of the last answer, if it was one of HTTP. */
+    status: Type.Optional(Type.Integer({ minimum: 100, maximum: 599 })),
+    sentBytes: Type.Integer({ minimum: 0 }),
+    receivedBytes: Type.Integer({ minimum: 0 }),
+  },
+  closed,
+);
+export type Traffic = Static<typeof Traffic>;
 
 /** What came of a job. */
 export const Outcome = Type.Union([
@@ -184,11 +237,31 @@ export const Outcome = Type.Union([
       state: Type.Literal("failed"),
       failure: Type.Enum(Object.keys(FAILURES) as FailureClass[]),
       detail: Type.String({ maxLength: 1000 }),
+      /** Of a rotation's phase. */
+      traffic: Type.Optional(Traffic),
     },
     closed,
   ),
   Type.Object({ state: Type.Literal("key-made"), publicKey: Base64Url, privateKey: Base64 }, closed),
   Type.Object({ state: Type.Literal("rewrapped"), envelope: Base64 }, closed),
+  /** A webhook's secrets, in the order of the message. */
+  Type.Object(
+    { state: Type.Literal("secrets-rewrapped"), envelopes: Type.Array(Base64, { minItems: 1, maxItems: 2 }) },
+    closed,
+  ),
+  /** A phase of a rotation succeeded. */
+  Type.Object(
+    {
+      state: Type.Literal("rotated"),
+      /** The new value, sealed for the next version; of `make`. */
+      envelope: Type.Optional(Base64),
+      /** The provider's ids of the new key and of the current one; of `make`. */
+      key: Type.Optional(KeyAtProvider),
+      currentKey: Type.Optional(KeyAtProvider),
+      traffic: Traffic,
+    },
+    closed,
+  ),
   Type.Object(
     {
       state: Type.Literal("fetched"),

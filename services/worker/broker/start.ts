@@ -9,15 +9,16 @@ import {
   readPem,
   tlsIdentity,
 } from "../../shared/front/front-settings.ts";
-import { registerIdentity } from "../../shared/front/identity/authenticator.ts";
-import { createServer } from "../../shared/http/server.ts";
+import { createAuthenticator } from "../../shared/front/identity/authenticator.ts";
 import { forFlatLines } from "../../shared/log.ts";
+import type { Issuer } from "../../shared/org.ts";
 import { createConnector } from "../outbound/connect.ts";
 import type { Exchange } from "../outbound/exchange.ts";
 import { KeptConnections } from "../outbound/kept-connections.ts";
 import type { PrivateDestinations } from "../outbound/private-destinations.ts";
 import { CallStream } from "./call-stream.ts";
 import { changePolicy, type IsReplaced } from "./change-policy.ts";
+import { checkSignature } from "./check-signature.ts";
 import { Circuits } from "./circuits.ts";
 import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
@@ -45,6 +46,8 @@ export interface BrokerParts {
   changes?: Partial<UseParts>;
 }
 
+const NO_ISSUERS: readonly Issuer[] = [];
+
 /** Starts what answers the intake's calls. Throws ConfigError. */
 export async function startBroker(
   settings: BrokerSettings,
@@ -55,13 +58,9 @@ export async function startBroker(
   const setting = "STRONGROOM_INTAKE_CERTIFICATES_FILE";
   const intakes = pinsOf(readPem(settings[setting], setting), setting);
   const published = publishedSources(settings, logger);
-  // It listens nowhere: it is what verifies tokens.
-  const identity = createServer(logger);
-  const authenticator = registerIdentity(identity, {
-    issuers: () => published.directory.current?.issuers ?? [],
-    ...{ logger, maxLifetimeSeconds: settings.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS },
-  });
-  await identity.ready();
+  const maxLifetimeSeconds = settings.STRONGROOM_MAX_TOKEN_LIFETIME_SECONDS;
+  const issuers = () => published.directory.current?.issuers ?? NO_ISSUERS;
+  const authenticator = createAuthenticator({ issuers, logger, maxLifetimeSeconds }, checkSignature);
   const { directory, revocations } = published;
   const verifyCaller = callerVerifier({ directory, revocations, authenticator });
   const flat = forFlatLines(logger);
@@ -92,7 +91,7 @@ export async function startBroker(
       destinations.close();
       tokens.close();
       published.close();
-      await identity.close();
+      authenticator.close();
     },
   };
 }

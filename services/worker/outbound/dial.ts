@@ -21,6 +21,15 @@ export interface Dialled {
   ca: string | undefined;
 }
 
+/** How TLS begins on a connection. */
+export interface Start {
+  alpn: string[];
+  /** What both sides say before, in clear. */
+  before?(socket: Socket, signal: AbortSignal): Promise<void>;
+}
+
+const HTTPS: Start = { alpn: ["http/1.1"] };
+
 /**
  * A TLS connection to the first of the addresses that answers, whose certificate is the host's. Nothing is written,
  * not even a handshake, before the socket's remote address has been compared with the address dialled. Throws
@@ -31,6 +40,7 @@ export async function dial(
   { addresses, isException, ca }: Dialled,
   open: Connect,
   signal: AbortSignal,
+  start: Start = HTTPS,
 ): Promise<TLSSocket> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_MS)]);
   let failure: unknown;
@@ -42,7 +52,8 @@ export async function dial(
         socket.destroy();
         throw new JobFailure("destination_refused", "the connection leads to another address");
       }
-      return await secured(socket, host, ca, within);
+      await start.before?.(socket, within);
+      return await secured(socket, host, ca, start, within);
     } catch (error) {
       if (error instanceof JobFailure) throw error;
       failure = error;
@@ -61,11 +72,12 @@ function secured(
   socket: Socket,
   host: string,
   ca: string | undefined,
+  { alpn }: Start,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   const secureContext = secureContextFor(ca);
   const tls = startTls({
-    ...{ socket, secureContext, servername: host, rejectUnauthorized: true, ALPNProtocols: ["http/1.1"] },
+    ...{ socket, secureContext, servername: host, rejectUnauthorized: true, ALPNProtocols: alpn },
   });
   return settled(tls, "secureConnect", signal);
 }

@@ -3,7 +3,7 @@ import { isIP } from "node:net";
 import { type Static, Type } from "typebox";
 import { Value } from "typebox/value";
 import { ConfigError } from "../../shared/config.ts";
-import { parseOrigin } from "../../shared/work/destination.ts";
+import { parseOrigin, parsePostgresql } from "../../shared/work/destination.ts";
 
 const Exceptions = Type.Array(
   Type.Object(
@@ -36,7 +36,8 @@ export function readPrivateDestinations(path: string | undefined): PrivateDestin
   }
   if (!Value.Check(Exceptions, value)) throw problem("not a list of { origin, address, ca }");
   for (const { origin, address } of value) {
-    if (!parseOrigin(origin)) throw problem(`${origin} is not an origin in canonical form`);
+    if (!parseOrigin(origin) && !parsePostgresql(origin))
+      throw problem(`${origin} is not an origin in canonical form`);
     if (isIP(address) === 0) throw problem(`the address of ${origin} is not an IP address`);
   }
   return new Map(value.map((each) => [each.origin, each]));

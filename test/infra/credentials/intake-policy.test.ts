@@ -173,6 +173,7 @@ describe("with workers in accounts of their own", () => {
         "gateway",
         "intake",
         "operator",
+        "worker-broker",
         "worker-feed",
         "worker-integration",
         "worker-webhook",

@@ -3,8 +3,10 @@ import { describe, expect, test } from "vitest";
 import { Config, destinationPorts } from "../../../services/intake/config.ts";
 import { STORE_TABLE } from "../../../services/intake/store/table.ts";
 import { readConfig } from "../../../services/shared/config.ts";
+import { PURPOSES } from "../../../services/shared/work/kinds.ts";
 import { type Cost, costPer1000Uses, costPerMonthIdle, PRICES } from "../../bench/credentials-cost.ts";
-import { type PolicyDocument, roleOf } from "../iam.ts";
+import { isAllowed, type PolicyDocument, roleOf } from "../iam.ts";
+import { parameterArn } from "../org-battery.ts";
 import { synthesize } from "../synthesized.ts";
 import { containerOf, environmentOf } from "./containers.ts";
 
@@ -55,17 +57,54 @@ describe("the intake", () => {
       STRONGROOM_FEED_QUEUES: `${prefix}feed-`,
       STRONGROOM_BEHIND_PROXY: "true",
     });
-    for (const purpose of ["integration", "webhook"]) {
+    for (const purpose of PURPOSES) {
       const worker = environmentOf(deployment, `worker-${purpose}`);
       expect(environment[`STRONGROOM_${purpose.toUpperCase()}_KEY`]).toBe(worker.STRONGROOM_KEY);
       expect(environment[`STRONGROOM_${purpose.toUpperCase()}_QUEUES`]).toBe(worker.STRONGROOM_QUEUES);
     }
-    expect(containerOf(deployment, "intake").Secrets ?? []).toEqual([]);
+  });
+
+  test("is led to the broker and to nothing else of its network, and signs receipts", () => {
+    const endpoint = deployment.resource("StrongroomIntake", "AWS::EC2::VPCEndpoint");
+    const service = deployment.resource("StrongroomWorkerBroker", "AWS::EC2::VPCEndpointService");
+    const { stack, id } = service;
+    expect(endpoint.properties).toMatchObject({
+      ServiceName: `com.amazonaws.vpce.eu-central-1.${deployment.resolve(stack, { Ref: id })}`,
+      PrivateDnsEnabled: false,
+    });
+    const [dnsName] = [environment.STRONGROOM_BROKER_URL?.replace(/^https:\/\/|:8240$/g, "")];
+    expect(deployment.resolve("StrongroomIntake", { "Fn::GetAtt": [endpoint.id, "DnsEntries"] })).toEqual([
+      `Z1:${dnsName}`,
+    ]);
+    const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key", "ReceiptsKey");
+    expect(environment.STRONGROOM_RECEIPTS_KEY).toBe(`kms:${key.arn}`);
+    expect(key.properties).toMatchObject({ KeySpec: "ECC_NIST_P256", KeyUsage: "SIGN_VERIFY" });
+  });
+
+  test("is given its certificate for the broker as SecureStrings, under a key of their own", () => {
+    const { Secrets } = containerOf(deployment, "intake");
+    const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key", "ParameterKey");
+    const parameters = Secrets.map(({ ValueFrom }: { ValueFrom: string }) =>
+      ValueFrom.replace(/^.*:parameter/, ""),
+    );
+    expect(parameters).toHaveLength(3);
+    const opening = (name: string) =>
+      isAllowed(roleOf(deployment, name), {
+        ...{ action: "kms:Decrypt", resource: key.arn, keyPolicy: key.properties.KeyPolicy },
+        context: {
+          "kms:ViaService": "ssm.eu-central-1.amazonaws.com",
+          "kms:EncryptionContext:PARAMETER_ARN": parameterArn(parameters[0]),
+        },
+      });
+    const named = deployment
+      .resources("AWS::IAM::Role")
+      .flatMap(({ properties }) => properties.RoleName ?? []);
+    expect(named.filter(opening)).toEqual(["strongroom-intake-execution"]);
   });
 
   test("has the table that its store expects, encrypted by a customer key and recoverable for 35 days", () => {
     const table = deployment.resource("StrongroomIntake", "AWS::DynamoDB::Table");
-    const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key");
+    const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key", "TableKey");
     expect(table.properties).toMatchObject({
       TableName: "strongroom-intake",
       KeySchema: [
@@ -137,11 +176,11 @@ describe("the cost", () => {
       expect(properties).toMatchObject({ Cpu: "1024", Memory: "2048" });
       expect(properties.RuntimePlatform.CpuArchitecture).toBe("ARM64");
     }
-    expect(of("AWS::ECS::Service").map(({ properties }) => properties.DesiredCount)).toEqual([2, 2, 2, 2]);
-    expect(of("AWS::EC2::NatGateway")).toHaveLength(9);
+    expect(of("AWS::ECS::Service").map(({ properties }) => properties.DesiredCount)).toEqual([2, 2, 2, 2, 2]);
+    expect(of("AWS::EC2::NatGateway")).toHaveLength(12);
     expect(
       of("AWS::EC2::VPCEndpoint").filter(({ properties }) => properties.VpcEndpointType === "Interface"),
-    ).toHaveLength(14);
-    expect(of("AWS::KMS::Key")).toHaveLength(3);
+    ).toHaveLength(14 + 6 + 2);
+    expect(of("AWS::KMS::Key")).toHaveLength(7);
   });
 });

@@ -11,7 +11,7 @@ const BROAD_POLICY: PolicyDocument = { Version: "2012-10-17", Statement: [EVERYT
 /** Roles whose statements are about credentials; all others have to be as good as nothing here. */
 export const CREDENTIAL_ROLES = [
   "strongroom-intake",
-  ...["integration", "webhook", "feed"].flatMap((kind) => [
+  ...["integration", "webhook", "feed", "broker"].flatMap((kind) => [
     `strongroom-worker-${kind}`,
     `strongroom-redrive-${kind}`,
   ]),

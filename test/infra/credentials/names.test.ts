@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { givenSettings, synthesize } from "../synthesized.ts";
 import { containerOf, environmentOf } from "./containers.ts";
 import { apart, beforeTheKey, FEED_ACCOUNT, WORKERS_ACCOUNT } from "./several-accounts.ts";
 
@@ -34,5 +35,39 @@ describe("workers in accounts of their own", () => {
     expect(beforeTheKey.resolve("StrongroomWorkerIntegration", KeyArn?.Value ?? null)).toBe(
       apart.resource("StrongroomWorkerIntegration", "AWS::KMS::Key").arn,
     );
+  });
+});
+
+describe("the broker in an account of its own", () => {
+  const { credentials } = givenSettings();
+  const link = (n: number) => `com.amazonaws.vpce.eu-central-1.vpce-svc-${String(n).repeat(17)}`;
+  const elsewhere = {
+    ...credentials,
+    intakeRoleArn: "arn:aws:iam::123456789012:role/strongroom/platform/strongroom-intake",
+    broker: { ...credentials.broker, account: WORKERS_ACCOUNT, directoryServiceName: link(1) },
+  };
+  const before = synthesize({ credentials: elsewhere }).deployment;
+  const keyArn = before.resource("StrongroomWorkerBroker", "AWS::KMS::Key", "Key").arn;
+  const broker = { ...elsewhere.broker, keyArn, serviceName: link(2) };
+  const after = synthesize({ credentials: { ...elsewhere, broker } }).deployment;
+
+  test("admits endpoints of the intake's account, and the control plane's entrance those of the broker's", () => {
+    const consumers = (stack: string) =>
+      after.resource(stack, "AWS::EC2::VPCEndpointServicePermissions").properties.AllowedPrincipals;
+    expect(consumers("StrongroomWorkerBroker")).toEqual(["arn:aws:iam::123456789012:root"]);
+    expect(consumers("StrongroomServices")).toEqual([`arn:aws:iam::${WORKERS_ACCOUNT}:root`]);
+  });
+
+  test("is linked by the services that the settings name, and its stack refers to no other one", () => {
+    const linked = (stack: string) =>
+      after
+        .resources("AWS::EC2::VPCEndpoint")
+        .filter((each) => each.stack === stack)
+        .map(({ properties }) => properties.ServiceName)
+        .filter((name) => name.includes("vpce-svc"));
+    expect(linked("StrongroomWorkerBroker")).toEqual([link(1)]);
+    expect(linked("StrongroomIntake")).toEqual([link(2)]);
+    expect(JSON.stringify(after.templates.StrongroomWorkerBroker)).not.toContain("Fn::ImportValue");
+    expect(Object.keys(before.templates)).not.toContain("StrongroomIntake");
   });
 });

@@ -5,7 +5,7 @@ import type { PolicyDocument } from "../iam.ts";
 import { synthesize } from "../synthesized.ts";
 import { loosened } from "./loosened.ts";
 import { administrator, allRoles, BARE, CREDENTIAL_ROLES, opens, RESOURCES_ALONE } from "./matrix.ts";
-import { type Cell, credentialCells, keyPolicyOf, queuesOf } from "./requests.ts";
+import { type Cell, credentialCells, keyPolicyOf, queuesOf, receiptsKeyPolicy } from "./requests.ts";
 import { apart, FEED_ACCOUNT, WORKERS_ACCOUNT } from "./several-accounts.ts";
 
 const { deployment } = synthesize();
@@ -18,6 +18,7 @@ function resourcesOf(of: Deployment, where: string, kinds: RegExp) {
   const callers = [...CREDENTIAL_ROLES.flatMap((name) => roles[name] ?? []), ...ADMINISTRATORS];
   const policies = [
     ...PURPOSES.map((purpose) => ({ on: `${purpose} key`, policy: keyPolicyOf(of, purpose) })),
+    { on: "receipts key", policy: receiptsKeyPolicy(of) },
     ...queuesOf(of).map(({ name, policy }) => ({ on: name, policy })),
   ];
   return policies

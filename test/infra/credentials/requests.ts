@@ -81,7 +81,7 @@ const WITHOUT_CONTEXT = [
 
 /** The key of a purpose, in the stack of its worker. */
 const keyOf = (deployment: Deployment, purpose: Purpose): Resource =>
-  deployment.resource(workerStack(purpose), "AWS::KMS::Key");
+  deployment.resource(workerStack(purpose), "AWS::KMS::Key", "Key");
 export const keyPolicyOf = (deployment: Deployment, purpose: Purpose): PolicyDocument =>
   keyOf(deployment, purpose).properties.KeyPolicy;
 
@@ -97,6 +97,40 @@ function keyCells(deployment: Deployment, purpose: Purpose): Cell[] {
       WITH_CONTEXT.map((does) => ({ on, does, how, request: { action: `kms:${does}`, ...under, context } })),
     ),
     ...WITHOUT_CONTEXT.map((does) => ({ on, does, how: "", request: { action: `kms:${does}`, ...under } })),
+  ];
+}
+
+const receiptsKey = (deployment: Deployment): Resource =>
+  deployment.resource("StrongroomIntake", "AWS::KMS::Key", "ReceiptsKey");
+export const receiptsKeyPolicy = (deployment: Deployment): PolicyDocument =>
+  receiptsKey(deployment).properties.KeyPolicy;
+
+function receiptsCells(deployment: Deployment): Cell[] {
+  const on = "receipts key";
+  const { arn: resource } = receiptsKey(deployment);
+  const under = { resource, keyPolicy: receiptsKeyPolicy(deployment) };
+  const right = { "kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "RAW" };
+  const ways = {
+    right,
+    "of a digest": { ...right, "kms:MessageType": "DIGEST" },
+    "by another algorithm": { ...right, "kms:SigningAlgorithm": "ECDSA_SHA_384" },
+    "of anything": {},
+  };
+  return [
+    ...Object.entries(ways).flatMap(([how, context]) =>
+      ["Sign", "Verify"].map((does) => ({
+        on,
+        does,
+        how,
+        request: { action: `kms:${does}`, ...under, context },
+      })),
+    ),
+    ...["GetPublicKey", "Decrypt", "GenerateDataKey", "DeriveSharedSecret", ...WITHOUT_CONTEXT].map(
+      (does) => ({
+        ...{ on, does, how: "" },
+        request: { action: `kms:${does}`, ...under },
+      }),
+    ),
   ];
 }
 
@@ -172,7 +206,7 @@ const TABLE_ACTIONS = [
 
 function storeCells(deployment: Deployment): Cell[] {
   const table = deployment.resource("StrongroomIntake", "AWS::DynamoDB::Table");
-  const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key");
+  const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key", "TableKey");
   const under = { resource: key.arn, keyPolicy: key.properties.KeyPolicy as PolicyDocument };
   const { "kms:ViaService": _, ...byHand } = throughDynamoDb("strongroom-intake");
   const ways = {
@@ -201,6 +235,13 @@ function storeCells(deployment: Deployment): Cell[] {
       how: "",
       request: { action: "kms:Decrypt", ...otherKey, context: throughDynamoDb("strongroom-intake") },
     },
+    ...["Sign", "GenerateMac", "GetPublicKey"].map((does) => ({
+      ...{ on: "a key elsewhere", does, how: "" },
+      request: {
+        ...{ action: `kms:${does}`, ...otherKey },
+        context: { "kms:SigningAlgorithm": "ECDSA_SHA_256", "kms:MessageType": "RAW" },
+      },
+    })),
     ...Object.entries(ways).flatMap(([how, context]) =>
       ["Decrypt", "GenerateDataKey", "CreateGrant"].map((does) => ({
         on: "table key",
@@ -237,6 +278,7 @@ function storeCells(deployment: Deployment): Cell[] {
 /** Every question about credentials: keys, queues, the table, and what no worker has any business with. */
 export const credentialCells = (deployment: Deployment): Cell[] => [
   ...PURPOSES.flatMap((purpose) => keyCells(deployment, purpose)),
+  ...receiptsCells(deployment),
   ...queueCells(deployment),
   ...storeCells(deployment),
 ];

@@ -9,12 +9,15 @@ describe("the settings of credentials", () => {
   const intakeRoleArn = "arn:aws:iam::123456789012:role/strongroom/platform/strongroom-intake";
   const keyArn = `arn:aws:kms:eu-central-1:${WORKERS_ACCOUNT}:key/00000000-0000-0000-0000-000000000000`;
 
+  const directoryServiceName = "com.amazonaws.vpce.eu-central-1.vpce-svc-0123456789abcdef0";
+
   test("have defaults: all in one account", () => {
     expect(readSettings({ ...givenSettings(), credentials: undefined }).credentials).toEqual({
       intakes: 2,
       integration: { tasks: 2, natGateways: 3 },
       webhook: { tasks: 2, natGateways: 3 },
       feed: { tasks: 2, natGateways: 3 },
+      broker: { tasks: 2, natGateways: 3 },
     });
   });
 
@@ -42,7 +45,22 @@ describe("the settings of credentials", () => {
     ],
     ["a key for feeds", { intakeRoleArn, feed: { account: FEED_ACCOUNT, keyArn } }, "keyArn"],
     ["another role", { intakeRoleArn: "arn:aws:iam::123456789012:role/Other" }, "/credentials/intakeRoleArn"],
-    ["a broker", { broker: {} }, "broker"],
+    ["a kind that is none", { other: {} }, "other"],
+    [
+      "a broker elsewhere that reaches no directory",
+      { intakeRoleArn, broker: { account: WORKERS_ACCOUNT } },
+      "set credentials/broker/directoryServiceName",
+    ],
+    [
+      "a broker elsewhere that has a key and cannot be reached",
+      { intakeRoleArn, broker: { account: WORKERS_ACCOUNT, keyArn, directoryServiceName } },
+      "set keyArn and serviceName together",
+    ],
+    [
+      "a broker's service without an account",
+      { broker: { serviceName: directoryServiceName } },
+      "serviceName: set it only",
+    ],
   ])("with %s are refused, and the reason names it", (_, credentials, reason) => {
     expect(() => readSettings({ ...givenSettings(), credentials })).toThrow(reason);
   });

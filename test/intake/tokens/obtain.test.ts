@@ -27,6 +27,7 @@ import { memoryKeyProvider } from "../../harness/key-provider.ts";
 import { CLIENT, type OAuthProvider, startOAuthProvider } from "../../harness/oauth-provider.ts";
 
 const NAME = "provider";
+const ISSUER = "https://idp.example.test";
 const SCOPES = ["read", "write", "offline_access"];
 const keys = memoryKeyProvider("memory:broker");
 let provider: OAuthProvider;
@@ -58,7 +59,7 @@ async function startHalf(change: (store: Store) => Store = (store) => store): Pr
   const receipts = createReceipts(intake);
   const askToken = async (call: TokenCall) => {
     try {
-      const answer = await answerToken(tokens, call, { level: "writer", groups: [], subject: "app" });
+      const answer = await answerToken(tokens, call, verified(), () => {});
       await half.onAnswer?.(answer);
       return answer;
     } catch (error) {
@@ -73,8 +74,9 @@ async function startHalf(change: (store: Store) => Store = (store) => store): Pr
   return half;
 }
 
+const verified = () => ({ org, issuer: ISSUER, subject: "app", level: "writer" as const, groups: [] });
 const caller = (): TokenCaller => ({
-  ...{ org, token: new Secret("the-callers-jwt"), issuer: "https://idp.example.test", subject: "app" },
+  ...{ org, token: new Secret("the-callers-jwt"), issuer: ISSUER, subject: "app" },
   ...{ groups: [], level: "writer" },
 });
 const refreshGrant = (): Grant => ({
@@ -310,7 +312,7 @@ describe("an intake", () => {
     expect(begun).toMatchObject([
       { action: "token", version: 1, host: new URL(provider.origin).host, scopes: SCOPES },
       { action: "token", version: 1 },
-      { action: "token", version: 2, by: { issuer: "https://idp.example.test", subject: "app" } },
+      { action: "token", version: 2, by: { issuer: ISSUER, subject: "app" } },
     ]);
     expect(asked.at(-1)).toBe(receipt);
     expect(completed).toEqual([

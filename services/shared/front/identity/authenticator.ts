@@ -57,11 +57,29 @@ interface Remembered {
 }
 
 /**
- * Registers @fastify/jwt on a server, which verifies signatures, and closes its gaps: the canonical form is checked
- * before it, issuer and algorithm are compared with our own list before any key is fetched, and the claims are checked
- * after it. Call it once per server, before the routes.
+ * Registers @fastify/jwt on a server, which verifies signatures. Call it once per server, before the routes.
  */
 export function registerIdentity(app: Server, options: IdentityOptions): Authenticator {
+  app.register(fastifyJwt, { secret: refuseUnkeyed });
+  const authenticator = createAuthenticator(options, (token, key) => checkSignature(app, token, key));
+  app.addHook("onClose", async () => authenticator.close());
+  return authenticator;
+}
+
+/** Returns the claims of a token, whose signature it verifies with the key (PEM). Throws TokenRefused. */
+export type CheckSignature = (
+  token: string,
+  key: string,
+) => Record<string, unknown> | Promise<Record<string, unknown>>;
+
+/**
+ * Closes the gaps of what verifies signatures: the canonical form is checked before it, issuer and algorithm are compared
+ * with our own list before any key is fetched, and the claims are checked after it.
+ */
+export function createAuthenticator(
+  options: IdentityOptions,
+  checkSignature: CheckSignature,
+): Authenticator & { close(): void } {
   const { logger, issuers: currentIssuers, maxLifetimeSeconds, now = Date.now } = options;
   const keysOf = new Map<string, IssuerKeys>();
   const remembered = new Map<string, Remembered>();
@@ -92,11 +110,6 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     return { issuer, keys };
   }
 
-  app.register(fastifyJwt, { secret: refuseUnkeyed });
-  app.addHook("onClose", async () => {
-    for (const keys of keysOf.values()) keys.close();
-  });
-
   /** Form, issuer, key, signature, claims, in this order. */
   async function verifyAnew(token: string): Promise<Remembered> {
     const { header, payload, signingInput } = takeApart(token);
@@ -104,7 +117,7 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
     const list = issuers();
     const key = await keys.find(header);
     const keySet = keys.current;
-    const verified = checkSignature(app, token, key);
+    const verified = await checkSignature(token, key);
     const claims = checkClaims(verified, issuer, now() / 1000, maxLifetimeSeconds);
     const identity = {
       ...claims,
@@ -159,6 +172,10 @@ export function registerIdentity(app: Server, options: IdentityOptions): Authent
       issuers();
       const empty = [...keysOf.values()].filter((keys) => keys.current === undefined);
       await Promise.all(empty.map((keys) => keys.reload()));
+    },
+
+    close() {
+      for (const keys of keysOf.values()) keys.close();
     },
   };
 }

@@ -5,6 +5,8 @@ import { JobFailure } from "../../job-failure.ts";
 import type { Answer, Exchange } from "../../outbound/exchange.ts";
 import { UseFailure } from "../use-failure.ts";
 
+/** A token and its revocation together take less than the intake's lease of a grant. */
+const EXCHANGE_MS = 15_000;
 const MOST_ANSWER_BYTES = 65_536;
 
 export interface EndpointCall {
@@ -17,8 +19,8 @@ export interface EndpointCall {
 
 /**
  * Sends one request to an endpoint of a grant's provider: over the worker's own way out, at the origin that is sealed with
- * the credential, without redirects. It is never aborted, since an answer may carry the only copy of a new refresh token;
- * the exchange has its own time. Throws UseFailure.
+ * the credential, without redirects. No caller aborts it, since an answer may carry the only copy of a new refresh
+ * token. Throws UseFailure.
  */
 export async function callEndpoint(exchange: Exchange, call: EndpointCall): Promise<Answer> {
   const { endpoint, method, headers, body } = call;
@@ -30,6 +32,7 @@ export async function callEndpoint(exchange: Exchange, call: EndpointCall): Prom
       "the grant's endpoint is not an https URL in its one spelling",
     );
   }
+  const within = AbortSignal.timeout(EXCHANGE_MS);
   let answer: Answer;
   try {
     answer = await exchange(
@@ -37,10 +40,12 @@ export async function callEndpoint(exchange: Exchange, call: EndpointCall): Prom
         ...{ origin, method, path, body, maxBody: MOST_ANSWER_BYTES },
         headers: [...headers, ["Accept-Encoding", "identity"]],
       },
-      new AbortController().signal,
+      within,
     );
   } catch (error) {
-    throw asUseFailure(error);
+    throw within.aborted
+      ? new UseFailure("timeout", "the token's provider did not answer in time")
+      : asUseFailure(error);
   }
   if (answer.status >= 300 && answer.status < 400) {
     throw new UseFailure("answer_unusable", "the provider answered with a redirect", {

@@ -1,13 +1,15 @@
 import type { Grant } from "../../../shared/broker/grant.ts";
 import type { Answer } from "../../outbound/exchange.ts";
+import { signedJwt } from "../inject/jwt.ts";
 import { UseFailure } from "../use-failure.ts";
-import { signAssertion } from "./assertion.ts";
 import { callEndpoint, jsonOf } from "./endpoint.ts";
 import type { GrantRun, Issued } from "./issued.ts";
 
 type GitHubApp = Extract<Grant, { type: "github_app" }>;
 
 const ASSERTION_SECONDS = 300;
+/** As GitHub advises, since its clock may be behind. */
+const BACKDATED_MS = 60_000;
 const CLOCK_SECONDS = 60;
 const ORDER = ["read", "write", "admin"];
 
@@ -19,9 +21,9 @@ export async function githubApp({
   exchange,
   now,
 }: GrantRun<GitHubApp>): Promise<Issued> {
-  const jwt = await signAssertion(value, {
-    ...{ algorithm: "RS256", issuer: grant.issuer, lifetimeSeconds: ASSERTION_SECONDS, now },
-  });
+  const claims = { iss: grant.issuer };
+  const signed = { algorithm: "RS256", claims, lifetimeSeconds: ASSERTION_SECONDS } as const;
+  const jwt = await signedJwt(signed, value, now - BACKDATED_MS);
   const { permissions = {}, repositories } = narrowed;
   const answer = await callEndpoint(exchange, {
     ...{ endpoint: grant.endpoint, method: "POST", headers: headersWith(jwt) },

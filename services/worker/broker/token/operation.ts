@@ -1,36 +1,30 @@
 import { type Grant, tokenEndpoint } from "../../../shared/broker/grant.ts";
 import type { Narrowed } from "../../../shared/broker/narrow.ts";
-import { isWho, type RuleCaller } from "../../../shared/broker/rules.ts";
+import { isWho } from "../../../shared/broker/rules.ts";
 import { type TokenAnswer, TokenCall } from "../../../shared/broker/tokens.ts";
-import { canonicalJson } from "../../../shared/canonical-json.ts";
 import { isPublicKey, sealResult } from "../../../shared/envelope/sealing.ts";
-import { checkReceipt as compareReceipt } from "../check-receipt.ts";
+import type { Intent } from "../../../shared/receipts/receipt.ts";
+import { checkReceipt } from "../check-receipt.ts";
 import { type Operation, operation } from "../operations.ts";
 import { UseFailure } from "../use-failure.ts";
+import type { VerifiedCaller } from "../verified-caller.ts";
 import type { HeldToken } from "./held-tokens.ts";
 import { allowedOf, grantOf, type Tokens } from "./tokens.ts";
 
-/** The operation `token`. */
+/** Turns a credential into a token. If the intake goes, an exchange that has begun still ends, and its result is kept. */
 export const tokenOperation = (tokens: Tokens): Operation =>
-  operation("token", TokenCall, async (call, { caller, sends }) => {
-    const { id, credential, receipt } = call;
-    const { issuer, subject, level } = caller;
-    const { host, ...said } = receipt.entry.type === "intent" ? receipt.entry : { host: "" };
-    compareReceipt(receipt, {
-      ...{ id, action: "token", by: { issuer, subject, level } },
-      ...{ credential: credential.name, version: credential.version, host },
-      // Compared with what is asked, below.
-      ...("scopes" in said && said.scopes && { scopes: said.scopes }),
-    });
-    if (call.mayExchange) sends();
-    return await answerToken(tokens, call, caller);
-  });
+  operation("token", TokenCall, (call, { caller, sends }) => answerToken(tokens, call, caller, sends));
 
 /**
- * What the operation `token` answers, for a caller whom the broker has verified and a receipt that it has compared with the call. Throws
- * what {@link Tokens.obtain} throws, `not_allowed` if the token is not for this caller, and `receipt_mismatch`.
+ * A token for a caller whom the broker has verified. Throws what {@link Tokens.obtain} throws, `not_allowed` if the token
+ * is not for this caller, and `receipt_mismatch`.
  */
-export async function answerToken(tokens: Tokens, call: TokenCall, caller: RuleCaller): Promise<TokenAnswer> {
+export async function answerToken(
+  tokens: Tokens,
+  call: TokenCall,
+  caller: VerifiedCaller,
+  sends: () => void,
+): Promise<TokenAnswer> {
   const { org, credential, asked, mayExchange } = call;
   const grant = grantOf(credential.policy);
   // For uses, a caller for whom there is a rule may have it obtained, and does not get it.
@@ -40,9 +34,9 @@ export async function answerToken(tokens: Tokens, call: TokenCall, caller: RuleC
       part: "who",
     });
   }
-  checkReceipt(call, grant, allowedOf(grant, asked));
+  checkReceipt(call.receipt, intentOf(call, caller, grant, allowedOf(grant, asked)));
   const sealTo = await sealingKey(call);
-  const obtained = await tokens.obtain({ org, credential, asked, mayExchange });
+  const obtained = await tokens.obtain({ org, credential, asked, mayExchange, sends });
   if ("token" in obtained) return await answered(call, obtained.token, sealTo);
   const { refused, ...replaced } = obtained.replaced;
   return {
@@ -53,14 +47,17 @@ export async function answerToken(tokens: Tokens, call: TokenCall, caller: RuleC
   };
 }
 
-/** What only a receipt for a token has. */
-function checkReceipt({ receipt: { entry } }: TokenCall, grant: Grant, { names }: Narrowed): void {
-  const isOfThis =
-    entry.type === "intent" &&
-    entry.action === "token" &&
-    entry.host === new URL(tokenEndpoint(grant)).host &&
-    canonicalJson(entry.scopes ?? []) === canonicalJson(names);
-  if (!isOfThis) throw new UseFailure("receipt_mismatch", "the receipt does not describe the call");
+function intentOf(
+  { id, credential: { name, version } }: TokenCall,
+  { issuer, subject, level }: VerifiedCaller,
+  grant: Grant,
+  { names }: Narrowed,
+): Intent {
+  return {
+    ...{ id, action: "token", by: { issuer, subject, level }, credential: name, version },
+    host: new URL(tokenEndpoint(grant)).host,
+    ...(names.length > 0 && { scopes: names }),
+  };
 }
 
 async function sealingKey({ sealTo }: TokenCall): Promise<Uint8Array | undefined> {

@@ -16,7 +16,7 @@ interface Replacement {
   until: number;
   /** Until it is sealed. */
   value: Uint8Array | undefined;
-  envelope: string | undefined;
+  envelope: Promise<string> | undefined;
 }
 
 const KEPT_MS = 15 * 60_000;
@@ -63,10 +63,13 @@ export class Replacements {
     const found = this.#kept.get(keyOf(of));
     if (!found) throw new Error("there is no replacement of this version");
     const version = of.version + 1;
-    found.envelope ??= await this.#seal(found, version);
-    found.value?.fill(0);
-    found.value = undefined;
-    return { version, envelope: found.envelope };
+    found.envelope ??= this.#seal(found, version);
+    try {
+      return { version, envelope: await found.envelope };
+    } catch (error) {
+      found.envelope = undefined;
+      throw error;
+    }
   }
 
   sweep(): void {
@@ -77,13 +80,18 @@ export class Replacements {
     for (const key of this.#kept.keys()) this.#drop(key);
   }
 
-  async #seal({ of, value }: Replacement, version: number): Promise<string> {
+  /** Zeroes the value once it is sealed. */
+  async #seal(replacement: Replacement, version: number): Promise<string> {
+    const { of, value } = replacement;
     if (!value) throw new Error("a replacement has neither value nor envelope");
     const { org, credential, policy } = of;
     const context = { org, credential, version: String(version), purpose: "broker", policy } as const;
     for (let attempt = 1; ; attempt++) {
       try {
-        return Buffer.from(await seal(this.#keys, context, value)).toString("base64");
+        const envelope = await seal(this.#keys, context, value);
+        value.fill(0);
+        replacement.value = undefined;
+        return Buffer.from(envelope).toString("base64");
       } catch (error) {
         if (attempt === SEAL_TRIES || !(error instanceof KeyProviderError)) throw error;
         await sleep(SEAL_WAIT_MS * 2 ** attempt);

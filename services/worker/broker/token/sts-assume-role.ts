@@ -1,11 +1,10 @@
-import { createHash, createHmac, type Hash, type Hmac } from "node:crypto";
-import { SignatureV4 } from "@smithy/signature-v4";
 import { Value } from "typebox/value";
 import { type Grant, tokenEndpoint } from "../../../shared/broker/grant.ts";
 import { AwsKey } from "../../../shared/broker/inject.ts";
+import { awsKeyOf, signSigV4 } from "../inject/sigv4.ts";
 import { UseFailure } from "../use-failure.ts";
 import { callEndpoint } from "./endpoint.ts";
-import { type GrantRun, type Issued, textOf } from "./issued.ts";
+import type { GrantRun, Issued } from "./issued.ts";
 import { parseAssumedRole, parseErrorCode } from "./sts-answer.ts";
 
 type StsAssumeRole = Extract<Grant, { type: "sts_assume_role" }>;
@@ -24,21 +23,12 @@ export async function stsAssumeRole(run: GrantRun<StsAssumeRole>): Promise<Issue
     DurationSeconds: String(narrowed.seconds),
     ...(narrowed.sessionPolicy !== undefined && { Policy: narrowed.sessionPolicy }),
   }).toString();
-  const signer = new SignatureV4({
-    ...{ credentials: key, region: grant.region, service: "sts", sha256: NodeHash, applyChecksum: true },
-  });
-  const { host: hostname } = new URL(endpoint);
-  const signed = await signer.sign(
-    {
-      ...{ method: "POST", protocol: "https:", hostname, path: "/", query: {}, body },
-      headers: { host: hostname, "content-type": FORM },
-    },
-    { signingDate: new Date(now) },
-  );
-  const headers = Object.entries(signed.headers).filter(([name]) => name !== "host");
-  const answer = await callEndpoint(exchange, {
-    ...{ endpoint, method: "POST", headers, body: new TextEncoder().encode(body) },
-  });
+  const { host } = new URL(endpoint);
+  const bytes = new TextEncoder().encode(body);
+  const request = { method: "POST", path: "/", headers: [["content-type", FORM] as [string, string]] };
+  const scope = { service: "sts", region: grant.region };
+  const { headers } = await signSigV4(key, scope, host, { ...request, body: bytes }, now);
+  const answer = await callEndpoint(exchange, { endpoint, method: "POST", headers, body: bytes });
   const { status } = answer;
   if (status !== 200) {
     const part = parseErrorCode(answer.body);
@@ -54,36 +44,4 @@ export async function stsAssumeRole(run: GrantRun<StsAssumeRole>): Promise<Issue
     lifeSeconds: (expiresAt - now) / 1000,
     secrets: [],
   };
-}
-
-function awsKeyOf(value: Uint8Array): AwsKey {
-  try {
-    const parsed: unknown = JSON.parse(textOf(value));
-    if (Value.Check(AwsKey, parsed)) return parsed;
-  } catch {
-    // refused below
-  }
-  throw new UseFailure("unusable_value", "the credential's value is not the JSON of an AWS access key");
-}
-
-/** SHA-256, and HMAC if there is a key, as the signer takes it. */
-class NodeHash {
-  #hash: Hash | Hmac;
-
-  constructor(secret?: string | ArrayBuffer | ArrayBufferView) {
-    this.#hash =
-      secret === undefined ? createHash("sha256") : createHmac("sha256", secret as string | Uint8Array);
-  }
-
-  update(data: string | ArrayBuffer | ArrayBufferView): void {
-    this.#hash.update(data as string | Uint8Array);
-  }
-
-  async digest(): Promise<Uint8Array> {
-    return this.#hash.digest();
-  }
-
-  reset(): void {
-    this.#hash = createHash("sha256");
-  }
 }

@@ -30,6 +30,8 @@ export interface TokenWish {
   asked: AskedToken;
   /** Whether the provider may be asked, if the token is not in memory. */
   mayExchange: boolean;
+  /** Called before anything is sent to the provider. */
+  sends?: () => void;
 }
 
 /** A credential without its value. */
@@ -96,7 +98,7 @@ export class Tokens {
     if (!mayExchange) {
       throw new UseFailure("token_needed", "the broker has no token for this in memory");
     }
-    const run = this.#run(owner, credential, grant, narrowed).finally(() => this.#running.delete(runKey));
+    const run = this.#run(owner, wish, grant, narrowed).finally(() => this.#running.delete(runKey));
     this.#running.set(runKey, run);
     return await run;
   }
@@ -120,13 +122,14 @@ export class Tokens {
 
   async #run(
     owner: Owner,
-    credential: SealedCredential,
+    { credential, sends }: TokenWish,
     grant: Grant,
     narrowed: Narrowed,
   ): Promise<Obtained> {
     const { org, credential: name, version, policy } = owner;
     const context = { org, credential: name, version: String(version), purpose: "broker", policy } as const;
     const value = await openCredential(this.#keys, context, credential.material);
+    sends?.();
     try {
       const run = { value, narrowed, credential: name, exchange: this.#exchange, now: this.#now() };
       if (grant.type === "refresh_token") return await this.#refresh(owner, { ...run, grant });

@@ -21,7 +21,8 @@ test("a new value is sealed once for the next version, the same for each call, a
   expect(replacements.has(of)).toBe(true);
   expect(replacements.has({ ...of, version: 5 })).toBe(false);
   expect(replacements.has({ ...of, policy: "another" })).toBe(false);
-  const [one, other] = [await replacements.sealed(of), await replacements.sealed(of)];
+  const [one, other] = await Promise.all([replacements.sealed(of), replacements.sealed(of)]);
+  expect(await replacements.sealed(of)).toEqual(one);
   expect(one).toEqual(other);
   expect(one.version).toBe(5);
   expect(await textOf(one.envelope)).toBe("the next refresh token");
