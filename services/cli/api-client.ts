@@ -47,18 +47,38 @@ export class ApiClient {
     headers: Record<string, string> = {},
     body?: object,
   ): Promise<Response> {
-    const { name, address, token } = this.#api;
     const streaming = STREAMS.includes(headers.Accept ?? "");
+    const response = await this.#fetch(path, {
+      method,
+      headers: { ...headers, ...(body && { "Content-Type": "application/json" }) },
+      ...(body && { body: JSON.stringify(body) }),
+      ...(streaming ? {} : { signal: AbortSignal.timeout(TIMEOUT_MS) }),
+      redirect: "error",
+    });
+    if (!response.ok) throw await problem(response, this.#api);
+    return response;
+  }
+
+  /** The response of another server that the API relays, with any status. It takes as long as it takes. */
+  async relayed(
+    method: string,
+    path: string,
+    headers: Record<string, string>,
+    body: Buffer | undefined,
+  ): Promise<Response> {
+    const response = await this.#fetch(path, {
+      ...{ method, headers, redirect: "manual" },
+      ...(body && { body: new Uint8Array(body) }),
+    });
+    if (response.headers.get(ANSWER_OF) === "destination") return response;
+    throw await problem(response, this.#api);
+  }
+
+  async #fetch(path: string, request: RequestInit & { headers: Record<string, string> }): Promise<Response> {
+    const { name, address, token } = this.#api;
     const authorization = `Bearer ${(await token()).reveal()}`;
-    let response: Response;
     try {
-      response = await fetch(`${address}${path}`, {
-        method,
-        headers: { ...headers, authorization, ...(body && { "Content-Type": "application/json" }) },
-        ...(body && { body: JSON.stringify(body) }),
-        ...(streaming ? {} : { signal: AbortSignal.timeout(TIMEOUT_MS) }),
-        redirect: "error",
-      });
+      return await fetch(`${address}${path}`, { ...request, headers: { ...request.headers, authorization } });
     } catch {
       throw new Failure(
         "unavailable",
@@ -66,10 +86,11 @@ export class ApiClient {
         "Is the platform running? Run: strongroom doctor",
       );
     }
-    if (!response.ok) throw await problem(response, this.#api);
-    return response;
   }
 }
+
+/** Whose answer it is, where a service relays those of others. */
+const ANSWER_OF = "strongroom-answer";
 
 /** The error that a problem document (RFC 9457) names, with the invalid parts of the request. */
 async function problem(response: Response, { name, address, setting }: Api): Promise<Error> {

@@ -113,6 +113,27 @@ export const COMMANDS: CommandTable = {
         "have credentials sealed anew after their key was rotated",
         async () => (await import("./commands/rewrap.ts")).rewrapCommand,
       ],
+      call: [
+        "have the broker send a request with a credential, and print the answer",
+        async () => (await import("./commands/credential-call.ts")).callCommand,
+      ],
+      rules: [
+        "see, change and try who may send what with a credential of the broker",
+        {
+          show: [
+            "show the rules",
+            async () => (await import("./commands/credential-rules.ts")).showRulesCommand,
+          ],
+          set: [
+            "change the rules, without the value",
+            async () => (await import("./commands/credential-rules.ts")).setRulesCommand,
+          ],
+          check: [
+            "see which rule would allow a request",
+            async () => (await import("./commands/credential-rules.ts")).checkRulesCommand,
+          ],
+        },
+      ],
       seal: [
         "seal a value on this machine and print the body that stores it",
         async () => (await import("./commands/credential.ts")).sealCommand,

@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
-import type { Credential, CredentialPage, PutCredential, SealingKeys } from "../shared/api/credentials.ts";
+import type {
+  Credential,
+  CredentialPage,
+  PutCredential,
+  SealedPurpose,
+  SealingKeys,
+} from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
 import type { CheckpointKeySet, ReceiptPage } from "../shared/api/receipts.ts";
+import type { CheckedRules, CheckRules, CredentialRules } from "../shared/api/rules.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
 import type { CreateToken, IssuedToken } from "../shared/api/tokens.ts";
 import type { CreateUse, Rewrap, Use, UsePage, UseWithResult } from "../shared/api/uses.ts";
@@ -18,6 +25,7 @@ import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
 import { ApiClient, JSON_LINES } from "./api-client.ts";
 import { Failure } from "./failure.ts";
+import type { CallRequest } from "./use-request.ts";
 
 const PAGES_AT_MOST = 1000;
 
@@ -53,12 +61,27 @@ export class Intake {
   deleteCredential = (name: string) => this.#json<void>("DELETE", at("credentials", name));
   setCredential = (name: string, now: "enable" | "disable") =>
     this.#json<Credential>("POST", at("credentials", name, now));
+  rules = (name: string) => this.#json<CredentialRules>("GET", at("credentials", name, "rules"));
+  /** Changes the rules, without the value; only if the credential has this version, if one is given. */
+  putRules = (name: string, body: CredentialRules, version?: string) =>
+    this.#json<Credential>(
+      "PUT",
+      at("credentials", name, "rules"),
+      body,
+      version === undefined ? {} : { "If-Match": `"${version}"` },
+    );
+  checkRules = (name: string, body: CheckRules) =>
+    this.#json<CheckedRules>("POST", at("credentials", name, "rules", "check"), body);
+  /** Has the broker send a request. Returns what the destination answered, whatever its status. */
+  call = (name: string, { method, target, headers, body }: CallRequest) =>
+    this.#asMember(() => this.#api.relayed(method, `${at("use", name)}${target}`, headers, body));
   /** A short-lived token in exchange for it. */
   exchangeToken = (name: string, body: CreateToken) =>
     this.#json<IssuedToken>("POST", at("credentials", name, "token"), body);
   /** Has a worker seal it anew. */
   rewrap = (name: string) => this.#json<Rewrap>("POST", at("credentials", name, "rewrap"));
-  sealingKeys = () => this.#json<SealingKeys>("GET", at("sealing-keys"));
+  sealingKeys = (purpose: SealedPurpose) =>
+    this.#json<SealingKeys>("GET", query(at("sealing-keys"), { purpose }));
 
   /** Has a credential used once. The same key with the same request returns the same job. */
   createUse = (body: CreateUse, idempotencyKey: string = randomUUID()) =>

@@ -1,4 +1,5 @@
 import { Option } from "commander";
+import { RIGHTS } from "../shared/front/levels.ts";
 import { Failure } from "./failure.ts";
 
 const MAX_PERIOD_SECONDS = 768 * 3600;
@@ -56,8 +57,8 @@ export const pairs = (flags: string, description: string, separator: ":" | "=") 
 export const group = () =>
   new Option(
     "--group <group>",
-    "writer may write, admin may also destroy; without it, the token may only read",
-  ).choices(["writer", "admin"]);
+    "writer may write, admin may also destroy; without it, the token may only read; the others may only rotate, or read receipts",
+  ).choices(["writer", "admin", ...Object.values(RIGHTS)]);
 
 const wrong = (flags: string, text: string, expected: string) =>
   new Failure("usage", `${flags.split(" ")[0]}: ${JSON.stringify(text)} is not ${expected}`);

@@ -1,4 +1,5 @@
 import type { PutCredential } from "../shared/api/credentials.ts";
+import { type BrokerPolicy, brokerPolicyHash } from "../shared/broker/policy.ts";
 import { type SealingContext, sealValue } from "../shared/envelope/sealing.ts";
 import { StrongroomError } from "../shared/errors.ts";
 import type { Secret } from "../shared/secret.ts";
@@ -18,13 +19,14 @@ export async function sealForPut(
   out: Output,
   intake: Intake,
   name: string,
-  destination: DestinationPolicy,
+  sealed: Pick<PutCredential, "purpose" | "destination">,
   value: Secret,
 ): Promise<Pick<Extract<PutCredential, { sealed: unknown }>, "sealed" | "version">> {
+  const purpose = sealed.purpose ?? "integration";
   const { org, keys } = await waitFor(
     out,
     "Waiting for the organization's sealing key",
-    () => intake.sealingKeys(),
+    () => intake.sealingKeys(purpose),
     {
       done: ({ keys }) => keys.some(({ state }) => state === "current"),
       doing: () => "a worker makes it",
@@ -39,8 +41,11 @@ export async function sealForPut(
     org,
     credential: name,
     version: String(version),
-    purpose: "integration",
-    policy: policyHash(destination),
+    purpose,
+    policy:
+      purpose === "broker"
+        ? brokerPolicyHash(sealed.destination as BrokerPolicy)
+        : policyHash(sealed.destination as DestinationPolicy),
     key: key.id,
   };
   const plaintext = new TextEncoder().encode(value.reveal());

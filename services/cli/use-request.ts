@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { buffer } from "node:stream/consumers";
 import type { Command } from "commander";
 import { REQUEST_BYTES, type UseRequest } from "../shared/api/uses.ts";
-import { METHODS } from "../shared/work/destination.ts";
+import { METHODS, targetProblem } from "../shared/work/destination.ts";
 import { Failure } from "./failure.ts";
 import { pairs } from "./options.ts";
 
@@ -29,8 +29,7 @@ export async function requestOf(
   target: string,
   options: RequestOptions,
 ): Promise<UseRequest> {
-  const known = METHODS.find((each) => each === method.toUpperCase());
-  if (!known) throw new Failure("usage", `${method} is not one of ${METHODS.join(", ")}`);
+  const known = knownMethod(method);
   const cut = target.indexOf("?");
   const path = cut < 0 ? target : target.slice(0, cut);
   const parameters = cut < 0 ? [] : [...new URLSearchParams(target.slice(cut + 1))];
@@ -48,13 +47,43 @@ export async function requestOf(
   };
 }
 
-async function bodyOf({ data, dataFile }: RequestOptions): Promise<UseRequest["body"]> {
+/** A request that the broker sends, as {@link requestOf} describes one for a job. */
+export interface CallRequest {
+  method: UseRequest["method"];
+  /** Path and query. */
+  target: string;
+  headers: Record<string, string>;
+  body?: Buffer;
+}
+
+/** The request that the arguments and options describe. Failure `usage` for one that cannot be sent. */
+export async function callOf(method: string, target: string, options: RequestOptions): Promise<CallRequest> {
+  const known = knownMethod(method);
+  // Otherwise the HTTP client would send another one, silently.
+  const problem = targetProblem(target);
+  if (problem) throw new Failure("usage", `${target}: ${problem}`);
+  const body = await bytesOf(options);
+  if (body && (known === "GET" || known === "HEAD")) throw new Failure("usage", `${known} has no body`);
+  return { method: known, target, headers: options.header ?? {}, ...(body && { body }) };
+}
+
+function knownMethod(method: string): UseRequest["method"] {
+  const known = METHODS.find((each) => each === method.toUpperCase());
+  if (known) return known;
+  throw new Failure("usage", `${method} is not one of ${METHODS.join(", ")}`);
+}
+
+async function bytesOf({ data, dataFile }: RequestOptions): Promise<Buffer | undefined> {
   if (data !== undefined && dataFile !== undefined) {
     throw new Failure("usage", "Pass either --data or --data-file");
   }
-  if (data !== undefined) return { text: data };
-  if (dataFile === undefined) return undefined;
-  const bytes = await readInput(dataFile);
+  if (data !== undefined) return Buffer.from(data, "utf8");
+  return dataFile === undefined ? undefined : await readInput(dataFile);
+}
+
+async function bodyOf(options: RequestOptions): Promise<UseRequest["body"]> {
+  const bytes = await bytesOf(options);
+  if (!bytes || options.data !== undefined) return bytes && { text: bytes.toString("utf8") };
   if (bytes.length > REQUEST_BYTES) {
     throw new Failure("usage", `The body is longer than ${REQUEST_BYTES / 1024} KiB`);
   }

@@ -101,7 +101,7 @@ test.each([
   const id = "kaaaaaaaaaaaaaaa";
   let waits = 0;
   answer = (line, response) => {
-    if (line !== "GET /v1/sealing-keys") {
+    if (line !== "GET /v1/sealing-keys?purpose=integration") {
       if (known) send(response, 200, { name: "stripe", version: known });
       else problem(response, 404, "not_found", "There is no such credential.");
       return;
@@ -111,7 +111,7 @@ test.each([
     send(response, 200, { org: "oaaaaaaaaaaaaaaa", keys });
   };
   const out = new Output(new PassThrough(), new PassThrough());
-  const body = await sealForPut(out, intake, "stripe", destination, new Secret("sk_1234"));
+  const body = await sealForPut(out, intake, "stripe", { destination }, new Secret("sk_1234"));
   expect(body).toMatchObject({ version, sealed: { key: id } });
   const context = {
     ...{ org: "oaaaaaaaaaaaaaaa", credential: "stripe", version: String(version), key: id },

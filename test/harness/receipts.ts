@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { type Verification, verifyReceipts } from "../../services/cli/receipts/verify.ts";
 import { exportReceipts } from "../../services/intake/receipts/read.ts";
 import type { Store } from "../../services/intake/store/store.ts";
 import type { Signer } from "../../services/shared/envelope/signer.ts";
 import { type CheckpointKeys, readCheckpointKeys } from "../../services/shared/receipts/checkpoint-keys.ts";
 import type { ExportLine } from "../../services/shared/receipts/export.ts";
 import type { Completion, Intent } from "../../services/shared/receipts/receipt.ts";
-import { type Verification, verifyReceipts } from "../../services/shared/receipts/verify.ts";
 
 /** What is about to be done with a credential, with changes. */
 export const intent = (changes: Partial<Intent> = {}): Intent => ({

@@ -2,7 +2,7 @@ import { Option } from "commander";
 import type { Credential, PutCredential } from "../../shared/api/credentials.ts";
 import { LEVELS, type Level } from "../../shared/org.ts";
 import type { CliCommand } from "../command.ts";
-import { type DestinationOptions, declareDestination, destinationOf } from "../destination-options.ts";
+import { type DestinationOptions, declareDestination, type PutOf, putOf } from "../destination-options.ts";
 import { Failure } from "../failure.ts";
 import type { Intake } from "../intake-client.ts";
 import { declareMember, intakeAs, type MemberOptions } from "../member.ts";
@@ -16,7 +16,7 @@ type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?:
 const putOptions: CliCommand["declare"] = (line) => {
   // More than the name is taken only to be refused with what to do instead.
   line
-    .usage("<name> --origin <url> --path <pattern> [options] < FILE")
+    .usage("<name> --origin <url> (--path <pattern> | --rules <file>) [options] < FILE")
     .argument("<name>")
     .argument("[value...]");
   declareMember(declareDestination(line)).addOption(
@@ -39,7 +39,10 @@ The value comes from stdin, or from a prompt on a terminal; never from an argume
 
 Example:
   strongroom credential put stripe --org acme --group admin --origin https://api.stripe.com --path '/v1/**' \\
-    --method GET,POST --level writer < stripe.key`,
+    --method GET,POST --level writer < stripe.key
+
+With --rules or --policy it is for the broker, which sends requests at once: strongroom credential call.
+  strongroom credential put stripe --org acme --group admin --origin https://api.stripe.com --rules rules.json < stripe.key`,
       );
   },
   run: put,
@@ -106,10 +109,14 @@ async function bodyOf(
   options: PutOptions,
 ): Promise<PutCredential> {
   const { level, sealed } = options;
-  const common = { destination: destinationOf(options), ...(level && { level }) };
+  const common = await putOf(options);
+  if (common.purpose === "broker" && level) {
+    throw new Failure("usage", "--level is for jobs; the rules say who may use a credential of the broker");
+  }
+  const given = { ...common, ...(level && { level }) } as PutOf;
   const value = await readSecret(out, `Value of ${name}`);
-  if (!sealed) return { value: value.reveal(), ...common };
-  return { ...(await sealForPut(out, intake, name, common.destination, value)), ...common };
+  if (!sealed) return { value: value.reveal(), ...given };
+  return { ...(await sealForPut(out, intake, name, given, value)), ...given };
 }
 
 /** `strongroom credential list` */
@@ -147,7 +154,6 @@ async function show(session: Session, [name = ""]: string[], options: MemberOpti
       ["purpose", found.purpose],
       ["version", found.version],
       ["state", found.disabled ? "disabled" : "enabled"],
-      ["origin", found.destination.origin],
       ...destinationRows(found),
       ["sealed by", found.versions[0]?.sealedBy],
       ["rewrapped", found.versions[0]?.rewrappedAt],
@@ -160,7 +166,7 @@ async function show(session: Session, [name = ""]: string[], options: MemberOpti
 }
 
 function destinationRows(found: Credential): [string, string][] {
-  const { inject } = found.destination;
+  const { inject, origin } = found.destination;
   const injected: [string, string] = [
     "injected as",
     "header" in inject ? `${inject.header}: ${inject.format}` : Object.keys(inject).join(),
@@ -168,6 +174,7 @@ function destinationRows(found: Credential): [string, string][] {
   if (found.purpose === "broker") {
     const { rules, grant, rotation } = found.destination;
     return [
+      ["origin", origin],
       injected,
       ...rules.map(({ id, methods, paths, who }): [string, string] => [
         "rule",
@@ -178,7 +185,13 @@ function destinationRows(found: Credential): [string, string][] {
     ];
   }
   const { methods, paths } = found.destination;
-  return [["level", found.level], ["methods", methods.join(", ")], ["paths", paths.join(", ")], injected];
+  return [
+    ["level", found.level],
+    ["origin", origin],
+    ["methods", methods.join(", ")],
+    ["paths", paths.join(", ")],
+    injected,
+  ];
 }
 
 /** `strongroom credential disable <name>`: jobs that would use it are refused from now on. */

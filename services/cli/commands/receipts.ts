@@ -6,12 +6,12 @@ import { BrokenReceipts } from "../../shared/receipts/broken.ts";
 import { type CheckpointKeys, readCheckpointKeys } from "../../shared/receipts/checkpoint-keys.ts";
 import { readLines } from "../../shared/receipts/export.ts";
 import type { Receipt } from "../../shared/receipts/receipt.ts";
-import { type Verification, verifyReceipts } from "../../shared/receipts/verify.ts";
 import type { CliCommand } from "../command.ts";
 import { Failure } from "../failure.ts";
 import { declareMember, intakeAs, type MemberOptions } from "../member.ts";
 import { count } from "../options.ts";
 import { table } from "../output.ts";
+import { type Verification, verifyReceipts } from "../receipts/verify.ts";
 import type { Session } from "../session.ts";
 
 export const listCommand: CliCommand = {

@@ -1,3 +1,10 @@
+import type { Signer } from "../../shared/envelope/signer.ts";
+import { BrokenReceipts } from "../../shared/receipts/broken.ts";
+import {
+  type CheckpointKeys,
+  readCheckpoint,
+  readCheckpointKeys,
+} from "../../shared/receipts/checkpoint-keys.ts";
 import { CHECKPOINT_TYPE, type Checkpoint, chainHash, chainStart } from "../../shared/receipts/receipt.ts";
 import type { Intake } from "../dependencies.ts";
 import { type DueHandler, postpone } from "../due/loop.ts";
@@ -47,19 +54,20 @@ export function checkpointDueHandler(
       return;
     }
     const { sequence, hash } = head.body;
-    const broken = await brokenAfter(store, org, newest, head.body);
-    if (broken !== undefined) {
-      log.error({ org, sequence: broken }, "a chain of receipts does not go on from its newest checkpoint");
-      return;
-    }
     const at = new Date(now()).toISOString();
     const checkpoint: Checkpoint = { org, sequence, hash, at };
     let jws: string;
     try {
+      const from = newest && signedBefore(newest, await keysOf(receiptsSigner), log);
+      await checkChain(store, org, from, head.body);
       jws = await receiptsSigner.sign(CHECKPOINT_TYPE, checkpoint);
       signing.isFailing = false;
     } catch (err) {
       signing.isFailing = true;
+      if (err instanceof BrokenReceipts) {
+        log.error({ org, err }, "a chain of receipts does not go on from its newest checkpoint");
+        return;
+      }
       log.error({ org, sequence, err }, "a checkpoint of receipts could not be signed; it is tried again");
       return;
     }
@@ -76,22 +84,51 @@ export function checkpointDueHandler(
   };
 }
 
-/** The first sequence at which the chain between a checkpoint and its head is not whole; undefined if it is. */
-async function brokenAfter(
+const keysOf = async (signer: Signer): Promise<CheckpointKeys> =>
+  readCheckpointKeys(JSON.stringify({ keys: await signer.publicKeys() }));
+
+/**
+ * What a checkpoint says if the platform has signed it; throws BrokenReceipts otherwise. Undefined if its key is not the
+ * platform's any more: then it tells nothing, as if it were not there.
+ */
+function signedBefore(
+  { org, sequence, jws }: StoredCheckpoint,
+  keys: CheckpointKeys,
+  log: Intake["log"],
+): Checkpoint | undefined {
+  try {
+    return readCheckpoint(jws, keys);
+  } catch (err) {
+    if (!(err instanceof BrokenReceipts) || err.fault !== "unknown_key") throw err;
+    log.warn({ org, sequence, err }, "a chain of receipts is signed by another key than before");
+    return undefined;
+  }
+}
+
+/** Throws BrokenReceipts unless the chain is whole from a checkpoint, or from its first entry, to its head. */
+async function checkChain(
   store: Store,
   org: string,
-  from: StoredCheckpoint | undefined,
+  from: Checkpoint | undefined,
   head: Head,
-): Promise<number | undefined> {
+): Promise<void> {
+  if (from && from.org !== org) throw new BrokenReceipts("other_organization", "a checkpoint is another's");
   let { sequence, hash } = from ?? { sequence: 0, hash: chainStart(org) };
-  for await (const { receipts } of blocksBetween(store, org, sequence, head.sequence)) {
+  let isFirst = from === undefined;
+  for await (const { previous, receipts } of blocksBetween(store, org, sequence, head.sequence)) {
+    const first = receipts[0]?.entry.sequence ?? 1;
+    // Without a checkpoint, what was before entries that are no longer kept is not known.
+    if (isFirst && first > 1) [sequence, hash] = [first - 1, previous];
+    isFirst = false;
     for (const { entry, hash: said } of receipts) {
       if (entry.sequence <= sequence) continue;
-      if (entry.sequence !== sequence + 1 || chainHash(hash, entry) !== said) return sequence + 1;
+      if (entry.sequence !== sequence + 1 || chainHash(hash, entry) !== said) throw broken(sequence + 1);
       sequence = entry.sequence;
       hash = said;
     }
   }
-  if (sequence !== head.sequence) return sequence + 1;
-  return hash === head.hash ? undefined : sequence;
+  if (sequence !== head.sequence || hash !== head.hash) throw broken(sequence);
 }
+
+const broken = (sequence: number) =>
+  new BrokenReceipts("wrong_hash", `the chain is not whole at entry ${sequence}`, sequence);

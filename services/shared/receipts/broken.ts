@@ -8,7 +8,8 @@ export const FAULTS = [
   "wrong_hash", // an entry is not what was chained, or what was before it is not
   "unmatched_completion", // it completes nothing, or what was completed before
   "checkpoint_unreadable", // it is no JWS of a checkpoint
-  "checkpoint_unsigned", // no known key has signed it
+  "checkpoint_unsigned", // its key has not signed it
+  "unknown_key", // none of the keys is the one that it names
   "checkpoint_misplaced", // it does not stand after the entry that it is about
   "checkpoint_mismatch", // the chain is not what was signed
   "cut_back", // it ends before what was signed

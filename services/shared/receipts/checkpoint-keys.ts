@@ -54,7 +54,12 @@ export function readCheckpoint(jws: string, { byKid, others }: CheckpointKeys): 
   if (typ !== CHECKPOINT_TYPE) throw unreadable("it is another kind of document");
   const known = byKid.get(kid);
   const keys = known ? [known] : others;
-  if (keys.length === 0) throw unsigned(`no key ${JSON.stringify(kid)} is known`);
+  if (keys.length === 0) {
+    throw new BrokenReceipts(
+      "unknown_key",
+      `a checkpoint names a key that is not known: ${JSON.stringify(kid)}`,
+    );
+  }
   const input = Buffer.from(jws.slice(0, jws.lastIndexOf(".")));
   const isSigned = keys.some((key) => verify("sha256", input, { key, dsaEncoding: "ieee-p1363" }, signature));
   if (!isSigned) throw unsigned("its signature is not by a known key");

@@ -1,8 +1,8 @@
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { verifyReceipts } from "../../../services/cli/receipts/verify.ts";
 import { createReceipts, type ReceiptWriter } from "../../../services/intake/receipts/receipts.ts";
 import { readLines } from "../../../services/shared/receipts/export.ts";
-import { verifyReceipts } from "../../../services/shared/receipts/verify.ts";
 import { eventually, type IntakeStage, startIntakeStage, type TestIntake } from "../../harness/intake.ts";
 import { completion, intent, keysOf } from "../../harness/receipts.ts";
 

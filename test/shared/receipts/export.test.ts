@@ -1,9 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { verifyReceipts } from "../../../services/cli/receipts/verify.ts";
 import { readLines } from "../../../services/shared/receipts/export.ts";
-import { verifyReceipts } from "../../../services/shared/receipts/verify.ts";
-import { ORG } from "./chain.ts";
-import { honest, keys } from "./tamper.ts";
+import { ORG } from "../../harness/receipt-chain.ts";
+import { honest, keys } from "../../harness/tamper.ts";
 
 describe("the text of an export", () => {
   const text = (lines: readonly unknown[] = honest) =>

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import type { Fault } from "../../../services/shared/receipts/broken.ts";
-import type { CheckpointKeys } from "../../../services/shared/receipts/checkpoint-keys.ts";
-import type { ExportLine } from "../../../services/shared/receipts/export.ts";
-import { chainHash, type Entry } from "../../../services/shared/receipts/receipt.ts";
-import { keysOf, verified } from "../../harness/receipts.ts";
-import { memorySigner } from "../../harness/signer.ts";
-import { at, chainOf, ORG, twelveUses } from "./chain.ts";
+import type { Fault } from "../../services/shared/receipts/broken.ts";
+import type { CheckpointKeys } from "../../services/shared/receipts/checkpoint-keys.ts";
+import type { ExportLine } from "../../services/shared/receipts/export.ts";
+import { chainHash, type Entry } from "../../services/shared/receipts/receipt.ts";
+import { at, chainOf, ORG, twelveUses } from "./receipt-chain.ts";
+import { keysOf, verified } from "./receipts.ts";
+import { memorySigner } from "./signer.ts";
 
 /** A line as a tamperer sees it. */
 // biome-ignore lint/suspicious/noExplicitAny: lines of every form, and none

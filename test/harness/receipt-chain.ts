@@ -1,13 +1,13 @@
-import type { Signer } from "../../../services/shared/envelope/signer.ts";
-import type { ExportLine } from "../../../services/shared/receipts/export.ts";
+import type { Signer } from "../../services/shared/envelope/signer.ts";
+import type { ExportLine } from "../../services/shared/receipts/export.ts";
 import {
   CHECKPOINT_TYPE,
   chainHash,
   chainStart,
   type Entry,
   type IntentEntry,
-} from "../../../services/shared/receipts/receipt.ts";
-import { completion, intent } from "../../harness/receipts.ts";
+} from "../../services/shared/receipts/receipt.ts";
+import { completion, intent } from "./receipts.ts";
 
 export const ORG = "o-acme";
 export const BEGAN = Date.parse("2026-03-01T12:00:00Z");

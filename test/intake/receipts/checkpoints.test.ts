@@ -6,11 +6,12 @@ import {
   blocksPartition,
   checkpointsPartition,
   headKey,
-  openPartition,
   type StoredCheckpoint,
 } from "../../../services/intake/receipts/records.ts";
+import { CHECKPOINT_TYPE } from "../../../services/shared/receipts/receipt.ts";
 import { eventually, type IntakeStage, startIntakeStage } from "../../harness/intake.ts";
 import { completion, exported, intent, keysOf, verified } from "../../harness/receipts.ts";
+import { memorySigner } from "../../harness/signer.ts";
 
 let stage: IntakeStage;
 /** Receipts of an intake that has no due loop. */
@@ -28,10 +29,6 @@ const receiptsAt = () =>
   createReceipts({ store: stage.store, log: pino({ enabled: false }), now: stage.clock.now });
 const checkpoints = async () =>
   (await stage.store.query<StoredCheckpoint>(checkpointsPartition(stage.acme))).map(({ body }) => body);
-const entries = async () =>
-  (await stage.store.query<Block>(blocksPartition(stage.acme))).flatMap(({ body }) =>
-    body.receipts.map(({ entry }) => entry),
-  );
 const check = async () =>
   verified(await exported(stage.store, stage.acme, stage.clock.now), await keysOf(stage.signer), {
     org: stage.acme,
@@ -149,49 +146,44 @@ test("a chain whose head was moved is not signed again", async () => {
   expect(await checkpoints()).toEqual([]);
 });
 
-test("an intent that a crashed intake left open is unknown after ten minutes, once", async () => {
-  const begun = await receipts.begin(stage.acme, intent({ id: "lost" }));
-  await Promise.all([stage.start(), stage.start()]);
-  stage.clock.skip(500);
-  expect(await entries()).toHaveLength(1);
-  stage.clock.skip(200);
-  await eventually(async () => (await entries()).at(-1)).toMatchObject({
-    ...{ type: "completion", of: 1, id: "lost", outcome: "unknown", failure: "interrupted" },
-  });
-  // Its intake was only away.
-  await receipts.complete(stage.acme, begun, completion());
-  stage.clock.skip(700);
-  await eventually(due).toEqual([]);
-  expect(await check()).toMatchObject({ intents: 1, completions: 1, open: 0 });
+test("a checkpoint that somebody put into the store is not gone on from", async () => {
+  await stage.start();
+  await use();
+  stage.clock.skip(50);
+  await eventually(async () => (await checkpoints()).length).toBe(1);
+  const [newest] = await stage.store.query<StoredCheckpoint>(checkpointsPartition(stage.acme));
+  if (!newest) throw new Error("no checkpoint");
+  const { jws: _, ...said } = newest.body;
+  const jws = await memorySigner().sign(CHECKPOINT_TYPE, said);
+  await stage.store.write([{ ...newest, body: { ...said, jws } }]);
+  await use();
+  stage.clock.skip(50);
+  await eventually(() => stage.log.some((line) => line.includes("does not go on"))).toBe(true);
+  expect(await checkpoints()).toHaveLength(1);
 });
 
-test("an intake that lives keeps what it has in hand open for longer, up to a day", async () => {
-  const begun = await receipts.begin(stage.acme, intent());
-  const gone = await receipts.begin(stage.acme, intent());
+test("a chain whose older entries and checkpoints are no longer kept is signed", async () => {
   await stage.start();
-  for (let minutes = 0; minutes < 40; minutes += 5) {
-    stage.clock.skip(300);
-    receipts.upkeep();
-    await receipts.settled();
-  }
-  expect(await check()).toMatchObject({ open: 2 });
-  await receipts.complete(stage.acme, begun, completion());
-  stage.clock.skip(24 * 3600);
-  receipts.upkeep();
-  await receipts.settled();
-  await eventually(async () => (await check()).open).toBe(0);
-  expect((await entries()).at(-1)).toMatchObject({ of: gone.entry.sequence, outcome: "unknown" });
+  await use();
+  stage.clock.skip(50);
+  await eventually(async () => (await checkpoints()).length).toBe(1);
+  stage.clock.skip(900 * 24 * 3600);
+  await use();
+  stage.clock.skip(50);
+  await eventually(async () => (await checkpoints()).map(({ sequence }) => sequence)).toEqual([4]);
+  await expect(check()).rejects.toMatchObject({ fault: "begins_late" });
 });
 
-test("many intents of several crashed intakes are all completed", async () => {
-  for (let intake = 0; intake < 8; intake++) {
-    const crashed = receiptsAt();
-    await Promise.all(Array.from({ length: 30 }, () => crashed.begin(stage.acme, intent())));
-  }
+test("after the platform's key was replaced by another one, chains are signed by that, and the log says so", async () => {
   await stage.start();
-  stage.clock.skip(700);
-  await eventually(async () => (await check()).open).toBe(0);
-  expect(await check()).toMatchObject({ intents: 240, completions: 240 });
-  const open = await stage.store.query<{ intents: unknown[] }>(openPartition(stage.acme));
-  expect(open.flatMap(({ body }) => body.intents)).toEqual([]);
+  await use();
+  stage.clock.skip(50);
+  await eventually(async () => (await checkpoints()).length).toBe(1);
+  const other = memorySigner("other");
+  stage.signer.sign = other.sign;
+  stage.signer.publicKeys = other.publicKeys;
+  await use();
+  stage.clock.skip(50);
+  await eventually(async () => (await checkpoints()).length).toBe(2);
+  expect(stage.log.some((line) => line.includes("by another key than before"))).toBe(true);
 });

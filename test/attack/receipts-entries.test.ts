@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { chainHash, chainStart } from "../../../services/shared/receipts/receipt.ts";
-import { verified } from "../../harness/receipts.ts";
-import { at, BEGAN, chainOf, completionOf, intentAt, ORG, twelveUses } from "./chain.ts";
+import { chainHash, chainStart } from "../../services/shared/receipts/receipt.ts";
+import { at, BEGAN, chainOf, completionOf, intentAt, ORG, twelveUses } from "../harness/receipt-chain.ts";
+import { verified } from "../harness/receipts.ts";
 import {
   type Case,
   CHECKPOINTS,
@@ -18,7 +18,7 @@ import {
   rewrite,
   signer,
   without,
-} from "./tamper.ts";
+} from "../harness/tamper.ts";
 
 const INTENT: Record<string, unknown> = {
   ...{ id: "request-99", action: "token", credential: "another", version: 2, host: "evil.example.com" },

@@ -1,7 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { chainHash, chainStart } from "../../../services/shared/receipts/receipt.ts";
-import { verified } from "../../harness/receipts.ts";
-import { at, BEGAN, chainOf, checkpoint, completionOf, intentAt, ORG, twelveUses } from "./chain.ts";
+import { chainHash, chainStart } from "../../services/shared/receipts/receipt.ts";
+import {
+  at,
+  BEGAN,
+  chainOf,
+  checkpoint,
+  completionOf,
+  intentAt,
+  ORG,
+  twelveUses,
+} from "../harness/receipt-chain.ts";
+import { verified } from "../harness/receipts.ts";
 import {
   CHECKPOINTS,
   checkpoints,
@@ -17,7 +26,7 @@ import {
   place,
   rewrite,
   signer,
-} from "./tamper.ts";
+} from "../harness/tamper.ts";
 
 describe("a checkpoint that was kept", () => {
   const kept = (index: number): string => checkpoints(copy(honest))[index].checkpoint;

@@ -1,8 +1,14 @@
 import { Value } from "typebox/value";
-import { BrokenReceipts } from "./broken.ts";
-import { type CheckpointKeys, readCheckpoint } from "./checkpoint-keys.ts";
-import { ChainLine, type ChainPosition, CheckpointLine, EndLine } from "./export.ts";
-import { type Checkpoint, chainHash, chainStart, type Entry, Receipt } from "./receipt.ts";
+import { BrokenReceipts } from "../../shared/receipts/broken.ts";
+import { type CheckpointKeys, readCheckpoint } from "../../shared/receipts/checkpoint-keys.ts";
+import { ChainLine, type ChainPosition, CheckpointLine, EndLine } from "../../shared/receipts/export.ts";
+import {
+  type Checkpoint,
+  chainHash,
+  chainStart,
+  type Entry,
+  Receipt,
+} from "../../shared/receipts/receipt.ts";
 
 export interface VerifyOptions {
   keys: CheckpointKeys;
