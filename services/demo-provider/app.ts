@@ -1,10 +1,11 @@
-import { createHash } from "node:crypto";
 import type { Logger } from "pino";
 import { Type } from "typebox";
 import { createServer, type Server, type TlsIdentity } from "../shared/http/server.ts";
+import { fingerprint, Keys } from "./keys.ts";
 
 const ANYONE = { access: { open: "it stands in for a service elsewhere, and holds nothing" } };
-const Account = Type.Object({ account: Type.String() });
+const Account = Type.Object({ account: Type.String(), key: Type.String() });
+const NewKey = Type.Object({ id: Type.String(), key: Type.String() });
 const Refusal = Type.Object({ error: Type.String() });
 const Charge = Type.Object({ id: Type.String(), account: Type.String(), amount: Type.Integer() });
 const CHARGES_AT_MOST = 1_000;
@@ -12,6 +13,7 @@ const CHARGES_AT_MOST = 1_000;
 /** The provider, not listening yet. */
 export function buildDemoProvider(logger: Logger, tls: TlsIdentity): Server {
   const app = createServer(logger, { tls });
+  const keys = new Keys();
   const charges = new Map<string, { id: string; account: string; amount: number }>();
 
   app.addHook("onResponse", async (request, reply) => {
@@ -24,15 +26,46 @@ export function buildDemoProvider(logger: Logger, tls: TlsIdentity): Server {
     });
   });
 
-  /** Says who it takes the caller for. */
+  /** Says who it takes the caller for, by which key. */
   app.get(
     "/v1/me",
     { config: ANYONE, schema: { response: { 200: Account, 401: Refusal } } },
     (request, reply) => {
-      const account = accountOf(request.headers.authorization);
-      if (account) return { account };
+      const holder = keys.holder(request.headers.authorization);
+      if (holder) return holder;
       reply.code(401);
-      return { error: "No key." };
+      return { error: "No key, or a revoked one." };
+    },
+  );
+
+  /** A key with every right: it makes other keys of its account, and revokes them. */
+  app.post(
+    "/v1/keys",
+    { config: ANYONE, schema: { response: { 201: NewKey, 401: Refusal, 429: Refusal } } },
+    (request, reply) => {
+      const holder = keys.holder(request.headers.authorization);
+      const made = holder && keys.create(holder.account);
+      reply.code(made ? 201 : holder ? 429 : 401);
+      return made ?? { error: holder ? "Too many keys." : "No key, or a revoked one." };
+    },
+  );
+  app.delete(
+    "/v1/keys/:id",
+    {
+      config: ANYONE,
+      schema: {
+        params: Type.Object({ id: Type.String({ pattern: "^[a-z0-9]{1,64}$" }) }),
+        response: { 204: Type.Null(), 401: Refusal },
+      },
+    },
+    (request, reply) => {
+      if (!keys.holder(request.headers.authorization)) {
+        reply.code(401);
+        return { error: "No key, or a revoked one." };
+      }
+      keys.revoke(request.params.id);
+      reply.code(204);
+      return null;
     },
   );
 
@@ -47,7 +80,7 @@ export function buildDemoProvider(logger: Logger, tls: TlsIdentity): Server {
       },
     },
     (request, reply) => {
-      const account = accountOf(request.headers.authorization);
+      const account = keys.holder(request.headers.authorization)?.account;
       const key = request.headers["idempotency-key"];
       if (!account || typeof key !== "string") {
         reply.code(account ? 400 : 401);
@@ -84,14 +117,6 @@ export function buildDemoProvider(logger: Logger, tls: TlsIdentity): Server {
 
   return app;
 }
-
-/** A name for the holder of a key that does not tell the key; undefined without one. */
-function accountOf(authorization: string | undefined): string | undefined {
-  const [, key] = /^Bearer (\S+)$/.exec(authorization ?? "") ?? [];
-  return key && `acct_${fingerprint(key)}`;
-}
-
-const fingerprint = (text: string) => createHash("sha256").update(text).digest("hex").slice(0, 12);
 
 const FEED = `<?xml version="1.0" encoding="UTF-8"?>
 <rss version="2.0"><channel><title>News of the demo's provider</title><link>https://provider.strongroom.test</link>

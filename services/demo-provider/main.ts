@@ -1,6 +1,7 @@
 /**
  * A service as organizations have keys for, on this machine: what a stored credential is used at in the demo and in
- * tests. It holds nothing, accepts any key, and says by a fingerprint whose it is. It is in no production image.
+ * tests. It accepts any key that is not revoked, says by a fingerprint whose it is, and makes and revokes others. It is in no
+ * production image.
  *
  * Begin reading at `app.ts`.
  */

@@ -47,6 +47,24 @@ test("it says who it saw, the same for the same key, and never the key", async (
   expect(await ask("GET", "/v1/me")).toMatchObject({ status: 401 });
 });
 
+test("a key makes others of its account, and revokes them, itself too", async () => {
+  const root = "sk_root_0123456789";
+  const me = async (key: string) =>
+    (await ask("GET", "/v1/me", bearer(key))).body as { account: string; key: string };
+  const { account } = await me(root);
+  expect(await me(root)).toEqual({ account, key: "root" });
+  const made = await ask("POST", "/v1/keys", bearer(root), {});
+  expect(made).toMatchObject({ status: 201, body: { id: expect.stringMatching(/^[0-9a-f]{12}$/) } });
+  const { id, key } = made.body as { id: string; key: string };
+  expect(await me(key)).toEqual({ account, key: id });
+  expect((await ask("GET", "/v1/me", bearer(`sk_${id}_guessed`))).status).toBe(401);
+  expect((await ask("DELETE", "/v1/keys/root", bearer(key))).status).toBe(204);
+  expect((await ask("GET", "/v1/me", bearer(root))).status).toBe(401);
+  expect((await ask("DELETE", `/v1/keys/${id}`, bearer(root))).status).toBe(401);
+  expect(await me(key)).toEqual({ account, key: id });
+  expect((await ask("POST", "/v1/keys")).status).toBe(401);
+});
+
 test("the echo has the key in clear, and in base64url in a header", async () => {
   const { body, headers } = await ask("GET", "/v1/echo", bearer("sk_acme"));
   expect(body).toEqual({ authorization: "Bearer sk_acme" });

@@ -12,6 +12,7 @@ import { mintTenantToken } from "../identity-provider.ts";
 import type { Output } from "../output.ts";
 import { duration } from "../progress.ts";
 import { operatorTokens, type Session } from "../session.ts";
+import { demoBroker } from "./demo-broker.ts";
 import { demoCredentials } from "./demo-credentials.ts";
 import type { PlatformFile } from "./state-folder.ts";
 
@@ -68,6 +69,7 @@ async function show(controlPlane: ControlPlane, platform: PlatformFile, out: Out
   out.note("globex bypasses the gateway and goes straight to acme's Vault, which refuses its login:");
   out.note(`  ${await loginDirectly(platform, acme, await token("globex"))}`);
   await demoCredentials(out, platform, acme);
+  await demoBroker(out, platform);
   printLines(out, acme, platform);
 }
 
