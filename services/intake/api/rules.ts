@@ -53,7 +53,7 @@ export function ruleRoutes(app: Server, parts: ChangeParts): void {
         body: CredentialRules,
         response: {
           200: { ...BrokerCredential, headers: TaggedHeaders },
-          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503),
+          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503, 504),
         },
       },
     },
