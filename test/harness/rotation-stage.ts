@@ -14,8 +14,8 @@ import { brokerWork } from "../../services/worker/broker.ts";
 import { createDialPostgresql } from "../../services/worker/outbound/dial-postgresql.ts";
 import { createExchange, type Exchange, type Outside } from "../../services/worker/outbound/exchange.ts";
 import { Worker } from "../../services/worker/worker.ts";
-import { startBrokerOf } from "./stage-broker.ts";
 import { type Answer, eventually, type IntakeStage, startIntakeStage, type TestIntake } from "./intake.ts";
+import { startBrokerOf } from "./stage-broker.ts";
 
 /** A stage with an intake and a worker of kind `broker`, whose parts a test may replace. */
 export interface RotationStage {
