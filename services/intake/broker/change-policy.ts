@@ -17,6 +17,7 @@ import type { UseMember } from "../http/caller.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
+import { unrotatedWrites } from "../rotations/records.ts";
 import { withGrantLease } from "../tokens/lease.ts";
 import { CallRefused } from "./failures.ts";
 
@@ -65,6 +66,8 @@ async function changeNow(
   const policy = change(destination);
   checkBrokerPolicy(policy, intake.destinationPorts, at);
   if (canonicalJson(policy) === canonicalJson(destination)) return record;
+  const unrotated = await unrotatedWrites(store, org, name, { keepsValue: true });
+  const key = (await store.get<StoredMaterial>(materialKey(org, name)))?.body.key;
   const by = { issuer: identity.issuer.issuer, subject: identity.subject, level };
   const intent: Intent = {
     ...{ id, action: "change-rules", by, credential: name, version: version + 1 },
@@ -83,10 +86,14 @@ async function changeNow(
       throw new Error("the broker has sealed something else than it was asked for");
     }
     const next = changedRecord(record, policy, new Date(now()).toISOString());
-    const stored: StoredMaterial = { version: next.version, material: { envelope: changed.envelope } };
+    const stored: StoredMaterial = {
+      ...{ version: next.version, material: { envelope: changed.envelope } },
+      ...(key !== undefined && { key }),
+    };
     const isWritten = await store.write([
       { ...credentialKey(org, name), body: next, expect: revision },
       { ...materialKey(org, name), body: stored, expect: materialRevision },
+      ...unrotated,
     ]);
     if (!isWritten) {
       throw new StrongroomError("conflict", "The credential was changed at the same time. Read it again.");

@@ -6,9 +6,9 @@ import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 import {
   type RotationRecord,
-  refuseWhileRotated,
   removeRotationWrites,
   rotationKey,
+  unrotatedWrites,
 } from "../rotations/records.ts";
 import { keepKeyWrite } from "../sealing-keys/records.ts";
 import type { Item, Write } from "../store/store.ts";
@@ -59,7 +59,7 @@ export async function putCredential(
   const { store, now } = intake;
   const given = givenBy(intake, body);
   return retryConflicts(async () => {
-    await refuseWhileRotated(store, org, name);
+    const unrotated = await unrotatedWrites(store, org, name);
     const [found, deleted] = await Promise.all([
       store.get<CredentialRecord>(credentialKey(org, name)),
       store.get<DeletedCredential>(deletedKey(org, name)),
@@ -91,6 +91,7 @@ export async function putCredential(
       { ...materialKey(org, name), body: stored },
       ...("sealed" in material ? [await keepKeyWrite(store, context, material.sealed.key)] : []),
       ...(found ? [] : [await countWrite(store, org, "credentials", 1)]),
+      ...unrotated,
     ]);
     return isWritten ? { credential, isNew: !found } : undefined;
   });
@@ -138,7 +139,7 @@ export async function deleteCredential(
 ): Promise<void> {
   const { store, now } = intake;
   await retryConflicts(async () => {
-    await refuseWhileRotated(store, org, name);
+    await unrotatedWrites(store, org, name);
     const found = await readCredential(intake, org, name);
     const { version } = found.body;
     checkConditions(conditions, version);

@@ -51,6 +51,17 @@ export async function readRotation(
   throw new StrongroomError("not_found", "The credential has no rotation. Set one first.");
 }
 
+/** Throws `precondition_failed` unless the rotation is as the conditions demand. */
+export async function checkRotation(
+  { store }: Pick<Intake, "store">,
+  org: string,
+  name: string,
+  conditions: Conditions,
+): Promise<void> {
+  const found = await store.get<RotationRecord>(rotationKey(org, name));
+  checkConditions(conditions, found?.body.version);
+}
+
 /**
  * Sets when a credential is rotated. Its policy must have a recipe. A run that is under way goes on. Throws `not_found`,
  * `precondition_failed`, `invalid_value`.

@@ -41,7 +41,8 @@ beforeEach(async () => {
 
 const call = (method: string, path: string, body?: unknown, token = stage.token("admin")) =>
   intake.call(method, `/v1/webhooks/${name}${path}`, { token, ...(body !== undefined && { body }) });
-const secrets = async () => (await stage.store.get<StoredSecrets>(secretsKey(stage.acme, name)))?.body.secrets ?? [];
+const secrets = async () =>
+  (await stage.store.get<StoredSecrets>(secretsKey(stage.acme, name)))?.body.secrets ?? [];
 /** The secret that the receiver opens. */
 async function received(): Promise<string> {
   const { secret } = (await call("GET", "/rotation")).json;
@@ -152,7 +153,9 @@ describe("a webhook's secrets that are sealed anew", () => {
     for (const envelopes of [["AAAA"], [before[0]?.envelope, before[0]?.envelope], []]) {
       await stage.report("webhook", message, { state: "secrets-rewrapped", envelopes });
     }
-    await eventually(() => stage.log.filter((line) => line.includes(json.id) && line.includes("dropped")).length).toBe(3);
+    await eventually(
+      () => stage.log.filter((line) => line.includes(json.id) && line.includes("dropped")).length,
+    ).toBe(3);
     expect(await secrets()).toEqual(before);
     expect((await call("GET", `/rewrap/${json.id}`)).json.state).toBe("queued");
   });
