@@ -4,13 +4,13 @@ import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import type { Problem } from "../../shared/http/problem.ts";
 import { readCheckpointKeys } from "../../shared/receipts/checkpoint-keys.ts";
 import { readLines } from "../../shared/receipts/export.ts";
-import { verifyReceipts } from "../../shared/receipts/verify.ts";
 import { Secret } from "../../shared/secret.ts";
 import { ApiClient } from "../api-client.ts";
 import { Failure } from "../failure.ts";
 import { mintTenantToken } from "../identity-provider.ts";
 import { Intake } from "../intake-client.ts";
 import type { Output } from "../output.ts";
+import { verifyReceipts } from "../receipts/verify.ts";
 import { waitFor } from "../wait.ts";
 import type { PlatformFile } from "./state-folder.ts";
 
