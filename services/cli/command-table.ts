@@ -138,6 +138,27 @@ export const COMMANDS: CommandTable = {
         "seal a value on this machine and print the body that stores it",
         async () => (await import("./commands/credential.ts")).sealCommand,
       ],
+      rotation: [
+        "replace a credential's value by a new one that nobody sees",
+        {
+          set: [
+            "set how and how often a credential is rotated",
+            async () => (await import("./commands/credential-rotation.ts")).setCommand,
+          ],
+          start: [
+            "rotate a credential now",
+            async () => (await import("./commands/credential-rotation.ts")).startCommand,
+          ],
+          status: [
+            "show when a credential is rotated, and how far a rotation is",
+            async () => (await import("./commands/credential-rotation.ts")).statusCommand,
+          ],
+          history: [
+            "list a credential's rotations, newest first",
+            async () => (await import("./commands/credential-rotation.ts")).historyCommand,
+          ],
+        },
+      ],
     },
   ],
   connection: [

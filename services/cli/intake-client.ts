@@ -16,6 +16,7 @@ import type {
 } from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
 import type { CheckpointKeySet, ReceiptPage } from "../shared/api/receipts.ts";
+import type { PutRotation, Rotation, RotationRun, RotationRunPage } from "../shared/api/rotations.ts";
 import type { CheckedRules, CheckRules, CredentialRules } from "../shared/api/rules.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
 import type { CreateToken, IssuedToken } from "../shared/api/tokens.ts";
@@ -146,6 +147,20 @@ export class Intake {
   feedItems = (name: string, cursor: string | undefined, limit: number) =>
     this.#json<FeedItemPage>("GET", query(at("feeds", name, "items"), { cursor, limit: String(limit) }));
   deleteFeed = (name: string) => this.#json<void>("DELETE", at("feeds", name));
+
+  putRotation = (name: string, body: PutRotation) =>
+    this.#json<Rotation>("PUT", at("credentials", name, "rotation"), body);
+  rotation = (name: string) => this.#json<Rotation>("GET", at("credentials", name, "rotation"));
+  startRotation = (name: string) =>
+    this.#json<RotationRun>("POST", at("credentials", name, "rotation", "start"));
+  rotationRun = (name: string, id: string) =>
+    this.#json<RotationRun>("GET", at("credentials", name, "rotation", "runs", id));
+  rotationRuns = (name: string) =>
+    this.#all<RotationRunPage, RotationRun>(
+      at("credentials", name, "rotation", "runs"),
+      {},
+      ({ runs }) => runs,
+    );
 
   putSchedule = (name: string, body: PutSchedule) => this.#json<Schedule>("PUT", at("schedules", name), body);
   schedules = () => this.#all<SchedulePage, Schedule>(at("schedules"), {}, ({ schedules }) => schedules);
