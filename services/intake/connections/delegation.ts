@@ -43,5 +43,4 @@ const delegationAvailable = (title: string) =>
     "delegation_available",
     `${title} delegates access by OAuth, which can be narrowed, watched and revoked: POST /v1/connections. ` +
       "To store a key all the same, put it with a `reason`, which stands in the organization's receipts.",
-    { errors: [{ pointer: "/body/reason", message: "is missing" }] },
   );
