@@ -55,10 +55,15 @@ describe("every operation of the API", () => {
       ({ method, name, level }) => `${method} ${name} ${level ?? "open"}`,
     );
     expect(table.sort()).toEqual([
+      "DELETE /v1/connections/{name} admin",
       "DELETE /v1/credentials/{name} admin",
       "DELETE /v1/feeds/{name} writer",
       "DELETE /v1/schedules/{name} writer",
       "DELETE /v1/webhooks/{name} writer",
+      "GET /v1/connection-providers reader",
+      "GET /v1/connection-settings reader",
+      "GET /v1/connections reader",
+      "GET /v1/connections/{name} reader",
       "GET /v1/credentials reader",
       "GET /v1/credentials/{name} reader",
       "GET /v1/feeds reader",
@@ -77,6 +82,8 @@ describe("every operation of the API", () => {
       "GET /v1/webhooks/{name} reader",
       "GET /v1/webhooks/{name}/deliveries reader",
       "GET /v1/webhooks/{name}/deliveries/{id} reader",
+      "POST /v1/connections admin",
+      "POST /v1/connections/{name}/complete admin",
       "POST /v1/credentials/{name}/disable admin",
       "POST /v1/credentials/{name}/enable admin",
       "POST /v1/credentials/{name}/rewrap admin",
@@ -89,6 +96,7 @@ describe("every operation of the API", () => {
       "POST /v1/webhooks/{name}/enable writer",
       "POST /v1/webhooks/{name}/rotate writer",
       "POST /v1/webhooks/{name}/send writer",
+      "PUT /v1/connection-settings admin",
       "PUT /v1/credentials/{name} admin",
       "PUT /v1/feeds/{name} writer",
       "PUT /v1/schedules/{name} writer",
@@ -144,7 +152,10 @@ describe("every operation of the API", () => {
       headers: { prefer: "wait=10" },
     });
     const sent = await intake.call("POST", "/v1/webhooks/some/send", { token, body: { payload: {} } });
-    const bodies: Record<string, object> = { "/v1/webhooks/{name}/send": { payload: {} } };
+    const bodies: Record<string, object> = {
+      "/v1/webhooks/{name}/send": { payload: {} },
+      "/v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
+    };
     let asked = 0;
     for (const { method, name } of await operations()) {
       if (!name.includes("{") || method === "PUT") continue;
