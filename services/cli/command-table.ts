@@ -143,19 +143,16 @@ export const COMMANDS: CommandTable = {
         {
           set: [
             "set how and how often a credential is rotated",
-            async () => (await import("./commands/credential-rotation.ts")).setCommand,
+            async () => (await import("./commands/rotation.ts")).setCommand,
           ],
-          start: [
-            "rotate a credential now",
-            async () => (await import("./commands/credential-rotation.ts")).startCommand,
-          ],
+          start: ["rotate it now", async () => (await import("./commands/rotation.ts")).startCommand],
           status: [
             "show when a credential is rotated, and how far a rotation is",
-            async () => (await import("./commands/credential-rotation.ts")).statusCommand,
+            async () => (await import("./commands/rotation.ts")).statusCommand,
           ],
           history: [
             "list a credential's rotations, newest first",
-            async () => (await import("./commands/credential-rotation.ts")).historyCommand,
+            async () => (await import("./commands/rotation.ts")).historyCommand,
           ],
         },
       ],

@@ -138,19 +138,23 @@ describe("an address that is none of a database's", () => {
     expect(connected).toEqual([]);
   });
 
-  test.each(["localhost", "127.0.0.1", "8.8.8.8", "db.example.com.", "[::1]", "db.example.c0m.1"])(
-    "that is not a DNS name is never dialled: %s",
-    async (host) => {
-      const jobs = rotationJobs(policyOf({ host, port: 5432 }, "app"), {
-        resolve: async () => ["8.8.8.8"],
-        connect: () => {
-          throw new Error("dialled");
-        },
-      });
-      const checked = jobs.phase("check", FIRST, { pending: await jobs.material("another-1", 2) });
-      await expect(checked).rejects.toMatchObject({ failure: "destination_refused" });
-    },
-  );
+  test.each([
+    "localhost",
+    "127.0.0.1",
+    "8.8.8.8",
+    "db.example.com.",
+    "[::1]",
+    "db.example.c0m.1",
+  ])("that is not a DNS name is never dialled: %s", async (host) => {
+    const jobs = rotationJobs(policyOf({ host, port: 5432 }, "app"), {
+      resolve: async () => ["8.8.8.8"],
+      connect: () => {
+        throw new Error("dialled");
+      },
+    });
+    const checked = jobs.phase("check", FIRST, { pending: await jobs.material("another-1", 2) });
+    await expect(checked).rejects.toMatchObject({ failure: "destination_refused" });
+  });
 
   test.each([
     ["says no", (socket: Socket) => socket.write("N")],
