@@ -138,6 +138,56 @@ export const COMMANDS: CommandTable = {
         "seal a value on this machine and print the body that stores it",
         async () => (await import("./commands/credential.ts")).sealCommand,
       ],
+      rotation: [
+        "replace a credential's value by a new one that nobody sees",
+        {
+          set: [
+            "set how and how often a credential is rotated",
+            async () => (await import("./commands/credential-rotation.ts")).setCommand,
+          ],
+          start: [
+            "rotate a credential now",
+            async () => (await import("./commands/credential-rotation.ts")).startCommand,
+          ],
+          status: [
+            "show when a credential is rotated, and how far a rotation is",
+            async () => (await import("./commands/credential-rotation.ts")).statusCommand,
+          ],
+          history: [
+            "list a credential's rotations, newest first",
+            async () => (await import("./commands/credential-rotation.ts")).historyCommand,
+          ],
+        },
+      ],
+    },
+  ],
+  connection: [
+    "use an API by OAuth, instead of a key for it",
+    {
+      start: [
+        "have a provider delegate to the organization, in a browser on this machine",
+        async () => (await import("./commands/connection.ts")).startCommand,
+      ],
+      list: [
+        "list an organization's connections",
+        async () => (await import("./commands/connection.ts")).listCommand,
+      ],
+      show: [
+        "show a connection: its scopes, and who connected it",
+        async () => (await import("./commands/connection.ts")).showCommand,
+      ],
+      reduce: [
+        "give scopes up that a connection need not have",
+        async () => (await import("./commands/connection.ts")).reduceCommand,
+      ],
+      delete: [
+        "revoke a connection at its provider, and delete it",
+        async () => (await import("./commands/connection.ts")).deleteCommand,
+      ],
+      providers: [
+        "list the providers that are known by name",
+        async () => (await import("./commands/connection.ts")).providersCommand,
+      ],
     },
   ],
   job: [

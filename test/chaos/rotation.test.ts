@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { type Iam, keyIdOf, startIam } from "../harness/iam.ts";
 import { startKeyApi } from "../harness/key-api.ts";
 import { findPostgresql, type PostgresqlServer, startPostgresql } from "../harness/postgresql.ts";
 import { seeded } from "./credential-load.ts";
@@ -48,6 +49,18 @@ async function postgresqlProvider(): Promise<Provider & { close(): Promise<void>
   };
 }
 
+const moto = inject("moto");
+let iam: Iam;
+
+async function awsProvider(): Promise<Provider & { close(): Promise<void> }> {
+  const { user, first } = await iam.newUser();
+  return {
+    ...{ policy: iam.policy, first, hasGrace: true, speed: 1, outside: iam.outside, close: async () => {} },
+    works: async (value) => (await iam.keysOf(user)).includes(keyIdOf(value)),
+    expectOnly: async (value) => expect(await iam.keysOf(user)).toEqual([keyIdOf(value)]),
+  };
+}
+
 async function rotated(make: typeof restProvider, kills: Kill[]): Promise<Rotated> {
   const provider = await make();
   try {
@@ -84,6 +97,15 @@ async function everywhere(make: typeof restProvider, runs: number): Promise<Reco
   return counts;
 }
 
+beforeAll(async () => {
+  if (programs) server = await startPostgresql(programs);
+  if (!("missing" in moto)) iam = await startIam(moto);
+});
+afterAll(async () => {
+  await server?.stop();
+  await iam?.close();
+});
+
 describe("intake and worker killed at every step of a rotation: one key works at the end, the stored one", () => {
   test(`a provider that makes its keys: ${RUNS} rotations`, { timeout: WITHIN_MS }, async () => {
     const { runs, killed, points } = await everywhere(restProvider, RUNS);
@@ -92,12 +114,15 @@ describe("intake and worker killed at every step of a rotation: one key works at
     expect(killed).toBeGreaterThanOrEqual(RUNS);
   });
 
-  describe.skipIf(!programs)("PostgreSQL", () => {
-    beforeAll(async () => {
-      server = await startPostgresql(programs);
+  describe.skipIf("missing" in moto)("AWS, emulated", () => {
+    test("a user's access key, of which there are two at most", { timeout: WITHIN_MS }, async () => {
+      const { runs, points } = await everywhere(awsProvider, WHOLE ? RUNS / 4 : 0);
+      expect(points).toBeGreaterThan(30);
+      expect(runs).toBeGreaterThanOrEqual(points ?? 0);
     });
-    afterAll(() => server?.stop());
+  });
 
+  describe.skipIf(!programs)("PostgreSQL", () => {
     test(`a role's password: ${RUNS / 2} rotations`, { timeout: WITHIN_MS }, async () => {
       const { runs, points } = await everywhere(postgresqlProvider, RUNS / 2);
       expect(runs).toBeGreaterThanOrEqual(RUNS / 2);

@@ -159,7 +159,7 @@ test("Ctrl-C, which a terminal sends to all of its processes, ends everything in
   expect(child.exitCode).toBe(0);
   const stopped = [...stderr().matchAll(/^Stopping (\S+): stopped/gm)].map(([, name]) => name);
   expect(stopped).toEqual([
-    ...["intake", "worker-integration", "worker-webhook", "worker-feed"],
+    ...["intake", "worker-integration", "worker-webhook", "worker-feed", "worker-broker"],
     ...["gateway", "control-plane", "agent", "identity-provider", "internal-vault"],
   ]);
   expect(processes()).toEqual([]);
@@ -262,7 +262,9 @@ test("the demo shows the main job, and ends at Ctrl-C", async () => {
   expect(text).toMatch(/globex reads.*?GET .* 404 /s);
   expect(text).toMatch(/straight to acme's Vault.*?400 .*org_id/s);
   expect(text).toMatch(/stores a key of a provider.*?PUT \/v1\/credentials\/provider-key {2}version 1/s);
-  expect(text).toMatch(/A job uses it.*?GET \/v1\/me {2}200 {2}\{"account":"acct_[0-9a-f]+"\}/s);
+  expect(text).toMatch(
+    /A job uses it.*?GET \/v1\/me {2}200 {2}\{"account":"acct_[0-9a-f]+","key":"[0-9a-f]+"\}/s,
+  );
   expect(text).toMatch(
     /comes back without it.*?GET \/v1\/echo {2}200 .*\(the key was removed [2-9] times\)/s,
   );
@@ -270,6 +272,16 @@ test("the demo shows the main job, and ends at Ctrl-C", async () => {
   expect(text).toMatch(
     /datakey\/plaintext\/integration {2}200\n.*decrypt\/integration {2}403 {2}permission denied\n/,
   );
+  expect(text).toMatch(
+    /An app team.*?GET \/v1\/use\/provider-admin\/v1\/me {2}200 {2}\{"account":"acct_.*\(receipt /s,
+  );
+  expect(text).toMatch(/It does not come back.*?\{"authorization":"Bearer \[removed\]"\}/s);
+  expect(text).toMatch(/POST \/v1\/use\/provider-admin\/v1\/keys {2}403 {2}use_not_allowed/);
+  expect(text).toMatch(/ [1-9]\d* calls meanwhile, 0 failed; keys used: first, then [0-9a-f]{12}\n/);
+  const [, intents, completions] =
+    /none changed or missing: (\d+) intents, (\d+) completions/.exec(text) ?? [];
+  expect(Number(intents)).toBeGreaterThan(3);
+  expect(completions).toBe(intents);
   expect(text).not.toMatch(/\bsk_[A-Za-z0-9_-]{24}/);
   expect(text).toMatch(/kill -9 \d+/);
   child.kill("SIGINT");

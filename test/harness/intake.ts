@@ -18,7 +18,7 @@ import { newOrgId } from "../../services/shared/org.ts";
 import { openQueues, type Queues } from "../../services/shared/queue/open-queues.ts";
 import { KINDS, type Kind, type Purpose } from "../../services/shared/work/kinds.ts";
 import type { Outcome } from "../../services/shared/work/messages.ts";
-import type { DirectoryKey } from "./directory.ts";
+import { type DirectoryKey, newDirectoryKey } from "./directory.ts";
 import { type MemoryKeyProvider, memoryKeyProvider } from "./key-provider.ts";
 import { type Published, startPublished } from "./published.ts";
 import { type MemorySigner, memorySigner } from "./signer.ts";
@@ -58,6 +58,7 @@ export type Message = Record<string, any> & { job: string; org: string; attempt:
 export interface IntakeStage {
   issuer: TestIssuer;
   published: Published;
+  directoryKey: DirectoryKey;
   acme: string;
   globex: string;
   store: Store;
@@ -101,11 +102,12 @@ export async function startIntakeStage(
       ahead += seconds * 1000;
     },
   };
+  const directoryKey = given.directoryKey ?? newDirectoryKey();
   const published = await startPublished({
+    directoryKey,
     issuers: [issuer],
     logger: pino({ level: "silent" }),
     now: Date.now,
-    directoryKey: given.directoryKey,
   });
   const [acme, globex] = [newOrgId(), newOrgId()];
   await published.publish([
@@ -137,7 +139,21 @@ export async function startIntakeStage(
   };
 
   return {
-    ...{ issuer, published, acme, globex, store, folder, keys, signer, queues, log, clock, report },
+    ...{
+      issuer,
+      published,
+      directoryKey,
+      acme,
+      globex,
+      store,
+      folder,
+      keys,
+      signer,
+      queues,
+      log,
+      clock,
+      report,
+    },
     async start(changes = {}, options = {}) {
       // The queues of one intake: each takes the results by a consumption of its own.
       const own = intakes.length === 0 ? intakeQueues : await open();
@@ -285,7 +301,7 @@ async function call(
     status: response.status,
     headers: response.headers,
     text,
-    json: isJson ? JSON.parse(text) : undefined,
+    json: isJson && text !== "" ? JSON.parse(text) : undefined,
   };
 }
 

@@ -15,6 +15,7 @@ import { createDialPostgresql } from "../../services/worker/outbound/dial-postgr
 import { createExchange, type Exchange, type Outside } from "../../services/worker/outbound/exchange.ts";
 import { Worker } from "../../services/worker/worker.ts";
 import { type Answer, eventually, type IntakeStage, startIntakeStage, type TestIntake } from "./intake.ts";
+import { startBrokerOf } from "./stage-broker.ts";
 
 /** A stage with an intake and a worker of kind `broker`, whose parts a test may replace. */
 export interface RotationStage {
@@ -44,7 +45,10 @@ export interface RotationStage {
 /** `ports`: of the destinations. */
 export async function startRotationStage(outside: Outside, ports: number[] = []): Promise<RotationStage> {
   const stage = await startIntakeStage();
-  const intake = await stage.start({ destinationPorts: new Set([443, ...ports]) });
+  const broker = await startBrokerOf(stage, outside);
+  const intake = await stage.start({
+    ...{ destinationPorts: new Set([443, ...ports]), broker: broker.client },
+  });
   const workers: { stop(): Promise<void> }[] = [];
   const token = stage.token("admin");
   const { keys, store, acme } = stage;
@@ -121,6 +125,7 @@ export async function startRotationStage(outside: Outside, ports: number[] = [])
     async close() {
       await Promise.all(workers.map((each) => each.stop()));
       await stage.close();
+      await broker.stop();
     },
   };
   return self;

@@ -131,6 +131,11 @@ function printLines(out: Output, org: OrgView, { demoProvider }: PlatformFile): 
     );
     out.note(`  npx strongroom job run key GET /v1/me --org ${name} --group writer --wait`);
   }
+  if (demoProvider) {
+    out.note(`See what ${name}'s keys were used for at once, and that no receipt was changed:`);
+    out.note(`  npx strongroom receipts list --org ${name} --group auditor --limit 10`);
+    out.note(`  npx strongroom receipts verify --org ${name} --group auditor`);
+  }
   out.note("Onboard another organization:");
   out.note("  npx strongroom org create initech --claim org_initech --wait");
   out.note();

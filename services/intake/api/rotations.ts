@@ -5,11 +5,13 @@ import { PutRotation, Rotation, RotationRun, RotationRunPage } from "../../share
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { Name, WorkId } from "../../shared/work/messages.ts";
-import { callerOf, memberOf, receiptBy } from "../http/caller.ts";
+import { changePolicy } from "../broker/change-policy.ts";
+import { callerOf, memberOf, receiptBy, useMemberOf } from "../http/caller.ts";
 import { ConditionHeaders, etag, TaggedHeaders } from "../http/conditions.ts";
 import type { RotationParts } from "../rotations/advance.ts";
-import { asRotation } from "../rotations/records.ts";
+import { asRotation, isSameRecipe } from "../rotations/records.ts";
 import {
+  checkRotation,
   deleteRotation,
   listRuns,
   putRotation,
@@ -42,15 +44,23 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
         response: {
           200: Tagged,
           201: Tagged,
-          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 503),
+          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503),
         },
       },
     },
     async (request, reply) => {
       const { org } = callerOf(request);
-      const credential = await rotatable(intake, org, request.params.name);
-      const { recipe: _, ...settings } = request.body;
-      const put = await putRotation(intake, org, credential.body, settings, request.headers);
+      const { name } = request.params;
+      const { recipe, ...settings } = request.body;
+      let credential = (await rotatable(intake, org, name)).body;
+      if (recipe && !isSameRecipe(recipe, credential.destination.rotation)) {
+        await checkRotation(intake, org, name, request.headers);
+        credential = await changePolicy(parts, useMemberOf(request), {
+          ...{ id: request.id, name, conditions: {}, at: "/body" },
+          change: (policy) => ({ ...policy, rotation: recipe }),
+        });
+      }
+      const put = await putRotation(intake, org, credential, settings, request.headers);
       return reply
         .code(put.isNew ? 201 : 200)
         .header("ETag", etag(put.rotation.version))

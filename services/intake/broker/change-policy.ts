@@ -17,10 +17,12 @@ import type { UseMember } from "../http/caller.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
+import { unrotatedWrites } from "../rotations/records.ts";
+import { withGrantLease } from "../tokens/lease.ts";
 import { CallRefused } from "./failures.ts";
 
 export interface ChangeParts {
-  intake: Pick<Intake, "store" | "broker" | "now" | "destinationPorts">;
+  intake: Pick<Intake, "store" | "broker" | "now" | "log" | "destinationPorts">;
   receipts: Receipts;
 }
 
@@ -41,6 +43,18 @@ export interface Change {
  * `invalid_destination`, `conflict`, `receipts_unavailable`, and what the broker refuses.
  */
 export async function changePolicy(
+  parts: ChangeParts,
+  member: UseMember,
+  change: Change,
+): Promise<BrokerRecord> {
+  const { record } = await brokerCredential(parts.intake.store, member.org, change.name);
+  const work = () => changeNow(parts, member, change);
+  // Its provider may replace the value that is sealed anew.
+  const isReplaceable = record.destination.grant?.type === "refresh_token";
+  return isReplaceable ? withGrantLease(parts.intake, member.org, change.name, work) : work();
+}
+
+async function changeNow(
   { intake, receipts }: ChangeParts,
   { org, level, identity }: UseMember,
   { id, name, conditions, at, change }: Change,
@@ -52,6 +66,8 @@ export async function changePolicy(
   const policy = change(destination);
   checkBrokerPolicy(policy, intake.destinationPorts, at);
   if (canonicalJson(policy) === canonicalJson(destination)) return record;
+  const unrotated = await unrotatedWrites(store, org, name, { keepsValue: true });
+  const key = (await store.get<StoredMaterial>(materialKey(org, name)))?.body.key;
   const by = { issuer: identity.issuer.issuer, subject: identity.subject, level };
   const intent: Intent = {
     ...{ id, action: "change-rules", by, credential: name, version: version + 1 },
@@ -70,10 +86,14 @@ export async function changePolicy(
       throw new Error("the broker has sealed something else than it was asked for");
     }
     const next = changedRecord(record, policy, new Date(now()).toISOString());
-    const stored: StoredMaterial = { version: next.version, material: { envelope: changed.envelope } };
+    const stored: StoredMaterial = {
+      ...{ version: next.version, material: { envelope: changed.envelope } },
+      ...(key !== undefined && { key }),
+    };
     const isWritten = await store.write([
       { ...credentialKey(org, name), body: next, expect: revision },
       { ...materialKey(org, name), body: stored, expect: materialRevision },
+      ...unrotated,
     ]);
     if (!isWritten) {
       throw new StrongroomError("conflict", "The credential was changed at the same time. Read it again.");

@@ -146,9 +146,29 @@ export function asRotation(
 export const isSameRecipe = (one: unknown, other: unknown): boolean =>
   canonicalJson(one ?? null) === canonicalJson(other ?? null);
 
-/** Throws `conflict` while a new value of the credential is being made and is not in use yet. */
-export async function refuseWhileRotated(store: Store, org: string, name: string): Promise<void> {
+/**
+ * Throws `conflict` while a new value of the credential is being made and is not in use yet. For a change that keeps the
+ * value also if a failed run has left a password that may be in force: only the version that follows opens it. The
+ * writes are to be part of the change's own: it fails if a run begins meanwhile.
+ */
+export async function unrotatedWrites(
+  store: Store,
+  org: string,
+  name: string,
+  { keepsValue = false }: { keepsValue?: boolean } = {},
+): Promise<Write[]> {
   const found = await store.get<RotationRecord>(rotationKey(org, name));
-  if (!found || !isBeforeSwitch(found.body)) return;
-  throw new StrongroomError("conflict", "A rotation is making a new value of it. Try again in some minutes.");
+  if (!found) return [];
+  if (isBeforeSwitch(found.body)) {
+    throw new StrongroomError(
+      "conflict",
+      "A rotation is making a new value of it. Try again in some minutes.",
+    );
+  }
+  if (keepsValue && (await store.get(pendingKey(org, name)))) {
+    const detail =
+      "A rotation has failed while it changed the password. Start it again, or put the value anew.";
+    throw new StrongroomError("conflict", detail);
+  }
+  return [{ ...rotationKey(org, name), body: found.body, expect: found.revision }];
 }

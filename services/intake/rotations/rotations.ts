@@ -33,6 +33,12 @@ export async function rotatable(
   name: string,
 ): Promise<Item<BrokerRecord>> {
   const { body, ...item } = await readCredential(intake, org, name);
+  if (body.purpose === "broker" && body.connection) {
+    throw new StrongroomError(
+      "conflict",
+      "A connection's value is replaced by its provider, not by a rotation.",
+    );
+  }
   if (body.purpose === "broker") return { ...item, body };
   throw new StrongroomError("conflict", "Only a credential of purpose broker can be rotated.");
 }
@@ -49,6 +55,17 @@ export async function readRotation(
   ]);
   if (rotation && credential.body.destination.rotation) return { rotation, credential: credential.body };
   throw new StrongroomError("not_found", "The credential has no rotation. Set one first.");
+}
+
+/** Throws `precondition_failed` unless the rotation is as the conditions demand. */
+export async function checkRotation(
+  { store }: Pick<Intake, "store">,
+  org: string,
+  name: string,
+  conditions: Conditions,
+): Promise<void> {
+  const found = await store.get<RotationRecord>(rotationKey(org, name));
+  checkConditions(conditions, found?.body.version);
 }
 
 /**

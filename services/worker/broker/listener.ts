@@ -41,6 +41,9 @@ export async function startListener({ listen, tls, intakes, answer }: ListenerOp
     },
     (request, response) => {
       response.sendDate = false;
+      response.once("close", () => {
+        if (!server.listening) setImmediate(() => server.closeIdleConnections());
+      });
       const { method, url = "" } = request;
       if (method === "GET" && url === "/healthz") return void response.end("ok");
       if (method !== "POST") return void response.writeHead(405, { Connection: "close" }).end();
@@ -70,7 +73,7 @@ const isPinned = (socket: TLSSocket, intakes: Pins): boolean =>
 
 async function stop(server: Server, graceMs: number): Promise<void> {
   const late = setTimeout(() => server.closeAllConnections(), graceMs);
-  // Those without a request are closed with it.
+  // Those without a request are closed with it; the others, when theirs has ended.
   await new Promise<void>((resolve) => server.close(() => resolve()));
   clearTimeout(late);
 }

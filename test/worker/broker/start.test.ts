@@ -219,16 +219,15 @@ describe("a hostile destination", () => {
     expect(echoed.body.toString()).toBe("before [removed] after");
     expect(echoed.end).toMatchObject({ scrubbed: 1 });
     raw.react = (socket) => {
-      socket.write("HTTP/1.1 200 OK\r\n\r\nsk_live_tiger4");
-      // Line breaks are no part of base64, so it may go on after any number of them.
+      socket.write("HTTP/1.1 200 OK\r\n\r\nbefore ");
       const more = () => {
-        while (!socket.destroyed && socket.write("\n".repeat(65_536)));
+        while (!socket.destroyed && socket.write("a".repeat(65_536)));
         if (!socket.destroyed) socket.once("drain", more);
       };
       more();
     };
-    const cut = await stage.use({ policy });
+    const cut = await stage.use({ policy, value: "aaaaaaaa" });
     expect(cut.failed).toMatchObject({ failure: "response_blocked", isSent: true });
-    expect(cut.body.toString()).not.toContain("tiger");
+    expect(cut.body.toString()).not.toContain("aaaaaaaa");
   });
 });
