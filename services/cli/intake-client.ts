@@ -1,5 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type {
+  Connection,
+  ConnectionPage,
+  ConnectionProviders,
+  DeletedConnection,
+  StartConnection,
+  StartedConnection,
+} from "../shared/api/connections.ts";
+import type {
   Credential,
   CredentialPage,
   PutCredential,
@@ -83,6 +91,20 @@ export class Intake {
   rewrap = (name: string) => this.#json<Rewrap>("POST", at("credentials", name, "rewrap"));
   sealingKeys = (purpose: SealedPurpose) =>
     this.#json<SealingKeys>("GET", query(at("sealing-keys"), { purpose }));
+
+  startConnection = (body: StartConnection) => this.#json<StartedConnection>("POST", at("connections"), body);
+  completeConnection = (name: string, callback: string) =>
+    this.#json<Connection>("POST", at("connections", name, "complete"), { callback });
+  connection = (name: string) => this.#json<Connection>("GET", at("connections", name));
+  connections = () =>
+    this.#all<ConnectionPage, Connection>(at("connections"), {}, ({ connections }) => connections);
+  reduceConnection = (name: string, scopes: string[]) =>
+    this.#json<Connection>("PATCH", at("connections", name), { scopes });
+  /** `force`: also if the provider cannot be told. */
+  deleteConnection = (name: string, force: boolean) =>
+    this.#json<DeletedConnection>("DELETE", `${at("connections", name)}${force ? "?force=true" : ""}`);
+  connectionProviders = async () =>
+    (await this.#json<ConnectionProviders>("GET", at("connection-providers"))).providers;
 
   /** Has a credential used once. The same key with the same request returns the same job. */
   createUse = (body: CreateUse, idempotencyKey: string = randomUUID()) =>

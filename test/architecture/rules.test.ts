@@ -107,7 +107,7 @@ const EXAMPLES: Record<string, { bad: Record<string, string>; good: Record<strin
       "test/gateway/a.ts": "process.env.HOME",
     },
   },
-  "a worker connects by services/worker/outbound alone": {
+  "a worker connects by services/worker/outbound alone, and listens in broker/listener.ts": {
     bad: {
       "services/worker/a.ts": 'import { request } from "undici";',
       "services/worker/b.ts": 'import { connect } from "node:net";',
@@ -116,10 +116,14 @@ const EXAMPLES: Record<string, { bad: Record<string, string>; good: Record<strin
       "services/worker/e.ts": "const socket = new WebSocket(url);",
       "services/worker/f.ts": 'import { spawn } from "node:child_process";',
       "services/worker/g.ts": 'process.getBuiltinModule("net");',
+      "services/worker/broker/listener.ts": 'import { createServer, request } from "node:https";',
+      "services/worker/broker/h.ts": 'import { createServer, type Server } from "node:https";',
     },
     good: {
       "services/worker/outbound/a.ts": 'import { connect } from "node:tls";',
       "services/worker/b.ts": 'import { exchange } from "./outbound/a.ts";\nfunction fetchFeed() {}',
+      "services/worker/broker/c.ts": 'import type { IncomingMessage } from "node:http";',
+      "services/worker/broker/listener.ts": 'import { createServer, type Server } from "node:https";',
       "services/gateway/c.ts": 'import { request } from "undici";',
     },
   },

@@ -61,6 +61,7 @@ describe("every operation of the API", () => {
       ({ method, name, needs }) => `${method} ${name} ${needs ?? "open"}`,
     );
     expect(table.sort()).toEqual([
+      "DELETE /v1/connections/{name} admin",
       "DELETE /v1/credentials/{name} admin",
       "DELETE /v1/credentials/{name}/rotation admin",
       "DELETE /v1/feeds/{name} writer",
@@ -68,6 +69,10 @@ describe("every operation of the API", () => {
       "DELETE /v1/use/{credential}/{*} reader",
       "DELETE /v1/webhooks/{name} writer",
       "DELETE /v1/webhooks/{name}/rotation admin",
+      "GET /v1/connection-providers reader",
+      "GET /v1/connection-settings reader",
+      "GET /v1/connections reader",
+      "GET /v1/connections/{name} reader",
       "GET /v1/credentials reader",
       "GET /v1/credentials/{name} reader",
       "GET /v1/credentials/{name}/rotation rotate",
@@ -97,6 +102,8 @@ describe("every operation of the API", () => {
       "GET /v1/webhooks/{name}/deliveries/{id} reader",
       "GET /v1/webhooks/{name}/rewrap/{id} admin",
       "GET /v1/webhooks/{name}/rotation rotate",
+      "POST /v1/connections admin",
+      "POST /v1/connections/{name}/complete admin",
       "POST /v1/credentials/{name}/disable admin",
       "POST /v1/credentials/{name}/enable admin",
       "POST /v1/credentials/{name}/rewrap admin",
@@ -115,6 +122,7 @@ describe("every operation of the API", () => {
       "POST /v1/webhooks/{name}/rotate writer",
       "POST /v1/webhooks/{name}/rotation/start rotate",
       "POST /v1/webhooks/{name}/send writer",
+      "PUT /v1/connection-settings admin",
       "PUT /v1/credentials/{name} admin",
       "PUT /v1/credentials/{name}/rotation admin",
       "PUT /v1/credentials/{name}/rules admin",
@@ -197,6 +205,7 @@ describe("every operation of the API", () => {
       "/v1/webhooks/{name}/send": { payload: {} },
       "/v1/credentials/{name}/rules/check": { method: "GET", path: "/v1/me" },
       "/v1/credentials/{name}/token": {},
+      "/v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
     };
     let asked = 0;
     for (const { method, name } of await operations()) {

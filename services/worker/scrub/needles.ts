@@ -18,17 +18,19 @@ export function needlesOf(secrets: Iterable<Uint8Array>): Needle[] {
   const needles = new Map<string, Needle>();
   for (const secret of secrets) {
     if (secret.byteLength < MIN_SEARCHABLE_BYTES) continue;
-    for (const needle of formsOf(Buffer.from(secret))) {
+    const copy = Buffer.from(secret);
+    for (const needle of formsOf(copy)) {
       const name = `${needle.anyCase ?? ""}${needle.bytes.toString("latin1")}`;
       if (needles.has(name)) needle.bytes.fill(0);
       else needles.set(name, needle);
     }
+    copy.fill(0);
   }
   return [...needles.values()];
 }
 
 function* formsOf(secret: Buffer): Generator<Needle> {
-  yield { bytes: secret };
+  yield { bytes: Buffer.from(secret) };
   yield { bytes: Buffer.from(secret.toString("hex"), "latin1"), anyCase: true };
   const wide = Buffer.from(secret.toString("utf8"), "utf16le");
   yield { bytes: wide };

@@ -642,3 +642,31 @@ test("a token that the broker needs first is obtained, and the request sent agai
   expect((await stage.receipts(first))[1]).toMatchObject({ outcome: "not_sent", failure: "token_needed" });
   expect((await stage.receipts(second))[1]).toMatchObject({ outcome: "answered" });
 });
+
+test("a body must come within its time, unless it is streamed and goes on", async () => {
+  const { hostname, port } = new URL(stage.intake.address);
+  const head = (line: string) =>
+    `${line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${stage.token("writer")}\r\nContent-Type: application/json\r\n`;
+  const job = connect({ host: hostname, port: Number(port) });
+  job.write(`${head("POST /v1/jobs")}Content-Length: 20\r\n\r\n{`);
+  const ended = once(job, "close");
+  let answer = "";
+  job.setEncoding("utf8").on("data", (text: string) => {
+    answer += text;
+  });
+  const use = connect({ host: hostname, port: Number(port) });
+  use.write(`${head("POST /v1/use/stripe/v1/slow")}Transfer-Encoding: chunked\r\n\r\n`);
+  const began = performance.now();
+  const writing = setInterval(() => use.write("1\r\nx\r\n"), 1_000);
+  await ended;
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(performance.now() - began).toBeGreaterThan(13_000);
+  // Past that time, the streamed one still goes on to its end.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  clearInterval(writing);
+  const streamed = once(use.setEncoding("utf8"), "data");
+  use.write("0\r\n\r\n");
+  const [text] = (await streamed) as [string];
+  expect(text).toMatch(/^HTTP\/1\.1 200 [\s\S]*x{10}/);
+  use.destroy();
+});

@@ -168,6 +168,16 @@ test("a secret that repeats itself leaves no rest", () => {
   expect(scrub("abcabcabc", "abcabcabcabc")).toBe(REMOVED);
 });
 
+test("a secret that is a form of another is found in all of its own forms", () => {
+  const pair = "user:tiger-42-secrets";
+  const secrets = [pair, Buffer.from(pair).toString("base64")];
+  const scrubber = new Scrubber(secrets.map((secret) => Buffer.from(secret)));
+  for (const secret of secrets) {
+    expect(scrubber.scrubText(Buffer.from(secret).toString("base64"))).toBe(REMOVED);
+    expect(scrubber.scrubText(Buffer.from(secret).toString("hex"))).toBe(REMOVED);
+  }
+});
+
 test("UTF-16", () => {
   const secret = "tiger-42-secret";
   for (const wide of [Buffer.from(secret, "utf16le"), Buffer.from(secret, "utf16le").swap16()]) {
