@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { runStrongroom } from "../../services/cli/program.ts";
-import { type BrokerStage, startBrokerStage } from "../intake/broker/stage.ts";
+import { runStrongroom } from "../../../services/cli/program.ts";
+import { type BrokerStage, startBrokerStage } from "../../intake/broker/stage.ts";
 
 let stage: BrokerStage;
 let folder: string;
