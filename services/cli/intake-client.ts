@@ -1,5 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type {
+  Connection,
+  ConnectionPage,
+  ConnectionProviders,
+  DeletedConnection,
+  StartConnection,
+  StartedConnection,
+} from "../shared/api/connections.ts";
+import type {
   Credential,
   CredentialPage,
   PutCredential,
@@ -8,6 +16,7 @@ import type {
 } from "../shared/api/credentials.ts";
 import type { Feed, FeedItemPage, FeedPage, PutFeed } from "../shared/api/feeds.ts";
 import type { CheckpointKeySet, ReceiptPage } from "../shared/api/receipts.ts";
+import type { PutRotation, Rotation, RotationRun, RotationRunPage } from "../shared/api/rotations.ts";
 import type { CheckedRules, CheckRules, CredentialRules } from "../shared/api/rules.ts";
 import type { PutSchedule, Schedule, SchedulePage } from "../shared/api/schedules.ts";
 import type { CreateToken, IssuedToken } from "../shared/api/tokens.ts";
@@ -83,6 +92,20 @@ export class Intake {
   sealingKeys = (purpose: SealedPurpose) =>
     this.#json<SealingKeys>("GET", query(at("sealing-keys"), { purpose }));
 
+  startConnection = (body: StartConnection) => this.#json<StartedConnection>("POST", at("connections"), body);
+  completeConnection = (name: string, callback: string) =>
+    this.#json<Connection>("POST", at("connections", name, "complete"), { callback });
+  connection = (name: string) => this.#json<Connection>("GET", at("connections", name));
+  connections = () =>
+    this.#all<ConnectionPage, Connection>(at("connections"), {}, ({ connections }) => connections);
+  reduceConnection = (name: string, scopes: string[]) =>
+    this.#json<Connection>("PATCH", at("connections", name), { scopes });
+  /** `force`: also if the provider cannot be told. */
+  deleteConnection = (name: string, force: boolean) =>
+    this.#json<DeletedConnection>("DELETE", `${at("connections", name)}${force ? "?force=true" : ""}`);
+  connectionProviders = async () =>
+    (await this.#json<ConnectionProviders>("GET", at("connection-providers"))).providers;
+
   /** Has a credential used once. The same key with the same request returns the same job. */
   createUse = (body: CreateUse, idempotencyKey: string = randomUUID()) =>
     this.#json<Use>("POST", at("jobs"), body, { "Idempotency-Key": idempotencyKey });
@@ -124,6 +147,20 @@ export class Intake {
   feedItems = (name: string, cursor: string | undefined, limit: number) =>
     this.#json<FeedItemPage>("GET", query(at("feeds", name, "items"), { cursor, limit: String(limit) }));
   deleteFeed = (name: string) => this.#json<void>("DELETE", at("feeds", name));
+
+  putRotation = (name: string, body: PutRotation) =>
+    this.#json<Rotation>("PUT", at("credentials", name, "rotation"), body);
+  rotation = (name: string) => this.#json<Rotation>("GET", at("credentials", name, "rotation"));
+  startRotation = (name: string) =>
+    this.#json<RotationRun>("POST", at("credentials", name, "rotation", "start"));
+  rotationRun = (name: string, id: string) =>
+    this.#json<RotationRun>("GET", at("credentials", name, "rotation", "runs", id));
+  rotationRuns = (name: string) =>
+    this.#all<RotationRunPage, RotationRun>(
+      at("credentials", name, "rotation", "runs"),
+      {},
+      ({ runs }) => runs,
+    );
 
   putSchedule = (name: string, body: PutSchedule) => this.#json<Schedule>("PUT", at("schedules", name), body);
   schedules = () => this.#all<SchedulePage, Schedule>(at("schedules"), {}, ({ schedules }) => schedules);

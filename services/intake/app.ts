@@ -5,8 +5,8 @@
  *
  * Begin reading at `http/admit.ts`: the order in which a request is checked. `api/` has the routes; `credentials/`,
  * `sealing-keys/`, `rewrap/` (sealing anew), `uses/` (jobs that use a credential), `broker/` (requests that the broker
- * sends at once), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are what they are about; `receipts/` records each use in a chain
- * that the organization can verify;
+ * sends at once), `tokens/`, `connections/` (delegation by OAuth), `schedules/`, `rotations/`, `webhooks/` and `feeds/` are
+ * what they are about; `receipts/` records each use of a credential in a chain that the organization can verify;
  * `jobs/` records, sends and ends jobs of any kind so that a crash loses none; `due/` does what is due; `store/` keeps
  * it all.
  */
@@ -19,6 +19,7 @@ import { openApi } from "../shared/http/openapi.ts";
 import type { Server, TlsIdentity } from "../shared/http/server.ts";
 import { refuseUnrouted } from "../shared/http/unrouted.ts";
 import type { Issuer } from "../shared/org.ts";
+import { connectionRoutes } from "./api/connections.ts";
 import { credentialRoutes } from "./api/credentials.ts";
 import { deliveryRoutes } from "./api/deliveries.ts";
 import { feedRoutes } from "./api/feeds.ts";
@@ -80,13 +81,14 @@ export async function buildIntake(options: IntakeOptions): Promise<Server> {
   );
 
   app.register(async (routes: Server) => {
-    credentialRoutes(routes, intake, work.lastUsed);
+    credentialRoutes(routes, work);
     rewrapRoutes(routes, work);
     sealingKeyRoutes(routes, work);
     useRoutes(routes, work);
     brokerUseRoutes(routes, work);
     ruleRoutes(routes, work);
     tokenRoutes(routes, work);
+    connectionRoutes(routes, work);
     scheduleRoutes(routes, work);
     webhookRoutes(routes, work);
     webhookSecretRoutes(routes, work);

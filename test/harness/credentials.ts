@@ -15,6 +15,7 @@ import { embeddedQueue } from "../../services/shared/queue/embedded.ts";
 import type { AppRoleCredentials } from "../../services/shared/vault/approle.ts";
 import type { DestinationPolicy } from "../../services/shared/work/destination.ts";
 import { KINDS, type Kind } from "../../services/shared/work/kinds.ts";
+import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import { type ApiAnswer, type CallOptions, CredentialClient, memberTokens } from "./credential-client.ts";
 import { intakeCommand, workerCommand } from "./credential-commands.ts";
 import { headerPolicy } from "./credential-jobs.ts";
@@ -41,6 +42,8 @@ export interface CredentialPlatformOptions {
   workers?: Kind[];
   /** One unless given. */
   destinations?: number;
+  /** Further places that workers may connect to, such as providers of OAuth. */
+  exceptions?: PrivateDestination[];
   /** Organizations by the claim of their tokens; `org_acme` and `org_globex` unless given. */
   claims?: string[];
   /** Beside those that they need. */
@@ -106,7 +109,11 @@ export async function startCredentialPlatform(
   vaultBinary: string,
   options: CredentialPlatformOptions = {},
 ): Promise<CredentialPlatform> {
-  const { claims = ["org_acme", "org_globex"], workers: kinds = ["integration"] } = options;
+  const {
+    claims = ["org_acme", "org_globex"],
+    workers: kinds = ["integration"],
+    exceptions: others = [],
+  } = options;
   const [claim = ""] = claims;
   const folder = await mkdtemp(join(tmpdir(), "strongroom-credentials-"));
   const at = (...parts: string[]) => join(folder, ...parts);
@@ -142,7 +149,7 @@ export async function startCredentialPlatform(
       command: intakeCommand({
         ...{ listen, storeFile, queues, login: logins.intake, vault: internal.endpoint.address },
         published: { directoryServer, folder: at("intake") },
-        ports: destinations.map(({ port }) => port),
+        ports: [...destinations.map(({ port }) => port), ...others.map(({ origin }) => portOf(origin))],
         settings: { ...brokerClientSettings(state, brokerPort), ...options.intakeSettings },
       }),
     });
@@ -153,7 +160,10 @@ export async function startCredentialPlatform(
       const name = `worker-${kind}-${workers.length + 1}`;
       await mkdir(at(name), { mode: 0o700 });
       const exceptions = at(name, "private-destinations.json");
-      await writeFile(exceptions, JSON.stringify(destinations.map(({ exception }) => exception)));
+      await writeFile(
+        exceptions,
+        JSON.stringify([...destinations.map(({ exception }) => exception), ...others]),
+      );
       const settings = {
         ...(kind === "broker" && brokerListenerSettings(state, brokerPort)),
         ...options.workerSettings,

@@ -11,7 +11,7 @@ import { readSecret, refuseArgument } from "../read-secret.ts";
 import { sealForPut } from "../seal-value.ts";
 import type { Session } from "../session.ts";
 
-type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?: boolean };
+type PutOptions = MemberOptions & DestinationOptions & { level?: Level; sealed?: boolean; reason?: string };
 
 const putOptions: CliCommand["declare"] = (line) => {
   // More than the name is taken only to be refused with what to do instead.
@@ -24,6 +24,10 @@ const putOptions: CliCommand["declare"] = (line) => {
       "--level <level>",
       "who may use it: members of this level and above (default: writer)",
     ).choices(LEVELS),
+  );
+  line.option(
+    "--reason <text>",
+    "why a key is stored though its provider delegates access; it stands in the receipts",
   );
 };
 
@@ -108,12 +112,15 @@ async function bodyOf(
   name: string,
   options: PutOptions,
 ): Promise<PutCredential> {
-  const { level, sealed } = options;
+  const { level, sealed, reason } = options;
   const common = await putOf(options);
   if (common.purpose === "broker" && level) {
     throw new Failure("usage", "--level is for jobs; the rules say who may use a credential of the broker");
   }
-  const given = { ...common, ...(level && { level }) } as PutOf;
+  const given = {
+    ...{ ...common, ...(level && { level }) },
+    ...(reason !== undefined && { reason }),
+  } as PutOf;
   const value = await readSecret(out, `Value of ${name}`);
   if (!sealed) return { value: value.reveal(), ...given };
   return { ...(await sealForPut(out, intake, name, given, value)), ...given };

@@ -4,6 +4,8 @@ import { PageQuery } from "../../shared/api/pages.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { Name } from "../../shared/work/messages.ts";
+import { connectorOf } from "../connections/connector.ts";
+import { storeKey } from "../connections/delegation.ts";
 import {
   asCredential,
   deleteCredential,
@@ -11,12 +13,11 @@ import {
   readCredential,
   setDisabled,
 } from "../credentials/credentials.ts";
-import type { LastUsed } from "../credentials/last-used.ts";
 import { type CredentialRecord, credentialsPartition } from "../credentials/records.ts";
-import type { Intake } from "../dependencies.ts";
 import { callerOf } from "../http/caller.ts";
 import { ConditionHeaders, etag, TaggedHeaders } from "../http/conditions.ts";
 import { readPage } from "../http/paging.ts";
+import type { Work } from "../work.ts";
 
 /** A value of 64 KiB may take six times as much as JSON. */
 const MOST_BODY_BYTES = 448 * 1024;
@@ -24,7 +25,8 @@ const Params = Type.Object({ name: Name }, { additionalProperties: false });
 const Tagged = { ...Credential, headers: TaggedHeaders };
 
 /** Credentials: put, get, list, delete, disable, enable. Nothing returns a value. */
-export function credentialRoutes(app: Server, intake: Intake, lastUsed: LastUsed): void {
+export function credentialRoutes(app: Server, work: Work): void {
+  const { intake, lastUsed } = work;
   const show = async (org: string, record: CredentialRecord) =>
     asCredential(record, await lastUsed.read(org, record.name));
 
@@ -52,7 +54,8 @@ export function credentialRoutes(app: Server, intake: Intake, lastUsed: LastUsed
     async (request, reply) => {
       const { org } = callerOf(request);
       const { name } = request.params;
-      const { credential, isNew } = await putCredential(intake, org, name, request.body, request.headers);
+      const put = () => putCredential(intake, org, name, request.body, request.headers);
+      const { credential, isNew } = await storeKey(work, connectorOf(request), name, request.body, put);
       return reply
         .code(isNew ? 201 : 200)
         .header("ETag", etag(credential.version))

@@ -6,6 +6,7 @@ import type { Server } from "../../shared/http/server.ts";
 import { Name } from "../../shared/work/messages.ts";
 import { type ChangeParts, changePolicy } from "../broker/change-policy.ts";
 import { checkRules } from "../broker/check-rules.ts";
+import { checkRulesForKey } from "../connections/delegation.ts";
 import { brokerCredential } from "../credentials/load.ts";
 import { callerOf, useMemberOf } from "../http/caller.ts";
 import { ConditionHeaders, etag, TaggedHeaders } from "../http/conditions.ts";
@@ -53,13 +54,15 @@ export function ruleRoutes(app: Server, parts: ChangeParts): void {
         body: CredentialRules,
         response: {
           200: { ...BrokerCredential, headers: TaggedHeaders },
-          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503),
+          ...problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 429, 500, 503, 504),
         },
       },
     },
     async (request, reply) => {
       const { rules, concurrency } = request.body;
-      const record = await changePolicy(parts, useMemberOf(request), {
+      const member = useMemberOf(request);
+      checkRulesForKey((await brokerCredential(store, member.org, request.params.name)).record);
+      const record = await changePolicy(parts, member, {
         ...{ id: request.id, name: request.params.name, conditions: request.headers, at: "/body" },
         change: ({ concurrency: _, ...policy }) => ({
           ...{ ...policy, rules },

@@ -18,10 +18,11 @@ import { type Conditions, checkConditions } from "../http/conditions.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
 import { unrotatedWrites } from "../rotations/records.ts";
+import { withGrantLease } from "../tokens/lease.ts";
 import { CallRefused } from "./failures.ts";
 
 export interface ChangeParts {
-  intake: Pick<Intake, "store" | "broker" | "now" | "destinationPorts">;
+  intake: Pick<Intake, "store" | "broker" | "now" | "log" | "destinationPorts">;
   receipts: Receipts;
 }
 
@@ -42,6 +43,18 @@ export interface Change {
  * `invalid_destination`, `conflict`, `receipts_unavailable`, and what the broker refuses.
  */
 export async function changePolicy(
+  parts: ChangeParts,
+  member: UseMember,
+  change: Change,
+): Promise<BrokerRecord> {
+  const { record } = await brokerCredential(parts.intake.store, member.org, change.name);
+  const work = () => changeNow(parts, member, change);
+  // Its provider may replace the value that is sealed anew.
+  const isReplaceable = record.destination.grant?.type === "refresh_token";
+  return isReplaceable ? withGrantLease(parts.intake, member.org, change.name, work) : work();
+}
+
+async function changeNow(
   { intake, receipts }: ChangeParts,
   { org, level, identity }: UseMember,
   { id, name, conditions, at, change }: Change,

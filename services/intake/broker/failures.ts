@@ -19,6 +19,7 @@ const CODES: Record<CallFailure, ErrorCode> = {
   timeout: "destination_timeout",
   answer_unusable: "destination_answer_unusable",
   response_blocked: "response_blocked",
+  callback_refused: "callback_refused",
   provider_refused: "provider_refused",
   cancelled: "broker_unavailable",
   internal: "broker_unavailable",

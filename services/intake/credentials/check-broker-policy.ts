@@ -131,6 +131,9 @@ function recipeErrors(recipe: Recipe): PartError[] {
     ...under("revoke", revoke ? requestErrors(withId(revoke)) : []),
   ];
   const namesId = revoke !== undefined && `${revoke.path} ${revoke.body ?? ""}`.includes("{id}");
+  if (revoke && !namesId) {
+    errors.push({ pointer: "revoke", message: "names no key: write `{id}` into its path or its body" });
+  }
   if (namesId && id === undefined) {
     errors.push({ pointer: "id", message: "is missing: `revoke` names the old key by its id" });
   }

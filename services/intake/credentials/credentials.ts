@@ -69,6 +69,7 @@ export async function putCredential(
       const detail = `The credential is one of purpose ${found.body.purpose}. Delete it first, or choose another name.`;
       throw new StrongroomError("conflict", detail);
     }
+    if (found?.body.purpose === "broker" && found.body.connection) throw madeByConnection();
     const version = Math.max(found?.body.version ?? 0, deleted?.body.version ?? 0) + 1;
     const { purpose } = given;
     const context = { org, credential: name, version: String(version), purpose, policy: policyHashOf(given) };
@@ -137,30 +138,44 @@ export async function deleteCredential(
   name: string,
   conditions: Conditions,
 ): Promise<void> {
-  const { store, now } = intake;
+  const { store } = intake;
   await retryConflicts(async () => {
     await unrotatedWrites(store, org, name);
     const found = await readCredential(intake, org, name);
-    const { version } = found.body;
-    checkConditions(conditions, version);
-    const rotation = await store.get<RotationRecord>(rotationKey(org, name));
-    const deleted: DeletedCredential = { version, deletedAt: new Date(now()).toISOString() };
-    const writes: Write[] = [
-      { ...credentialKey(org, name), remove: true, expect: found.revision },
-      { ...materialKey(org, name), remove: true },
-      { partition: lastUsedPartition(org), sort: name, remove: true },
-      removeGrantState(org, name),
-      {
-        ...deletedKey(org, name),
-        body: deleted,
-        expiresAt: Math.floor(now() / 1000) + REMEMBER_DELETED_SECONDS,
-      },
-      await countWrite(store, org, "credentials", -1),
-      ...(rotation ? removeRotationWrites(org, rotation) : []),
-    ];
-    return (await store.write(writes)) || undefined;
+    checkConditions(conditions, found.body.version);
+    if (found.body.purpose === "broker" && found.body.connection) throw madeByConnection();
+    return (await store.write(await deletionWrites(intake, org, found))) || undefined;
   });
 }
+
+/** The writes that delete a credential with its value. */
+export async function deletionWrites(
+  { store, now }: Pick<Intake, "store" | "now">,
+  org: string,
+  { body: { name, version }, revision }: Item<CredentialRecord>,
+): Promise<Write[]> {
+  const deleted: DeletedCredential = { version, deletedAt: new Date(now()).toISOString() };
+  const rotation = await store.get<RotationRecord>(rotationKey(org, name));
+  return [
+    { ...credentialKey(org, name), remove: true, expect: revision },
+    { ...materialKey(org, name), remove: true },
+    { partition: lastUsedPartition(org), sort: name, remove: true },
+    removeGrantState(org, name),
+    {
+      ...deletedKey(org, name),
+      body: deleted,
+      expiresAt: Math.floor(now() / 1000) + REMEMBER_DELETED_SECONDS,
+    },
+    await countWrite(store, org, "credentials", -1),
+    ...(rotation ? removeRotationWrites(org, rotation) : []),
+  ];
+}
+
+const madeByConnection = () =>
+  new StrongroomError(
+    "conflict",
+    "A connection has made this credential. Delete that, or connect again: /v1/connections.",
+  );
 
 /** A record as the API shows it. */
 export const asCredential = (record: CredentialRecord, lastUsedAt?: string): Credential => ({

@@ -82,6 +82,11 @@ export class Chain {
     }
   }
 
+  /** Whether all that was begun here is completed, durably. */
+  get isComplete(): boolean {
+    return this.#held.size === 0 && !this.#running;
+  }
+
   /** Nothing is lost if it is forgotten. */
   get isIdle(): boolean {
     const isBusy = this.#running || this.#waiting.length > 0 || this.#kept.length > 0 || this.#isUnsure;

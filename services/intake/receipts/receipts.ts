@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { Value } from "typebox/value";
 import { StrongroomError } from "../../shared/errors.ts";
+import { poll } from "../../shared/poll.ts";
 import { Completion, Intent, type Receipt } from "../../shared/receipts/receipt.ts";
 import type { Intake } from "../dependencies.ts";
 import { Chain } from "./chain.ts";
@@ -28,13 +29,14 @@ export interface ReceiptWriter extends Receipts {
   start(): void;
   /** Resolves once what was given to it is written, or cannot be. */
   settled(): Promise<void>;
-  /** Settles, for some seconds at most. */
+  /** Waits until everything that was begun here is completed, for two seconds at most. */
   stop(): Promise<void>;
 }
 
 /** How often chains with open intents are looked after. */
 const UPKEEP_MS = 15_000;
-const STOP_MS = 3_000;
+const STOP_MS = 2_000;
+const STOP_EVERY_MS = 20;
 
 export function createReceipts(intake: Pick<Intake, "store" | "log" | "now">): ReceiptWriter {
   const writer = randomUUID();
@@ -78,8 +80,9 @@ export function createReceipts(intake: Pick<Intake, "store" | "log" | "now">): R
     },
     async stop() {
       clearInterval(timer);
-      const deadline = new Promise<void>((resolve) => void setTimeout(resolve, STOP_MS).unref());
-      await Promise.race([settled(), deadline]);
+      // Requests in progress end meanwhile, and their completions are written.
+      const isDone = () => [...chains.values()].every((chain) => chain.isComplete);
+      await poll(async () => isDone() || undefined, { everyMs: STOP_EVERY_MS, withinMs: STOP_MS });
     },
   };
 }

@@ -33,6 +33,12 @@ export async function rotatable(
   name: string,
 ): Promise<Item<BrokerRecord>> {
   const { body, ...item } = await readCredential(intake, org, name);
+  if (body.purpose === "broker" && body.connection) {
+    throw new StrongroomError(
+      "conflict",
+      "A connection's value is replaced by its provider, not by a rotation.",
+    );
+  }
   if (body.purpose === "broker") return { ...item, body };
   throw new StrongroomError("conflict", "Only a credential of purpose broker can be rotated.");
 }

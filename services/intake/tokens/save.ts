@@ -1,4 +1,6 @@
+import { brokerPolicyHash } from "../../shared/broker/policy.ts";
 import type { TokenAnswer } from "../../shared/broker/tokens.ts";
+import { VERSIONS_LISTED } from "../credentials/credentials.ts";
 import {
   type BrokerRecord,
   credentialKey,
@@ -7,10 +9,10 @@ import {
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
+import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
 import { StoreUnavailableError } from "../store/store.ts";
 import { grantStateWrite } from "./grant-state.ts";
 
-const VERSIONS_LISTED = 20;
 const MOST_TRIES = 5;
 
 type Parts = Pick<Intake, "store" | "now">;
@@ -24,10 +26,16 @@ type Replaced = Extract<TokenAnswer, { state: "replaced" }>;
 export async function saveReplacement(
   { store, now }: Parts,
   org: string,
-  { name, version }: BrokerRecord,
+  { name, version, destination }: BrokerRecord,
   { version: next, envelope }: Replaced,
 ): Promise<void> {
-  if (next !== version + 1) throw new Error("the broker has sealed a new value for another version");
+  const context = {
+    ...{ org, credential: name, version: String(version + 1), purpose: "broker" as const },
+    policy: brokerPolicyHash(destination),
+  };
+  if (next !== version + 1 || !isEnvelopeFor(context, Buffer.from(envelope, "base64"))) {
+    throw new Error("the broker has sealed a new value for something else");
+  }
   await retryUnavailable(() =>
     retryConflicts(async () => {
       const found = await store.get<BrokerRecord>(credentialKey(org, name));

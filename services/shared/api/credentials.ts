@@ -14,6 +14,13 @@ export const VALUE_BYTES = { min: 8, max: 64 * 1024 };
 /** Who may use a credential: callers of this level and above. */
 export const UseLevel = Type.Enum([...LEVELS], { description: "The lowest level that may use it" });
 
+const reason = Type.Optional(
+  Type.String({
+    ...{ minLength: 10, maxLength: 500, pattern: "^[^\\x00-\\x1f\\x7f]*$" },
+    description: "Why a key is stored though its provider offers delegation; it stands in the receipts",
+  }),
+);
+
 /** What an integration's credential is put with. `level` is `writer` unless given. */
 const integration = {
   purpose: Type.Optional(
@@ -21,11 +28,13 @@ const integration = {
   ),
   destination: DestinationPolicy,
   level: Type.Optional(UseLevel),
+  reason,
 };
 /** What a credential of the broker is put with: its rules say who may use it. */
 const broker = {
   purpose: Type.Literal("broker", { description: "The broker uses it: `/v1/use/NAME/…`" }),
   destination: BrokerPolicy,
+  reason,
 };
 const inClear = { value: Type.String({ description: `${VALUE_BYTES.min} bytes to 64 KiB of text` }) };
 const sealed = {
@@ -96,7 +105,10 @@ export const IntegrationCredential = Type.Object(
 export type IntegrationCredential = Static<typeof IntegrationCredential>;
 
 export const BrokerCredential = Type.Object(
-  { ...stored, purpose: Type.Literal("broker"), destination: BrokerPolicy },
+  {
+    ...{ ...stored, purpose: Type.Literal("broker"), destination: BrokerPolicy },
+    connection: Type.Optional(Type.Literal(true, { description: "A connection of this name has made it" })),
+  },
   closed,
 );
 export type BrokerCredential = Static<typeof BrokerCredential>;

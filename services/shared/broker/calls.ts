@@ -79,6 +79,7 @@ export const CALL_FAILURES = [
   "timeout", // it did not answer in time
   "answer_unusable", // not HTTP, encoded though asked not to, another protocol, too large
   "response_blocked", // the credential appeared and could not be removed
+  "callback_refused", // the authorization response is not that of this flow; `part` says which part
   "provider_refused", // the token's provider refused; `status` says how
   "cancelled", // the caller is gone
   "internal",

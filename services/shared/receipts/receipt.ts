@@ -11,7 +11,7 @@ const Sequence = Type.Integer({ minimum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 
 /** What a receipt is for. `use`: a request by the broker; the others have names of their own. */
-export const ACTIONS = ["use", "token", "connect", "rotate", "revoke", "change-rules"] as const;
+export const ACTIONS = ["use", "token", "connect", "rotate", "revoke", "change-rules", "store-key"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** Who caused it: a member by their token, or what the organization has scheduled. */
@@ -47,6 +47,8 @@ const intent = {
   /** The credential stands in the request's URL. */
   inUrl: Type.Optional(Type.Literal(true)),
   scopes: Type.Optional(Type.Array(Type.String({ maxLength: 200 }), { maxItems: 64 })),
+  /** Of `store-key`: why a key is stored though its provider offers delegation. */
+  reason: Type.Optional(Type.String({ minLength: 1, maxLength: 500 })),
 };
 
 /** What is about to be done: durable before anything is sent. */

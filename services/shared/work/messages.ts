@@ -4,7 +4,7 @@ import { OrgId } from "../org.ts";
 import { DestinationPolicy, METHODS } from "./destination.ts";
 
 const closed = { additionalProperties: false };
-const Base64 = Type.String({ pattern: "^[A-Za-z0-9+/]*={0,2}$", maxLength: 1_400_000 });
+export const Base64 = Type.String({ pattern: "^[A-Za-z0-9+/]*={0,2}$", maxLength: 1_400_000 });
 const Base64Url = Type.String({ pattern: "^[A-Za-z0-9_-]*$", maxLength: 120_000 });
 
 /** `j` and 26 characters of a–z2–7, of which the first ten encode the time: ids sort by age. */

@@ -64,10 +64,9 @@ export class CallStream {
   /** Sends data; resolves when more may be sent, or nobody takes it any more. */
   async data(chunk: Uint8Array): Promise<void> {
     if (chunk.byteLength === 0) return;
-    this.#response.cork();
+    // Not corked: what is written in one turn is sent together anyway, and a corked response may miss its `drain`.
     let hasRoom = true;
     for (const piece of dataFrames(chunk)) hasRoom = this.#response.write(piece);
-    this.#response.uncork();
     if (hasRoom || this.#response.destroyed) return;
     await new Promise<void>((resolve) => {
       this.#response.once("drain", done).once("close", done);
@@ -133,5 +132,14 @@ export class CallStream {
       this.#gone.abort(this.#broken);
     }
     this.#wake?.();
+  }
+}
+
+/** The JSON of a frame; undefined if it is none. */
+export function parseFrame({ payload }: Frame): unknown {
+  try {
+    return JSON.parse(payload.toString("utf8"));
+  } catch {
+    return undefined;
   }
 }

@@ -47,7 +47,7 @@ function checkChange(before: BrokerPolicy, after: BrokerPolicy): void {
     ? "inject"
     : before.origin !== after.origin || !destinationsOf(after).every((each) => known.includes(each))
       ? "origin"
-      : same(tokenOf(before), tokenOf(after))
+      : same(tokenOf(before), tokenOf(after)) && isNarrower(scopesOf(after), scopesOf(before))
         ? undefined
         : "grant";
   if (part === undefined) return;
@@ -58,9 +58,12 @@ function checkChange(before: BrokerPolicy, after: BrokerPolicy): void {
 const same = (one: unknown, other: unknown): boolean =>
   canonicalJson(one ?? null) === canonicalJson(other ?? null);
 
-/** What a grant makes of the value; who may have it, and for how long, is a rule. */
+/** What a grant makes of the value; who may have it, for how long, and with how few scopes, is a rule. */
 function tokenOf({ grant }: BrokerPolicy): unknown {
   if (!grant) return undefined;
-  const { who: _who, lifetimeSeconds: _lifetimeSeconds, ...rest } = grant;
+  const { who: _who, lifetimeSeconds: _lifetimeSeconds, scopes: _scopes, ...rest } = { scopes: [], ...grant };
   return rest;
 }
+
+const scopesOf = ({ grant }: BrokerPolicy): string[] => (grant && "scopes" in grant ? grant.scopes : []);
+const isNarrower = (one: string[], other: string[]): boolean => one.every((scope) => other.includes(scope));

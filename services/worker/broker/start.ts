@@ -20,6 +20,7 @@ import { CallStream } from "./call-stream.ts";
 import { changePolicy, type IsReplaced } from "./change-policy.ts";
 import { checkSignature } from "./check-signature.ts";
 import { Circuits } from "./circuits.ts";
+import { connectOperations } from "./connect/operations.ts";
 import { Destinations } from "./destinations.ts";
 import { UseLimits } from "./limits.ts";
 import { type Listener, startListener } from "./listener.ts";
@@ -74,7 +75,11 @@ export async function startBroker(
     ...changes,
   };
   const isReplaced: IsReplaced = (org, credential) => tokens.isReplaced(org, credential);
-  const operations = [changePolicy(keys, isReplaced), tokenOperation(tokens)];
+  const operations = [
+    changePolicy(keys, isReplaced),
+    tokenOperation(tokens),
+    ...connectOperations({ keys, exchange, now: Date.now }),
+  ];
   const perform = operationsHandler(operations, verifyCaller, flat);
   const answer = (path: string, request: IncomingMessage, response: ServerResponse) => {
     if (path !== "/use") return void perform(path, request, response);

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import type { Origin } from "../../shared/work/destination.ts";
+import { type Origin, parsePostgresql } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
 import { type Connect, connectByTcp, dial } from "./dial.ts";
 import type { PrivateDestinations } from "./private-destinations.ts";
@@ -24,7 +24,11 @@ export function createDialPostgresql({
   privateDestinations?: PrivateDestinations;
 }): DialPostgresql {
   return async (server, signal) => {
-    const exception = privateDestinations.get(`postgresql://${server.host}:${server.port}`);
+    const address = `postgresql://${server.host}:${server.port}`;
+    if (!parsePostgresql(address)) {
+      throw new JobFailure("destination_refused", "the server is not named by a DNS name and a port");
+    }
+    const exception = privateDestinations.get(address);
     const dialled = exception
       ? { addresses: [exception.address], isException: true, ca: exception.ca }
       : { addresses: await publicAddresses(server.host, resolve), isException: false, ca: undefined };

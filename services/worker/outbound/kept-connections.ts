@@ -87,7 +87,7 @@ export class KeptConnections {
    */
   kept(owner: string, origin: string, isSure: boolean): Connection | undefined {
     const name = nameOf(owner, origin);
-    const newest = [...(this.#idle.get(name) ?? [])].at(-1);
+    const newest = [...(this.#idle.get(name) ?? [])].findLast(({ socket }) => !socket.destroyed);
     if (!newest || (isSure && performance.now() - newest.idleSince > SURE_MS)) return undefined;
     this.#forget(name, newest);
     return newest;
@@ -115,7 +115,10 @@ export class KeptConnections {
     const name = nameOf(owner, origin);
     const kept = this.#idle.get(name) ?? new Set();
     const [oldest] = kept;
-    if (oldest && kept.size >= MOST_IDLE_OF_OWNER) oldest.destroy();
+    if (oldest && kept.size >= MOST_IDLE_OF_OWNER) {
+      this.#forget(name, oldest);
+      oldest.destroy();
+    }
     this.#idle.set(name, kept.add(connection));
     this.#count++;
     connection.watchIdle(() => this.#forget(name, connection));

@@ -152,6 +152,16 @@ test.each([
   expect((await intake.call("GET", `/v1/receipts${path}`)).status).toBe(401);
 });
 
+test("an auditor reads receipts and nothing else", async () => {
+  await use();
+  const { groupsClaim, orgClaim } = stage.issuer.issuer;
+  const auditor = stage.issuer.token({ sub: "audrey", [orgClaim]: "org_acme", [groupsClaim]: ["auditor"] });
+  expect(sequences(await get("", auditor))).toEqual([2, 1]);
+  for (const path of ["/checkpoints", "/keys", "/export"])
+    expect((await get(path, auditor)).status).toBe(200);
+  expect((await intake.call("GET", "/v1/credentials", { token: auditor })).status).toBe(403);
+});
+
 test.each([
   "?after=1&before=2",
   "?after=-1",

@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Grant } from "../../../services/shared/broker/grant.ts";
 import { makeSealingKeyPair, openResult, toBase64Url } from "../../../services/shared/envelope/sealing.ts";
@@ -150,8 +152,6 @@ describe("POST /v1/credentials/:name/token", () => {
     await put("turned", JSON.stringify({ refreshToken, clientSecret: CLIENT.secret }), refreshGrant());
     const turned = await exchange("turned");
     expect(turned.status).toBe(200);
-    const { readdir, readFile } = await import("node:fs/promises");
-    const { join } = await import("node:path");
     const { folder, log } = brokered.stage;
     const files = (await readdir(folder)).filter((name) => name.startsWith("store.sqlite"));
     const stored = await Promise.all(files.map((name) => readFile(join(folder, name), "latin1")));
@@ -161,6 +161,27 @@ describe("POST /v1/credentials/:name/token", () => {
       expect(all).not.toContain(secret);
       expect(all).not.toContain(Buffer.from(secret).toString("base64").slice(0, -3));
     }
+  });
+});
+
+describe("rules that are changed", () => {
+  test("at the same time as tokens are refreshed: the grant is not lost", async () => {
+    const refreshToken = await provider.newRefreshToken(SCOPES);
+    await put("changed", JSON.stringify({ refreshToken, clientSecret: CLIENT.secret }), refreshGrant());
+    const change = (round: number) => {
+      const rules = [{ id: `round-${round}`, methods: ["GET"], paths: ["/**"], who: { level: "writer" } }];
+      return call("PUT", "/v1/credentials/changed/rules", { level: "admin", body: { rules }, at: round % 2 });
+    };
+    for (let round = 0; round < 10; round++) {
+      const answers = await Promise.all([
+        exchange("changed", {}, { at: 0 }),
+        change(round),
+        exchange("changed", { scopes: ["read"] }, { at: 1 }),
+      ]);
+      expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
+    }
+    const { json } = await call("GET", "/v1/credentials/changed/rules");
+    expect(json.rules[0].id).toBe("round-9");
   });
 });
 

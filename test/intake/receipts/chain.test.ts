@@ -21,7 +21,7 @@ const test = withFolder.extend("store", async ({ folder }, { onCleanup }) => {
 
 const writers: ReceiptWriter[] = [];
 afterEach(async () => {
-  await Promise.all(writers.splice(0).map((writer) => writer.stop()));
+  await Promise.all(writers.splice(0).map((writer) => writer.settled()));
 });
 /** The receipts of one intake. */
 function receiptsAt(store: Store, now = Date.now): ReceiptWriter {
@@ -226,6 +226,15 @@ describe("a store that fails", () => {
     receipts.upkeep();
     await receipts.stop();
     expect(await check(store)).toMatchObject({ intents: 1, completions: 1, open: 0 });
+  });
+
+  test("an intake that stops waits for the completions of what it has begun", async ({ store }) => {
+    const receipts = receiptsAt(store);
+    const begun = await receipts.begin(ORG, intent());
+    const stopped = receipts.stop();
+    void receipts.complete(ORG, begun, completion());
+    await stopped;
+    expect(await check(store)).toMatchObject({ completions: 1, open: 0 });
   });
 });
 

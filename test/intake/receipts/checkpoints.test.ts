@@ -21,7 +21,7 @@ beforeEach(async () => {
   receipts = receiptsAt();
 });
 afterEach(async () => {
-  await receipts.stop();
+  await receipts.settled();
   await stage.close();
 });
 

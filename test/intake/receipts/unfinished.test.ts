@@ -13,7 +13,7 @@ beforeEach(async () => {
   receipts = receiptsAt();
 });
 afterEach(async () => {
-  await receipts.stop();
+  await receipts.settled();
   await stage.close();
 });
 
@@ -60,7 +60,7 @@ test("an intake that lives keeps what it has in hand open for longer, up to a da
     receipts.upkeep();
     await receipts.settled();
   }
-  expect(await check()).toMatchObject({ open: 2 });
+  await eventually(async () => (await check()).open).toBe(2);
   await receipts.complete(stage.acme, begun, completion());
   stage.clock.skip(24 * 3600);
   receipts.upkeep();

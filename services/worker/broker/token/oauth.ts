@@ -60,7 +60,8 @@ export async function requestToken(
   const response = await genericTokenEndpointRequest(server, self, client.auth, grantType, given, {
     [customFetch]: async (url, init) => {
       const answer = await send(exchange, url, init);
-      if (answer.status !== 200) throw refusal(answer);
+      // GitHub says an error with the status 200.
+      if (answer.status !== 200 || codeOf(answer) !== undefined) throw refusal(answer);
       const body = membersOf(jsonOf(answer));
       const { refresh_token: replaced } = body;
       if (typeof replaced === "string" && replaced.length > 0) refreshToken = replaced;
@@ -126,7 +127,8 @@ export async function revokeToken(
 /** The provider refused: with its status, and its code if that is one of the standards'. Its own words are dropped. */
 function refusal(answer: Answer): UseFailure {
   const { status } = answer;
-  const code = codeOf(answer);
+  const given = codeOf(answer);
+  const code = given === GITHUB_INVALID_GRANT ? "invalid_grant" : given;
   const known = code !== undefined && ERROR_CODES.includes(code) ? code : undefined;
   const detail = `the token's provider refused (status ${status}${known ? `, ${known}` : ""})`;
   return new UseFailure("provider_refused", detail, { status, ...(known !== undefined && { part: known }) });
@@ -141,6 +143,7 @@ function codeOf(answer: Answer): string | undefined {
   }
 }
 
+const GITHUB_INVALID_GRANT = "bad_refresh_token";
 /** RFC 6749, 5.2; RFC 8693, 2.2.2; RFC 7009, 2.2.1. */
 const ERROR_CODES = [
   "invalid_request",

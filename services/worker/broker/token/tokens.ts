@@ -14,6 +14,7 @@ import { type HeldToken, HeldTokens, type TokenOwner } from "./held-tokens.ts";
 import { checkIssued, type GrantRun, type Issued } from "./issued.ts";
 import { jwtBearer } from "./jwt-bearer.ts";
 import { refreshToken } from "./refresh-token.ts";
+import { Refusals } from "./refusals.ts";
 import { type CredentialVersion, Replacements } from "./replacements.ts";
 import { stsAssumeRole } from "./sts-assume-role.ts";
 import { tokenExchange } from "./token-exchange.ts";
@@ -49,6 +50,7 @@ export class Tokens {
   readonly #replacements: Replacements;
   /** What is being asked of providers; a second call for the same waits. */
   readonly #running = new Map<string, Promise<Obtained>>();
+  readonly #refusals = new Refusals();
   readonly #timer: NodeJS.Timeout;
 
   /** `now` is milliseconds since 1970. */
@@ -86,7 +88,8 @@ export class Tokens {
     const owner = ownerOf(org, credential);
     const key = askedKey(narrowed);
     // One refresh token is sent once at a time, whatever it is asked for.
-    const runKey = JSON.stringify([owner, grant.type === "refresh_token" ? "" : key]);
+    const wishKey = JSON.stringify([owner, key]);
+    const runKey = grant.type === "refresh_token" ? JSON.stringify([owner]) : wishKey;
     for (;;) {
       if (this.#replacements.has(owner)) return { replaced: await this.#replacements.sealed(owner) };
       const token = this.#held.find(owner, key, narrowed.seconds, this.#now());
@@ -98,9 +101,15 @@ export class Tokens {
     if (!mayExchange) {
       throw new UseFailure("token_needed", "the broker has no token for this in memory");
     }
+    this.#refusals.check(wishKey, this.#now());
     const run = this.#run(owner, wish, grant, narrowed).finally(() => this.#running.delete(runKey));
     this.#running.set(runKey, run);
-    return await run;
+    try {
+      return await run;
+    } catch (error) {
+      this.#refusals.keep(wishKey, error, this.#now());
+      throw error;
+    }
   }
 
   /** Whether a value of this version was replaced by its provider, and may not be used or sealed any more. */

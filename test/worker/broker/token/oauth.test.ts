@@ -179,6 +179,13 @@ const HOSTILE: Record<string, [answer: (response: ServerResponse) => void, failu
   ],
 };
 
+test("an error that GitHub says with the status 200 ends the grant", async () => {
+  endpoint.answer = (_, response) => answerJson(response, { error: "bad_refresh_token" });
+  expect(await failureOf(obtain("refresh_token"))).toMatchObject({
+    ...{ failure: "provider_refused", parts: { status: 200, part: "invalid_grant" } },
+  });
+});
+
 describe("a hostile token endpoint", () => {
   for (const [name, [answer, failure]] of Object.entries(HOSTILE)) {
     test(`${name}: ${failure}`, async () => {

@@ -116,6 +116,25 @@ describe("client credentials at a real provider", () => {
       ...{ failure: "provider_refused", status: 401, part: "invalid_client" },
     });
   });
+
+  test("a refusal is not asked for again within five seconds, but for another value at once", async () => {
+    let time = Date.now();
+    const held = tokens(() => time);
+    const policy = policyOf(clientGrant());
+    const { asked } = provider;
+    const obtain = async (value: string, version: number) => {
+      const credential = await sealedCredential(keys, org, value, policy, { version });
+      return await held.obtain({ org, credential, asked: {}, mayExchange: true });
+    };
+    for (let attempt = 0; attempt < 5; attempt++) {
+      expect(await failure(obtain("not-the-secret", 1))).toMatchObject({ part: "invalid_client" });
+    }
+    expect(provider.asked).toBe(asked + 1);
+    time += 5_001;
+    expect(await failure(obtain("not-the-secret", 1))).toMatchObject({ part: "invalid_client" });
+    expect(provider.asked).toBe(asked + 2);
+    expect(textOf(await obtain(CLIENT.secret, 2))).toBeTruthy();
+  });
 });
 
 describe("refresh tokens at a real provider that replaces them and detects reuse", () => {

@@ -12,7 +12,9 @@ let names = 0;
 
 beforeAll(async () => {
   api = await startKeyApi();
-  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [api.port]);
+  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [
+    api.port,
+  ]);
   await stage.startWorker();
 });
 afterAll(async () => {
@@ -31,8 +33,7 @@ const tokenOf = (...groups: string[]) => {
   const { orgClaim, groupsClaim } = stage.stage.issuer.issuer;
   return stage.stage.issuer.token({ sub: "olga", [orgClaim]: "org_acme", [groupsClaim]: groups });
 };
-const use = (token: string): Promise<Answer> =>
-  stage.intake.call("GET", `/v1/use/${name}/v1/me`, { token });
+const use = (token: string): Promise<Answer> => stage.intake.call("GET", `/v1/use/${name}/v1/me`, { token });
 
 describe("a rotation's operator", () => {
   test("starts a rotation and watches it, and stands in its record", async () => {
