@@ -1,13 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { RotationRun } from "../../services/shared/api/rotations.ts";
 import { type CredentialPlatform, startCredentialPlatform } from "../harness/credentials.ts";
 import type { Destination } from "../harness/destination.ts";
 import { keyPolicy, providerKeys } from "../harness/key-api.ts";
 import type { Part } from "../harness/part.ts";
-import { findPostgresql, type PostgresqlServer, startPostgresql } from "../harness/postgresql.ts";
+import { describeOnPostgresql, type PostgresqlServer, startPostgresql } from "../harness/postgresql.ts";
 import { seeded } from "./credential-load.ts";
 
 const WHOLE = process.env.CHAOS === "whole";
@@ -92,11 +92,7 @@ test(`${ROTATIONS} rotations while the processes of intake and broker are killed
   expect(logs).not.toContain(only?.value);
 });
 
-const postgresql = await findPostgresql();
-const programs = "programs" in postgresql ? postgresql.programs : "";
-if ("missing" in postgresql) process.stderr.write(`Skipped: ${postgresql.missing}\n`);
-
-describe.skipIf(!programs)("PostgreSQL", () => {
+describeOnPostgresql("PostgreSQL", (programs) => {
   let server: PostgresqlServer;
   beforeAll(async () => {
     server = await startPostgresql(programs);

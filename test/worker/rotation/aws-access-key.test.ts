@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
+import { describeOnAws } from "../../harness/aws/describe.ts";
 import { type Iam, keyIdOf as idOf, startIam } from "../../harness/iam.ts";
 import { rotationJobs } from "../../harness/rotation-jobs.ts";
 
@@ -28,7 +29,7 @@ const keysOf = async () => {
   return iam.keysOf(user);
 };
 
-describe.skipIf("missing" in moto)("an access key of AWS, against an emulator that checks signatures", () => {
+describeOnAws("an access key of AWS, against an emulator that checks signatures", () => {
   test("makes its successor, which is checked, and which revokes it", async () => {
     const made = await jobs.phase("make", first, { lostSince: now() });
     const value = await jobs.opened(made.envelope);
