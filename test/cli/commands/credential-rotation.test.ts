@@ -15,7 +15,9 @@ let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "strongroom-cli-"));
   api = await startKeyApi();
-  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [api.port]);
+  stage = await startRotationStage({ privateDestinations: new Map([[api.origin, api.exception]]) }, [
+    api.port,
+  ]);
   await stage.startWorker();
   const { orgClaim, groupsClaim } = stage.stage.issuer.issuer;
   for (const group of ["admin", "rotation-operator", "reader"]) {
