@@ -7,7 +7,7 @@ const closed = { additionalProperties: false };
 const credential = Type.Object({ ...SealedCredential.properties, policy: Type.Object({}) }, closed);
 const WithAnyPolicy = Type.Object({ ...UseCall.properties, credential }, closed);
 
-/** Hashes of policies that were checked: most calls come with one of few, and checking one costs more than all the rest. */
+/** Hashes of policies that were checked. Most calls come with one of few, and a policy is most of a call. */
 const checked = new Set<string>();
 const MOST_CHECKED = 10_000;
 
