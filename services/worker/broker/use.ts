@@ -1,7 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
 import { Value } from "typebox/value";
-import { type AnswerEnd, AnswerHead, type SealedCredential, type UseCall } from "../../shared/broker/calls.ts";
+import {
+  type AnswerEnd,
+  AnswerHead,
+  type SealedCredential,
+  type UseCall,
+} from "../../shared/broker/calls.ts";
 import type { Exchanged, Patience } from "../outbound/stream.ts";
 import type { Scrubber } from "../scrub/scrubber.ts";
 import { ScrubStream } from "../scrub/stream.ts";
