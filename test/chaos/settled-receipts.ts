@@ -6,7 +6,7 @@ import { createReceipts } from "../../services/intake/receipts/receipts.ts";
 import { unfinishedDueHandler } from "../../services/intake/receipts/unfinished.ts";
 import { sqliteStore } from "../../services/intake/store/sqlite.ts";
 import type { CheckpointKeys } from "../../services/shared/receipts/checkpoint-keys.ts";
-import type { Completion, Entry, IntentEntry } from "../../services/shared/receipts/receipt.ts";
+import type { Completion, IntentEntry } from "../../services/shared/receipts/receipt.ts";
 import { Receipt } from "../../services/shared/receipts/receipt.ts";
 import { exported, verified } from "../harness/receipts.ts";
 
@@ -38,7 +38,7 @@ export async function settledReceipts(
     for (const org of orgs) {
       const lines = await exported(store, org, now);
       checkpoints += (await verified(lines, keys, { org })).checkpoints;
-      pairs.push(...pairsOf(lines.flatMap((line) => (Value.Check(Receipt, line) ? [line.entry] : []))));
+      pairs.push(...pairsOf(lines));
     }
     return { pairs, checkpoints };
   };
@@ -58,9 +58,12 @@ export async function settledReceipts(
   }
 }
 
-function pairsOf(entries: Entry[]): Pair[] {
+/** The intents of an export, each with what completed it. */
+export function pairsOf(lines: readonly unknown[]): Pair[] {
   const pairs = new Map<number, Pair>();
-  for (const entry of entries) {
+  for (const line of lines) {
+    if (!Value.Check(Receipt, line)) continue;
+    const { entry } = line;
     if (entry.type === "intent") pairs.set(entry.sequence, { intent: entry, completion: undefined });
     else {
       const pair = pairs.get(entry.of);
