@@ -73,7 +73,7 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
   const asked = { org, credential: name, concurrency: policy.concurrency, rule: allowed.rule };
   const release = parts.limits.take(asked, performance.now());
   const link = new Link(parts.destinations, {
-    target: { org, credential: name, origin: policy.origin },
+    target: { org, credential: name, origin: policy.origin, member: `${caller.issuer}\n${caller.subject}` },
     isRepeatable: body === "none" && (method === "GET" || method === "HEAD"),
     gone: stream.gone,
     patience: parts.patience,

@@ -57,7 +57,15 @@ export class Exchanged {
       ...{ maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false },
       headers: [["Host", hostHeader(origin)], ...request.headers, ...framing(method, length)].flat(),
     });
-    connection.socket.once("data", this.#onFirstByte);
+    const { socket } = connection;
+    const written = socket.bytesWritten;
+    connection.begin();
+    // Before the listener by which Node parses it.
+    socket.once("data", () => {
+      this.hasBegun = true;
+      if (socket.bytesWritten > written) return;
+      this.abort(new JobFailure("answer_unusable", "the destination answered before it was asked"));
+    });
     this.#request.on("error", (error) => this.abort(asBroken(asFailure(error))));
     this.#request.on("upgrade", () =>
       this.abort(new JobFailure("answer_unusable", "the destination changed the protocol")),
@@ -137,10 +145,6 @@ export class Exchanged {
     this.#request.destroy();
     this.#connection.destroy();
   }
-
-  readonly #onFirstByte = () => {
-    this.hasBegun = true;
-  };
 
   #receive(response: IncomingMessage): void {
     try {
