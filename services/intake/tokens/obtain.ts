@@ -3,9 +3,9 @@ import type { CallFailed } from "../../shared/broker/calls.ts";
 import type { TokenAnswer, TokenCall } from "../../shared/broker/tokens.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Completion } from "../../shared/receipts/receipt.ts";
+import { CallRefused, failedCompletion } from "../broker/failures.ts";
 import type { Intake } from "../dependencies.ts";
 import type { Receipts } from "../receipts/receipts.ts";
-import { failedCompletion, tokenError } from "./failures.ts";
 import { type Granted, grantedCredential, grantLost, type TokenCaller, type TokenWish } from "./granted.ts";
 import { withGrantLease } from "./lease.ts";
 import { markBroken, putVersion, saveReplacement } from "./save.ts";
@@ -72,7 +72,7 @@ async function refresh(parts: TokenParts, caller: TokenCaller, wish: TokenWish):
     }
     if (!isReplaced(answer)) return tokenOf(asked);
     await saveReplacement(intake, org, granted.record, answer);
-    if (answer.refused) throw tokenError(answer.refused, asked.receipt);
+    if (answer.refused) throw new CallRefused(answer.refused, asked.receipt);
   }
   throw new StrongroomError("conflict", "The credential is being changed at the same time. Try again.");
 }
@@ -86,7 +86,7 @@ const isReplaced = (answer: Asked["answer"]): answer is Extract<TokenAnswer, { s
   "state" in answer && answer.state === "replaced";
 
 function tokenOf({ answer, receipt }: Asked): Token {
-  if ("failed" in answer) throw tokenError(answer.failed, receipt);
+  if ("failed" in answer) throw new CallRefused(answer.failed, receipt);
   if (answer.state !== "replaced") return { ...answer, receipt };
   throw new Error("the broker replaced what its provider does not replace");
 }

@@ -59,15 +59,15 @@ export class Connection extends Agent {
     this.socket.on("data", this.#onStray);
   }
 
-  stopWatching(): void {
-    this.onEnded = undefined;
+  /** A request is about to be sent: what comes from now on may be its answer. */
+  begin(): void {
     this.socket.off("data", this.#onStray);
   }
 }
 
 /**
- * Connections that are kept between the requests of one owner (an organization's credential) to one origin, and never
- * shared with another owner.
+ * Connections that are kept between the requests of one owner (a member with one of the organization's credentials) to one
+ * origin, and never shared with another owner.
  */
 export class KeptConnections {
   readonly #connect: Connector;
@@ -137,7 +137,7 @@ export class KeptConnections {
   }
 
   #forget(name: string, connection: Connection): void {
-    connection.stopWatching();
+    connection.onEnded = undefined;
     const kept = this.#idle.get(name);
     if (!kept?.delete(connection)) return;
     this.#count--;

@@ -5,8 +5,8 @@ import { type AskedToken, type Narrowed, narrow } from "../../../shared/broker/n
 import { type BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
 import { canonicalJson } from "../../../shared/canonical-json.ts";
 import type { KeyProvider } from "../../../shared/envelope/key-provider.ts";
-import { openCredential } from "../../open-credential.ts";
 import type { Exchange } from "../../outbound/exchange.ts";
+import { openSealed } from "../sealed-credential.ts";
 import { UseFailure } from "../use-failure.ts";
 import { clientCredentials } from "./client-credentials.ts";
 import { githubApp } from "./github-app.ts";
@@ -135,12 +135,16 @@ export class Tokens {
     grant: Grant,
     narrowed: Narrowed,
   ): Promise<Obtained> {
-    const { org, credential: name, version, policy } = owner;
-    const context = { org, credential: name, version: String(version), purpose: "broker", policy } as const;
-    const value = await openCredential(this.#keys, context, credential.material);
+    const value = await openSealed(this.#keys, owner.org, credential);
     sends?.();
     try {
-      const run = { value, narrowed, credential: name, exchange: this.#exchange, now: this.#now() };
+      const run = {
+        value,
+        narrowed,
+        credential: credential.name,
+        exchange: this.#exchange,
+        now: this.#now(),
+      };
       if (grant.type === "refresh_token") return await this.#refresh(owner, { ...run, grant });
       return { token: await this.#keep(owner, run, await issue(grant, run)) };
     } finally {
