@@ -2,7 +2,7 @@ import { Annotations, type App, Tags } from "aws-cdk-lib";
 import { KINDS, type Purpose } from "../../services/shared/work/kinds.ts";
 import { Cell } from "./cell.ts";
 import { Intake } from "./credentials/intake.ts";
-import { Worker } from "./credentials/worker.ts";
+import { type Listens, Worker } from "./credentials/worker.ts";
 import { InternalVault } from "./internal-vault.ts";
 import { Network } from "./network.ts";
 import { Observability } from "./observability.ts";
@@ -41,9 +41,8 @@ function credentialStacks(
   const workers = KINDS.map((kind) => {
     const { account } = credentials[kind];
     const id = `StrongroomWorker${kind[0]?.toUpperCase()}${kind.slice(1)}`;
-    const directoryService =
-      account === undefined ? services.directory.serviceName : credentials.broker.directoryServiceName;
-    const worker = new Worker(app, id, { kind, ...(kind === "broker" && { directoryService }) }, settings, {
+    const listens = kind === "broker" ? brokerLinks(credentials.broker, network, services) : undefined;
+    const worker = new Worker(app, id, { kind, listens }, settings, {
       ...props,
       env: { ...props.env, account },
     });
@@ -79,4 +78,16 @@ function credentialStacks(
   // It is ready only once it has a directory, and the deployment circuit breaker waits for no other stack.
   intake.addStackDependency(services);
   return { workers, stacks: { ...stacks, intake } };
+}
+
+/** What the broker's stack needs of others, or of the settings if it is in an account of its own. */
+function brokerLinks(
+  { account, directoryServiceName = "", platformKeyArn = "" }: Settings["credentials"]["broker"],
+  network: Network,
+  services: Services,
+): Listens {
+  if (account !== undefined) {
+    return { directoryService: directoryServiceName, platformKey: platformKeyArn };
+  }
+  return { directoryService: services.directory.serviceName, platformKey: network.platformKey };
 }

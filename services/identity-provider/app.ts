@@ -15,6 +15,8 @@ export interface IdentityProviderOptions {
   issuer: string;
   orgClaim: string;
   groupsClaim: string;
+  /** Another name of this machine, under which the public keys are served, and nothing else. */
+  keysHost?: string | undefined;
 }
 
 /** Lifetime of its tokens. */
@@ -42,15 +44,16 @@ const Token = Type.Object({
 
 const OAuthError = Type.Object({ error: Type.String(), error_description: Type.String() });
 
+const KEYS_PATH = "/jwks";
 const loopback = new BlockList();
 loopback.addSubnet("127.0.0.0", 8);
 loopback.addAddress("::1", "ipv6");
 
-/** Whether a request's Host is this machine: loopback, or the local address of its connection. */
-function namesThisMachine({ headers, socket }: IncomingMessage): boolean {
+/** Whether a request's Host is this machine: loopback, the local address of its connection, or that other name. */
+function namesThisMachine({ headers, socket }: IncomingMessage, other: string | undefined): boolean {
   const host = /^(?:\[([0-9a-f:]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?$/i.exec(headers.host ?? "");
   const name = (host?.[1] ?? host?.[2] ?? "").toLowerCase();
-  if (name === "localhost" || name === socket.localAddress) return true;
+  if (name === "localhost" || name === socket.localAddress || name === other) return true;
   return loopback.check(name, host?.[1] === undefined ? "ipv4" : "ipv6");
 }
 
@@ -77,7 +80,8 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
     const refuse = (error_description: string) =>
       reply.code(403).send({ error: "access_denied", error_description });
     if (request.headers.origin !== undefined) return refuse("Requests from web pages are refused.");
-    if (!namesThisMachine(request.raw))
+    const other = request.routeOptions.url === KEYS_PATH ? options.keysHost : undefined;
+    if (!namesThisMachine(request.raw, other))
       return refuse("Use a loopback address, such as 127.0.0.1, as the host.");
   });
   app.setErrorHandler<Error & { statusCode?: number }>((error, request, reply) => {
@@ -118,7 +122,7 @@ export async function buildIdentityProvider(options: IdentityProviderOptions): P
     },
   );
 
-  app.get("/jwks", { config: { access: { open: "public keys" } } }, () => ({ keys: issuer.keys.toJSON() }));
+  app.get(KEYS_PATH, { config: { access: { open: "public keys" } } }, () => ({ keys: issuer.keys.toJSON() }));
 
   app.get("/health", { config: { access: { open: "it only says that the service is alive" } } }, () => ({
     status: "ok",

@@ -22,6 +22,7 @@ await run(async () => {
     issuer: config.STRONGROOM_ISSUER,
     orgClaim: config.STRONGROOM_ORG_CLAIM,
     groupsClaim: config.STRONGROOM_GROUPS_CLAIM,
+    keysHost: config.STRONGROOM_KEYS_HOST,
   });
   await serve(app, config);
 });

@@ -1,11 +1,13 @@
 /**
  * The worker: the only part that opens credentials. It takes a job from its queue, opens what the job carries by its
  * own key, sends one request to the destination that the credential was sealed for, removes the credential from the
- * answer, sends the result, and forgets everything. It listens nowhere and keeps nothing.
+ * answer, sends the result, and forgets everything. It stores nothing. Kind `broker` alone listens, and keeps access
+ * tokens in memory.
  *
- * One program, three kinds, each with a login, a key and a pair of queues of its own: `integration.ts`, `webhook.ts`,
- * and `feed.ts`, which has no key. `worker.ts` is what they share, from a message to its result; `outbound/` is the only
- * place that connects to a destination; `scrub/` removes secrets from answers.
+ * One program, four kinds, each with a login, a key and a pair of queues of its own: `integration.ts`, `webhook.ts`,
+ * `feed.ts`, which has no key, and `broker.ts`, which also answers the intake's calls at once: see `broker/start.ts`.
+ * `worker.ts` is what they share, from a message to its result; `outbound/` is the only place that connects to a
+ * destination; `scrub/` removes secrets from answers.
  *
  * It is started under Node's permission model and with no environment but its settings: see
  * services/cli/platform/worker-flags.ts.

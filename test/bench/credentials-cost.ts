@@ -118,8 +118,8 @@ export function costPerMonthIdle(installed: Partial<Installed> = {}): Cost {
   // network has one more, for SQS.
   const endpoints = (kinds * 4 + 3 + 3 + 1) * zones;
   return summed({
-    // Three keys of workers; of the table, of receipts, and two of parameters.
-    kms: 7 * PRICES.kmsKeyMonth,
+    // Three keys of workers, one of the table, one of receipts.
+    kms: 5 * PRICES.kmsKeyMonth,
     // Each worker and each of an intake's four consumptions waits 20 seconds for a message.
     sqs: (kinds * workers + kinds * intakes) * (3600 / 20) * HOURS_A_MONTH * PRICES.sqsRequest,
     dynamoDb: 0,

@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { describeOnAws } from "../harness/aws/describe.ts";
+import { type Iam, keyIdOf, startIam } from "../harness/iam.ts";
 import { startKeyApi } from "../harness/key-api.ts";
-import { findPostgresql, type PostgresqlServer, startPostgresql } from "../harness/postgresql.ts";
+import { describeOnPostgresql, type PostgresqlServer, startPostgresql } from "../harness/postgresql.ts";
 import { seeded } from "./credential-load.ts";
 import { type Kill, type Provider, type Rotated, rotateWithKills } from "./rotation-world.ts";
 
@@ -23,8 +25,6 @@ async function restProvider(): Promise<Provider & { close(): Promise<void> }> {
   };
 }
 
-const postgresql = await findPostgresql();
-const programs = "programs" in postgresql ? postgresql.programs : "";
 let server: PostgresqlServer;
 let roles = 0;
 
@@ -45,6 +45,17 @@ async function postgresqlProvider(): Promise<Provider & { close(): Promise<void>
       expect(await server.logsIn(role, value)).toBe(true);
       expect(await server.logsIn(role, first)).toBe(false);
     },
+  };
+}
+
+let iam: Iam;
+
+async function awsProvider(): Promise<Provider & { close(): Promise<void> }> {
+  const { user, first } = await iam.newUser();
+  return {
+    ...{ policy: iam.policy, first, hasGrace: true, speed: 1, outside: iam.outside, close: async () => {} },
+    works: async (value) => (await iam.keysOf(user)).includes(keyIdOf(value)),
+    expectOnly: async (value) => expect(await iam.keysOf(user)).toEqual([keyIdOf(value)]),
   };
 }
 
@@ -84,24 +95,39 @@ async function everywhere(make: typeof restProvider, runs: number): Promise<Reco
   return counts;
 }
 
-describe("intake and worker killed at every step of a rotation: one key works at the end, the stored one", () => {
-  test(`a provider that makes its keys: ${RUNS} rotations`, { timeout: WITHIN_MS }, async () => {
-    const { runs, killed, points } = await everywhere(restProvider, RUNS);
-    expect(runs).toBeGreaterThanOrEqual(RUNS);
-    expect(points).toBeGreaterThan(30);
-    expect(killed).toBeGreaterThanOrEqual(RUNS);
+/*
+ * Intake and worker are killed at every step of a rotation. At the end one key works: the stored one.
+ */
+
+test(`a provider that makes its keys: ${RUNS} rotations`, { timeout: WITHIN_MS }, async () => {
+  const { runs, killed, points } = await everywhere(restProvider, RUNS);
+  expect(runs).toBeGreaterThanOrEqual(RUNS);
+  expect(points).toBeGreaterThan(30);
+  expect(killed).toBeGreaterThanOrEqual(RUNS);
+});
+
+describeOnAws("AWS, emulated", () => {
+  beforeAll(async () => {
+    iam = await startIam(inject("moto"));
   });
+  afterAll(() => iam?.close());
 
-  describe.skipIf(!programs)("PostgreSQL", () => {
-    beforeAll(async () => {
-      server = await startPostgresql(programs);
-    });
-    afterAll(() => server?.stop());
+  test("a user's access key, of which there are two at most", { timeout: WITHIN_MS }, async () => {
+    const { runs, points } = await everywhere(awsProvider, WHOLE ? RUNS / 4 : 0);
+    expect(points).toBeGreaterThan(30);
+    expect(runs).toBeGreaterThanOrEqual(points ?? 0);
+  });
+});
 
-    test(`a role's password: ${RUNS / 2} rotations`, { timeout: WITHIN_MS }, async () => {
-      const { runs, points } = await everywhere(postgresqlProvider, RUNS / 2);
-      expect(runs).toBeGreaterThanOrEqual(RUNS / 2);
-      expect(points).toBeGreaterThan(15);
-    });
+describeOnPostgresql("PostgreSQL", (programs) => {
+  beforeAll(async () => {
+    server = await startPostgresql(programs);
+  });
+  afterAll(() => server?.stop());
+
+  test(`a role's password: ${RUNS / 2} rotations`, { timeout: WITHIN_MS }, async () => {
+    const { runs, points } = await everywhere(postgresqlProvider, RUNS / 2);
+    expect(runs).toBeGreaterThanOrEqual(RUNS / 2);
+    expect(points).toBeGreaterThan(15);
   });
 });

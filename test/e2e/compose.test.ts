@@ -119,6 +119,27 @@ function credentials(compose: Compose) {
     });
   });
 
+  test("a use goes through the broker, which verifies the caller, and connects to no address that is not public", async () => {
+    const intake = `http://${await compose("port", "agent", "8220")}`;
+    const token = await strongroom("token", "--org", "initech", "--group", "admin");
+    const send = async (method: string, path: string, body?: object) => {
+      const answer = await fetch(`${intake}${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(body && { "content-type": "application/json" }) },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      return { status: answer.status, ...((await answer.json()) as { code?: string }) };
+    };
+    const rule = { id: "all", methods: ["GET"], paths: ["/**"], who: { level: "reader" } };
+    const inject = { header: "Authorization", format: "Bearer {}" };
+    const destination = { origin: "https://127-0-0-1.invalid", inject, rules: [rule] };
+    const put = { purpose: "broker", value: "sk_initech_1234", destination };
+    expect((await send("PUT", "/v1/credentials/direct", put)).status).toBe(201);
+    const used = await send("GET", "/v1/use/direct/v1/me");
+    expect(used.code).toMatch(/^destination_(unreachable|refused)$/);
+    expect((await send("POST", "/v1/use/direct/v1/me", {})).code).toBe("use_not_allowed");
+  });
+
   test("from a worker only its key provider is reached, from the worker of feeds nothing, and from the broker what verifies callers", async () => {
     const vault = "http://internal-vault:8200/v1/sys/health";
     const addresses = (await compose("exec", "-T", "agent", "hostname", "-i")).split(" ");

@@ -23,6 +23,32 @@ function expectErrors(answer: Answer, status: number): void {
   expect(answer.json.errors).toBeInstanceOf(Array);
 }
 
+test.each([
+  "rotation-operator",
+  "auditor",
+])("who has only the right of %s reads and does nothing", async (group) => {
+  const { groupsClaim } = issuer.issuer;
+  const only = issuer.token({ sub: "ann", [groupsClaim]: ["reader", group] });
+  await gateway.call("POST", `${KV}/data/app/right`, { token: token("writer"), body: { data: { a: "1" } } });
+  for (const [method, path, body] of [
+    ["GET", `${KV}/data/app/right`],
+    ["GET", `${KV}/metadata/?list=true`],
+    ["POST", `${KV}/data/app/right`, { data: { a: "2" } }],
+    ["GET", "/v1/auth/token/lookup-self"],
+    ["POST", "/v1/auth/token/renew-self", {}],
+    ["GET", "/v1/sys/internal/ui/mounts/secret/app"],
+  ] as const) {
+    const answer = await gateway.call(method, path, { token: only, ...(body && { body }) });
+    expectErrors(answer, 403);
+    expect(answer.text).not.toContain('"a"');
+  }
+  const login = await gateway.call("POST", "/v1/auth/jwt/login", { body: { jwt: only, role: "reader" } });
+  expectErrors(login, 403);
+  // With a level, too, it has that.
+  const both = issuer.token({ sub: "ann", [groupsClaim]: ["writer", group] });
+  expect((await gateway.call("GET", `${KV}/data/app/right`, { token: both })).status).toBe(200);
+});
+
 describe("key-value secrets, at a real Vault", () => {
   test("written, read, patched, listed, deleted, undeleted, destroyed", async () => {
     const writer = token("writer");

@@ -34,6 +34,7 @@ export async function startIdentityProvider(): Promise<LocalIdentityProvider> {
     issuer: LOCAL_ISSUER,
     orgClaim: ORG_CLAIM,
     groupsClaim: GROUPS_CLAIM,
+    keysHost: "agent",
   });
   await app.listen({ host: "127.0.0.1", port: 0 });
   const address = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`;

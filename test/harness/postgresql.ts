@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { Client } from "pg";
+import { describe, test } from "vitest";
 import { selfSignedCertificate } from "../../services/cli/platform/self-signed-certificate.ts";
 import type { PrivateDestination } from "../../services/worker/outbound/private-destinations.ts";
 import { freeListen } from "./vault.ts";
@@ -15,12 +16,20 @@ const run = promisify(execFile);
 const NOBODY = { uid: 65_534, gid: 65_534 };
 
 /** The folder of PostgreSQL's programs, or why there is none. */
-export async function findPostgresql(): Promise<{ programs: string } | { missing: string }> {
+async function findPostgresql(): Promise<{ programs: string } | { missing: string }> {
   const versions = await readdir(VERSIONS).catch(() => []);
   const newest = versions.sort((one, other) => Number(other) - Number(one))[0];
   return newest === undefined
     ? { missing: `PostgreSQL is not installed under ${VERSIONS} (Debian: apt-get install postgresql)` }
     : { programs: join(VERSIONS, newest, "bin") };
+}
+
+const found = await findPostgresql();
+
+/** A suite that needs PostgreSQL, whose programs it gets; where there is none, one test in its place that says so. */
+export function describeOnPostgresql(name: string, suite: (programs: string) => void): void {
+  if ("programs" in found) describe(name, () => suite(found.programs));
+  else test.skip("on a real PostgreSQL (skipped: no PostgreSQL)", () => {});
 }
 
 /** A PostgreSQL server of one's own on loopback, with TLS, that logs every statement. */

@@ -159,6 +159,18 @@ describe("refused", () => {
     }
   });
 
+  test("the name by which others ask for keys, for all paths but that of the keys", async () => {
+    expect(await withHost("agent:8290", "GET", "/jwks")).toMatch(/^HTTP\/1\.1 200 /);
+    for (const [method, path] of [
+      ["POST", "/token"],
+      ["GET", "/health"],
+      ["GET", "/jwks/"],
+      ["GET", "/nothing"],
+    ] as const) {
+      expect(await withHost("agent:8290", method, path), path).toMatch(/^HTTP\/1\.1 403 /);
+    }
+  });
+
   test("no host at all", async () => {
     expect(await rawly("GET /jwks HTTP/1.0\r\n\r\n")).toMatch(/^HTTP\/1\.1 403 /);
   });

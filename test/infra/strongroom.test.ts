@@ -134,7 +134,7 @@ describe("at rest", () => {
 
   test("every key rotates, but the one that signs: KMS rotates no such key", () => {
     const keys = deployment.resources("AWS::KMS::Key");
-    expect(keys.length).toBe(14);
+    expect(keys.length).toBe(12);
     const signing = keys.filter(({ properties }) => properties.KeyUsage === "SIGN_VERIFY");
     expect(signing.map(({ id }) => id.replace(/[0-9A-F]{8}$/, ""))).toEqual(["ReceiptsKey"]);
     for (const each of keys) {

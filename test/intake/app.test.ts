@@ -17,13 +17,16 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const METHODS = ["get", "put", "post", "delete"];
+/** All but HEAD, which is GET without the answer's body. */
+const METHODS = ["get", "put", "post", "patch", "delete"];
 const LEVELS = ["reader", "writer", "admin"] as const;
 
 interface Operation {
   method: string;
   name: string;
   path: string;
+  /** What it needs: a level or a right; undefined if it is open. */
+  needs: string | undefined;
   level: (typeof LEVELS)[number] | undefined;
   // biome-ignore lint/suspicious/noExplicitAny: as the document has it
   described: any;
@@ -32,15 +35,19 @@ interface Operation {
 async function operations(): Promise<Operation[]> {
   const { json } = await intake.call("GET", "/v1/openapi.json");
   return Object.entries(
-    json.paths as Record<string, Record<string, { security: { member: [never] }[] }>>,
+    json.paths as Record<string, Record<string, { security: { member: [string] }[] }>>,
   ).flatMap(([path, methods]) =>
     Object.entries(methods)
       .filter(([method]) => METHODS.includes(method))
       .map(([method, described]) => ({
         method: method.toUpperCase(),
         name: path,
-        path: path.replace("{name}", "some").replace("{id}", `j${"a".repeat(26)}`),
-        level: described.security[0]?.member[0],
+        path: path
+          .replace("{name}", "some")
+          .replace("{id}", `j${"a".repeat(26)}`)
+          .replace("{credential}/{*}", "some/v1/me"),
+        needs: described.security[0]?.member[0],
+        level: LEVELS.find((level) => level === described.security[0]?.member[0]),
         described,
       })),
   );
@@ -50,22 +57,29 @@ const tokenOf = (level: Operation["level"], claim?: string) =>
   stage.token(level === "reader" ? undefined : level, claim);
 
 describe("every operation of the API", () => {
-  test("is one of these, for these levels and above", async () => {
+  test("is one of these, for these levels and above, or these rights", async () => {
     const table = (await operations()).map(
-      ({ method, name, level }) => `${method} ${name} ${level ?? "open"}`,
+      ({ method, name, needs }) => `${method} ${name} ${needs ?? "open"}`,
     );
     expect(table.sort()).toEqual([
       "DELETE /v1/connections/{name} admin",
       "DELETE /v1/credentials/{name} admin",
+      "DELETE /v1/credentials/{name}/rotation admin",
       "DELETE /v1/feeds/{name} writer",
       "DELETE /v1/schedules/{name} writer",
+      "DELETE /v1/use/{credential}/{*} reader",
       "DELETE /v1/webhooks/{name} writer",
+      "DELETE /v1/webhooks/{name}/rotation admin",
       "GET /v1/connection-providers reader",
       "GET /v1/connection-settings reader",
       "GET /v1/connections reader",
       "GET /v1/connections/{name} reader",
       "GET /v1/credentials reader",
       "GET /v1/credentials/{name} reader",
+      "GET /v1/credentials/{name}/rotation rotate",
+      "GET /v1/credentials/{name}/rotation/runs rotate",
+      "GET /v1/credentials/{name}/rotation/runs/{id} rotate",
+      "GET /v1/credentials/{name}/rules reader",
       "GET /v1/feeds reader",
       "GET /v1/feeds/{name} reader",
       "GET /v1/feeds/{name}/items reader",
@@ -75,32 +89,51 @@ describe("every operation of the API", () => {
       "GET /v1/jobs/{id}/events reader",
       "GET /v1/openapi.json open",
       "GET /v1/ready open",
+      "GET /v1/receipts receipts",
+      "GET /v1/receipts/checkpoints receipts",
+      "GET /v1/receipts/export receipts",
+      "GET /v1/receipts/keys receipts",
       "GET /v1/schedules reader",
       "GET /v1/schedules/{name} reader",
       "GET /v1/sealing-keys reader",
+      "GET /v1/use/{credential}/{*} reader",
       "GET /v1/webhooks reader",
       "GET /v1/webhooks/{name} reader",
       "GET /v1/webhooks/{name}/deliveries reader",
       "GET /v1/webhooks/{name}/deliveries/{id} reader",
+      "GET /v1/webhooks/{name}/rewrap/{id} admin",
+      "GET /v1/webhooks/{name}/rotation rotate",
+      "PATCH /v1/connections/{name} admin",
+      "PATCH /v1/use/{credential}/{*} reader",
       "POST /v1/connections admin",
       "POST /v1/connections/{name}/complete admin",
       "POST /v1/credentials/{name}/disable admin",
       "POST /v1/credentials/{name}/enable admin",
       "POST /v1/credentials/{name}/rewrap admin",
+      "POST /v1/credentials/{name}/rotation/start rotate",
+      "POST /v1/credentials/{name}/rules/check reader",
+      "POST /v1/credentials/{name}/token reader",
       "POST /v1/feeds/{name}/fetch writer",
       "POST /v1/jobs reader",
       "POST /v1/jobs/{id}/redrive reader",
       "POST /v1/sealing-keys/rotate admin",
+      "POST /v1/use/{credential}/{*} reader",
       "POST /v1/webhooks/{name}/deliveries/{id}/redeliver writer",
       "POST /v1/webhooks/{name}/disable writer",
       "POST /v1/webhooks/{name}/enable writer",
+      "POST /v1/webhooks/{name}/rewrap admin",
       "POST /v1/webhooks/{name}/rotate writer",
+      "POST /v1/webhooks/{name}/rotation/start rotate",
       "POST /v1/webhooks/{name}/send writer",
       "PUT /v1/connection-settings admin",
       "PUT /v1/credentials/{name} admin",
+      "PUT /v1/credentials/{name}/rotation admin",
+      "PUT /v1/credentials/{name}/rules admin",
       "PUT /v1/feeds/{name} writer",
       "PUT /v1/schedules/{name} writer",
+      "PUT /v1/use/{credential}/{*} reader",
       "PUT /v1/webhooks/{name} writer",
+      "PUT /v1/webhooks/{name}/rotation admin",
     ]);
   });
 
@@ -109,8 +142,8 @@ describe("every operation of the API", () => {
     ["no JWT", "a.b.c"],
     ["a machine's token", `o${"a".repeat(15)}.hvs.${"x".repeat(90)}`],
   ])("refuses those with %s, and says how to ask", async (_, token) => {
-    for (const { method, path, level } of await operations()) {
-      if (!level) continue;
+    for (const { method, path, needs } of await operations()) {
+      if (!needs) continue;
       const answer = await intake.call(method, path, { ...(token && { token }) });
       expect(answer, `${method} ${path}`).toMatchObject({ status: 401, json: { code: "unauthenticated" } });
       expect(answer.headers.get("www-authenticate")).toContain("Bearer");
@@ -126,6 +159,25 @@ describe("every operation of the API", () => {
       expect(answer, `${method} ${path}`).toMatchObject({ status: 403, json: { code: "forbidden" } });
       expect(answer.json.detail).toContain(level);
     }
+  });
+
+  test.each([
+    ["rotate", "rotation-operator"],
+    ["receipts", "auditor"],
+  ] as const)("refuses who has only the right %s, unless it needs that", async (right, group) => {
+    const token = stage.issuer.token({
+      ...{ sub: "ann", [stage.issuer.issuer.orgClaim]: "org_acme" },
+      [stage.issuer.issuer.groupsClaim]: ["reader", group],
+    });
+    let allowed = 0;
+    for (const { method, path, needs } of await operations()) {
+      const answer = await intake.call(method, path, { token });
+      if (needs === right || needs === undefined) {
+        expect([401, 403], `${method} ${path}`).not.toContain(answer.status);
+        allowed++;
+      } else expect(answer, `${method} ${path}`).toMatchObject({ status: 403, json: { code: "forbidden" } });
+    }
+    expect(allowed).toBeGreaterThan(4);
   });
 
   test("refuses a member of an organization that does not exist", async () => {
@@ -153,17 +205,23 @@ describe("every operation of the API", () => {
     });
     const sent = await intake.call("POST", "/v1/webhooks/some/send", { token, body: { payload: {} } });
     const bodies: Record<string, object> = {
-      "/v1/webhooks/{name}/send": { payload: {} },
-      "/v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
+      "POST /v1/webhooks/{name}/send": { payload: {} },
+      "POST /v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
+      "PATCH /v1/connections/{name}": { scopes: ["read"] },
+      "POST /v1/credentials/{name}/rules/check": { method: "GET", path: "/v1/me" },
+      "POST /v1/credentials/{name}/token": {},
     };
     let asked = 0;
     for (const { method, name } of await operations()) {
       if (!name.includes("{") || method === "PUT") continue;
       const id = name.startsWith("/v1/jobs") ? job.json.id : sent.json.id;
-      const path = name.replace("{name}", "some").replace("{id}", id);
+      const path = name
+        .replace("{name}", "some")
+        .replace("{id}", id)
+        .replace("{credential}/{*}", "some/v1/me");
       const answer = await intake.call(method, path, {
         token: stage.token("admin", "org_globex"),
-        body: bodies[name],
+        body: bodies[`${method} ${name}`],
       });
       expect(answer, `${method} ${path}`).toMatchObject({ status: 404, json: { code: "not_found" } });
       asked++;
@@ -183,9 +241,9 @@ describe("every operation of the API", () => {
     for (const { method, name, level, described } of await operations()) {
       const statuses = Object.keys(described.responses);
       expect(described.summary, `${method} ${name}`).toBeTruthy();
-      if (level)
+      if (level && !name.startsWith("/v1/use/"))
         expect(statuses, `${method} ${name}`).toEqual(expect.arrayContaining(["401", "403", "429", "503"]));
-      for (const status of statuses.filter((each) => each >= "400")) {
+      for (const status of statuses.filter((each) => each >= "400" && each < "600")) {
         expect(Object.keys(described.responses[status].content)).toEqual(["application/problem+json"]);
       }
     }

@@ -4,6 +4,7 @@ import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect } from "vitest";
+import { selfSignedCertificate } from "../../services/cli/platform/self-signed-certificate.ts";
 import { open } from "../../services/shared/envelope/envelope.ts";
 import { transitKeyProvider } from "../../services/shared/envelope/transit.ts";
 import { newOrgId } from "../../services/shared/org.ts";
@@ -11,6 +12,7 @@ import { openQueues, type Queues } from "../../services/shared/queue/open-queues
 import { appRoleLogin } from "../../services/shared/vault/approle.ts";
 import { vaultClient } from "../../services/shared/vault/client.ts";
 import { policyHash } from "../../services/shared/work/destination.ts";
+import { KINDS } from "../../services/shared/work/kinds.ts";
 import { type DirectoryServer, newDirectoryKey, startDirectoryServer } from "../harness/directory.ts";
 import { test } from "../harness/fixtures.ts";
 import { answered, credentialBody } from "../harness/intake.ts";
@@ -18,8 +20,8 @@ import type { TestIssuer } from "../harness/tokens.ts";
 import type { InternalVault } from "../harness/vault.ts";
 
 const MAIN = fileURLToPath(new URL("../../services/intake/main.ts", import.meta.url));
-const KINDS = ["integration", "webhook", "feed"] as const;
 const key = newDirectoryKey();
+const [broker, client] = [selfSignedCertificate("broker", 1), selfSignedCertificate("intake", 1)];
 
 let internal: InternalVault;
 let issuer: TestIssuer;
@@ -50,6 +52,9 @@ test.beforeEach(async ({ folder }) => {
     "role-id": login.roleId.reveal(),
     "secret-id": login.secretId.reveal(),
     "ca.pem": internal.endpoint.ca ?? "",
+    "broker.pem": broker.certificate,
+    "client.pem": client.certificate,
+    "client-key.pem": client.key.reveal(),
   };
   for (const [name, text] of Object.entries(files)) await writeFile(join(dir, name), text);
   settings = {
@@ -63,6 +68,12 @@ test.beforeEach(async ({ folder }) => {
     STRONGROOM_STORE: `sqlite:${join(dir, "store.sqlite")}`,
     STRONGROOM_INTEGRATION_KEY: "transit:integration",
     STRONGROOM_WEBHOOK_KEY: "transit:webhook",
+    STRONGROOM_BROKER_KEY: "transit:broker",
+    STRONGROOM_RECEIPTS_KEY: "transit:receipts",
+    STRONGROOM_BROKER_URL: "https://127.0.0.1:1",
+    STRONGROOM_BROKER_CERTIFICATES_FILE: join(dir, "broker.pem"),
+    STRONGROOM_BROKER_CLIENT_CERTIFICATE_FILE: join(dir, "client.pem"),
+    STRONGROOM_BROKER_CLIENT_KEY_FILE: join(dir, "client-key.pem"),
     STRONGROOM_INTERNAL_VAULT_ADDR: internal.endpoint.address,
     ...(internal.endpoint.ca !== undefined && { STRONGROOM_INTERNAL_VAULT_CA_FILE: join(dir, "ca.pem") }),
     STRONGROOM_ROLE_ID_FILE: join(dir, "role-id"),

@@ -5,9 +5,9 @@ import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService
 import type { Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 import type { Purpose } from "../../../services/shared/work/kinds.ts";
-import { fileInMemory, PLATFORM_ROLE_PATH, SERVICES_USER, Task } from "../container.ts";
+import { fileInMemory, SERVICES_USER, Task } from "../container.ts";
 import { answers } from "../health-checks.ts";
-import { customerKey, decryptOnlyBy } from "../keys.ts";
+import { customerKey } from "../keys.ts";
 import { controlPlaneAddress } from "../names.ts";
 import type { Network } from "../network.ts";
 import { BROKER_PORT, INTAKE_PORT } from "../ports.ts";
@@ -119,12 +119,6 @@ export class Intake extends Stack {
     settings: Settings,
   ): Task {
     const { credentials, servicesImage, parameterPrefix } = settings;
-    const parameterKey = customerKey(
-      this,
-      "ParameterKey",
-      "Strongroom: the intake's certificate and its key",
-    );
-    decryptOnlyBy(parameterKey, `${PLATFORM_ROLE_PATH}strongroom-${INTAKE}-execution`);
     return new Task(this, "Task", {
       name: INTAKE,
       cpu: 1024,
@@ -161,7 +155,7 @@ export class Intake extends Stack {
         "directory-key.pem": published(this, settings, "directory-key"),
         "ownership-key.pem": published(this, settings, "ownership-key"),
       },
-      secretFiles: { key: parameterKey, parameters: brokerParameters(parameterPrefix, "intake") },
+      secretFiles: { key: network.platformKey, parameters: brokerParameters(parameterPrefix, "intake") },
       command: ["node", "--disable-sigusr1", "services/intake/main.ts"],
       port: INTAKE_PORT,
       healthCheck: answers(`http://127.0.0.1:${INTAKE_PORT}/v1/health`),

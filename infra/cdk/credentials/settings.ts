@@ -18,19 +18,21 @@ const WORKER = {
       "NAT gateways of the workers' network; with fewer than three, the loss of a zone stops more zones",
   }),
 };
+const KeyArn = (description: string) =>
+  Type.Optional(
+    Type.String({ pattern: "^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+$", description }),
+  );
 const KEY = {
-  keyArn: Type.Optional(
-    Type.String({
-      pattern: "^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[a-f0-9-]+$",
-      description: "The ARN of the key of a worker in an account of its own: the output KeyArn of its stack",
-    }),
-  ),
+  keyArn: KeyArn("The ARN of the key of a worker in an account of its own: the output KeyArn of its stack"),
 };
 const ServiceName = (description: string) =>
   Type.Optional(
     Type.String({ pattern: "^com\\.amazonaws\\.vpce\\.[a-z0-9-]+\\.vpce-svc-[a-f0-9]+$", description }),
   );
 const LINKS = {
+  platformKeyArn: KeyArn(
+    "The key with which the parameters of a broker in an account of its own are encrypted",
+  ),
   serviceName: ServiceName(
     "The endpoint service of a broker in an account of its own: the output ServiceName of its stack",
   ),
@@ -72,10 +74,10 @@ export function credentialProblems(settings: CredentialSettings): string[] {
   const platform = intakeRoleArn?.split(":")[4];
   return (["integration", "webhook", "feed", "broker"] as const satisfies Kind[]).flatMap((kind) => {
     const given: Partial<CredentialSettings["broker"]> = others[kind];
-    const { account, keyArn, serviceName, directoryServiceName } = given;
+    const { account, keyArn, serviceName, directoryServiceName, platformKeyArn } = given;
     const at = `cdk.json, context strongroom/credentials/${kind}`;
     if (account === undefined) {
-      return Object.entries({ keyArn, serviceName, directoryServiceName })
+      return Object.entries({ keyArn, serviceName, directoryServiceName, platformKeyArn })
         .filter(([, value]) => value !== undefined)
         .map(([name]) => `${at}/${name}: set it only together with account`);
     }
@@ -87,8 +89,8 @@ export function credentialProblems(settings: CredentialSettings): string[] {
     if (keyArn !== undefined && keyArn.split(":")[4] !== account) {
       problems.push(`${at}/keyArn: its account is not ${account}`);
     }
-    if (kind === "broker" && directoryServiceName === undefined) {
-      problems.push(`${at}/account: set credentials/broker/directoryServiceName too`);
+    if (kind === "broker" && (directoryServiceName === undefined || platformKeyArn === undefined)) {
+      problems.push(`${at}/account: set directoryServiceName and platformKeyArn too`);
     }
     if (kind === "broker" && (keyArn === undefined) !== (serviceName === undefined)) {
       problems.push(`${at}: set keyArn and serviceName together`);

@@ -1,19 +1,11 @@
 import { CfnOutput, Duration, Stack, type StackProps, Validations } from "aws-cdk-lib";
 import { Repository } from "aws-cdk-lib/aws-ecr";
 import { AvailabilityZoneRebalancing, Cluster, ContainerInsights, FargateService } from "aws-cdk-lib/aws-ecs";
-import type { Key } from "aws-cdk-lib/aws-kms";
+import { type IKey, Key } from "aws-cdk-lib/aws-kms";
 import type { Construct } from "constructs";
 import type { Kind } from "../../../services/shared/work/kinds.ts";
-import {
-  FOLDER,
-  fileInMemory,
-  PLATFORM_ROLE_PATH,
-  SERVICES_USER,
-  Task,
-  type TaskOptions,
-} from "../container.ts";
+import { FOLDER, fileInMemory, SERVICES_USER, Task, type TaskOptions } from "../container.ts";
 import { accepts } from "../health-checks.ts";
-import { customerKey, decryptOnlyBy } from "../keys.ts";
 import { SERVICE_IMAGES } from "../network.ts";
 import { BROKER_PORT, CONTROL_PLANE_PORT } from "../ports.ts";
 import { PrivateEntrance, privateEndpoint } from "../private-link.ts";
@@ -48,6 +40,14 @@ const MAX_JOBS = "500000";
 /** A worker lets the jobs in hand end, for 35 seconds. */
 const STOP_SECONDS = 45;
 
+/** What the kind that listens needs of others. */
+export interface Listens {
+  /** The endpoint service of what the control plane publishes. */
+  directoryService: string;
+  /** The key of its parameters, or the key's ARN. It is there before the stack, as they have to be. */
+  platformKey: IKey | string;
+}
+
 /**
  * One kind of worker with all that is its own: network, queues, and the key that it alone decrypts with. The stack
  * refers to no other one, so it can be in an account of its own.
@@ -63,11 +63,11 @@ export class Worker extends Stack {
   readonly entrance: PrivateEntrance | undefined;
   readonly #zones: string[];
 
-  /** `directoryService`: the endpoint service of what the control plane publishes, for the kind that listens. */
+  /** `listens`: for the kind that does. */
   constructor(
     scope: Construct,
     id: string,
-    { kind, directoryService }: { kind: Kind; directoryService?: string | undefined },
+    { kind, listens }: { kind: Kind; listens?: Listens | undefined },
     settings: Settings,
     props?: StackProps,
   ) {
@@ -88,7 +88,7 @@ export class Worker extends Stack {
       natGateways: credentials[kind].natGateways,
       queueArns: `arn:${this.partition}:sqs:${this.region}:${this.account}:${queuePrefix(kind)}*`,
       keyArn: this.key?.keyArn,
-      ...(kind === "broker" && {
+      ...(listens && {
         listener: {
           port: BROKER_PORT,
           parameterArns: Object.values(parameters).map((name) =>
@@ -98,16 +98,18 @@ export class Worker extends Stack {
       }),
     });
     const subnets = { subnetGroupName: "workers" };
-    const directory =
-      network.listener &&
-      privateEndpoint(network, "DirectoryEndpoint", {
+    let listener: Partial<TaskOptions> | undefined;
+    if (network.listener && listens) {
+      const directory = privateEndpoint(network, "DirectoryEndpoint", {
         ...{ vpc: network.vpc, subnets, securityGroup: network.listener.directory, port: CONTROL_PLANE_PORT },
-        serviceName: directoryService ?? "",
+        serviceName: listens.directoryService,
       });
-    this.task = this.#task(
-      settings,
-      directory === undefined ? undefined : this.#listener(directory, settings),
-    );
+      const { platformKey } = listens;
+      const key =
+        typeof platformKey === "string" ? Key.fromKeyArn(this, "PlatformKey", platformKey) : platformKey;
+      listener = this.#listener(directory, key, settings);
+    }
+    this.task = this.#task(settings, listener);
     this.cluster = new Cluster(this, "Cluster", {
       vpc: network.vpc,
       clusterName: `strongroom-${workerService(kind)}`,
@@ -152,9 +154,7 @@ export class Worker extends Stack {
   }
 
   /** What a worker that listens has beside: its certificate, the intake's, and what verifies callers. */
-  #listener(directory: string, settings: Settings): Partial<TaskOptions> {
-    const key = customerKey(this, "ParameterKey", "Strongroom: the broker's certificate and its key");
-    decryptOnlyBy(key, `${PLATFORM_ROLE_PATH}strongroom-${workerService(this.kind)}-execution`);
+  #listener(directory: string, key: IKey, settings: Settings): Partial<TaskOptions> {
     return {
       environment: {
         STRONGROOM_LISTEN: `0.0.0.0:${BROKER_PORT}`,

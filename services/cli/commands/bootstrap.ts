@@ -22,6 +22,7 @@ export const bootstrapCommand: CliCommand = {
         "--identity-provider <url>",
         "the local identity provider's address, as the services reach it",
       )
+      .option("--issuer <url>", "the same, as all services reach it that verify tokens, if that is another")
       .requiredOption("--gateway <url>", "the gateway's address, for the other commands")
       .requiredOption("--control-plane <url>", "the control plane's address, for the other commands")
       .requiredOption("--intake <url>", "the intake's address, for the other commands")
@@ -35,6 +36,7 @@ const PERIOD_SECONDS = 768 * 3600;
 export interface BootstrapOptions {
   internalVault: string;
   identityProvider: string;
+  issuer?: string;
   gateway: string;
   controlPlane: string;
   intake: string;
@@ -50,7 +52,15 @@ export interface BootstrapOptions {
 async function bootstrapPlatform(
   session: Session,
   _: string[],
-  { internalVault, identityProvider, gateway, controlPlane, intake, vaultBin }: BootstrapOptions,
+  {
+    internalVault,
+    identityProvider,
+    issuer = identityProvider,
+    gateway,
+    controlPlane,
+    intake,
+    vaultBin,
+  }: BootstrapOptions,
 ): Promise<undefined> {
   const { state } = session;
   await bootstrapOnce(
@@ -58,7 +68,7 @@ async function bootstrapPlatform(
     internalVault,
     "To start over and delete all data: docker compose down --volumes",
   );
-  await writeSettingFiles({ identityProvider }, state);
+  await writeSettingFiles({ identityProvider: issuer }, state);
   // A service that runs keeps those that it has read.
   if (!(await readText(brokerFiles(state).intake.broker))) await writeBrokerCertificates(state);
   const file: PlatformFile = {

@@ -44,10 +44,9 @@ export class BrokerCall {
 
   /** Sends a part of the body. False: wait for `drained` before the next. */
   data(chunk: Uint8Array): boolean {
-    this.#request.cork();
+    // Not corked: what is written in one turn is sent together anyway, and a corked request may miss its `drain`.
     let hasRoom = true;
     for (const piece of dataFrames(chunk)) hasRoom = this.#request.write(piece);
-    this.#request.uncork();
     return hasRoom;
   }
 

@@ -38,8 +38,6 @@ function narrowed(policy: BrokerPolicy, scopes: string[]): BrokerPolicy {
 }
 
 function refuse(why: string): never {
-  const message = "cannot be reduced to these";
-  throw new StrongroomError("conflict", `${why} Connect again, and ask for these scopes alone.`, {
-    errors: [{ pointer: "/body/scopes", message }],
-  });
+  const message = `${why} Connect again, and ask for these scopes alone.`;
+  throw new StrongroomError("conflict", message, { errors: [{ pointer: "/body/scopes", message }] });
 }

@@ -43,7 +43,7 @@ const KEEP_RUNS_SECONDS = 400 * 24 * 3600;
 /**
  * Begins a rotation whose time has come, or does the next step of its run: completes the receipt of the last one, and
  * sends the job of the phase that follows, or ends the run. Every step is one conditional write, so several intakes may
- * try, and a step that a crash has cut off is done again. What a job's result changes stands in `work-type.ts`.
+ * try, and a step that a crash has cut off is done again. What a job's result changes stands in `transitions.ts`.
  */
 export function rotationDueHandler(parts: RotationParts): DueHandler {
   const { store, log } = parts.intake;

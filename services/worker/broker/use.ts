@@ -1,42 +1,39 @@
 import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
 import { Value } from "typebox/value";
-import { type AnswerEnd, AnswerHead, Go, UseCall } from "../../shared/broker/calls.ts";
-import { brokerPolicyHash } from "../../shared/broker/policy.ts";
-import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
-import type { IntentEntry } from "../../shared/receipts/receipt.ts";
-import { openCredential } from "../open-credential.ts";
+import {
+  type AnswerEnd,
+  AnswerHead,
+  type SealedCredential,
+  type UseCall,
+} from "../../shared/broker/calls.ts";
 import type { Exchanged, Patience } from "../outbound/stream.ts";
-import { Scrubber } from "../scrub/scrubber.ts";
+import type { Scrubber } from "../scrub/scrubber.ts";
 import { ScrubStream } from "../scrub/stream.ts";
-import { type AllowedUse, allowedUse } from "./allowed-use.ts";
+import { allowedUse } from "./allowed-use.ts";
 import { answerHeaders } from "./answer-headers.ts";
-import { passBody, readBody } from "./body.ts";
-import type { CallStream } from "./call-stream.ts";
-import { checkReceipt } from "./check-receipt.ts";
+import { passBody } from "./body.ts";
+import { type CallStream, parseFrame } from "./call-stream.ts";
 import type { Destinations } from "./destinations.ts";
 import { asCallFailed, asUseFailure } from "./failures.ts";
-import { needsBody, type Prepared, prepareRequest } from "./inject/prepare.ts";
+import { isUseCall } from "./is-use-call.ts";
 import type { UseLimits } from "./limits.ts";
 import { Link } from "./link.ts";
+import { type PrepareParts, prepareUse, type Ready } from "./prepare-use.ts";
 import type { Tokens } from "./token/tokens.ts";
 import { UseFailure } from "./use-failure.ts";
 import type { VerifyCaller } from "./verified-caller.ts";
 
-/** For the first frame, once the request has come; and for the intake to write the receipt. */
+/** For the first frame, once the request has come. */
 const CALL_MS = 5_000;
-const GO_MS = 30_000;
 
-export interface UseParts {
-  keys: KeyProvider;
+export interface UseParts extends PrepareParts {
   destinations: Destinations;
   verifyCaller: VerifyCaller;
   limits: UseLimits;
   /** Has the access tokens for credentials whose policy injects one. */
   tokens: Pick<Tokens, "accessToken" | "rejected">;
   logger: Logger;
-  /** Milliseconds since 1970. */
-  now(): number;
   patience?: Patience | undefined;
 }
 
@@ -80,6 +77,8 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
   const { org, credential, request } = call;
   const { name, policy } = credential;
   const { method, body } = request;
+  // Before the call is counted: the intake obtains the token and calls again.
+  const token = "token" in policy.inject ? accessToken(parts.tokens, org, credential) : undefined;
   const asked = { org, credential: name, concurrency: policy.concurrency, rule: allowed.rule };
   const release = parts.limits.take(asked, performance.now());
   const link = new Link(parts.destinations, {
@@ -89,10 +88,10 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
     patience: parts.patience,
   });
   try {
-    const ready = await prepareUse(parts, stream, call, allowed, link);
+    const ready = await prepareUse(parts, stream, call, allowed, link, token);
     try {
       const end = await sendUse(stream, call, ready, link, progress);
-      if (progress.status === 401 && "token" in policy.inject) parts.tokens.rejected(org, name);
+      if (progress.status === 401 && token !== undefined) parts.tokens.rejected(org, name);
       link.release();
       return end;
     } finally {
@@ -106,84 +105,18 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
   }
 }
 
+/** The access token that goes with a request. Throws UseFailure `token_needed` if the broker has none. */
+function accessToken(tokens: UseParts["tokens"], org: string, credential: SealedCredential): string {
+  const token = tokens.accessToken(org, credential);
+  if (token !== undefined) return token;
+  throw new UseFailure("token_needed", "the broker has no access token for the credential");
+}
+
 async function readCall(stream: CallStream): Promise<UseCall> {
   const frame = await stream.next(CALL_MS);
-  const call = frame?.type === "call" ? parse(frame.payload) : undefined;
-  if (Value.Check(UseCall, call)) return call;
+  const call = frame?.type === "call" ? parseFrame(frame) : undefined;
+  if (isUseCall(call)) return call;
   throw new UseFailure("malformed", "the call is malformed");
-}
-
-function parse(payload: Buffer): unknown {
-  try {
-    return JSON.parse(payload.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}
-
-/** A request with the credential in it, that may be sent. */
-interface Ready {
-  request: Omit<Prepared, "secrets">;
-  scrubber: Scrubber;
-  /** The body, if it was read before. */
-  whole: { bytes: Buffer; digest: string } | undefined;
-}
-
-/** All that is done before anything is sent: the credential is opened while the connection and the receipt are made. */
-async function prepareUse(
-  parts: UseParts,
-  stream: CallStream,
-  call: UseCall,
-  allowed: AllowedUse,
-  link: Link,
-): Promise<Ready> {
-  const { org, credential, request } = call;
-  const { policy } = credential;
-  const isToken = "token" in policy.inject;
-  const token = isToken ? parts.tokens.accessToken(org, credential) : undefined;
-  if (isToken && token === undefined) {
-    throw new UseFailure("token_needed", "the broker has no access token for the credential");
-  }
-  const value = isToken ? new Uint8Array() : await openValue(parts.keys, call);
-  const prepare = async (body?: Buffer) => {
-    const asked = { method: request.method, path: request.path, headers: allowed.headers };
-    const made = await prepareRequest(policy, value, { ...asked, ...(body && { body }) }, parts.now(), token);
-    const { secrets, ...prepared } = made;
-    const scrubber = new Scrubber(secrets);
-    for (const secret of secrets) secret.fill(0);
-    return { request: prepared, scrubber };
-  };
-  let early: Awaited<ReturnType<typeof prepare>> | undefined;
-  try {
-    if (!needsBody(policy.inject)) early = await prepare();
-    await link.connected();
-    const { bodyDigest } = await readGo(stream, allowed);
-    const isWhole = !early || bodyDigest !== undefined;
-    const whole = isWhole ? await readBody(stream, request.body) : undefined;
-    if (bodyDigest !== undefined && bodyDigest !== whole?.digest) {
-      throw new UseFailure("receipt_mismatch", "the receipt is for another body");
-    }
-    return { ...(early ?? (await prepare(whole?.bytes))), whole };
-  } catch (error) {
-    early?.scrubber.forget();
-    throw error;
-  } finally {
-    value.fill(0);
-  }
-}
-
-async function openValue(keys: KeyProvider, { org, credential }: UseCall): Promise<Uint8Array> {
-  const { name, version, policy, material } = credential;
-  const context = { org, credential: name, version: String(version), purpose: "broker" as const };
-  return await openCredential(keys, { ...context, policy: brokerPolicyHash(policy) }, material);
-}
-
-async function readGo(stream: CallStream, { intent }: AllowedUse): Promise<IntentEntry> {
-  const frame = await stream.next(GO_MS);
-  const go = frame?.type === "go" ? parse(frame.payload) : undefined;
-  if (!Value.Check(Go, go)) throw new UseFailure("malformed", "the call was not let go");
-  checkReceipt(go.receipt, intent);
-  return go.receipt.entry as IntentEntry;
 }
 
 async function sendUse(

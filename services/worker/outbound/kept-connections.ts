@@ -8,7 +8,8 @@ import type { Connector } from "./connect.ts";
 const IDLE_MS = 15_000;
 /** Many servers close an idle connection after five seconds, just when a request is on its way. */
 const SURE_MS = 4_000;
-const MOST_IDLE_OF_OWNER = 8;
+/** As many as an owner may have in hand at once at most times: with fewer, one request in ten began with a handshake. */
+const MOST_IDLE_OF_OWNER = 32;
 const MOST_IDLE = 1_000;
 /** For finding the addresses, connecting and the handshake together. */
 const CONNECT_MS = 5_000;
@@ -87,7 +88,7 @@ export class KeptConnections {
    */
   kept(owner: string, origin: string, isSure: boolean): Connection | undefined {
     const name = nameOf(owner, origin);
-    const newest = [...(this.#idle.get(name) ?? [])].at(-1);
+    const newest = [...(this.#idle.get(name) ?? [])].findLast(({ socket }) => !socket.destroyed);
     if (!newest || (isSure && performance.now() - newest.idleSince > SURE_MS)) return undefined;
     this.#forget(name, newest);
     return newest;
@@ -115,7 +116,10 @@ export class KeptConnections {
     const name = nameOf(owner, origin);
     const kept = this.#idle.get(name) ?? new Set();
     const [oldest] = kept;
-    if (oldest && kept.size >= MOST_IDLE_OF_OWNER) oldest.destroy();
+    if (oldest && kept.size >= MOST_IDLE_OF_OWNER) {
+      this.#forget(name, oldest);
+      oldest.destroy();
+    }
     this.#idle.set(name, kept.add(connection));
     this.#count++;
     connection.watchIdle(() => this.#forget(name, connection));

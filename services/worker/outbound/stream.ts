@@ -129,13 +129,17 @@ export class Exchanged {
   async released(): Promise<boolean> {
     clearTimeout(this.#timer);
     if (this.#failure || !this.#response?.complete || !this.#request.writableEnded) return false;
-    // The agent has taken its socket back, or ended it, by then.
-    if (!this.#request.closed) await new Promise((resolve) => this.#request.once("close", resolve));
+    // The agent has taken its socket back, or ended it, by then. A destination may leave the end of a request unread.
+    if (!this.#request.closed) {
+      this.#within(this.#patience.head, "the destination did not take the request in time");
+      await new Promise((resolve) => this.#request.once("close", resolve));
+      clearTimeout(this.#timer);
+    }
     await new Promise((resolve) => setImmediate(resolve));
     return !this.#connection.socket.destroyed;
   }
 
-  /** Ends request and connection, if the answer is not whole; whoever waits for it gets this error. */
+  /** Ends request and connection; whoever waits for the answer gets this error. */
   abort(error: Error): void {
     if (this.#failure) return;
     this.#failure = error;

@@ -125,7 +125,7 @@ async function loggedIn(
 }
 
 /** A socket that is connected, for a client that connects its socket itself. */
-function alreadyOpen<S extends import("node:tls").TLSSocket>(socket: S): S {
+function alreadyOpen(socket: Awaited<ReturnType<DialPostgresql>>) {
   return Object.assign(socket, {
     connect() {
       process.nextTick(() => socket.emit("connect"));

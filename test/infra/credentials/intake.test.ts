@@ -81,9 +81,9 @@ describe("the intake", () => {
     expect(key.properties).toMatchObject({ KeySpec: "ECC_NIST_P256", KeyUsage: "SIGN_VERIFY" });
   });
 
-  test("is given its certificate for the broker as SecureStrings, under a key of their own", () => {
+  test("is given its certificate for the broker as SecureStrings, which its starting role alone reads", () => {
     const { Secrets } = containerOf(deployment, "intake");
-    const key = deployment.resource("StrongroomIntake", "AWS::KMS::Key", "ParameterKey");
+    const key = deployment.resource("StrongroomNetwork", "AWS::KMS::Key");
     const parameters = Secrets.map(({ ValueFrom }: { ValueFrom: string }) =>
       ValueFrom.replace(/^.*:parameter/, ""),
     );
@@ -181,6 +181,6 @@ describe("the cost", () => {
     expect(
       of("AWS::EC2::VPCEndpoint").filter(({ properties }) => properties.VpcEndpointType === "Interface"),
     ).toHaveLength(14 + 6 + 2);
-    expect(of("AWS::KMS::Key")).toHaveLength(7);
+    expect(of("AWS::KMS::Key")).toHaveLength(5);
   });
 });

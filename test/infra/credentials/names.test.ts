@@ -41,10 +41,16 @@ describe("workers in accounts of their own", () => {
 describe("the broker in an account of its own", () => {
   const { credentials } = givenSettings();
   const link = (n: number) => `com.amazonaws.vpce.eu-central-1.vpce-svc-${String(n).repeat(17)}`;
+  const platformKeyArn = `arn:aws:kms:eu-central-1:${WORKERS_ACCOUNT}:key/00000000-0000-0000-0000-000000000000`;
   const elsewhere = {
     ...credentials,
     intakeRoleArn: "arn:aws:iam::123456789012:role/strongroom/platform/strongroom-intake",
-    broker: { ...credentials.broker, account: WORKERS_ACCOUNT, directoryServiceName: link(1) },
+    broker: {
+      ...credentials.broker,
+      account: WORKERS_ACCOUNT,
+      directoryServiceName: link(1),
+      platformKeyArn,
+    },
   };
   const before = synthesize({ credentials: elsewhere }).deployment;
   const keyArn = before.resource("StrongroomWorkerBroker", "AWS::KMS::Key", "Key").arn;

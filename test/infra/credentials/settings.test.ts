@@ -49,11 +49,14 @@ describe("the settings of credentials", () => {
     [
       "a broker elsewhere that reaches no directory",
       { intakeRoleArn, broker: { account: WORKERS_ACCOUNT } },
-      "set credentials/broker/directoryServiceName",
+      "set directoryServiceName and platformKeyArn",
     ],
     [
       "a broker elsewhere that has a key and cannot be reached",
-      { intakeRoleArn, broker: { account: WORKERS_ACCOUNT, keyArn, directoryServiceName } },
+      {
+        intakeRoleArn,
+        broker: { account: WORKERS_ACCOUNT, keyArn, directoryServiceName, platformKeyArn: keyArn },
+      },
       "set keyArn and serviceName together",
     ],
     [

@@ -197,7 +197,7 @@ describe("the broker's network", () => {
   });
 
   test("has its certificate and its key as SecureStrings, which its starting role alone reads", () => {
-    const key = deployment.resource(stack, "AWS::KMS::Key", "ParameterKey");
+    const key = deployment.resource("StrongroomNetwork", "AWS::KMS::Key");
     const parameter = parameterArn("/strongroom/platform/worker-broker/key.pem");
     const open = {
       ...{ action: "kms:Decrypt", resource: key.arn, keyPolicy: key.properties.KeyPolicy },

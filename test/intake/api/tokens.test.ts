@@ -1,3 +1,5 @@
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Grant } from "../../../services/shared/broker/grant.ts";
 import { makeSealingKeyPair, openResult, toBase64Url } from "../../../services/shared/envelope/sealing.ts";
@@ -150,8 +152,6 @@ describe("POST /v1/credentials/:name/token", () => {
     await put("turned", JSON.stringify({ refreshToken, clientSecret: CLIENT.secret }), refreshGrant());
     const turned = await exchange("turned");
     expect(turned.status).toBe(200);
-    const { readdir, readFile } = await import("node:fs/promises");
-    const { join } = await import("node:path");
     const { folder, log } = brokered.stage;
     const files = (await readdir(folder)).filter((name) => name.startsWith("store.sqlite"));
     const stored = await Promise.all(files.map((name) => readFile(join(folder, name), "latin1")));

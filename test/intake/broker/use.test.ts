@@ -608,3 +608,65 @@ test("nothing of the token or the value is in the log", () => {
   const log = stage.log.join("");
   for (const secret of ["canary", stage.token("writer").slice(0, 60)]) expect(log).not.toContain(secret);
 });
+
+test("a token that the broker needs first is obtained, and the request sent again with a receipt of its own", async () => {
+  await stage.put(
+    "granted",
+    {},
+    {
+      inject: { token: { header: "Authorization", format: "Bearer {}" } },
+      grant: {
+        ...{ type: "client_credentials", endpoint: "https://login.example.com/token", clientId: "c" },
+        ...{ clientAuth: "basic", scopes: ["read"], who: { level: "reader" }, lifetimeSeconds: 600 },
+      },
+    },
+  );
+  const asked: string[] = [];
+  stage.frames.operate = (operation) => {
+    asked.push(operation);
+    const expiresAt = new Date(Date.now() + 600_000).toISOString();
+    return { status: 200, json: { state: "held", type: "bearer", expiresAt, scopes: ["read"] } };
+  };
+  stage.frames.serve = async (served) => {
+    if (asked.length === 0) served.failed("token_needed");
+    else await echo(served);
+  };
+  const answer = await stage.send("POST", "/v1/use/granted/v1/things", {
+    ...{ body: '{"a":1}', headers: { "content-type": "application/json" } },
+  });
+  expect(answer).toMatchObject({ status: 200, text: '{"a":1}' });
+  expect(asked).toEqual(["token"]);
+  expect(stage.frames.calls.length).toBe(2);
+  const [first, second] = stage.frames.calls.map(({ id }) => id);
+  expect(answer.headers["strongroom-receipt"]).toBe(second);
+  expect((await stage.receipts(first))[1]).toMatchObject({ outcome: "not_sent", failure: "token_needed" });
+  expect((await stage.receipts(second))[1]).toMatchObject({ outcome: "answered" });
+});
+
+test("a body must come within its time, unless it is streamed and goes on", async () => {
+  const { hostname, port } = new URL(stage.intake.address);
+  const head = (line: string) =>
+    `${line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${stage.token("writer")}\r\nContent-Type: application/json\r\n`;
+  const job = connect({ host: hostname, port: Number(port) });
+  job.write(`${head("POST /v1/jobs")}Content-Length: 20\r\n\r\n{`);
+  const ended = once(job, "close");
+  let answer = "";
+  job.setEncoding("utf8").on("data", (text: string) => {
+    answer += text;
+  });
+  const use = connect({ host: hostname, port: Number(port) });
+  use.write(`${head("POST /v1/use/stripe/v1/slow")}Transfer-Encoding: chunked\r\n\r\n`);
+  const began = performance.now();
+  const writing = setInterval(() => use.write("1\r\nx\r\n"), 1_000);
+  await ended;
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(performance.now() - began).toBeGreaterThan(13_000);
+  // Past that time, the streamed one still goes on to its end.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  clearInterval(writing);
+  const streamed = once(use.setEncoding("utf8"), "data");
+  use.write("0\r\n\r\n");
+  const [text] = (await streamed) as [string];
+  expect(text).toMatch(/^HTTP\/1\.1 200 [\s\S]*x{10}/);
+  use.destroy();
+});

@@ -1,20 +1,12 @@
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BrokerPolicy } from "../../../services/shared/broker/policy.ts";
-import { findPostgresql, type PostgresqlServer, startPostgresql } from "../../harness/postgresql.ts";
+import { describeOnPostgresql, type PostgresqlServer, startPostgresql } from "../../harness/postgresql.ts";
 import { rotationJobs } from "../../harness/rotation-jobs.ts";
 
-const postgresql = await findPostgresql();
-const programs = "programs" in postgresql ? postgresql.programs : "";
-if ("missing" in postgresql) process.stderr.write(`Skipped: ${postgresql.missing}\n`);
 const FIRST = "first-password-0123456789";
 let server: PostgresqlServer;
 let roles = 0;
-
-beforeAll(async () => {
-  if (programs) server = await startPostgresql(programs);
-});
-afterAll(() => server?.stop());
 
 const policyOf = ({ host, port }: Pick<PostgresqlServer, "host" | "port">, role: string): BrokerPolicy => ({
   origin: "https://db.example.com",
@@ -32,7 +24,12 @@ async function newRole(of = server) {
   return { role, jobs };
 }
 
-describe.skipIf(!programs)("a role of a real PostgreSQL", () => {
+describeOnPostgresql("a role of a real PostgreSQL", (programs) => {
+  beforeAll(async () => {
+    server = await startPostgresql(programs);
+  });
+  afterAll(() => server?.stop());
+
   test("gets a password that only the worker has known, and not even the log of statements has it", async () => {
     const { role, jobs } = await newRole();
     const made = await jobs.phase("make", FIRST);
@@ -136,6 +133,24 @@ describe("an address that is none of a database's", () => {
     const checked = jobs.phase("check", FIRST, { pending: await jobs.material("another-1", 2) });
     await expect(checked).rejects.toMatchObject({ failure: "destination_refused" });
     expect(connected).toEqual([]);
+  });
+
+  test.each([
+    "localhost",
+    "127.0.0.1",
+    "8.8.8.8",
+    "db.example.com.",
+    "[::1]",
+    "db.example.c0m.1",
+  ])("that is not a DNS name is never dialled: %s", async (host) => {
+    const jobs = rotationJobs(policyOf({ host, port: 5432 }, "app"), {
+      resolve: async () => ["8.8.8.8"],
+      connect: () => {
+        throw new Error("dialled");
+      },
+    });
+    const checked = jobs.phase("check", FIRST, { pending: await jobs.material("another-1", 2) });
+    await expect(checked).rejects.toMatchObject({ failure: "destination_refused" });
   });
 
   test.each([

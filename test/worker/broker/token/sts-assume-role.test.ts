@@ -6,6 +6,7 @@ import { newOrgId } from "../../../../services/shared/org.ts";
 import { Tokens } from "../../../../services/worker/broker/token/tokens.ts";
 import { connectByTcp } from "../../../../services/worker/outbound/dial.ts";
 import { createExchange } from "../../../../services/worker/outbound/exchange.ts";
+import { describeOnAws } from "../../../harness/aws/describe.ts";
 import { type MotoServer, startMoto } from "../../../harness/aws/moto.ts";
 import { policyOf, sealedCredential, who } from "../../../harness/granted-credential.ts";
 import { memoryKeyProvider } from "../../../harness/key-provider.ts";
@@ -93,7 +94,7 @@ async function obtain(changes: object, asked: object = {}) {
   return await new Tokens(keys, exchange).obtain({ org, credential, asked, mayExchange: true });
 }
 
-describe.skipIf("missing" in moto)("AWS STS, by moto on the wire", () => {
+describeOnAws("AWS STS, by moto on the wire", () => {
   test("assumes the role by a signed request, with the session policy and for as long as is allowed", async () => {
     front.answer = toMoto;
     const sessionPolicy = JSON.stringify({

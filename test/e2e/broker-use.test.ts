@@ -1,12 +1,12 @@
 import { createHash } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import { afterAll, beforeAll, beforeEach, expect, inject, test } from "vitest";
-import type { BrokerPolicy } from "../../../services/shared/broker/policy.ts";
-import type { Rule } from "../../../services/shared/broker/rules.ts";
-import type { Entry } from "../../../services/shared/receipts/receipt.ts";
-import { newCanary } from "../../harness/canary.ts";
-import { type CredentialPlatform, startCredentialPlatform } from "../../harness/credentials.ts";
-import { send } from "./stage.ts";
+import type { BrokerPolicy } from "../../services/shared/broker/policy.ts";
+import type { Rule } from "../../services/shared/broker/rules.ts";
+import type { Entry } from "../../services/shared/receipts/receipt.ts";
+import { newCanary } from "../harness/canary.ts";
+import { type CredentialPlatform, startCredentialPlatform } from "../harness/credentials.ts";
+import { send } from "../intake/broker/stage.ts";
 
 /*
  * Intake and broker as processes of their own under the flags of production, with a real internal Vault, over mutual TLS,

@@ -1,17 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import type { BrokerPolicy } from "../../../services/shared/broker/policy.ts";
-import { findPostgresql, type PostgresqlServer, startPostgresql } from "../../harness/postgresql.ts";
+import { describeOnPostgresql, type PostgresqlServer, startPostgresql } from "../../harness/postgresql.ts";
 import { type RotationStage, startRotationStage } from "../../harness/rotation-stage.ts";
 
-const postgresql = await findPostgresql();
-const programs = "programs" in postgresql ? postgresql.programs : "";
-if ("missing" in postgresql) process.stderr.write(`Skipped: ${postgresql.missing}\n`);
 const FIRST = "first-password-0123456789";
 let server: PostgresqlServer;
 let stage: RotationStage;
 let roles = 0;
 
-describe.skipIf(!programs)("the password of a role of a real PostgreSQL", () => {
+describeOnPostgresql("the password of a role of a real PostgreSQL", (programs) => {
   beforeAll(async () => {
     server = await startPostgresql(programs);
     stage = await startRotationStage({
