@@ -13,7 +13,7 @@ import {
   withVersion,
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
-import type { UseMember } from "../http/caller.ts";
+import { receiptBy, type UseMember } from "../http/caller.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { recorded } from "../receipts/recorded.ts";
@@ -56,10 +56,11 @@ export async function changePolicy(
 
 async function changeNow(
   { intake, receipts }: ChangeParts,
-  { org, level, identity }: UseMember,
+  member: UseMember,
   { id, name, conditions, at, change }: Change,
 ): Promise<BrokerRecord> {
   const { store, broker, now } = intake;
+  const { org, identity } = member;
   const { record, revision, material, materialRevision } = await brokerCredential(store, org, name);
   checkConditions(conditions, record.version);
   const { version, destination } = record;
@@ -68,9 +69,8 @@ async function changeNow(
   if (canonicalJson(policy) === canonicalJson(destination)) return record;
   const unrotated = await unrotatedWrites(store, org, name, { keepsValue: true });
   const key = (await store.get<StoredMaterial>(materialKey(org, name)))?.body.key;
-  const by = { issuer: identity.issuer.issuer, subject: identity.subject, level };
   const intent: Intent = {
-    ...{ id, action: "change-rules", by, credential: name, version: version + 1 },
+    ...{ id, action: "change-rules", by: receiptBy(member), credential: name, version: version + 1 },
     host: new URL(policy.origin).host,
   };
   return recorded(receipts, org, intent, async () => {

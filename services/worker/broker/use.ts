@@ -1,7 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
 import { Value } from "typebox/value";
-import { type AnswerEnd, AnswerHead, type SealedCredential, UseCall } from "../../shared/broker/calls.ts";
+import {
+  type AnswerEnd,
+  AnswerHead,
+  type SealedCredential,
+  type UseCall,
+} from "../../shared/broker/calls.ts";
 import type { Exchanged, Patience } from "../outbound/stream.ts";
 import type { Scrubber } from "../scrub/scrubber.ts";
 import { ScrubStream } from "../scrub/stream.ts";
@@ -11,6 +16,7 @@ import { passBody } from "./body.ts";
 import { type CallStream, parseFrame } from "./call-stream.ts";
 import type { Destinations } from "./destinations.ts";
 import { asCallFailed, asUseFailure } from "./failures.ts";
+import { isUseCall } from "./is-use-call.ts";
 import type { UseLimits } from "./limits.ts";
 import { Link } from "./link.ts";
 import { type PrepareParts, prepareUse, type Ready } from "./prepare-use.ts";
@@ -109,7 +115,7 @@ function accessToken(tokens: UseParts["tokens"], org: string, credential: Sealed
 async function readCall(stream: CallStream): Promise<UseCall> {
   const frame = await stream.next(CALL_MS);
   const call = frame?.type === "call" ? parseFrame(frame) : undefined;
-  if (Value.Check(UseCall, call)) return call;
+  if (isUseCall(call)) return call;
   throw new UseFailure("malformed", "the call is malformed");
 }
 

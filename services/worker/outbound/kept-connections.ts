@@ -8,7 +8,8 @@ import type { Connector } from "./connect.ts";
 const IDLE_MS = 15_000;
 /** Many servers close an idle connection after five seconds, just when a request is on its way. */
 const SURE_MS = 4_000;
-const MOST_IDLE_OF_OWNER = 8;
+/** As many as an owner may have in hand at once at most times: with fewer, one request in ten began with a handshake. */
+const MOST_IDLE_OF_OWNER = 32;
 const MOST_IDLE = 1_000;
 /** For finding the addresses, connecting and the handshake together. */
 const CONNECT_MS = 5_000;

@@ -24,7 +24,7 @@ const {
   HOSTILE_PIDS: pids = "",
   STRONGROOM_QUEUES: queues = "",
 } = process.env;
-const others = ["integration", "webhook", "feed"].filter((each) => each !== kind);
+const others = ["integration", "webhook", "feed", "broker"].filter((each) => each !== kind);
 const at = (...parts: string[]) => join(folder, ...parts);
 const own = queues.replace("local:", "");
 const store = at("intake", "store.sqlite");

@@ -49,7 +49,7 @@ export class Tokens {
   readonly #held = new HeldTokens();
   readonly #replacements: Replacements;
   /** What is being asked of providers; a second call for the same waits. */
-  readonly #running = new Map<string, Promise<Obtained>>();
+  readonly #running = new Map<string, { wishKey: string; run: Promise<Obtained> }>();
   readonly #refusals = new Refusals();
   readonly #timer: NodeJS.Timeout;
 
@@ -96,14 +96,15 @@ export class Tokens {
       if (token) return { token };
       const running = this.#running.get(runKey);
       if (!running) break;
-      await running;
+      // What a provider refuses to one wish, it may allow to another.
+      await (running.wishKey === wishKey ? running.run : running.run.catch(() => {}));
     }
     if (!mayExchange) {
       throw new UseFailure("token_needed", "the broker has no token for this in memory");
     }
     this.#refusals.check(wishKey, this.#now());
     const run = this.#run(owner, wish, grant, narrowed).finally(() => this.#running.delete(runKey));
-    this.#running.set(runKey, run);
+    this.#running.set(runKey, { wishKey, run });
     try {
       return await run;
     } catch (error) {
