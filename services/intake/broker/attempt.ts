@@ -77,6 +77,7 @@ export class Attempt implements CallEvents {
           relay.head(parse(AnswerHead, payload));
           break;
         case "data":
+          if (relay.status === undefined) throw new Error("the broker sent data before a head");
           this.#parts.push(payload);
           if (this.#parts.length === 1) setImmediate(() => this.#pass());
           break;

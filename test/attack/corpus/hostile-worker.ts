@@ -35,6 +35,7 @@ const ways: Record<string, () => unknown> = {
   "read the store by a way around": () => readFileSync(`${own}/../../intake/store.sqlite`),
   "list the intake's folder": () => readdirSync(at("intake")),
   "see that there is a store": () => existsSync(store) || refuse(),
+  "read the key of the intake's certificate": () => readFileSync(at("intake", "broker-client-key.pem")),
   "read the intake's secret id": () => readFileSync(at("intake", "secret-id")),
   "change the intake's copy of the directory": () => writeFileSync(at("intake", "directory.jws"), ""),
   "read the logs": () => readFileSync(at("logs", "intake.log")),
