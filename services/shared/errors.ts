@@ -35,7 +35,8 @@ const ERRORS = {
   },
   provider_refused: { status: 502, title: "The provider refused", retry: false },
   response_blocked: { status: 502, title: "The answer contained the credential", retry: false },
-  destination_timeout: { status: 504, title: "The destination did not answer in time", retry: true },
+  // It may have done what was asked.
+  destination_timeout: { status: 504, title: "The destination did not answer in time", retry: false },
   destination_circuit_open: { status: 503, title: "The destination has failed too often", retry: true },
   broker_unavailable: { status: 503, title: "The broker is not responding", retry: true },
   receipts_unavailable: { status: 503, title: "Receipts cannot be written now", retry: true },

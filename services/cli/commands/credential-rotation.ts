@@ -126,6 +126,9 @@ async function start(
   }
   const until = inUse.graceUntil ? `; the old key works until ${inUse.graceUntil}` : "";
   out.note(`Version ${inUse.toVersion} is in use${until}.`);
+  if (inUse.oldKey === "unknown") {
+    out.note("Nobody knows the old key's id, so it still works: revoke it at the provider yourself.");
+  }
 }
 
 function switched({ out }: Session, intake: Intake, { id, credential }: RotationRun): Promise<RotationRun> {
