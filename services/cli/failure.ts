@@ -80,5 +80,7 @@ function hintFor({ code, message, retry }: StrongroomError): string | undefined 
     return "Put an operator's token in the file at STRONGROOM_TOKEN_FILE";
   if (code === "unauthenticated")
     return "Operators' tokens expire after minutes. Check the one in STRONGROOM_TOKEN_FILE, or get a new one.";
+  if (code === "delegation_available")
+    return "See `strongroom connection start --help`; to store the key all the same: --reason TEXT";
   return retry ? "Try the same command again in a moment." : undefined;
 }

@@ -2,7 +2,6 @@ import { Option } from "commander";
 import { RIGHTS } from "../shared/front/levels.ts";
 import { Failure } from "./failure.ts";
 
-const MAX_PERIOD_SECONDS = 768 * 3600;
 const SECONDS = { s: 1, m: 60, h: 3600 };
 
 /** A port; 0 means any free port. */
@@ -13,14 +12,19 @@ export const port = (flags: string, description: string, preset: number) =>
     throw wrong(flags, text, "a port (0 to 65535)");
   });
 
-/** A duration like `30m` or `768h`, as seconds. */
-export const period = (flags: string, description: string) =>
+/** A duration like `30m` or `768h`, as seconds. `least` and `most` are durations too. */
+export const period = (flags: string, description: string, { least = "1s", most = "768h" } = {}) =>
   new Option(flags, description).argParser((text) => {
-    const [, number, unit] = /^([0-9]{1,9})([smh])$/.exec(text) ?? [];
-    const seconds = Number(number) * SECONDS[unit as keyof typeof SECONDS];
-    if (seconds >= 1 && seconds <= MAX_PERIOD_SECONDS) return seconds;
-    throw wrong(flags, text, "a duration from 1s to 768h, like 30s, 5m or 2h");
+    const seconds = secondsOf(text);
+    if (seconds >= secondsOf(least) && seconds <= secondsOf(most)) return seconds;
+    throw wrong(flags, text, `a duration from ${least} to ${most}, like 30s, 5m or 2h`);
   });
+
+/** NaN for what is no duration. */
+function secondsOf(text: string): number {
+  const [, number, unit] = /^([0-9]{1,9})([smh])$/.exec(text) ?? [];
+  return Number(number) * SECONDS[unit as keyof typeof SECONDS];
+}
 
 /** An integer, `least` or more. */
 export const count = (flags: string, description: string, preset: number, least = 0) =>

@@ -18,15 +18,26 @@ export const setCommand: CliCommand = {
   declare(line) {
     declareMember(line.argument("<name>", "the credential, of purpose broker"))
       .addOption(new Option("--recipe <file>", "how it is rotated, as JSON (default: as its policy says)"))
-      .addOption(period("--every <duration>", "how often it is rotated by itself (default: 336h)"))
-      .addOption(period("--grace <duration>", "how long the old key stays valid (default: 1h)"))
+      .addOption(
+        period("--every <duration>", "how often it is rotated by itself (default: 336h)", {
+          least: "1h",
+          most: "8784h",
+        }),
+      )
+      .addOption(
+        period("--grace <duration>", "how long the old key stays valid (default: 1h)", {
+          least: "0s",
+          most: "720h",
+        }),
+      )
       .option("--off", "do not rotate it by itself; it can be started")
       .addHelpText(
         "after",
         `
 A worker makes the new value, seals it, shows that it works, and revokes the old one after the grace. Nobody sees
 either. A recipe is one of a provider with an API for its keys (rest), of AWS (aws_access_key) or of a role of
-PostgreSQL (postgresql); docs/broker.md has examples.
+PostgreSQL (postgresql); docs/broker.md has examples. What is not given is set to its default. A recipe whose
+requests go elsewhere than the credential's own needs the value again: strongroom credential put --policy.
 
 Example:
   strongroom credential rotation set provider --recipe recipe.json --every 168h --org acme --group admin`,

@@ -44,7 +44,15 @@ export const checkRulesCommand: CliCommand = {
         new Option("--as-level <level>", "as another caller of this level; for admins").choices(LEVELS),
       )
       .addOption(repeated("--as-group <group>", "with this group (may be repeated)"))
-      .option("--as-subject <subject>", "with this `sub`");
+      .option("--as-subject <subject>", "with this `sub`")
+      .addHelpText(
+        "after",
+        `
+Nothing is sent. Exits with 1 if no rule allows the request. It says nothing of rates, nor whether the credential is enabled.
+
+Example:
+  strongroom credential rules check stripe POST /v1/refunds --content-type application/json --as-level writer --org acme --group admin`,
+      );
   },
   run: check,
 };

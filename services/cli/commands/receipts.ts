@@ -142,6 +142,13 @@ async function whatIsWrong(run: () => Promise<Verification>): Promise<Verificati
     return await run();
   } catch (error) {
     if (error instanceof BrokenReceipts) {
+      if (error.fault === "other_organization") {
+        throw new Failure(
+          "failure",
+          printable(error.message),
+          "With --file, --org is the organization's id.",
+        );
+      }
       const where = error.sequence === undefined ? "" : ` at entry ${error.sequence}`;
       const message = `The receipts are broken${where} (${error.fault}): ${printable(error.message)}`;
       throw new Failure(
@@ -185,16 +192,19 @@ async function keysIn(path: string): Promise<CheckpointKeys> {
   }
 }
 
+/** The checkpoint given, or in a file: alone, or what an earlier verification printed, also with --json. */
 async function checkpointOf(given: string): Promise<string> {
-  if (/^[\w-]+\.[\w-]+\.[\w-]+$/.test(given)) return given;
-  const text = await readFile(given, "utf8").catch(() => {
-    throw new Failure(
-      "usage",
-      "--since expects the checkpoint that an earlier verification printed, or a file with it",
-    );
-  });
-  return text.trim();
+  if (CHECKPOINT.test(given)) return given;
+  const text = await readFile(given, "utf8").catch(() => "");
+  const found = text.split(/[\s"]+/).find((each) => CHECKPOINT.test(each));
+  if (found !== undefined) return found;
+  throw new Failure(
+    "usage",
+    "--since expects the checkpoint that an earlier verification printed, or a file with it",
+  );
 }
+/** A compact JWS, the longest word that a verification prints. */
+const CHECKPOINT = /^[\w-]{16,}\.[\w-]{16,}\.[\w-]{16,}$/;
 
 async function* opened(path: string): AsyncGenerator<Uint8Array> {
   const stream: AsyncIterable<Uint8Array> = path === "-" ? process.stdin : createReadStream(path);

@@ -38,7 +38,7 @@ export class CallRefused extends StrongroomError {
     const told = receipt === undefined ? "" : ` The receipt is ${receipt}.`;
     super(CODES[failure], `${sentence(detail)}${told}`, {
       cause: failure,
-      ...(part !== undefined && { errors: [deniedPart(part)] }),
+      ...(part !== undefined && { errors: [deniedPart(part, detail)] }),
     });
     this.failed = failed;
     this.retryAfterSeconds = retryAfterSeconds;
@@ -75,9 +75,9 @@ const PARTS: Record<string, PartError> = {
   hours: { pointer: "/hours", message: "no rule allows this at this hour" },
 };
 
-/** The part of a request at which the rules failed, as an error's part. */
-export const deniedPart = (part: string): PartError =>
-  PARTS[part] ?? { pointer: `/${part}`, message: "is not allowed" };
+/** The part of a request at which the rules failed, as an error's part. `why` is told of a part that no rule has. */
+export const deniedPart = (part: string, why = "is not allowed"): PartError =>
+  PARTS[part] ?? { pointer: `/${part}`, message: why };
 
 /** The refusal of a request that no rule allows. */
 export const notAllowed = (part: string): StrongroomError =>

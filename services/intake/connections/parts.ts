@@ -25,7 +25,7 @@ export async function askBroker<T extends TSchema>(
     const { detail, part } = error.failed;
     throw new StrongroomError("invalid_destination", detail, {
       cause: error,
-      ...(part !== undefined && { errors: [{ pointer: `/body/${part}`, message: "is not allowed" }] }),
+      ...(part !== undefined && { errors: [{ pointer: `/body/${part}`, message: detail }] }),
     });
   }
 }

@@ -18,9 +18,14 @@ const MOST_WAITING = 10_000;
 const MOST_OPEN = 1_500;
 /** How many completions are kept while the store is away. */
 const MOST_KEPT = 10_000;
-const MOST_TRIES = 12;
 const TRY_FOR_MS = 4_000;
-const WAIT_MS = 5;
+/** Before another try, while the store is away: up to this. */
+const AWAY_MS = 400;
+/** After another intake was faster: up to this, and up to twice as long as a try takes. */
+const WAIT_MS = 40;
+const MOST_WAIT_MS = 1_000;
+/** An intake that another one was faster than lets it go first for so long: the one that wrote last is always faster. */
+const YIELDS_FOR_MS = 2_000;
 /** An intake whose open intents were not written for this long writes them again, to show that it is alive. */
 const ALIVE_EVERY_MS = 120_000;
 
@@ -48,6 +53,8 @@ export class Chain {
   #kept: Addition[] = [];
   /** Whether intents may be on the chain that nobody here knows of. */
   #isUnsure = false;
+  /** When another intake was faster, by the monotonic clock, and how long the try took. */
+  #lost = { at: Number.NEGATIVE_INFINITY, ms: 0 };
   #usedAt: number;
 
   constructor(intake: Pick<Intake, "store" | "log" | "now">, org: string, writer: string) {
@@ -130,6 +137,7 @@ export class Chain {
           if (!left.has(index)) resolve(receipts[index]);
         }
         this.#waiting.unshift(...batch.filter((_, index) => left.has(index)));
+        if (performance.now() - this.#lost.at < YIELDS_FOR_MS) await this.#yield();
       } catch (cause) {
         this.#isUnsure = true;
         const error = unavailable("Receipts cannot be written now, so nothing was sent.", cause);
@@ -156,7 +164,8 @@ export class Chain {
     const { store, now } = this.#intake;
     const tried = new Map<string, Plan>();
     const until = performance.now() + TRY_FOR_MS;
-    for (let tries = 1; ; tries++) {
+    for (;;) {
+      const began = performance.now();
       try {
         this.#state ??= await this.#load();
         const done = tried.get(this.#state.own?.body.write ?? "");
@@ -172,10 +181,20 @@ export class Chain {
       } catch (error) {
         this.#state = undefined;
         if (error !== OTHERS_WERE_FASTER && !(error instanceof StoreUnavailableError)) throw error;
-        if (tries >= MOST_TRIES || performance.now() > until) throw error;
-        await sleep(Math.random() * WAIT_MS * 2 ** Math.min(tries, 7));
+        const at = performance.now();
+        if (at > until) throw error;
+        if (error !== OTHERS_WERE_FASTER) await sleep(Math.random() * AWAY_MS);
+        else {
+          this.#lost = { at, ms: at - began };
+          await this.#yield();
+        }
       }
     }
+  }
+
+  /** Lets others write first, for a random time. */
+  #yield(): Promise<void> {
+    return sleep(Math.random() * Math.min(Math.max(WAIT_MS, 2 * this.#lost.ms), MOST_WAIT_MS));
   }
 
   async #load(): Promise<ChainState> {

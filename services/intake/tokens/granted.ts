@@ -39,17 +39,17 @@ export async function grantedCredential(
   const { record, material } = await brokerCredential(store, org, wish.credential);
   const { grant } = record.destination;
   if (!grant) {
-    throw denied("grant", "The credential's policy has no `grant`: no token can be made from it.");
+    throw denied("grant", "is missing in the credential's policy: no token can be made from it");
   }
   if (record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");
   }
   if (wish.for === "caller" && !isWho(grant.who, ruleCaller(member))) {
-    throw denied("who", "The credential's policy does not allow a token for this caller.");
+    throw denied("who", "the credential's policy does not allow a token for this caller");
   }
   const narrowed = narrow(grant, wish.asked);
   if ("denied" in narrowed) {
-    throw denied(narrowed.denied, `The token is not allowed: \`${narrowed.denied}\` ${narrowed.why}.`);
+    throw denied(narrowed.denied, narrowed.why);
   }
   const { broken } = (await readGrantState(store, org, record)) ?? {};
   if (broken) throw grantLost(broken.at);
@@ -63,6 +63,6 @@ export const grantLost = (at: string): StrongroomError =>
   );
 
 const denied = (part: string, message: string): StrongroomError =>
-  new StrongroomError("use_not_allowed", message, {
-    errors: [{ pointer: `/body/${part}`, message: "is not allowed" }],
+  new StrongroomError("use_not_allowed", `The token is not allowed. ${part}: ${message}.`, {
+    errors: [{ pointer: `/body/${part}`, message }],
   });

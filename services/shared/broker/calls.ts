@@ -62,7 +62,7 @@ export const Go = Type.Object({ receipt: Receipt }, closed);
 export type Go = Static<typeof Go>;
 
 /** Why the broker did not answer a call, or did not end its answer. */
-export const CALL_FAILURES = [
+const CALL_FAILURES = [
   "malformed", // the call is none
   "unauthenticated", // the broker does not accept the token
   "forbidden", // the token is not of this organization

@@ -28,7 +28,8 @@ export function levelOf({ groups }: Groups): Level | undefined {
 export function requireLevel(identity: Groups): Level {
   const level = levelOf(identity);
   if (level) return level;
-  const detail = `The token's groups give only a right, and no level: ${Object.values(RIGHTS).join(", ")}.`;
+  const groups = identity.groups.filter((each) => Object.values<string>(RIGHTS).includes(each)).join(", ");
+  const detail = `The token's groups allow nothing else than what they are for: ${groups}. This needs a level.`;
   throw new StrongroomError("forbidden", detail);
 }
 

@@ -24,14 +24,29 @@ export const openApi = ({ title, description, scheme }: ApiDescription): Fastify
   },
   transform({ schema, url, route }) {
     const access = route.config?.access ?? { open: "" };
+    const body = route.config?.isStreamed && mayHaveBody(route.method) ? ANY_BODY : alternatives(schema.body);
     const shown: FastifySchema = {
       ...schema,
+      ...(body !== undefined && { body }),
       description: [schema.description, whoMay(access)].filter(Boolean).join(". "),
       security: "open" in access ? [] : [{ [scheme]: Object.values(access) }],
     };
     return { schema: shown, url };
   },
 });
+
+/** What a streamed route takes, which is not checked here. */
+const ANY_BODY = { content: { "*/*": { schema: {} } } };
+
+const mayHaveBody = (method: string | string[]): boolean =>
+  ![method].flat().some((each) => each === "GET" || each === "HEAD");
+
+/** A body that is one of two by a condition, as the one or the other: generators of types know no condition. */
+function alternatives(body: unknown): unknown {
+  if (typeof body !== "object" || body === null || !("if" in body && "then" in body && "else" in body))
+    return body;
+  return { anyOf: [body.then, body.else] };
+}
 
 function whoMay(access: Access): string {
   if ("open" in access) return `No authentication: ${access.open}.`;

@@ -61,7 +61,7 @@ export function toProblem(error: unknown, requestId: string): Problem {
       .slice(0, 10)
       .map((each) => ({
         pointer: `/${validationContext ?? "body"}${each.instancePath}`,
-        message: [each.message, each.params.additionalProperty].filter(Boolean).join(": "),
+        message: [each.message, detailOf(each)].filter(Boolean).join(": "),
       }));
     const detail = "The request does not match the route's schema. See `errors`.";
     return { ...problem(new StrongroomError("invalid_request", detail), requestId), errors };
@@ -93,6 +93,14 @@ function withoutBranches(validation: Validation): Validation {
   return told.filter(({ instancePath: path }) => !branched.includes(path) || !isDeep(path));
 }
 const BRANCHES = ["anyOf", "if"];
+
+/** What an error's message leaves out: the member that is too many, or the few values that are allowed. */
+function detailOf({ params }: Validation[number]): unknown {
+  const { additionalProperty, allowedValues } = params;
+  if (!Array.isArray(allowedValues)) return additionalProperty;
+  return allowedValues.length <= MOST_VALUES ? allowedValues.join(", ") : undefined;
+}
+const MOST_VALUES = 12;
 
 type Validation = NonNullable<FastifyError["validation"]>;
 

@@ -71,7 +71,9 @@ export class CallStream {
   async data(chunk: Uint8Array): Promise<void> {
     if (chunk.byteLength === 0) return;
     for (const piece of dataFrames(chunk)) this.#hold(piece);
-    if (this.#heldBytes < MOST_HELD_BYTES || this.#flush() || this.#response.destroyed) return;
+    const isFull = this.#heldBytes >= MOST_HELD_BYTES;
+    const hasRoom = isFull ? this.#flush() : !this.#response.writableNeedDrain;
+    if (hasRoom || this.#response.destroyed) return;
     await new Promise<void>((resolve) => {
       this.#response.once("drain", done).once("close", done);
       const response = this.#response;

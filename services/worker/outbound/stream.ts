@@ -24,7 +24,7 @@ export interface Patience {
   idle: number;
 }
 
-export const PATIENCE: Patience = { head: 30_000, idle: 60_000 };
+const PATIENCE: Patience = { head: 30_000, idle: 60_000 };
 
 /** Without a length, Node would send an empty body of these methods in chunks. */
 const EXPECTS_BODY = ["POST", "PUT", "PATCH"];
