@@ -1,6 +1,6 @@
 import type { StartConnection } from "../../shared/api/connections.ts";
 import type { SealedCredential } from "../../shared/broker/calls.ts";
-import type { ProviderChoice } from "../../shared/broker/connections.ts";
+import { isSecretOf, type ProviderChoice } from "../../shared/broker/connections.ts";
 import { providerOf } from "../../shared/broker/providers.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { loadUsable } from "../credentials/load.ts";
@@ -16,7 +16,7 @@ export const secretOrigin = (provider: ProviderChoice): string => {
 export async function loadClientSecret(
   store: Store,
   org: string,
-  { secretCredential: name }: StartConnection["client"],
+  { id, secretCredential: name }: StartConnection["client"],
   provider: ProviderChoice,
 ): Promise<SealedCredential | undefined> {
   if (name === undefined) return undefined;
@@ -28,6 +28,8 @@ export async function loadClientSecret(
   const origin = secretOrigin(provider);
   if (policy.origin !== origin)
     throw wrong(`was stored for another origin than ${origin}, the token endpoint's`);
+  if (!isSecretOf(id, policy))
+    throw wrong("was not stored as this client's: `basic`, with the client's id as user");
   return { name, version, policy, material: found.material };
 }
 

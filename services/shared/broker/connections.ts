@@ -64,6 +64,13 @@ export const ConnectionUse = Type.Object(
 );
 export type ConnectionUse = Static<typeof ConnectionUse>;
 
+/**
+ * Whether a credential was stored as the secret of this client: its policy sends it as the client's password. Without this, an
+ * admin could have any key sent in another way, and to another path of its origin, than it was sealed for.
+ */
+export const isSecretOf = (clientId: string, { inject }: Pick<BrokerPolicy, "inject">): boolean =>
+  "basic" in inject && inject.basic.user === clientId;
+
 /** `POST /connection-begin`: nothing is sent to the provider but a request for its public documents. */
 export const ConnectionBegin = Type.Object(
   {

@@ -1,5 +1,6 @@
 import type { ClientAuth } from "oauth4webapi";
 import type { SealedCredential } from "../../../shared/broker/calls.ts";
+import { isSecretOf } from "../../../shared/broker/connections.ts";
 import type { Provider } from "../../../shared/broker/providers.ts";
 import type { KeyProvider } from "../../../shared/envelope/key-provider.ts";
 import { openSealed } from "../sealed-credential.ts";
@@ -7,18 +8,23 @@ import { clientAuth } from "../token/oauth.ts";
 import { UseFailure } from "../use-failure.ts";
 
 /**
- * A client's secret, from the credential in which it is stored, if it has one. Throws UseFailure unless it was stored for
- * the provider's token endpoint; EnvelopeRefused, KeyProviderError.
+ * A client's secret, from the credential in which it is stored, if it has one. Throws UseFailure unless it was stored as
+ * this client's, for the provider's token endpoint; EnvelopeRefused, KeyProviderError.
  */
 export async function openSecret(
   keys: KeyProvider,
   org: string,
   sealed: SealedCredential | undefined,
-  tokenEndpoint: string,
+  { clientId, tokenEndpoint }: { clientId: string; tokenEndpoint: string },
 ): Promise<string | undefined> {
   if (!sealed) return undefined;
   if (sealed.policy.origin !== new URL(tokenEndpoint).origin) {
     const detail = "The client's secret was stored for another origin than the provider's token endpoint.";
+    throw new UseFailure("not_allowed", detail, { part: "secretCredential" });
+  }
+  if (!isSecretOf(clientId, sealed.policy)) {
+    const detail =
+      "The credential was not stored as the client's secret: Basic, with the client's id as user.";
     throw new UseFailure("not_allowed", detail, { part: "secretCredential" });
   }
   const bytes = await openSealed(keys, org, sealed);

@@ -71,7 +71,10 @@ export async function completeConnection(
 ): Promise<ConnectionMade> {
   const { keys, exchange } = parts;
   const { org, connection, version } = call;
-  const secret = await openSecret(keys, org, call.secret, provider.token);
+  const secret = await openSecret(keys, org, call.secret, {
+    clientId: flow.clientId,
+    tokenEndpoint: provider.token,
+  });
   const allowed = [provider.token, ...(provider.jwks === undefined ? [] : [provider.jwks])];
   const options = { [customFetch]: providerFetch(exchange, allowed, within) };
   let tokens: TokenEndpointResponse | undefined;

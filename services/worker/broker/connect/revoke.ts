@@ -119,7 +119,10 @@ export async function revokeConnection(
       const tokens = { refresh_token: refreshToken };
       isEnded = await endGrant(parts, provider, grant.clientId, clientSecret, tokens, signal);
     } else {
-      const secret = await openSecret(parts.keys, org, sealedSecret, provider.token);
+      const secret = await openSecret(parts.keys, org, sealedSecret, {
+        clientId,
+        tokenEndpoint: provider.token,
+      });
       isEnded = await endGrant(parts, provider, clientId, secret, { access_token: textOf(value) }, signal);
     }
   } finally {

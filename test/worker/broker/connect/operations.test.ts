@@ -52,8 +52,8 @@ const secretPolicy = (origin: string): BrokerPolicy => ({
   inject: { basic: { user: "acme" } },
   rules: [],
 });
-async function sealedSecret(origin = provider.issuer) {
-  const policy = secretPolicy(origin);
+async function sealedSecret(origin = provider.issuer, changes: Partial<BrokerPolicy> = {}) {
+  const policy = { ...secretPolicy(origin), ...changes };
   return {
     name: "client",
     version: 1,
@@ -201,6 +201,20 @@ describe("a taken-over intake", () => {
 
   test("does not have a client's secret sent to another provider", async () => {
     const secret = await sealedSecret("https://login.example.com");
+    const answer = await stage.ask("connection-complete", await completion({ secret }));
+    expect(answer.json).toMatchObject({ failure: "not_allowed", part: "secretCredential" });
+    expect(wasAskedForToken()).toBe(false);
+  });
+
+  test.each<[string, BrokerPolicy["inject"]]>([
+    ["sent in a header", { header: "Authorization", format: "Bearer {}" }],
+    ["another client's", { basic: { user: "other" } }],
+    [
+      "signed with",
+      { hmac: { header: "X-A", format: "{}", algorithm: "sha256", encoding: "hex", template: "{path}" } },
+    ],
+  ])("does not have a key of the provider's origin that is %s sent as a client's secret", async (_, inject) => {
+    const secret = await sealedSecret(provider.issuer, { inject });
     const answer = await stage.ask("connection-complete", await completion({ secret }));
     expect(answer.json).toMatchObject({ failure: "not_allowed", part: "secretCredential" });
     expect(wasAskedForToken()).toBe(false);
