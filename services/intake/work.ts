@@ -72,10 +72,7 @@ export function createWork(intake: Intake, dueEveryMs?: number): Work {
     ...uses,
     ...{ due, receipts, signing, slots: new CallSlots(intake.uses) },
     askToken: tokens.askToken,
-    async obtainToken({ org, level, identity }, credential) {
-      const { token, issuer, subject, groups } = identity;
-      await obtainToken(tokens, { org, level, token, issuer: issuer.issuer, subject, groups }, credential);
-    },
+    obtainToken: (member, credential) => obtainToken(tokens, member, credential),
     start() {
       results = consumeResults(intake, jobs);
       due.start();

@@ -26,7 +26,6 @@ const ERRORS = {
   grant_lost: { status: 409, title: "The provider no longer accepts the credential", retry: false },
   delegation_available: { status: 422, title: "The provider offers delegation", retry: false },
   callback_refused: { status: 422, title: "The authorization response is not accepted", retry: false },
-  rotation_failed: { status: 409, title: "The rotation cannot go on", retry: false },
   destination_refused: { status: 502, title: "The destination is not allowed", retry: false },
   destination_unreachable: { status: 502, title: "The destination cannot be reached", retry: true },
   destination_answer_unusable: {

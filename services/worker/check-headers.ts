@@ -7,8 +7,8 @@ const NAME = /^[A-Za-z][A-Za-z0-9-]{0,63}$/;
 const VALUE = /^[\x20-\x7e\t]*$/;
 
 export interface HeaderRules {
-  /** The header that carries the credential. */
-  injected?: string | undefined;
+  /** The headers that carry the credential, or what was made of it. */
+  injected?: readonly string[];
   /** Whether a caller may not set a header, by its name in lower case. */
   isRefused?(name: string): boolean;
   /** Whether a header may come more than once. */
@@ -21,11 +21,11 @@ export interface HeaderRules {
  */
 export function checkHeaders(
   entries: [name: string, value: string][],
-  { injected, isRefused = isRefusedHeader, mayRepeat = () => false }: HeaderRules = {},
+  { injected = [], isRefused = isRefusedHeader, mayRepeat = () => false }: HeaderRules = {},
 ): [name: string, value: string][] {
   const size = entries.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0);
   if (entries.length > MAX_HEADERS || size > MAX_BYTES) throw notAllowed("there are too many headers");
-  const seen = new Set(injected === undefined ? [] : [injected.toLowerCase()]);
+  const seen = new Set(injected.map((name) => name.toLowerCase()));
   for (const [name, value] of entries) {
     const lower = name.toLowerCase();
     if (!NAME.test(name) || !VALUE.test(value)) throw notAllowed("a header is malformed");

@@ -42,7 +42,9 @@ export function integrationWork(keys: KeyProvider, exchange: Exchange): Work<typ
     const forbidden = forbiddenByPolicy(policy, request);
     if (forbidden) throw new JobFailure("request_not_allowed", forbidden);
     const header = "header" in policy.inject ? policy.inject.header : undefined;
-    const headers = checkHeaders(Object.entries(request.headers ?? {}), { injected: header });
+    const headers = checkHeaders(Object.entries(request.headers ?? {}), {
+      injected: header === undefined ? [] : [header],
+    });
     const body = bodyOf(request);
     const resultKey = await resultKeyOf(message);
     const credential = await openCredential(keys, context, message.material);

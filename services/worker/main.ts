@@ -1,7 +1,8 @@
 /**
  * The worker: the only part that opens credentials. It takes a job from its queue, opens what the job carries by its
  * own key, sends one request to the destination that the credential was sealed for, removes the credential from the
- * answer, sends the result, and forgets everything. It keeps nothing, and listens nowhere but for kind `broker`.
+ * answer, sends the result, and forgets everything. It stores nothing. Kind `broker` alone listens, and keeps access
+ * tokens in memory.
  *
  * One program, four kinds, each with a login, a key and a pair of queues of its own: `integration.ts`, `webhook.ts`,
  * `feed.ts`, which has no key, and `broker.ts`, which also answers the intake's calls at once: see `broker/start.ts`.

@@ -239,8 +239,9 @@ async function startWays(platform: CredentialPlatform, destinationPort: number) 
   const exception = { origin, address: "127.0.0.1", ca: internal.ca };
   destinations.push({ exception, down: async () => {} } as unknown as Destination);
   const profile = process.env.BENCH_PROFILE;
-  const nodeFlags = profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`, `--allow-fs-write=${profile}`] : [];
-  const broker = await platform.startWorker("broker", { nodeFlags });
+  // Node profiles nothing under its permission model.
+  const profiled = { nodeFlags: ["--cpu-prof", `--cpu-prof-dir=${profile}`], unconfined: true };
+  const broker = await platform.startWorker("broker", profile ? profiled : {});
   const policy: BrokerPolicy = {
     ...{ origin, inject: { header: "Authorization", format: "Bearer {}" }, concurrency: 256 },
     rules: [
@@ -307,6 +308,8 @@ try {
     destination,
   });
   await streams(ways, token, [intake, broker]);
+  // A profile is written at the end.
+  await broker.kill("SIGTERM");
   const [cpu] = cpus();
   const machine = { node: process.version, cpus: cpus().length, model: cpu?.model };
   const absent = HAPROXY ? {} : { absent: ["haproxy"] };

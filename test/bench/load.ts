@@ -76,12 +76,14 @@ function drive(
       answer += chunk.toString("latin1");
       const end = answer.indexOf("\r\n\r\n");
       if (end === -1) return;
-      const length = /\r\ncontent-length: ?([0-9]+)/i.exec(answer.slice(0, end))?.[1];
-      if (!answer.startsWith("HTTP/1.1 200") || length === undefined) {
+      const head = answer.slice(0, end);
+      const length = /\r\ncontent-length: ?([0-9]+)/i.exec(head)?.[1];
+      const isChunked = /\r\ntransfer-encoding: ?chunked/i.test(head);
+      if (!answer.startsWith("HTTP/1.1 200") || (length === undefined && !isChunked)) {
         reject(new Error(`answered ${answer.slice(0, 200)}`));
         return;
       }
-      if (answer.length < end + 4 + Number(length)) return;
+      if (isChunked ? !answer.endsWith("\r\n0\r\n\r\n") : answer.length < end + 4 + Number(length)) return;
       times[index as number] = performance.now() - sentAt;
       answer = "";
       next();

@@ -507,7 +507,15 @@ describe("a connection ends", () => {
     expect((await get("/v1/credentials/calendar")).status).toBe(404);
     const { body } = await get<Connection>("/v1/connections/calendar");
     expect(body).toMatchObject({ state: "not_revoked", detail: expect.stringMatching(/settings/) });
+    // A credential of the same name that is put since is not the connection's.
+    const { origin } = platform.destination;
+    const own = { origin, inject: { header: "X-Api-Key", format: "{}" }, rules: [] };
+    const put = await platform.api("PUT", "/v1/credentials/calendar", platform.token(), {
+      body: { purpose: "broker", destination: own, value: "a-key-of-their-own" },
+    });
+    expect(put.status, put.text).toBe(201);
     expect((await remove("calendar")).status).toBe(200);
     expect((await get("/v1/connections/calendar")).status).toBe(404);
+    expect((await get("/v1/credentials/calendar")).status).toBe(200);
   });
 });

@@ -17,7 +17,8 @@ beforeAll(async () => {
 });
 afterAll(() => stage.close());
 
-const METHODS = ["get", "put", "post", "delete"];
+/** All but HEAD, which is GET without the answer's body. */
+const METHODS = ["get", "put", "post", "patch", "delete"];
 const LEVELS = ["reader", "writer", "admin"] as const;
 
 interface Operation {
@@ -102,6 +103,8 @@ describe("every operation of the API", () => {
       "GET /v1/webhooks/{name}/deliveries/{id} reader",
       "GET /v1/webhooks/{name}/rewrap/{id} admin",
       "GET /v1/webhooks/{name}/rotation rotate",
+      "PATCH /v1/connections/{name} admin",
+      "PATCH /v1/use/{credential}/{*} reader",
       "POST /v1/connections admin",
       "POST /v1/connections/{name}/complete admin",
       "POST /v1/credentials/{name}/disable admin",
@@ -202,10 +205,11 @@ describe("every operation of the API", () => {
     });
     const sent = await intake.call("POST", "/v1/webhooks/some/send", { token, body: { payload: {} } });
     const bodies: Record<string, object> = {
-      "/v1/webhooks/{name}/send": { payload: {} },
-      "/v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
-      "/v1/credentials/{name}/rules/check": { method: "GET", path: "/v1/me" },
-      "/v1/credentials/{name}/token": {},
+      "POST /v1/webhooks/{name}/send": { payload: {} },
+      "POST /v1/connections/{name}/complete": { callback: "https://a.example/?code=x" },
+      "PATCH /v1/connections/{name}": { scopes: ["read"] },
+      "POST /v1/credentials/{name}/rules/check": { method: "GET", path: "/v1/me" },
+      "POST /v1/credentials/{name}/token": {},
     };
     let asked = 0;
     for (const { method, name } of await operations()) {
@@ -217,7 +221,7 @@ describe("every operation of the API", () => {
         .replace("{credential}/{*}", "some/v1/me");
       const answer = await intake.call(method, path, {
         token: stage.token("admin", "org_globex"),
-        body: bodies[name],
+        body: bodies[`${method} ${name}`],
       });
       expect(answer, `${method} ${path}`).toMatchObject({ status: 404, json: { code: "not_found" } });
       asked++;

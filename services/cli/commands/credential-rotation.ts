@@ -26,7 +26,7 @@ export const setCommand: CliCommand = {
         `
 A worker makes the new value, seals it, shows that it works, and revokes the old one after the grace. Nobody sees
 either. A recipe is one of a provider with an API for its keys (rest), of AWS (aws_access_key) or of a role of
-PostgreSQL (postgresql); docs/credentials.md has examples.
+PostgreSQL (postgresql); docs/broker.md has examples.
 
 Example:
   strongroom credential rotation set provider --recipe recipe.json --every 168h --org acme --group admin`,
@@ -90,7 +90,7 @@ async function readRecipe(file: string): Promise<Recipe> {
     throw new Failure("usage", `--recipe ${file}: not JSON`);
   }
   if (Value.Check(Recipe, recipe)) return recipe;
-  const hint = "See docs/credentials.md for the recipes of rest, aws_access_key and postgresql";
+  const hint = "See docs/broker.md for the recipes of rest, aws_access_key and postgresql";
   throw new Failure("usage", `--recipe ${file}: not a recipe`, hint);
 }
 

@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import type { ReceiptPage } from "../../shared/api/receipts.ts";
 import { BrokenReceipts } from "../../shared/receipts/broken.ts";
 import { type CheckpointKeys, readCheckpointKeys } from "../../shared/receipts/checkpoint-keys.ts";
 import { readLines } from "../../shared/receipts/export.ts";
@@ -56,13 +57,22 @@ async function list(
     const after = unsigned > 0 ? `, not the ${unsigned} after it` : "";
     session.out.note(`Signed up to entry ${checkpoint.sequence}, ${checkpoint.ageSeconds} s ago${after}.`);
   }
-  if (head.sequence > (checkpoint?.sequence ?? 0) && (checkpoint?.ageSeconds ?? 0) > OVERDUE_SECONDS) {
+  if (isOverdue(found)) {
     session.out.note("Checkpoints are overdue: the platform's log says why they are not signed.");
   }
   session.out.data(found, () =>
     receipts.length === 0
       ? []
       : table(["ENTRY", "AT", "BY", "CREDENTIAL", "WHAT", "OUTCOME"], receipts.map(rowOf)),
+  );
+}
+
+/** Whether an entry that is listed should have been signed by now, by the platform's own clock if it has said its time. */
+function isOverdue({ receipts, checkpoint }: Pick<ReceiptPage, "receipts" | "checkpoint">): boolean {
+  const { sequence = 0, at, ageSeconds = 0 } = checkpoint ?? {};
+  const now = at === undefined ? Date.now() : Date.parse(at) + ageSeconds * 1000;
+  return receipts.some(
+    ({ entry }) => entry.sequence > sequence && now - Date.parse(entry.at) > OVERDUE_SECONDS * 1000,
   );
 }
 

@@ -1,11 +1,9 @@
 import { randomBytes } from "node:crypto";
-import type { RotationRun } from "../../shared/api/rotations.ts";
 import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import type { Problem } from "../../shared/http/problem.ts";
 import { readCheckpointKeys } from "../../shared/receipts/checkpoint-keys.ts";
 import { readLines } from "../../shared/receipts/export.ts";
 import { Secret } from "../../shared/secret.ts";
-import { ApiClient } from "../api-client.ts";
 import { Failure } from "../failure.ts";
 import { mintTenantToken } from "../identity-provider.ts";
 import { Intake } from "../intake-client.ts";
@@ -50,16 +48,9 @@ export async function demoBroker(out: Output, platform: PlatformFile): Promise<v
   out.note(
     "Someone who can rotate keys, and neither read nor use them, has it replaced while the team works on:",
   );
-  await apiOf(platform.intake, () => token("admin")).json(
-    "PUT",
-    `/v1/credentials/${NAME}/rotation`,
-    {},
-    {
-      graceSeconds: GRACE_SECONDS,
-    },
-  );
-  const operator = () => token("rotation-operator");
-  const rotated = await rotateWhile(out, platform, operator, () => call("GET", "/v1/me"));
+  await admin.putRotation(NAME, { graceSeconds: GRACE_SECONDS });
+  const operator = new Intake(platform.intake, () => token("rotation-operator"));
+  const rotated = await rotateWhile(out, operator, () => call("GET", "/v1/me"));
   out.note(
     `  ${rotated.calls} calls meanwhile, ${rotated.failed} failed; keys used: ${[...rotated.keys].join(", then ")}`,
   );
@@ -122,14 +113,8 @@ interface Meanwhile {
   keys: Set<string>;
 }
 
-/** Starts a rotation with this member's token, and goes on calling until it has ended. Failure if it fails. */
-async function rotateWhile(
-  out: Output,
-  { intake }: PlatformFile,
-  token: () => Promise<Secret>,
-  call: () => Promise<Answer>,
-): Promise<Meanwhile> {
-  const api = apiOf(intake, token);
+/** Starts a rotation as this member, and goes on calling until it has ended. Failure if it fails. */
+async function rotateWhile(out: Output, operator: Intake, call: () => Promise<Answer>): Promise<Meanwhile> {
   const seen: Meanwhile = { calls: 0, failed: 0, keys: new Set() };
   let isOver = false;
   const calling = (async () => {
@@ -140,10 +125,11 @@ async function rotateWhile(
       else seen.failed++;
     }
   })();
+  // Its error is thrown at the end.
+  calling.catch(() => {});
   try {
-    const path = `/v1/credentials/${NAME}/rotation`;
-    const { id } = await api.json<RotationRun>("POST", `${path}/start`);
-    const ended = await waitFor(out, "Rotating", () => api.json<RotationRun>("GET", `${path}/runs/${id}`), {
+    const { id } = await operator.startRotation(NAME);
+    const ended = await waitFor(out, "Rotating", () => operator.rotationRun(NAME, id), {
       done: ({ state }) => state !== "running",
       doing: ({ phase }) => phase,
       withinMs: WITHIN_MS,
@@ -156,9 +142,6 @@ async function rotateWhile(
   }
   return seen;
 }
-
-const apiOf = (address: string, token: () => Promise<Secret>) =>
-  new ApiClient({ name: "intake", address, setting: "STRONGROOM_INTAKE", token });
 
 /** Verifies the chain as `strongroom receipts verify` does, once each use has been completed. */
 async function verify(out: Output, auditor: Intake): Promise<string> {

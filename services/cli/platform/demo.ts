@@ -130,8 +130,6 @@ function printLines(out: Output, org: OrgView, { demoProvider }: PlatformFile): 
       `  printf sk_0123456789 | npx strongroom credential put key --org ${name} --group admin --origin ${demoProvider} --path '/v1/**'`,
     );
     out.note(`  npx strongroom job run key GET /v1/me --org ${name} --group writer --wait`);
-  }
-  if (demoProvider) {
     out.note(`See what ${name}'s keys were used for at once, and that no receipt was changed:`);
     out.note(`  npx strongroom receipts list --org ${name} --group auditor --limit 10`);
     out.note(`  npx strongroom receipts verify --org ${name} --group auditor`);

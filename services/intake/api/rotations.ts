@@ -1,4 +1,3 @@
-import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { PageQuery } from "../../shared/api/pages.ts";
 import { PutRotation, Rotation, RotationRun, RotationRunPage } from "../../shared/api/rotations.ts";
@@ -116,12 +115,8 @@ export function rotationRoutes(app: Server, parts: RotationParts): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const run = await startRotation(
-        parts,
-        memberOf(request).org,
-        name,
-        receiptBy(request as FastifyRequest),
-      );
+      const member = memberOf(request);
+      const run = await startRotation(parts, member.org, name, receiptBy(member));
       return reply.code(202).header("Location", `/v1/credentials/${name}/rotation/runs/${run.id}`).send(run);
     },
   );

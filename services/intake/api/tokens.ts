@@ -1,14 +1,11 @@
-import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import { CreateToken, IssuedToken } from "../../shared/api/tokens.ts";
 import { isPublicKey } from "../../shared/envelope/sealing.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import { found } from "../../shared/front/passage.ts";
 import { problems } from "../../shared/http/openapi.ts";
 import type { Server } from "../../shared/http/server.ts";
 import { Name } from "../../shared/work/messages.ts";
-import { callerOf } from "../http/caller.ts";
-import type { TokenCaller } from "../tokens/granted.ts";
+import { useMemberOf } from "../http/caller.ts";
 import { issueToken, type TokenParts } from "../tokens/obtain.ts";
 
 const Params = Type.Object({ name: Name }, { additionalProperties: false });
@@ -36,25 +33,18 @@ export function tokenRoutes(app: Server, parts: TokenParts): void {
     async (request) => {
       const { sealTo, ...asked } = request.body;
       await checkPoint(sealTo);
-      const caller = tokenCallerOf(request);
+      const member = useMemberOf(request);
       const wish = { credential: request.params.name, asked, ...(sealTo !== undefined && { sealTo }) };
-      const token = await issueToken(parts, caller, wish);
+      const token = await issueToken(parts, member, wish);
       const { type, expiresAt, scopes, receipt } = token;
       const about = { type, expiresAt, scopes, receipt };
       if (token.state === "issued") return { token: token.token, ...about };
       if (token.state === "sealed") {
-        return { sealed: { ...token.sealed, org: caller.org, job: receipt }, ...about };
+        return { sealed: { ...token.sealed, org: member.org, job: receipt }, ...about };
       }
       throw new Error("the broker keeps a token that was asked for");
     },
   );
-}
-
-/** The member who asks, with the JWT that the broker verifies itself. */
-export function tokenCallerOf(request: FastifyRequest): TokenCaller {
-  const { org, level } = callerOf(request);
-  const { token, issuer, subject, groups } = found("caller", request.caller?.identity);
-  return { org, level, token, issuer: issuer.issuer, subject, groups };
 }
 
 async function checkPoint(sealTo: string | undefined): Promise<void> {

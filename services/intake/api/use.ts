@@ -28,7 +28,7 @@ export function brokerUseRoutes(app: Server, parts: BrokerUseParts): void {
             description: "What the destination answered",
             content: { "*/*": { schema: Type.Any() } },
           },
-          ...problems(400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504),
+          ...problems(400, 401, 403, 404, 409, 413, 415, 422, 429, 500, 502, 503, 504),
         },
       },
       handler: async (request, reply) => {

@@ -1,4 +1,3 @@
-import type { FastifyRequest } from "fastify";
 import { Type } from "typebox";
 import {
   PutWebhookRotation,
@@ -111,13 +110,10 @@ export function webhookSecretRoutes(app: Server, parts: RewrapParts): void {
         response: { 200: WebhookRotationRun, ...problems(400, 401, 403, 404, 409, 429, 503) },
       },
     },
-    async (request) =>
-      startWebhookRotation(
-        intake,
-        memberOf(request).org,
-        request.params.name,
-        receiptBy(request as FastifyRequest),
-      ),
+    async (request) => {
+      const member = memberOf(request);
+      return startWebhookRotation(intake, member.org, request.params.name, receiptBy(member));
+    },
   );
 
   app.post(

@@ -9,7 +9,7 @@ import type { Completion, Intent, Receipt } from "../../shared/receipts/receipt.
 import type { Receipts } from "../receipts/receipts.ts";
 import type { BrokerCall, CallEvents } from "./call.ts";
 import type { BrokerClient } from "./client.ts";
-import { brokerAway, CallRefused } from "./failures.ts";
+import { brokerAway, CallRefused, outcomeOf } from "./failures.ts";
 import type { Relay } from "./relay.ts";
 
 /** A request's body: read already, or to be streamed with at most so many bytes. */
@@ -77,6 +77,7 @@ export class Attempt implements CallEvents {
           relay.head(parse(AnswerHead, payload));
           break;
         case "data":
+          if (relay.status === undefined) throw new Error("the broker sent data before a head");
           this.#parts.push(payload);
           if (this.#parts.length === 1) setImmediate(() => this.#pass());
           break;
@@ -194,12 +195,6 @@ export class Attempt implements CallEvents {
 
 export const tooLarge = (mostBytes: number): StrongroomError =>
   new StrongroomError("body_too_large", `The body is longer than ${mostBytes} bytes.`);
-
-const outcomeOf = ({ failure, isSent }: CallFailed): Completion["outcome"] => {
-  if (!isSent) return "not_sent";
-  if (failure === "response_blocked") return "blocked";
-  return failure === "cancelled" ? "cancelled" : "failed";
-};
 
 /** Throws for a frame that is not what its type says. */
 function parse<T extends TSchema>(schema: T, payload: Buffer): Static<T> {

@@ -2,24 +2,24 @@ import { ChangedPolicy } from "../../shared/broker/change-policy.ts";
 import { type BrokerPolicy, brokerPolicyHash } from "../../shared/broker/policy.ts";
 import { canonicalJson } from "../../shared/canonical-json.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Completion, Intent } from "../../shared/receipts/receipt.ts";
+import type { Intent } from "../../shared/receipts/receipt.ts";
 import { checkBrokerPolicy } from "../credentials/check-broker-policy.ts";
-import { VERSIONS_LISTED } from "../credentials/credentials.ts";
 import { brokerCredential } from "../credentials/load.ts";
 import {
   type BrokerRecord,
   credentialKey,
   materialKey,
   type StoredMaterial,
+  withVersion,
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
-import type { UseMember } from "../http/caller.ts";
+import { receiptBy, type UseMember } from "../http/caller.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import type { Receipts } from "../receipts/receipts.ts";
+import { recorded } from "../receipts/recorded.ts";
 import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
 import { unrotatedWrites } from "../rotations/records.ts";
 import { withGrantLease } from "../tokens/lease.ts";
-import { CallRefused } from "./failures.ts";
 
 export interface ChangeParts {
   intake: Pick<Intake, "store" | "broker" | "now" | "log" | "destinationPorts">;
@@ -56,10 +56,11 @@ export async function changePolicy(
 
 async function changeNow(
   { intake, receipts }: ChangeParts,
-  { org, level, identity }: UseMember,
+  member: UseMember,
   { id, name, conditions, at, change }: Change,
 ): Promise<BrokerRecord> {
   const { store, broker, now } = intake;
+  const { org, identity } = member;
   const { record, revision, material, materialRevision } = await brokerCredential(store, org, name);
   checkConditions(conditions, record.version);
   const { version, destination } = record;
@@ -68,12 +69,11 @@ async function changeNow(
   if (canonicalJson(policy) === canonicalJson(destination)) return record;
   const unrotated = await unrotatedWrites(store, org, name, { keepsValue: true });
   const key = (await store.get<StoredMaterial>(materialKey(org, name)))?.body.key;
-  const by = { issuer: identity.issuer.issuer, subject: identity.subject, level };
   const intent: Intent = {
-    ...{ id, action: "change-rules", by, credential: name, version: version + 1 },
+    ...{ id, action: "change-rules", by: receiptBy(member), credential: name, version: version + 1 },
     host: new URL(policy.origin).host,
   };
-  return withReceipt(receipts, org, intent, async () => {
+  return recorded(receipts, org, intent, async () => {
     const credential = { name, version, policy: destination, material };
     const call = { id, token: identity.token.reveal(), org, credential, policy };
     const changed = await broker.ask("change-policy", call, ChangedPolicy);
@@ -106,34 +106,6 @@ function changedRecord(record: BrokerRecord, destination: BrokerPolicy, at: stri
   const version = record.version + 1;
   // Whoever sealed the value that was put: it is the same value.
   const sealedBy = record.versions[0]?.sealedBy ?? "platform";
-  const versions = [{ version, createdAt: at, sealedBy }, ...record.versions].slice(0, VERSIONS_LISTED);
+  const versions = withVersion({ version, createdAt: at, sealedBy }, record.versions);
   return { ...record, version, destination, versions, updatedAt: at };
-}
-
-/** Does something between a receipt's intent and its completion. */
-async function withReceipt<T>(
-  receipts: Receipts,
-  org: string,
-  intent: Intent,
-  perform: () => Promise<T>,
-): Promise<T> {
-  const receipt = await receipts.begin(org, intent);
-  const began = performance.now();
-  const complete = (outcome: Completion["outcome"], failure?: string) =>
-    receipts.complete(org, receipt, {
-      ...{ outcome, sentBytes: 0, receivedBytes: 0, scrubbed: 0, ms: Math.round(performance.now() - began) },
-      ...(failure !== undefined && { failure }),
-    });
-  try {
-    const result = await perform();
-    await complete("answered");
-    return result;
-  } catch (error) {
-    const isKnown = error instanceof StrongroomError;
-    await complete(
-      "failed",
-      error instanceof CallRefused ? error.failed.failure : isKnown ? error.code : "internal",
-    );
-    throw error;
-  }
 }

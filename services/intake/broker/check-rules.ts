@@ -4,7 +4,7 @@ import { matchRule, type Rule, type RuleCaller } from "../../shared/broker/rules
 import { StrongroomError } from "../../shared/errors.ts";
 import { isAtLeast } from "../../shared/front/levels.ts";
 import { targetProblem } from "../../shared/work/destination.ts";
-import type { UseMember } from "../http/caller.ts";
+import { ruleCaller, type UseMember } from "../http/caller.ts";
 import { deniedPart } from "./failures.ts";
 
 /** What rules say of a request that is not sent. Throws `invalid_path`, and `forbidden` for another caller unless for an admin. */
@@ -21,10 +21,9 @@ export function checkRules(
   if (problem) throw new StrongroomError("invalid_path", `For the destination, ${problem}.`);
   const time = at === undefined ? now : Date.parse(at);
   if (Number.isNaN(time)) throw new StrongroomError("invalid_request", "`at` is not a time (RFC 3339).");
-  const { groups, subject } = member.identity;
   const caller: RuleCaller = as
     ? { level: as.level, groups: as.groups ?? [], subject: as.subject ?? "" }
-    : { level: member.level, groups, subject };
+    : ruleCaller(member);
   const request = asRuleRequest(method, path, contentType === undefined ? undefined : { contentType });
   const match = matchRule(rules, caller, request, time);
   if ("rule" in match) return { allowed: true, rule: match.rule.id, pattern: match.pattern };

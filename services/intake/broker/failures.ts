@@ -1,5 +1,6 @@
 import type { CallFailed, CallFailure } from "../../shared/broker/calls.ts";
 import { type ErrorCode, type PartError, StrongroomError } from "../../shared/errors.ts";
+import type { Completion } from "../../shared/receipts/receipt.ts";
 
 /** What a failure of a call is to the caller. */
 const CODES: Record<CallFailure, ErrorCode> = {
@@ -33,15 +34,35 @@ export class CallRefused extends StrongroomError {
 
   /** `receipt` is the id of the receipt that says what was sent. */
   constructor(failed: CallFailed, receipt?: string) {
-    const { failure, detail, part, retryAfterSeconds, isSent } = failed;
-    const told = receipt !== undefined && isSent ? `${detail} The receipt is ${receipt}.` : detail;
-    super(CODES[failure], told, {
+    const { failure, detail, part, retryAfterSeconds } = failed;
+    const told = receipt === undefined ? "" : ` The receipt is ${receipt}.`;
+    super(CODES[failure], `${sentence(detail)}${told}`, {
       cause: failure,
       ...(part !== undefined && { errors: [deniedPart(part)] }),
     });
     this.failed = failed;
     this.retryAfterSeconds = retryAfterSeconds;
   }
+}
+
+/** The broker's words as a sentence. */
+const sentence = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+
+/** What a receipt says of the outcome of a call that failed. */
+export function outcomeOf({ failure, isSent }: CallFailed): Completion["outcome"] {
+  if (!isSent) return "not_sent";
+  if (failure === "response_blocked") return "blocked";
+  return failure === "cancelled" ? "cancelled" : "failed";
+}
+
+/** The completion of a call with JSON that failed. */
+export function failedCompletion(failed: CallFailed, ms: number): Completion {
+  const { failure, status } = failed;
+  return {
+    ...{ outcome: outcomeOf(failed), failure, sentBytes: 0, receivedBytes: 0, ms, scrubbed: 0 },
+    ...(status !== undefined && status >= 100 && status <= 599 && { status }),
+  };
 }
 
 /** What the message says of each part of a request that no rule allows; nothing of the rules. */

@@ -69,8 +69,13 @@ const OWN = new Set([
   ...["strict-transport-security", "x-content-type-options", "date", "expires", "pragma"],
 ]);
 
-/** The headers of a destination's answer as the caller gets them. */
+/** As much as an honest broker passes on. */
+const MOST_ANSWER_BYTES = 32 * 1024;
+
+/** The headers of a destination's answer as the caller gets them. Throws an error if they are too large. */
 export function answerHeaders(headers: readonly (readonly [string, string])[]): [string, string][] {
+  const size = headers.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+  if (size > MOST_ANSWER_BYTES) throw new Error("the broker sent headers that are too large");
   return headers.flatMap(([name, value]): [string, string][] => {
     const lower = name.toLowerCase();
     if (OWN.has(lower) || lower.startsWith("strongroom-") || !ANSWER_NAME.test(name)) return [];

@@ -33,9 +33,12 @@ export class Relay {
     return this.#received;
   }
 
-  /** Takes the answer's head, which is sent with the first bytes, or after a moment without any. */
-  head(head: AnswerHead): void {
-    this.#head = head;
+  /**
+   * Takes the answer's head, which is sent with the first bytes, or after a moment without any. Throws an error for one that
+   * cannot be passed on.
+   */
+  head({ status, headers }: AnswerHead): void {
+    this.#head = { status, headers: answerHeaders(headers) };
     this.#timer = setTimeout(() => this.#begin(), HEAD_WAITS_MS);
   }
 
@@ -76,7 +79,7 @@ export class Relay {
     raw.writeHead(
       head.status,
       [
-        ...answerHeaders(head.headers),
+        ...head.headers,
         ["Strongroom-Answer", "destination"],
         ["Strongroom-Receipt", this.#receipt],
         ["X-Request-Id", request.id],

@@ -12,7 +12,7 @@ import { brokerCredential, type UsableCredential } from "../credentials/load.ts"
 import type { BrokerRecord } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { unboundBodyTime } from "../http/body-time.ts";
-import type { UseMember } from "../http/caller.ts";
+import { receiptBy, ruleCaller, type UseMember } from "../http/caller.ts";
 import type { Receipts } from "../receipts/receipts.ts";
 import { putVersion } from "../tokens/save.ts";
 import { Attempt, type Body, tooLarge } from "./attempt.ts";
@@ -109,10 +109,8 @@ async function usableByBroker(
   if (record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");
   }
-  const { level, identity } = member;
-  const caller = { level, groups: identity.groups, subject: identity.subject };
   const request = asRuleRequest(method, target, length === undefined ? undefined : { contentType });
-  const match = matchRule(record.destination.rules, caller, request, now());
+  const match = matchRule(record.destination.rules, ruleCaller(member), request, now());
   if ("denied" in match) throw notAllowed(match.denied);
   return { usable, ...match };
 }
@@ -172,10 +170,15 @@ async function attempt({ intake, receipts, lastUsed }: BrokerUseParts, use: Use)
 
 function intentOf({ usable, rule, pattern, member, asked, body, id }: Use): Intent {
   const { name, version, destination } = usable.record;
-  const { level, identity } = member;
   return {
-    ...{ id, action: "use", credential: name, version, host: new URL(destination.origin).host },
-    by: { issuer: identity.issuer.issuer, subject: identity.subject, level },
+    ...{
+      id,
+      action: "use",
+      by: receiptBy(member),
+      credential: name,
+      version,
+      host: new URL(destination.origin).host,
+    },
     ...{ method: asked.method, pathPattern: pattern, rule: rule.id },
     ...(Buffer.isBuffer(body) && { bodyDigest: hash("sha256", body, "base64url") }),
     ...(isInUrl(destination.inject) && { inUrl: true }),

@@ -2,7 +2,6 @@ import type { Connection } from "../../shared/api/connections.ts";
 import { type ConnectionComplete, ConnectionMade } from "../../shared/broker/connections.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { countWrite } from "../counts.ts";
-import { VERSIONS_LISTED } from "../credentials/credentials.ts";
 import {
   type BrokerRecord,
   type CredentialRecord,
@@ -10,15 +9,16 @@ import {
   materialKey,
   nextVersion,
   type StoredMaterial,
+  withVersion,
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
+import { recorded } from "../receipts/recorded.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 import { withGrantLease } from "../tokens/lease.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { checkReplaceable, showConnection } from "./connections.ts";
 import type { Connector } from "./connector.ts";
 import { askBroker, type ConnectionParts } from "./parts.ts";
-import { recorded } from "./recorded.ts";
 import { type ConnectionRecord, connectionKey, type FlowRecord, flowKey } from "./records.ts";
 import { revokeGrant } from "./revoke.ts";
 
@@ -57,7 +57,7 @@ async function exchangeAndStore(
   const secret = await loadClientSecret(store, org, client, provider);
   const version = await nextVersion(store, org, name);
   const about = { id, action: "connect", by, credential: name, version } as const;
-  const made = await recorded(parts, org, { ...about, host, method: "POST", scopes }, (receipt) => {
+  const made = await recorded(parts.receipts, org, { ...about, host, method: "POST", scopes }, (receipt) => {
     const call: ConnectionComplete = {
       ...{ id, token, org, receipt, connection: name, version, callback },
       ...{ flow: { id: flowId, envelope }, ...(secret && { secret }) },
@@ -118,10 +118,7 @@ async function storeMade(
     const at = new Date(now()).toISOString();
     const credential: BrokerRecord = {
       ...{ name, version, purpose: "broker", destination: policy, connection: true },
-      versions: [
-        { version, createdAt: at, sealedBy: "platform" as const },
-        ...(found?.body.versions ?? []),
-      ].slice(0, VERSIONS_LISTED),
+      versions: withVersion({ version, createdAt: at, sealedBy: "platform" }, found?.body.versions),
       disabled: found?.body.disabled ?? false,
       createdAt: found?.body.createdAt ?? at,
       updatedAt: at,

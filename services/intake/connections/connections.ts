@@ -1,6 +1,11 @@
 import type { Connection } from "../../shared/api/connections.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import { type BrokerRecord, type CredentialRecord, credentialKey } from "../credentials/records.ts";
+import {
+  type BrokerRecord,
+  type CredentialRecord,
+  credentialKey,
+  isConnections,
+} from "../credentials/records.ts";
 import type { Item, Store } from "../store/store.ts";
 import { type GrantState, readGrantState } from "../tokens/grant-state.ts";
 import { type ConnectionRecord, connectionKey } from "./records.ts";
@@ -19,7 +24,7 @@ export async function readConnection(
 /** Throws `conflict` if the name is that of a credential that no connection has made. */
 export async function checkReplaceable(store: Store, org: string, name: string): Promise<void> {
   const found = await store.get<CredentialRecord>(credentialKey(org, name));
-  if (!found || (found.body.purpose === "broker" && found.body.connection)) return;
+  if (!found || isConnections(found.body)) return;
   const detail = "There is a credential of this name that was put. Delete it first, or choose another name.";
   throw new StrongroomError("conflict", detail);
 }
@@ -31,8 +36,8 @@ export async function showConnection(
   record: ConnectionRecord,
 ): Promise<Connection> {
   const { name, provider, client, askedScopes, origin, connectedBy, connectedAt, notRevoked } = record;
-  const found = await store.get<BrokerRecord>(credentialKey(org, name));
-  const credential = found?.body;
+  const found = await store.get<CredentialRecord>(credentialKey(org, name));
+  const credential = isConnections(found?.body) ? found.body : undefined;
   const state = credential && (await readGrantState(store, org, credential));
   const grant = credential?.destination.grant;
   return {

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from "fastify";
 import type { By } from "../../shared/receipts/receipt.ts";
-import { callerOf, memberOf } from "../http/caller.ts";
+import { memberOf, receiptBy } from "../http/caller.ts";
 
 /** The member who connects, as the intake has verified them; the broker verifies the token itself. */
 export interface Connector {
@@ -15,8 +15,7 @@ export interface Connector {
 
 /** The member whose request this is. */
 export function connectorOf(request: FastifyRequest): Connector {
-  const { org, level, subject: digest } = callerOf(request);
-  const { issuer, subject, token } = memberOf(request).identity;
-  const by = { issuer: issuer.issuer, subject, level };
-  return { org, id: request.id, token: token.reveal(), digest, by };
+  const member = memberOf(request);
+  const { subjectHash: digest, token } = member.identity;
+  return { org: member.org, id: request.id, token: token.reveal(), digest, by: receiptBy(member) };
 }

@@ -2,9 +2,9 @@ import type { PutCredential } from "../../shared/api/credentials.ts";
 import { delegatorOf, providerOf } from "../../shared/broker/providers.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { type BrokerRecord, nextVersion } from "../credentials/records.ts";
+import { recorded } from "../receipts/recorded.ts";
 import type { Connector } from "./connector.ts";
 import type { ConnectionParts } from "./parts.ts";
-import { recorded } from "./recorded.ts";
 
 /**
  * Stores a key, unless its provider delegates access instead. With a reason it is stored all the same, and the reason
@@ -24,7 +24,7 @@ export async function storeKey<T>(
   const version = await nextVersion(parts.intake.store, org, name);
   const { host } = new URL(body.destination.origin);
   const intent = { id, action: "store-key", by, credential: name, version, host, reason } as const;
-  return recorded(parts, org, intent, put);
+  return recorded(parts.receipts, org, intent, put);
 }
 
 /** A credential of the broker without rules and grant is for nothing but a connection's client. */

@@ -5,14 +5,14 @@ import { revocationOf } from "../../shared/broker/revocation.ts";
 import { StrongroomError } from "../../shared/errors.ts";
 import { deletionWrites } from "../credentials/credentials.ts";
 import { loadUsable } from "../credentials/load.ts";
-import { type CredentialRecord, credentialKey } from "../credentials/records.ts";
+import { type CredentialRecord, credentialKey, isConnections } from "../credentials/records.ts";
+import { recorded } from "../receipts/recorded.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
 import { withGrantLease } from "../tokens/lease.ts";
 import { loadClientSecret } from "./client-secret.ts";
 import { readConnection } from "./connections.ts";
 import type { Connector } from "./connector.ts";
 import { askBroker, type ConnectionParts } from "./parts.ts";
-import { recorded } from "./recorded.ts";
 import { type ConnectionRecord, connectionKey } from "./records.ts";
 
 type Of = Pick<ConnectionRecord, "provider" | "client">;
@@ -33,7 +33,7 @@ export async function revokeGrant(
   const secret = policy.grant ? undefined : await loadClientSecret(parts.intake.store, org, client, provider);
   const method = revocation.type === "github" ? "DELETE" : "POST";
   const intent = { id, action: "revoke", by, credential: name, version, host, method } as const;
-  const { outcome } = await recorded(parts, org, intent, (receipt) => {
+  const { outcome } = await recorded(parts.receipts, org, intent, (receipt) => {
     const call: ConnectionRevoke = {
       ...{ id, token, org, receipt, credential, provider, clientId: client.id, ...(secret && { secret }) },
     };
@@ -75,7 +75,8 @@ async function revoked(
 ): Promise<string | undefined> {
   const { name } = connection;
   const found = await loadUsable(parts.intake.store, member.org, name);
-  if (found?.record.purpose !== "broker")
+  // One of its name that was put since is not its own.
+  if (!found || !isConnections(found.record))
     return connection.notRevoked ?? `Its credential is gone. ${BY_HAND}`;
   const { version, destination: policy } = found.record;
   try {
@@ -100,7 +101,7 @@ async function deleteBoth(
     const found = await store.get<CredentialRecord>(credentialKey(org, name));
     const isWritten = await store.write([
       kept ? { ...connectionKey(org, name), body: kept } : { ...connectionKey(org, name), remove: true },
-      ...(found ? await deletionWrites(intake, org, found) : []),
+      ...(found && isConnections(found.body) ? await deletionWrites(intake, org, found) : []),
     ]);
     return isWritten || undefined;
   });

@@ -1,5 +1,6 @@
 import type { Grant } from "../../shared/broker/grant.ts";
 import type { Injection } from "../../shared/broker/inject.ts";
+import { LEAST_STS_SECONDS } from "../../shared/broker/narrow.ts";
 import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import type { Recipe } from "../../shared/broker/recipe.ts";
 import { type PartError, StrongroomError } from "../../shared/errors.ts";
@@ -23,6 +24,7 @@ export function checkBrokerPolicy(
     ...ruleErrors(policy.rules, policy.inject),
     ...under("grant", policy.grant ? grantErrors(policy.grant, ports) : []),
     ...under("rotation", policy.rotation ? recipeErrors(policy.rotation) : []),
+    ...problemOf("rotation", policy.rotation && unrotatable(policy, policy.rotation)),
   ];
   if ("token" in policy.inject && !policy.grant) {
     errors.push({ pointer: "grant", message: "is missing: `inject` sends a token that a grant obtains" });
@@ -105,18 +107,32 @@ function grantErrors(grant: Grant, ports: ReadonlySet<number>): PartError[] {
   if (grant.type === "refresh_token" && grant.revocation !== undefined) {
     errors.push(...problemOf("revocation", urlProblem(grant.revocation, ports)));
   }
-  if (
-    grant.type === "sts_assume_role" &&
-    grant.sessionPolicy !== undefined &&
-    !isObject(grant.sessionPolicy)
-  ) {
-    errors.push({ pointer: "sessionPolicy", message: "is not a JSON object" });
+  if (grant.type === "sts_assume_role") {
+    const { sessionPolicy, lifetimeSeconds } = grant;
+    if (sessionPolicy !== undefined && !isObject(sessionPolicy)) {
+      errors.push({ pointer: "sessionPolicy", message: "is not a JSON object" });
+    }
+    if (lifetimeSeconds < LEAST_STS_SECONDS) {
+      const message = `is less than the shortest session that AWS allows: ${LEAST_STS_SECONDS} seconds`;
+      errors.push({ pointer: "lifetimeSeconds", message });
+    }
   }
   return [
     ...errors,
     ...repeated("who/groups", grant.who.groups),
     ...repeated("who/subjects", grant.who.subjects),
   ];
+}
+
+/** Why a recipe cannot rotate the value of a policy, whatever the recipe says; undefined if it can. */
+function unrotatable({ inject, grant }: BrokerPolicy, { type }: Recipe): string | undefined {
+  if (grant?.type === "refresh_token") {
+    return "is not for a refresh token: its provider replaces it, and both at once would lose it";
+  }
+  if (type === "rest" && "token" in inject) {
+    return "of type rest is not for a policy that injects a token: its requests carry the value itself";
+  }
+  return undefined;
 }
 
 function recipeErrors(recipe: Recipe): PartError[] {

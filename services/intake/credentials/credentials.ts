@@ -23,14 +23,14 @@ import {
   type DeletedCredential,
   deletedKey,
   type IntegrationRecord,
+  isConnections,
   lastUsedPartition,
   materialKey,
   policyHashOf,
   type StoredMaterial,
+  withVersion,
 } from "./records.ts";
 
-/** The last versions that a record tells of. */
-export const VERSIONS_LISTED = 20;
 /** Longer than any backup of the store is kept. */
 const REMEMBER_DELETED_SECONDS = 400 * 24 * 3600;
 
@@ -69,7 +69,7 @@ export async function putCredential(
       const detail = `The credential is one of purpose ${found.body.purpose}. Delete it first, or choose another name.`;
       throw new StrongroomError("conflict", detail);
     }
-    if (found?.body.purpose === "broker" && found.body.connection) throw madeByConnection();
+    if (isConnections(found?.body)) throw madeByConnection();
     const version = Math.max(found?.body.version ?? 0, deleted?.body.version ?? 0) + 1;
     const { purpose } = given;
     const context = { org, credential: name, version: String(version), purpose, policy: policyHashOf(given) };
@@ -78,10 +78,7 @@ export async function putCredential(
     const sealedBy = "value" in body ? ("platform" as const) : ("client" as const);
     const credential: CredentialRecord = {
       ...{ name, version, ...given },
-      versions: [{ version, createdAt: at, sealedBy }, ...(found?.body.versions ?? [])].slice(
-        0,
-        VERSIONS_LISTED,
-      ),
+      versions: withVersion({ version, createdAt: at, sealedBy }, found?.body.versions),
       disabled: found?.body.disabled ?? false,
       createdAt: found?.body.createdAt ?? at,
       updatedAt: at,
@@ -143,7 +140,7 @@ export async function deleteCredential(
     await unrotatedWrites(store, org, name);
     const found = await readCredential(intake, org, name);
     checkConditions(conditions, found.body.version);
-    if (found.body.purpose === "broker" && found.body.connection) throw madeByConnection();
+    if (isConnections(found.body)) throw madeByConnection();
     return (await store.write(await deletionWrites(intake, org, found))) || undefined;
   });
 }

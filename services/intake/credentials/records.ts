@@ -15,6 +15,20 @@ export const policyHashOf = (record: Pick<Credential, "purpose" | "destination">
   return purpose === "broker" ? brokerPolicyHash(destination) : policyHash(destination);
 };
 
+/** Whether a connection made a credential: only connections change and delete it. */
+export const isConnections = (
+  record: CredentialRecord | undefined,
+): record is BrokerRecord & { connection: true } =>
+  record?.purpose === "broker" && record.connection === true;
+
+type Version = Credential["versions"][number];
+/** The last versions that a record tells of. */
+const VERSIONS_LISTED = 20;
+
+/** The versions of a record after a new one. */
+export const withVersion = (added: Version, before: readonly Version[] = []): Version[] =>
+  [added, ...before].slice(0, VERSIONS_LISTED);
+
 export const credentialsPartition = (org: string): string => `org/${org}/credentials`;
 export const credentialKey = (org: string, name: string): Key => ({
   partition: credentialsPartition(org),

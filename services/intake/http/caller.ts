@@ -1,4 +1,5 @@
 import type { FastifyRequest } from "fastify";
+import type { RuleCaller } from "../../shared/broker/rules.ts";
 import type { Identity } from "../../shared/front/identity/authenticator.ts";
 import { levelOf, requireLevel } from "../../shared/front/levels.ts";
 import { found, type Passage } from "../../shared/front/passage.ts";
@@ -43,17 +44,21 @@ export function memberOf(request: FastifyRequest): Member {
   return { org: passage.org.id, level: levelOf(identity), identity };
 }
 
-/** The caller, as receipts name them. */
-export function receiptBy(request: FastifyRequest): By {
-  const { level, identity } = memberOf(request);
-  const { issuer, subject } = identity;
-  return { issuer: issuer.issuer, subject, ...(level && { level }) };
-}
+/** A member, as receipts name them. */
+export const receiptBy = ({ level, identity: { issuer, subject } }: Member): MemberBy => ({
+  ...{ issuer: issuer.issuer, subject, ...(level && { level }) },
+});
+type MemberBy = Extract<By, { subject: string }>;
 
 /** A member who has a level, with what the JWT says. */
 export interface UseMember extends Member {
   level: Level;
 }
+
+/** A member, as rules see them. */
+export const ruleCaller = ({ level, identity: { groups, subject } }: UseMember): RuleCaller => ({
+  ...{ level, groups, subject },
+});
 
 /** {@link memberOf} a route that needs a level. */
 export const useMemberOf = (request: FastifyRequest): UseMember => ({

@@ -172,7 +172,7 @@ export class Chain {
         const plan = done ?? (await planBlock(store, this.#org, this.#state, additions, this.#held, now()));
         if (!done && plan.writes.length > 0) {
           tried.set(plan.token, plan);
-          if (!(await store.write(plan.writes))) throw undefined;
+          if (!(await store.write(plan.writes))) throw OTHERS_WERE_FASTER;
           this.#state = plan.next;
         }
         for (const intent of plan.begun) this.#held.set(intent.sequence, intent);
@@ -180,10 +180,10 @@ export class Chain {
         return plan;
       } catch (error) {
         this.#state = undefined;
-        if (error !== undefined && !(error instanceof StoreUnavailableError)) throw error;
+        if (error !== OTHERS_WERE_FASTER && !(error instanceof StoreUnavailableError)) throw error;
         const at = performance.now();
-        if (at > until) throw error ?? new Error("others were faster");
-        if (error !== undefined) await sleep(Math.random() * AWAY_MS);
+        if (at > until) throw error;
+        if (error !== OTHERS_WERE_FASTER) await sleep(Math.random() * AWAY_MS);
         else {
           this.#lost = { at, ms: at - began };
           await this.#yield();
@@ -206,6 +206,9 @@ export class Chain {
     return { writer: this.#writer, head, own };
   }
 }
+
+/** Another intake wrote the chain first. */
+const OTHERS_WERE_FASTER = new Error("other intakes were faster");
 
 const unavailable = (detail: string, cause?: unknown) =>
   new StrongroomError("receipts_unavailable", detail, { cause });

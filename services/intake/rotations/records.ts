@@ -56,7 +56,7 @@ export interface RotationRecord {
   updatedAt: string;
 }
 
-export const rotationsPartition = (org: string): string => `org/${org}/rotations`;
+const rotationsPartition = (org: string): string => `org/${org}/rotations`;
 export const rotationKey = (org: string, name: string): Key => ({
   partition: rotationsPartition(org),
   sort: name,
@@ -112,7 +112,7 @@ export function removeRotationWrites(org: string, { body, revision }: Item<Rotat
 }
 
 /** Whether a run has begun and its new value is not in use yet: then the current one must not change. */
-export const isBeforeSwitch = ({ run }: RotationRecord): boolean =>
+const isBeforeSwitch = ({ run }: RotationRecord): boolean =>
   run !== undefined && run.toVersion === undefined && run.phase !== "ended";
 
 const time = (seconds: number): string => new Date(seconds * 1000).toISOString();

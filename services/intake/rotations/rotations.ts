@@ -8,7 +8,7 @@ import {
 import { StrongroomError } from "../../shared/errors.ts";
 import type { By } from "../../shared/receipts/receipt.ts";
 import { readCredential } from "../credentials/credentials.ts";
-import type { BrokerRecord } from "../credentials/records.ts";
+import { type BrokerRecord, isConnections } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { type Conditions, checkConditions } from "../http/conditions.ts";
 import { type PageAsked, readPage } from "../http/paging.ts";
@@ -33,7 +33,7 @@ export async function rotatable(
   name: string,
 ): Promise<Item<BrokerRecord>> {
   const { body, ...item } = await readCredential(intake, org, name);
-  if (body.purpose === "broker" && body.connection) {
+  if (isConnections(body)) {
     throw new StrongroomError(
       "conflict",
       "A connection's value is replaced by its provider, not by a rotation.",

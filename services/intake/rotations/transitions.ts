@@ -5,6 +5,7 @@ import {
   materialKey,
   policyHashOf,
   type StoredMaterial,
+  withVersion,
 } from "../credentials/records.ts";
 import type { JobFailure, RotateWork } from "../jobs/records.ts";
 import { isEnvelopeFor } from "../rewrap/check-envelope.ts";
@@ -19,7 +20,6 @@ import {
   retiringKey,
 } from "./records.ts";
 
-const VERSIONS_LISTED = 20;
 export const CHANGED: JobFailure = {
   class: "not_openable",
   detail: "The credential was changed or deleted while it was rotated.",
@@ -128,10 +128,7 @@ function switched(
   const record: BrokerRecord = {
     ...credential.body,
     version,
-    versions: [{ version, createdAt: at, sealedBy: "platform" as const }, ...credential.body.versions].slice(
-      0,
-      VERSIONS_LISTED,
-    ),
+    versions: withVersion({ version, createdAt: at, sealedBy: "platform" }, credential.body.versions),
     updatedAt: at,
   };
   const stored: StoredMaterial = { version, material: { envelope }, ...(key !== undefined && { key }) };

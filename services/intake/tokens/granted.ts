@@ -3,24 +3,12 @@ import { type Narrowed, narrow } from "../../shared/broker/narrow.ts";
 import { isWho } from "../../shared/broker/rules.ts";
 import type { TokenCall } from "../../shared/broker/tokens.ts";
 import { StrongroomError } from "../../shared/errors.ts";
-import type { Level } from "../../shared/org.ts";
-import type { Secret } from "../../shared/secret.ts";
 import type { Material } from "../../shared/work/messages.ts";
 import { brokerCredential } from "../credentials/load.ts";
 import type { BrokerRecord } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
+import { ruleCaller, type UseMember } from "../http/caller.ts";
 import { readGrantState } from "./grant-state.ts";
-
-/** The member for whom a token is obtained. */
-export interface TokenCaller {
-  org: string;
-  /** The JWT, which the broker verifies itself. */
-  token: Secret;
-  issuer: string;
-  subject: string;
-  groups: readonly string[];
-  level: Level;
-}
 
 /** What is wanted of a credential. */
 export interface TokenWish extends Pick<TokenCall, "asked" | "for" | "sealTo"> {
@@ -44,10 +32,10 @@ export interface Granted {
  */
 export async function grantedCredential(
   { store }: Pick<Intake, "store">,
-  caller: TokenCaller,
+  member: UseMember,
   wish: TokenWish,
 ): Promise<Granted> {
-  const { org } = caller;
+  const { org } = member;
   const { record, material } = await brokerCredential(store, org, wish.credential);
   const { grant } = record.destination;
   if (!grant) {
@@ -56,7 +44,7 @@ export async function grantedCredential(
   if (record.disabled) {
     throw new StrongroomError("credential_disabled", "The credential is disabled. Enable it to use it.");
   }
-  if (wish.for === "caller" && !isWho(grant.who, caller)) {
+  if (wish.for === "caller" && !isWho(grant.who, ruleCaller(member))) {
     throw denied("who", "The credential's policy does not allow a token for this caller.");
   }
   const narrowed = narrow(grant, wish.asked);

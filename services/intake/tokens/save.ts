@@ -1,11 +1,11 @@
 import { brokerPolicyHash } from "../../shared/broker/policy.ts";
 import type { TokenAnswer } from "../../shared/broker/tokens.ts";
-import { VERSIONS_LISTED } from "../credentials/credentials.ts";
 import {
   type BrokerRecord,
   credentialKey,
   materialKey,
   type StoredMaterial,
+  withVersion,
 } from "../credentials/records.ts";
 import type { Intake } from "../dependencies.ts";
 import { retryConflicts } from "../retry-conflicts.ts";
@@ -44,11 +44,11 @@ export async function saveReplacement(
       const record: BrokerRecord = {
         ...found.body,
         version: next,
-        versions: [
-          { version: next, createdAt: at, sealedBy: "broker" as const },
+        versions: withVersion(
+          { version: next, createdAt: at, sealedBy: "broker" },
           // One line for all replacements, or they would crowd out what members have put.
-          ...found.body.versions.filter(({ sealedBy }, index) => index > 0 || sealedBy !== "broker"),
-        ].slice(0, VERSIONS_LISTED),
+          found.body.versions.filter(({ sealedBy }, index) => index > 0 || sealedBy !== "broker"),
+        ),
         updatedAt: at,
       };
       const stored: StoredMaterial = { version: next, material: { envelope } };

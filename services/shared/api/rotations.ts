@@ -11,7 +11,7 @@ const closed = { additionalProperties: false };
 /** Seconds between two rotations: two weeks unless given. */
 export const EverySeconds = Type.Integer({ minimum: 3600, maximum: 366 * 24 * 3600 });
 /** How long the old key stays valid beside the new one: an hour unless given. */
-export const GraceSeconds = Type.Integer({ minimum: 0, maximum: 30 * 24 * 3600 });
+const GraceSeconds = Type.Integer({ minimum: 0, maximum: 30 * 24 * 3600 });
 export const ROTATION_DEFAULTS = { everySeconds: 14 * 24 * 3600, graceSeconds: 3600 } as const;
 
 const given = {
@@ -35,7 +35,7 @@ export type PutRotation = Static<typeof PutRotation>;
  * How far a run has come. `revoke` stands also at its beginning, if an earlier run has left keys at the provider;
  * `grace`: the new value is in use, and the old key still works.
  */
-export const RUN_PHASES = ["make", "apply", "check", "grace", "revoke", "ended"] as const;
+const RUN_PHASES = ["make", "apply", "check", "grace", "revoke", "ended"] as const;
 
 /** One rotation of a credential. */
 export const RotationRun = Type.Object(

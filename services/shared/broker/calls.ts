@@ -1,6 +1,6 @@
 import { type Static, Type } from "typebox";
 import { OrgId } from "../org.ts";
-import { Receipt } from "../receipts/receipt.ts";
+import { Digest, Receipt } from "../receipts/receipt.ts";
 import { METHODS } from "../work/destination.ts";
 import { Material, Name } from "../work/messages.ts";
 import { BrokerPolicy } from "./policy.ts";
@@ -62,7 +62,7 @@ export const Go = Type.Object({ receipt: Receipt }, closed);
 export type Go = Static<typeof Go>;
 
 /** Why the broker did not answer a call, or did not end its answer. */
-export const CALL_FAILURES = [
+const CALL_FAILURES = [
   "malformed", // the call is none
   "unauthenticated", // the broker does not accept the token
   "forbidden", // the token is not of this organization
@@ -106,19 +106,21 @@ export type CallFailed = Static<typeof CallFailed>;
 export const AnswerHead = Type.Object(
   {
     status: Type.Integer({ minimum: 200, maximum: 599 }),
-    headers: Type.Array(Type.Tuple([Type.String(), Type.String()]), { maxItems: 100 }),
+    headers: Type.Array(Type.Tuple([Type.String({ maxLength: 256 }), Type.String({ maxLength: 16_384 })]), {
+      maxItems: 100,
+    }),
   },
   closed,
 );
 export type AnswerHead = Static<typeof AnswerHead>;
 
-/** The last frame of an answer that is whole. */
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+
+/** The last frame of an answer that is whole. Its members go into the receipt as they are. */
 export const AnswerEnd = Type.Object(
   {
-    sentBytes: Type.Integer({ minimum: 0 }),
-    receivedBytes: Type.Integer({ minimum: 0 }),
-    scrubbed: Type.Integer({ minimum: 0 }),
-    bodyDigest: Type.Optional(Type.String()),
+    ...{ sentBytes: Count, receivedBytes: Count, scrubbed: Count },
+    bodyDigest: Type.Optional(Digest),
   },
   closed,
 );

@@ -5,7 +5,7 @@
  * Intake to broker: `call`, `go`, then `data` and `end` if there is a body. Broker to intake: `head`, `data`, `end`; or
  * `failed` at any time.
  */
-export const FRAMES = { call: 1, go: 2, head: 3, data: 4, end: 5, failed: 6 } as const;
+const FRAMES = { call: 1, go: 2, head: 3, data: 4, end: 5, failed: 6 } as const;
 export type FrameType = keyof typeof FRAMES;
 
 export interface Frame {
@@ -46,22 +46,13 @@ function head(type: FrameType, length: number): Buffer {
   return bytes;
 }
 
-/**
- * The frames of a stream; data as it comes, so one frame may be several here. Throws {@link FrameError} for anything else, and
- * if the stream ends within a frame.
- */
-export async function* readFrames(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
-  const parser = new FrameParser();
-  for await (const chunk of stream) yield* parser.push(chunk);
-  parser.end();
-}
-
-/** Takes a stream's chunks and returns the frames that they complete. */
+/** Takes a stream's chunks and returns the frames that they complete; data as it comes, so one frame may be several. */
 export class FrameParser {
   #held: Buffer = Buffer.alloc(0);
   /** Of the data frame that is being read. */
   #dataLeft = 0;
 
+  /** Throws {@link FrameError} for what is none of frames. */
   *push(chunk: Uint8Array): Generator<Frame> {
     let bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     if (this.#held.length > 0) {

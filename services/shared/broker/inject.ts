@@ -2,9 +2,9 @@ import { type Static, Type } from "typebox";
 
 const closed = { additionalProperties: false };
 
-export const HeaderName = Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" });
+const HeaderName = Type.String({ pattern: "^[A-Za-z][A-Za-z0-9-]{0,63}$" });
 /** A header's value; `{}` stands for the credential, or for what was made of it. */
-export const HeaderFormat = Type.String({
+const HeaderFormat = Type.String({
   maxLength: 200,
   pattern: "^[\\x20-\\x7e]*\\{\\}[\\x20-\\x7e]*$",
   description: "The header's value; `{}` stands for the credential, or for what was made of it",

@@ -60,8 +60,9 @@ export interface Widened {
   why: string;
 }
 
-/** AWS's limits: the shortest session, and the longest session policy in characters. */
-const LEAST_STS_SECONDS = 900;
+/** AWS's shortest session. */
+export const LEAST_STS_SECONDS = 900;
+/** AWS's longest session policy, in characters. */
 const MOST_SESSION_POLICY = 2048;
 const ACCESS: readonly Access[] = ["read", "write", "admin"];
 const PARTS_OF: Record<Grant["type"], readonly (keyof AskedToken)[]> = {

@@ -35,7 +35,7 @@ export interface Provider {
 }
 
 /** The providers that are known by name. */
-export const PROVIDERS = {
+const PROVIDERS = {
   github: {
     title: "GitHub",
     sendsIssuer: false,

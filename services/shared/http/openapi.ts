@@ -37,7 +37,7 @@ function whoMay(access: Access): string {
   if ("open" in access) return `No authentication: ${access.open}.`;
   if ("permission" in access) return `Requires the permission \`${access.permission}\`.`;
   if ("right" in access) {
-    return `Requires the level \`admin\`, or a token with the group \`${RIGHTS[access.right]}\``;
+    return `Requires the level \`admin\`, or a token with the group \`${RIGHTS[access.right]}\`.`;
   }
   return `Requires the level \`${access.level}\` or above.`;
 }

@@ -11,7 +11,7 @@ const Sequence = Type.Integer({ minimum: 1 });
 const Count = Type.Integer({ minimum: 0 });
 
 /** What a receipt is for. `use`: a request by the broker; the others have names of their own. */
-export const ACTIONS = ["use", "token", "connect", "rotate", "revoke", "change-rules", "store-key"] as const;
+const ACTIONS = ["use", "token", "connect", "rotate", "revoke", "change-rules", "store-key"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** Who caused it: a member by their token, or what the organization has scheduled. */

@@ -83,14 +83,27 @@ const AMBIGUOUS = /%(?:2f|5c|25|[01][0-9a-f]|7f)/i;
 /** `.` and `..`, also percent-encoded, and as some servers read them: with a parameter after a semicolon. */
 const DOTS = /^(?:\.|%2e){1,2}(?:;|%3b|$)/i;
 
+/** What divides a path, or escapes in it. */
+const MARKS = /[/\\%?#;]/g;
+
 /**
  * Whether a path, without a query, can be read in one way only: no empty segments but a last one, no dot segments, no
- * encoded slash, backslash, percent sign or control character.
+ * encoded slash, backslash, percent sign or control character, and no encoding of what is no UTF-8 or what a
+ * normalization of Unicode would make one of these.
  */
 export function isCanonicalPath(path: string): boolean {
-  if (path === "" || !PATH.test(path) || AMBIGUOUS.test(path)) return false;
-  return !path.split("/").some((segment) => DOTS.test(segment));
+  if (path === "" || !PATH.test(path) || AMBIGUOUS.test(path) || hasDots(path)) return false;
+  if (!path.includes("%")) return true;
+  try {
+    const text = decodeURIComponent(path);
+    const normal = text.normalize("NFKC");
+    return normal.match(MARKS)?.join("") === text.match(MARKS)?.join("") && !hasDots(normal);
+  } catch {
+    return false;
+  }
 }
+
+const hasDots = (path: string): boolean => path.split("/").some((segment) => DOTS.test(segment));
 
 /** Whether a pattern is well-formed: a canonical path in which `*` is a whole segment, and `**` the last one. */
 export function isPathPattern(pattern: string): boolean {

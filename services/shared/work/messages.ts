@@ -119,10 +119,10 @@ export type DeliverMessage = Extract<WebhookMessage, { type: "deliver" }>;
  * What a worker does for a rotation: `make` a new value, `apply` it (if the provider does not make it itself), `check`
  * that it works, `revoke` another key.
  */
-export const ROTATION_PHASES = ["make", "apply", "check", "revoke"] as const;
+const ROTATION_PHASES = ["make", "apply", "check", "revoke"] as const;
 export type RotationPhase = (typeof ROTATION_PHASES)[number];
 /** A provider's own id of a key, which is no secret. */
-export const KeyAtProvider = Type.String({ minLength: 1, maxLength: 256, pattern: "^[\\x20-\\x7e]+$" });
+const KeyAtProvider = Type.String({ minLength: 1, maxLength: 256, pattern: "^[\\x20-\\x7e]+$" });
 
 /** What the queue of kind `broker` carries. */
 export const BrokerMessage = Type.Union([

@@ -9,9 +9,14 @@ const OVERRIDES = [
   ...["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"],
   ...["x-original-method", "x-original-host", "x-host", "x-real-ip", "forwarded", "via"],
 ];
-const PREFIXES = ["proxy-", "x-forwarded-", "sec-", "webhook-"];
+/** Headers by which some destinations read or write another path, too. */
+const OTHER_PATHS = ["destination", "x-copy-from", "x-ms-rename-source"];
+const PREFIXES = [
+  ...["proxy-", "x-forwarded-", "sec-", "webhook-"],
+  ...["x-amz-copy-source", "x-goog-copy-source", "x-ms-copy-source"],
+];
 /** Headers that nobody sets, neither a caller nor a policy. */
-const NOBODYS = new Set([...OWN, ...COOKIES, ...OVERRIDES]);
+const NOBODYS = new Set([...OWN, ...COOKIES, ...OVERRIDES, ...OTHER_PATHS]);
 /** Headers that describe a request, so a credential in them would be taken for something else. */
 const DESCRIBING = new Set(["content-encoding", "content-type", "origin", "referer", "set-cookie"]);
 

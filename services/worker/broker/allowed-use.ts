@@ -1,4 +1,5 @@
 import type { UseCall } from "../../shared/broker/calls.ts";
+import { injectedHeaders, isInUrl } from "../../shared/broker/inject.ts";
 import type { BrokerPolicy } from "../../shared/broker/policy.ts";
 import { asRuleRequest } from "../../shared/broker/rule-request.ts";
 import { matchRule, type Rule } from "../../shared/broker/rules.ts";
@@ -35,8 +36,7 @@ export function allowedUse(call: UseCall, caller: VerifiedCaller, now: number): 
   const asked = asRuleRequest(method, path, body === "none" ? undefined : { contentType });
   const match = matchRule(policy.rules, caller, asked, now);
   if ("denied" in match) throw notAllowed(match.denied, "no rule of the credential allows this request");
-  const isInUrl = "query" in policy.inject || "pathPrefix" in policy.inject;
-  if (isInUrl && !match.rule.inUrl) {
+  if (isInUrl(policy.inject) && !match.rule.inUrl) {
     throw notAllowed("inUrl", "the rule does not allow the credential in the URL");
   }
   const { issuer, subject, level } = caller;
@@ -44,7 +44,7 @@ export function allowedUse(call: UseCall, caller: VerifiedCaller, now: number): 
     ...{ id, action: "use", by: { issuer, subject, level } },
     ...{ credential: credential.name, version: credential.version, host: new URL(policy.origin).host },
     ...{ method, pathPattern: match.pattern, rule: match.rule.id },
-    ...(match.rule.inUrl && { inUrl: true }),
+    ...(isInUrl(policy.inject) && { inUrl: true }),
   };
   return { rule: match.rule, intent, headers: allowedHeaders(policy, request.headers) };
 }
@@ -52,7 +52,7 @@ export function allowedUse(call: UseCall, caller: VerifiedCaller, now: number): 
 function allowedHeaders({ inject }: BrokerPolicy, given: [string, string][]): [string, string][] {
   try {
     return checkHeaders(given, {
-      injected: injectedHeader(inject),
+      injected: injectedHeaders(inject),
       isRefused: (name) => !isPassedHeader(name),
       mayRepeat: (name) => name !== "content-type",
     });
@@ -60,13 +60,6 @@ function allowedHeaders({ inject }: BrokerPolicy, given: [string, string][]): [s
     if (error instanceof JobFailure) throw notAllowed("headers", error.message);
     throw error;
   }
-}
-
-function injectedHeader(inject: BrokerPolicy["inject"]): string | undefined {
-  if ("header" in inject) return inject.header;
-  if ("hmac" in inject) return inject.hmac.header;
-  if ("jwt" in inject) return inject.jwt.header;
-  return "token" in inject ? inject.token.header : undefined;
 }
 
 const notAllowed = (part: string, detail: string) => new UseFailure("not_allowed", detail, { part });

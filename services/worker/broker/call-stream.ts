@@ -12,6 +12,9 @@ import { UseFailure } from "./use-failure.ts";
 /** So much of a call waits here before its connection is read no further. */
 const MOST_WAITING_BYTES = 256 * 1024;
 
+/** So much of an answer is sent together. */
+const MOST_HELD_BYTES = 16 * 1024;
+
 /** The frames of one call, in both directions, with back-pressure. */
 export class CallStream {
   readonly #request: IncomingMessage;
@@ -19,6 +22,9 @@ export class CallStream {
   readonly #parser = new FrameParser();
   readonly #gone = new AbortController();
   #waiting: Frame[] = [];
+  #held: Uint8Array[] = [];
+  #heldBytes = 0;
+  #flushing: NodeJS.Immediate | undefined;
   #waitingBytes = 0;
   #isEnded = false;
   #isOver = false;
@@ -56,17 +62,17 @@ export class CallStream {
     return undefined;
   }
 
-  /** Sends a frame of JSON. */
+  /** Sends a frame of JSON, together with what follows at once. */
   send(type: Exclude<FrameType, "data">, value: unknown): void {
-    this.#response.write(jsonFrame(type, value));
+    this.#hold(jsonFrame(type, value));
   }
 
   /** Sends data; resolves when more may be sent, or nobody takes it any more. */
   async data(chunk: Uint8Array): Promise<void> {
     if (chunk.byteLength === 0) return;
-    // Not corked: what is written in one turn is sent together anyway, and a corked response may miss its `drain`.
-    let hasRoom = true;
-    for (const piece of dataFrames(chunk)) hasRoom = this.#response.write(piece);
+    for (const piece of dataFrames(chunk)) this.#hold(piece);
+    const isFull = this.#heldBytes >= MOST_HELD_BYTES;
+    const hasRoom = isFull ? this.#flush() : !this.#response.writableNeedDrain;
     if (hasRoom || this.#response.destroyed) return;
     await new Promise<void>((resolve) => {
       this.#response.once("drain", done).once("close", done);
@@ -84,7 +90,30 @@ export class CallStream {
     this.#isOver = true;
     this.#waiting = [];
     this.#request.resume();
-    this.#response.end(jsonFrame(type, value));
+    this.#held.push(jsonFrame(type, value));
+    this.#response.end(this.#takeHeld());
+  }
+
+  /** Keeps bytes until this turn of the event loop is over: each write costs a TLS record and wakes the intake. */
+  #hold(bytes: Uint8Array): void {
+    this.#held.push(bytes);
+    this.#heldBytes += bytes.byteLength;
+    this.#flushing ??= setImmediate(() => this.#flush());
+  }
+
+  /** Sends what is held. False: the intake reads more slowly. */
+  #flush(): boolean {
+    const bytes = this.#takeHeld();
+    return bytes.length === 0 || this.#response.write(bytes);
+  }
+
+  #takeHeld(): Buffer {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    const bytes = Buffer.concat(this.#held);
+    this.#held = [];
+    this.#heldBytes = 0;
+    return bytes;
   }
 
   #more(withinMs: number): Promise<void> {

@@ -1,12 +1,11 @@
 import type { SealedCredential } from "../../shared/broker/calls.ts";
 import { type ChangedPolicy, ChangePolicy } from "../../shared/broker/change-policy.ts";
-import { type BrokerPolicy, brokerPolicyHash, destinationsOf } from "../../shared/broker/policy.ts";
+import { type BrokerPolicy, destinationsOf } from "../../shared/broker/policy.ts";
 import { canonicalJson } from "../../shared/canonical-json.ts";
-import { seal } from "../../shared/envelope/envelope.ts";
 import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
 import { isAtLeast } from "../../shared/front/levels.ts";
-import { openCredential } from "../open-credential.ts";
 import { type Operation, operation } from "./operations.ts";
+import { openSealed, sealValue } from "./sealed-credential.ts";
 import { UseFailure } from "./use-failure.ts";
 
 /** Whether a value was replaced by its provider, and may not be sealed any more. */
@@ -22,16 +21,11 @@ export const changePolicy = (keys: KeyProvider, isReplaced: IsReplaced): Operati
     if (isReplaced(org, credential)) {
       throw new UseFailure("not_openable", "the provider has replaced the value: store the new one first");
     }
-    const { name, material } = credential;
-    const context = { org, credential: name, purpose: "broker" as const };
-    const bound = (version: number, of: BrokerPolicy) => ({
-      ...{ ...context, version: String(version), policy: brokerPolicyHash(of) },
-    });
-    const value = await openCredential(keys, bound(credential.version, credential.policy), material);
+    const version = credential.version + 1;
+    const value = await openSealed(keys, org, credential);
     try {
-      const version = credential.version + 1;
-      const envelope = await seal(keys, bound(version, policy), value);
-      return { version, envelope: Buffer.from(envelope).toString("base64") } satisfies ChangedPolicy;
+      const envelope = await sealValue(keys, { org, credential: credential.name, version, policy }, value);
+      return { version, envelope } satisfies ChangedPolicy;
     } finally {
       value.fill(0);
     }

@@ -6,6 +6,8 @@ import { asUseFailure } from "./failures.ts";
 export interface Target {
   org: string;
   credential: string;
+  /** Issuer and subject of the caller: should a destination say something unasked, no other member gets it as an answer. */
+  member: string;
   origin: string;
 }
 
@@ -54,4 +56,4 @@ export class Destinations {
   }
 }
 
-const ownerOf = ({ org, credential }: Target): string => `${org}\n${credential}`;
+const ownerOf = ({ org, credential, member }: Target): string => `${org}\n${credential}\n${member}`;

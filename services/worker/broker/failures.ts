@@ -7,7 +7,7 @@ import { ResponseBlocked } from "../scrub/stream.ts";
 import { UseFailure } from "./use-failure.ts";
 
 /** Failures of jobs that have another name for calls. */
-const RENAMED: Partial<Record<FailureClass, CallFailure>> = {
+const RENAMED: Record<Exclude<FailureClass, CallFailure>, CallFailure> = {
   request_not_allowed: "not_allowed",
   policy_mismatch: "not_openable",
   answer_too_large: "answer_unusable",
@@ -15,11 +15,14 @@ const RENAMED: Partial<Record<FailureClass, CallFailure>> = {
   expired: "timeout",
 };
 
+const isRenamed = (failure: FailureClass): failure is keyof typeof RENAMED => Object.hasOwn(RENAMED, failure);
+
 /** Any error as the failure of a call; what is unexpected is `internal`, and tells nothing. */
 export function asUseFailure(error: unknown): UseFailure {
   if (error instanceof UseFailure) return error;
   if (error instanceof JobFailure) {
-    return new UseFailure(RENAMED[error.failure] ?? (error.failure as CallFailure), error.message);
+    const { failure } = error;
+    return new UseFailure(isRenamed(failure) ? RENAMED[failure] : failure, error.message);
   }
   if (error instanceof EnvelopeRefused) {
     return new UseFailure("not_openable", "the credential was not sealed for this use");

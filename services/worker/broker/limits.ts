@@ -12,7 +12,7 @@ export interface CallLimits {
   /** If the credential's policy does not say. */
   ofCredential: number;
 }
-export const CALL_LIMITS: CallLimits = { all: 1_024, ofOrg: 256, ofCredential: 64 };
+const CALL_LIMITS: CallLimits = { all: 1_024, ofOrg: 256, ofCredential: 64 };
 
 /** Whose call it is. */
 interface Asked {

@@ -44,6 +44,8 @@ export class Link {
     sendBody: (to: Exchanged) => Promise<void>,
   ): Promise<{ exchanged: Exchanged; response: IncomingMessage }> {
     const { target, isRepeatable, gone, patience } = this.#options;
+    // A kept one may have ended while the receipt was written, by the destination or for what came unasked.
+    if ((await this.#connecting).socket.destroyed) this.#connecting = this.#destinations.open(target, gone);
     for (let mayRetry = isRepeatable; ; mayRetry = false) {
       const connection = await this.#connecting;
       const exchanged = new Exchanged(connection, request, patience);

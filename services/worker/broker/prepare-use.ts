@@ -1,9 +1,7 @@
 import { Value } from "typebox/value";
 import { Go, type UseCall } from "../../shared/broker/calls.ts";
-import { brokerPolicyHash } from "../../shared/broker/policy.ts";
 import type { KeyProvider } from "../../shared/envelope/key-provider.ts";
 import type { IntentEntry } from "../../shared/receipts/receipt.ts";
-import { openCredential } from "../open-credential.ts";
 import { Scrubber } from "../scrub/scrubber.ts";
 import type { AllowedUse } from "./allowed-use.ts";
 import { readBody } from "./body.ts";
@@ -11,7 +9,7 @@ import { type CallStream, parseFrame } from "./call-stream.ts";
 import { checkReceipt } from "./check-receipt.ts";
 import { needsBody, type Prepared, prepareRequest } from "./inject/prepare.ts";
 import type { Link } from "./link.ts";
-import type { Tokens } from "./token/tokens.ts";
+import { openSealed } from "./sealed-credential.ts";
 import { UseFailure } from "./use-failure.ts";
 
 /** For the intake to write the receipt. */
@@ -19,8 +17,6 @@ const GO_MS = 30_000;
 
 export interface PrepareParts {
   keys: KeyProvider;
-  /** Has the access tokens for credentials whose policy injects one. */
-  tokens: Pick<Tokens, "accessToken">;
   /** Milliseconds since 1970. */
   now(): number;
 }
@@ -33,22 +29,21 @@ export interface Ready {
   whole: { bytes: Buffer; digest: string } | undefined;
 }
 
-/** All that is done before anything is sent: the credential is opened while the connection and the receipt are made. */
+/**
+ * All that is done before anything is sent: the credential is opened while the connection and the receipt are made. With an
+ * access token the credential itself is not needed.
+ */
 export async function prepareUse(
   parts: PrepareParts,
   stream: CallStream,
   call: UseCall,
   allowed: AllowedUse,
   link: Link,
+  token: string | undefined,
 ): Promise<Ready> {
   const { org, credential, request } = call;
   const { policy } = credential;
-  const isToken = "token" in policy.inject;
-  const token = isToken ? parts.tokens.accessToken(org, credential) : undefined;
-  if (isToken && token === undefined) {
-    throw new UseFailure("token_needed", "the broker has no access token for the credential");
-  }
-  const value = isToken ? new Uint8Array() : await openValue(parts.keys, call);
+  const value = token === undefined ? await openSealed(parts.keys, org, credential) : new Uint8Array();
   const prepare = async (body?: Buffer) => {
     const asked = { method: request.method, path: request.path, headers: allowed.headers };
     const made = await prepareRequest(policy, value, { ...asked, ...(body && { body }) }, parts.now(), token);
@@ -78,12 +73,6 @@ export async function prepareUse(
   } finally {
     value.fill(0);
   }
-}
-
-async function openValue(keys: KeyProvider, { org, credential }: UseCall): Promise<Uint8Array> {
-  const { name, version, policy, material } = credential;
-  const context = { org, credential: name, version: String(version), purpose: "broker" as const };
-  return await openCredential(keys, { ...context, policy: brokerPolicyHash(policy) }, material);
 }
 
 async function readGo(stream: CallStream, { intent }: AllowedUse): Promise<IntentEntry> {

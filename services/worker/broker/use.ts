@@ -1,7 +1,12 @@
 import type { IncomingMessage } from "node:http";
 import type { Logger } from "pino";
 import { Value } from "typebox/value";
-import { type AnswerEnd, AnswerHead, UseCall } from "../../shared/broker/calls.ts";
+import {
+  type AnswerEnd,
+  AnswerHead,
+  type SealedCredential,
+  type UseCall,
+} from "../../shared/broker/calls.ts";
 import type { Exchanged, Patience } from "../outbound/stream.ts";
 import type { Scrubber } from "../scrub/scrubber.ts";
 import { ScrubStream } from "../scrub/stream.ts";
@@ -11,6 +16,7 @@ import { passBody } from "./body.ts";
 import { type CallStream, parseFrame } from "./call-stream.ts";
 import type { Destinations } from "./destinations.ts";
 import { asCallFailed, asUseFailure } from "./failures.ts";
+import { isUseCall } from "./is-use-call.ts";
 import type { UseLimits } from "./limits.ts";
 import { Link } from "./link.ts";
 import { type PrepareParts, prepareUse, type Ready } from "./prepare-use.ts";
@@ -25,6 +31,7 @@ export interface UseParts extends PrepareParts {
   destinations: Destinations;
   verifyCaller: VerifyCaller;
   limits: UseLimits;
+  /** Has the access tokens for credentials whose policy injects one. */
   tokens: Pick<Tokens, "accessToken" | "rejected">;
   logger: Logger;
   patience?: Patience | undefined;
@@ -70,19 +77,21 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
   const { org, credential, request } = call;
   const { name, policy } = credential;
   const { method, body } = request;
+  // Before the call is counted: the intake obtains the token and calls again.
+  const token = "token" in policy.inject ? accessToken(parts.tokens, org, credential) : undefined;
   const asked = { org, credential: name, concurrency: policy.concurrency, rule: allowed.rule };
   const release = parts.limits.take(asked, performance.now());
   const link = new Link(parts.destinations, {
-    target: { org, credential: name, origin: policy.origin },
+    target: { org, credential: name, origin: policy.origin, member: `${caller.issuer}\n${caller.subject}` },
     isRepeatable: body === "none" && (method === "GET" || method === "HEAD"),
     gone: stream.gone,
     patience: parts.patience,
   });
   try {
-    const ready = await prepareUse(parts, stream, call, allowed, link);
+    const ready = await prepareUse(parts, stream, call, allowed, link, token);
     try {
       const end = await sendUse(stream, call, ready, link, progress);
-      if (progress.status === 401 && "token" in policy.inject) parts.tokens.rejected(org, name);
+      if (progress.status === 401 && token !== undefined) parts.tokens.rejected(org, name);
       link.release();
       return end;
     } finally {
@@ -96,10 +105,17 @@ async function use(parts: UseParts, stream: CallStream, progress: Progress): Pro
   }
 }
 
+/** The access token that goes with a request. Throws UseFailure `token_needed` if the broker has none. */
+function accessToken(tokens: UseParts["tokens"], org: string, credential: SealedCredential): string {
+  const token = tokens.accessToken(org, credential);
+  if (token !== undefined) return token;
+  throw new UseFailure("token_needed", "the broker has no access token for the credential");
+}
+
 async function readCall(stream: CallStream): Promise<UseCall> {
   const frame = await stream.next(CALL_MS);
   const call = frame?.type === "call" ? parseFrame(frame) : undefined;
-  if (Value.Check(UseCall, call)) return call;
+  if (isUseCall(call)) return call;
   throw new UseFailure("malformed", "the call is malformed");
 }
 

@@ -1,7 +1,7 @@
 import type { TLSSocket } from "node:tls";
-import { parseOrigin } from "../../shared/work/destination.ts";
+import { type Origin, parseOrigin } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
-import { type Connect, connectByTcp, type Dialled, dial } from "./dial.ts";
+import { type Connect, connectByTcp, type Dialled, dial, type Start } from "./dial.ts";
 import type { PrivateDestinations } from "./private-destinations.ts";
 import { dnsResolve, publicAddresses, type Resolve } from "./resolve.ts";
 
@@ -18,21 +18,32 @@ export interface Network {
  */
 export type Connector = (origin: string, signal: AbortSignal) => Promise<TLSSocket>;
 
-export function createConnector({
-  resolve = dnsResolve(),
-  connect = connectByTcp,
-  privateDestinations = new Map(),
-}: Network): Connector {
-  const findAddresses = async (origin: string, host: string): Promise<Dialled> => {
-    const exception = privateDestinations.get(origin);
-    if (exception) return { addresses: [exception.address], isException: true, ca: exception.ca };
-    return { addresses: await publicAddresses(host, resolve), isException: false, ca: undefined };
-  };
+export function createConnector(network: Network): Connector {
+  const dialNamed = createDialler(network);
   return async (text, signal) => {
     const origin = parseOrigin(text);
     if (!origin) throw new JobFailure("destination_refused", "the destination is not an https origin");
-    const dialled = await beforeAborted(findAddresses(text, origin.host), signal);
-    return await dial(origin, dialled, connect, signal);
+    return await dialNamed(text, origin, signal);
+  };
+}
+
+/**
+ * The way to servers of any protocol within TLS. `name` is what an operator's exception names, and `server` is what is in
+ * it. Throws JobFailure, or the signal's reason.
+ */
+export function createDialler({
+  resolve = dnsResolve(),
+  connect = connectByTcp,
+  privateDestinations = new Map(),
+}: Network) {
+  const findAddresses = async (name: string, host: string): Promise<Dialled> => {
+    const exception = privateDestinations.get(name);
+    if (exception) return { addresses: [exception.address], isException: true, ca: exception.ca };
+    return { addresses: await publicAddresses(host, resolve), isException: false, ca: undefined };
+  };
+  return async (name: string, server: Origin, signal: AbortSignal, start?: Start): Promise<TLSSocket> => {
+    const dialled = await beforeAborted(findAddresses(name, server.host), signal);
+    return await dial(server, dialled, connect, signal, start);
   };
 }
 

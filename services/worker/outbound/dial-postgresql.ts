@@ -2,9 +2,7 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { type Origin, parsePostgresql } from "../../shared/work/destination.ts";
 import { JobFailure } from "../job-failure.ts";
-import { type Connect, connectByTcp, dial } from "./dial.ts";
-import type { PrivateDestinations } from "./private-destinations.ts";
-import { dnsResolve, publicAddresses, type Resolve } from "./resolve.ts";
+import { createDialler, type Network } from "./connect.ts";
 
 /** A TLS connection to a PostgreSQL server, whose certificate is the host's. Throws JobFailure. */
 export type DialPostgresql = (server: Origin, signal: AbortSignal) => Promise<TLSSocket>;
@@ -14,25 +12,14 @@ const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f]);
 const YES = "S".charCodeAt(0);
 
 /** The way to PostgreSQL servers, under the same rules as every way out. */
-export function createDialPostgresql({
-  resolve = dnsResolve(),
-  connect = connectByTcp,
-  privateDestinations = new Map(),
-}: {
-  resolve?: Resolve;
-  connect?: Connect;
-  privateDestinations?: PrivateDestinations;
-}): DialPostgresql {
+export function createDialPostgresql(network: Network): DialPostgresql {
+  const dialNamed = createDialler(network);
   return async (server, signal) => {
     const address = `postgresql://${server.host}:${server.port}`;
     if (!parsePostgresql(address)) {
       throw new JobFailure("destination_refused", "the server is not named by a DNS name and a port");
     }
-    const exception = privateDestinations.get(address);
-    const dialled = exception
-      ? { addresses: [exception.address], isException: true, ca: exception.ca }
-      : { addresses: await publicAddresses(server.host, resolve), isException: false, ca: undefined };
-    return dial(server, dialled, connect, signal, { alpn: ["postgresql"], before: askForTls });
+    return dialNamed(address, server, signal, { alpn: ["postgresql"], before: askForTls });
   };
 }
 

@@ -8,7 +8,8 @@ import type { Connector } from "./connect.ts";
 const IDLE_MS = 15_000;
 /** Many servers close an idle connection after five seconds, just when a request is on its way. */
 const SURE_MS = 4_000;
-const MOST_IDLE_OF_OWNER = 8;
+/** As many as an owner may have in hand at once at most times: with fewer, one request in ten began with a handshake. */
+const MOST_IDLE_OF_OWNER = 32;
 const MOST_IDLE = 1_000;
 /** For finding the addresses, connecting and the handshake together. */
 const CONNECT_MS = 5_000;
@@ -58,15 +59,15 @@ export class Connection extends Agent {
     this.socket.on("data", this.#onStray);
   }
 
-  stopWatching(): void {
-    this.onEnded = undefined;
+  /** A request is about to be sent: what comes from now on may be its answer. */
+  begin(): void {
     this.socket.off("data", this.#onStray);
   }
 }
 
 /**
- * Connections that are kept between the requests of one owner (an organization's credential) to one origin, and never
- * shared with another owner.
+ * Connections that are kept between the requests of one owner (a member with one of the organization's credentials) to one
+ * origin, and never shared with another owner.
  */
 export class KeptConnections {
   readonly #connect: Connector;
@@ -136,7 +137,7 @@ export class KeptConnections {
   }
 
   #forget(name: string, connection: Connection): void {
-    connection.stopWatching();
+    connection.onEnded = undefined;
     const kept = this.#idle.get(name);
     if (!kept?.delete(connection)) return;
     this.#count--;

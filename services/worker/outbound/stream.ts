@@ -24,7 +24,7 @@ export interface Patience {
   idle: number;
 }
 
-export const PATIENCE: Patience = { head: 30_000, idle: 60_000 };
+const PATIENCE: Patience = { head: 30_000, idle: 60_000 };
 
 /** Without a length, Node would send an empty body of these methods in chunks. */
 const EXPECTS_BODY = ["POST", "PUT", "PATCH"];
@@ -57,7 +57,15 @@ export class Exchanged {
       ...{ maxHeaderSize: MAX_HEADER_BYTES, insecureHTTPParser: false },
       headers: [["Host", hostHeader(origin)], ...request.headers, ...framing(method, length)].flat(),
     });
-    connection.socket.once("data", this.#onFirstByte);
+    const { socket } = connection;
+    const written = socket.bytesWritten;
+    connection.begin();
+    // Before the listener by which Node parses it.
+    socket.once("data", () => {
+      this.hasBegun = true;
+      if (socket.bytesWritten > written) return;
+      this.abort(new JobFailure("answer_unusable", "the destination answered before it was asked"));
+    });
     this.#request.on("error", (error) => this.abort(asBroken(asFailure(error))));
     this.#request.on("upgrade", () =>
       this.abort(new JobFailure("answer_unusable", "the destination changed the protocol")),
@@ -121,13 +129,17 @@ export class Exchanged {
   async released(): Promise<boolean> {
     clearTimeout(this.#timer);
     if (this.#failure || !this.#response?.complete || !this.#request.writableEnded) return false;
-    // The agent has taken its socket back, or ended it, by then.
-    if (!this.#request.closed) await new Promise((resolve) => this.#request.once("close", resolve));
+    // The agent has taken its socket back, or ended it, by then. A destination may leave the end of a request unread.
+    if (!this.#request.closed) {
+      this.#within(this.#patience.head, "the destination did not take the request in time");
+      await new Promise((resolve) => this.#request.once("close", resolve));
+      clearTimeout(this.#timer);
+    }
     await new Promise((resolve) => setImmediate(resolve));
     return !this.#connection.socket.destroyed;
   }
 
-  /** Ends request and connection, if the answer is not whole; whoever waits for it gets this error. */
+  /** Ends request and connection; whoever waits for the answer gets this error. */
   abort(error: Error): void {
     if (this.#failure) return;
     this.#failure = error;
@@ -137,10 +149,6 @@ export class Exchanged {
     this.#request.destroy();
     this.#connection.destroy();
   }
-
-  readonly #onFirstByte = () => {
-    this.hasBegun = true;
-  };
 
   #receive(response: IncomingMessage): void {
     try {

@@ -1,5 +1,5 @@
 import type { Recipe } from "../../shared/broker/recipe.ts";
-import type { METHODS } from "../../shared/work/destination.ts";
+import { type METHODS, targetProblem } from "../../shared/work/destination.ts";
 import { prepareRequest } from "../broker/inject/prepare.ts";
 import { JobFailure } from "../job-failure.ts";
 import type { Answer } from "../outbound/exchange.ts";
@@ -51,9 +51,13 @@ export const rest: RecipeSteps<Rest> = {
     const { revoke } = call.recipe;
     if (!revoke) return;
     const inJson = JSON.stringify(key).slice(1, -1);
+    const path = revoke.path.replaceAll("{id}", encodeURIComponent(key));
+    // The id is the provider's, or a hostile intake's.
+    if (targetProblem(path)) {
+      throw new JobFailure("request_not_allowed", "the key's id would make another path of the recipe's");
+    }
     const answer = await sendBy(call, current, {
-      method: revoke.method,
-      path: revoke.path.replaceAll("{id}", encodeURIComponent(key)),
+      ...{ method: revoke.method, path },
       ...(revoke.body !== undefined && { body: revoke.body.replaceAll("{id}", () => inJson) }),
     });
     if (isSuccess(answer) || GONE.includes(answer.status)) return;

@@ -24,7 +24,7 @@ const {
   HOSTILE_PIDS: pids = "",
   STRONGROOM_QUEUES: queues = "",
 } = process.env;
-const others = ["integration", "webhook", "feed"].filter((each) => each !== kind);
+const others = ["integration", "webhook", "feed", "broker"].filter((each) => each !== kind);
 const at = (...parts: string[]) => join(folder, ...parts);
 const own = queues.replace("local:", "");
 const store = at("intake", "store.sqlite");
@@ -35,6 +35,7 @@ const ways: Record<string, () => unknown> = {
   "read the store by a way around": () => readFileSync(`${own}/../../intake/store.sqlite`),
   "list the intake's folder": () => readdirSync(at("intake")),
   "see that there is a store": () => existsSync(store) || refuse(),
+  "read the key of the intake's certificate": () => readFileSync(at("intake", "broker-client-key.pem")),
   "read the intake's secret id": () => readFileSync(at("intake", "secret-id")),
   "change the intake's copy of the directory": () => writeFileSync(at("intake", "directory.jws"), ""),
   "read the logs": () => readFileSync(at("logs", "intake.log")),

@@ -71,6 +71,16 @@ test("list shows who did what, newest first, and nothing that a terminal obeys",
   expect((await json("list", "--limit", "3")).receipts).toHaveLength(3);
 });
 
+test("list says that checkpoints are overdue once an entry has waited for minutes, not after a quiet hour", async () => {
+  stage.signer.failure = new Error("the internal Vault is sealed");
+  stage.clock.skip(3600);
+  await use();
+  const { stderr } = await run("list");
+  expect(stderr).toMatch(/^Signed up to entry 4, [0-9]+ s ago, not the 2 after it\.\n$/);
+  stage.clock.skip(121);
+  expect((await run("list")).stderr).toContain("Checkpoints are overdue");
+});
+
 test("verify says that all is whole, and prints the newest checkpoint", async () => {
   const { status, stdout, stderr } = await run("verify");
   expect(status).toBe(0);

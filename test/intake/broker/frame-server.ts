@@ -8,7 +8,7 @@ import { selfSignedCertificate } from "../../../services/cli/platform/self-signe
 import { type BrokerClient, createBrokerClient } from "../../../services/intake/broker/client.ts";
 import type { BrokerSettings } from "../../../services/intake/broker/connections.ts";
 import type { AnswerHead, CallFailed, UseCall } from "../../../services/shared/broker/calls.ts";
-import { dataFrames, type Frame, jsonFrame, readFrames } from "../../../services/shared/broker/frames.ts";
+import { dataFrames, type Frame, FrameParser, jsonFrame } from "../../../services/shared/broker/frames.ts";
 import type { Receipt } from "../../../services/shared/receipts/receipt.ts";
 
 /** A use as the broker's side of the wire sees it. */
@@ -155,4 +155,10 @@ async function serveOperation(
   const body = JSON.parse(Buffer.concat(chunks).toString()) as object;
   const { status, json } = started.operate((request.url ?? "").slice(1), body);
   response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(json));
+}
+
+async function* readFrames(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Frame> {
+  const parser = new FrameParser();
+  for await (const chunk of stream) yield* parser.push(chunk);
+  parser.end();
 }

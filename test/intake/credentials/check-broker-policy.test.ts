@@ -205,6 +205,17 @@ test.each<[string, string, Partial<BrokerPolicy>]>([
     "rotation/create/body",
     { rotation: { ...rest, create: { method: "GET", path: "/a", body: "{}" } } },
   ],
+  ["a recipe for a refresh token", "rotation", { grant: refresh, rotation: rest }],
+  [
+    "requests with the value itself for a policy that sends a token",
+    "rotation",
+    { inject: { token: { header: "Authorization", format: "Bearer {}" } }, grant, rotation: rest },
+  ],
+  [
+    "a session shorter than AWS's shortest",
+    "grant/lifetimeSeconds",
+    { grant: { ...sts, lifetimeSeconds: 899 } },
+  ],
   [
     "a recipe for a database at an address",
     "rotation/host",

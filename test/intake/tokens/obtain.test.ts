@@ -6,17 +6,18 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { putCredential, setDisabled } from "../../../services/intake/credentials/credentials.ts";
 import { loadUsable } from "../../../services/intake/credentials/load.ts";
 import type { Intake } from "../../../services/intake/dependencies.ts";
+import type { UseMember } from "../../../services/intake/http/caller.ts";
 import { createReceipts, type ReceiptWriter } from "../../../services/intake/receipts/receipts.ts";
 import { sqliteStore } from "../../../services/intake/store/sqlite.ts";
 import { type Store, StoreUnavailableError } from "../../../services/intake/store/store.ts";
 import { readGrantState } from "../../../services/intake/tokens/grant-state.ts";
-import type { TokenCaller } from "../../../services/intake/tokens/granted.ts";
 import { withGrantLease } from "../../../services/intake/tokens/lease.ts";
 import { issueToken, obtainToken, type TokenParts } from "../../../services/intake/tokens/obtain.ts";
 import type { Grant } from "../../../services/shared/broker/grant.ts";
 import { brokerPolicyHash } from "../../../services/shared/broker/policy.ts";
 import type { TokenAnswer, TokenCall } from "../../../services/shared/broker/tokens.ts";
-import { newOrgId } from "../../../services/shared/org.ts";
+import type { Identity } from "../../../services/shared/front/identity/authenticator.ts";
+import { type Issuer, newOrgId } from "../../../services/shared/org.ts";
 import { Secret } from "../../../services/shared/secret.ts";
 import { answerToken } from "../../../services/worker/broker/token/operation.ts";
 import { Tokens } from "../../../services/worker/broker/token/tokens.ts";
@@ -75,9 +76,12 @@ async function startHalf(change: (store: Store) => Store = (store) => store): Pr
 }
 
 const verified = () => ({ org, issuer: ISSUER, subject: "app", level: "writer" as const, groups: [] });
-const caller = (): TokenCaller => ({
-  ...{ org, token: new Secret("the-callers-jwt"), issuer: ISSUER, subject: "app" },
-  ...{ groups: [], level: "writer" },
+const caller = (): UseMember => ({
+  ...{ org, level: "writer" },
+  identity: {
+    ...{ token: new Secret("the-callers-jwt"), subject: "app", groups: [] },
+    issuer: { issuer: ISSUER } as Issuer,
+  } as unknown as Identity,
 });
 const refreshGrant = (): Grant => ({
   ...{ type: "refresh_token", endpoint: `${provider.origin}/token`, clientId: CLIENT.id },
@@ -267,7 +271,7 @@ describe("an intake", () => {
     const half = await startHalf();
     await putRefreshToken(half);
     const { asked } = provider;
-    const refusal = (by: Partial<TokenCaller>, what = {}) =>
+    const refusal = (by: Partial<UseMember>, what = {}) =>
       issueToken(half.parts, { ...caller(), ...by }, wish(what)).then(
         () => undefined,
         ({ code, errors }) => [code, errors?.[0].pointer],

@@ -64,6 +64,8 @@ describe("a path", () => {
       "/v1/...",
       "/a/b;c=d",
       "/v1/..a",
+      "/v1/a%E2%80%A6.txt",
+      "/v1/%F0%9F%98%80",
     ],
   ])("%s is canonical", (path) => {
     expect(isCanonicalPath(path)).toBe(true);
@@ -110,6 +112,16 @@ describe("a path", () => {
       "/a\n",
       '/a"b',
       "/a|b",
+    ],
+    // No UTF-8; then what NFKC makes dots, a slash, a backslash or a percent sign of.
+    ...["/%c0%ae%c0%ae/a", "/..%c0%afa", "/a%ff", "/a%c3", "/%ed%a0%80", "/%f0%80%80%ae/a"],
+    ...[
+      "/%ef%bc%8e%ef%bc%8e/a",
+      "/a%ef%bc%8fb",
+      "/%e2%80%a5/a",
+      "/a%ef%bc%bcb",
+      "/a%ef%bc%852e",
+      "/a%ef%bc%9fb",
     ],
   ])("%s is not", (path) => {
     expect(isCanonicalPath(path)).toBe(false);

@@ -5,6 +5,7 @@ const ORDINARY = ["X-Api-Key", "Api-Token", "X-Real"];
 const NOBODYS = [
   ...["Host", "content-length", "Transfer-Encoding", "connection", "Idempotency-Key", "Range", "Cookie"],
   ...["X-HTTP-Method-Override", "X-Original-URL", "Forwarded", "Via"],
+  ...["X-Amz-Copy-Source", "X-Amz-Copy-Source-Range", "X-Copy-From", "Destination"],
   ...["Proxy-Authorization", "X-Forwarded-For", "Sec-Fetch-Site", "webhook-signature"],
 ];
 

@@ -91,7 +91,10 @@ test("reads no further than what is taken", async () => {
   expect(taken).toBe(64 * block.length);
 });
 
-test("writes no further than what is read, and keeps the connection after the end", async () => {
+test.each([
+  ["large pieces", 512 * 1024, 64],
+  ["pieces that come one a turn of the event loop", 8 * 1024, 4_096],
+])("writes no further than what is read, and keeps the connection after the end: %s", async (_, size, count) => {
   const { caller, response, stream } = await begin();
   const answered = new Promise<IncomingMessage>((resolve) => caller.once("response", resolve));
   caller.end();
@@ -99,11 +102,16 @@ test("writes no further than what is read, and keeps the connection after the en
   stream.send("head", { status: 200 });
   let written = 0;
   const writing = (async () => {
-    for (; written < 64; written++) await stream.data(Buffer.alloc(512 * 1024, written));
+    for (; written < count; written++) {
+      await stream.data(Buffer.alloc(size, written));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     stream.end("end", { receivedBytes: 1 });
   })();
+  await expect.poll(() => response.writableNeedDrain).toBe(true);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  expect(written).toBeLessThan(64);
+  expect(written).toBeLessThan(count);
+  expect(response.writableLength).toBeLessThan(4 * 1024 * 1024);
   const answer = await answered;
   const parser = new FrameParser();
   const seen: string[] = [];
@@ -115,7 +123,7 @@ test("writes no further than what is read, and keeps the connection after the en
     }
   }
   await writing;
-  expect(bytes).toBe(64 * 512 * 1024);
+  expect(bytes).toBe(count * size);
   expect(seen).toEqual(['head {"status":200}', 'end {"receivedBytes":1}']);
   expect(stream.gone.aborted).toBe(false);
 });

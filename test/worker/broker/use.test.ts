@@ -321,6 +321,19 @@ describe("limits", () => {
     expect((await stage.use({ policy, name: "also-rated" })).head?.status).toBe(200);
   });
 
+  test("a call for which a token must be obtained first is not counted", async ({ stage }) => {
+    const grant: BrokerPolicy["grant"] = {
+      ...{ type: "client_credentials", endpoint: `${stage.destination.origin}/token`, clientId: "app" },
+      ...{ clientAuth: "basic", scopes: [], who: { level: "reader" }, lifetimeSeconds: 600 },
+    };
+    const inject = { token: { header: "Authorization", format: "Bearer {}" } };
+    const policy = { ...withRate(stage, 1), inject, grant };
+    for (let calls = 0; calls < 2; calls++) {
+      const { failed } = await stage.use({ policy, name: "rated-token" });
+      expect(failed).toMatchObject({ failure: "token_needed", isSent: false });
+    }
+  });
+
   test("a credential has so many requests at once", async ({ stage }) => {
     const policy = stage.policy({ concurrency: 2 });
     const answers: (() => void)[] = [];

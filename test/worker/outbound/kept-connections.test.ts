@@ -63,11 +63,11 @@ test("one on which something comes unasked is ended", async () => {
   expect((await use()).isKept).toBe(false);
 });
 
-test("no more than eight of an owner are idle, and none after the end", async () => {
+test("no more than 32 of an owner are idle, and none after the end", async () => {
   const { server, connections, origin } = await start();
-  const opened = await Promise.all(Array.from({ length: 10 }, () => connections.open(origin, never)));
+  const opened = await Promise.all(Array.from({ length: 34 }, () => connections.open(origin, never)));
   for (const connection of opened) connections.keep("acme", origin, connection);
-  await expect.poll(() => connections.size).toBe(8);
+  await expect.poll(() => connections.size).toBe(32);
   expect(opened[0]?.socket.destroyed && opened[1]?.socket.destroyed).toBe(true);
   connections.close();
   await expect.poll(() => connections.size).toBe(0);

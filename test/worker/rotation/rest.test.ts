@@ -70,8 +70,16 @@ describe("a provider with an API for its keys", () => {
   test("an id is one segment of the path, whatever it is", async () => {
     const current = api.issue();
     const jobs = rotationJobs(api.policy(), outside());
-    await jobs.phase("revoke", current.value, { key: "../me?x=/y" });
-    expect(api.requests.at(-1)?.line).toBe("DELETE /v1/keys/..%2Fme%3Fx%3D%2Fy");
+    await jobs.phase("revoke", current.value, { key: "me?x=y&z#ä" });
+    expect(api.requests.at(-1)?.line).toBe("DELETE /v1/keys/me%3Fx%3Dy%26z%23%C3%A4");
+  });
+
+  test.each(["..", ".", "../me", "a/b", "%2e%2e", "..;a"])("nothing is sent for the id %s", async (key) => {
+    const current = api.issue();
+    const sent = api.requests.length;
+    const revoked = rotationJobs(api.policy(), outside()).phase("revoke", current.value, { key });
+    await expect(revoked).rejects.toMatchObject({ failure: "request_not_allowed" });
+    expect(api.requests.length).toBe(sent);
   });
 });
 

@@ -1,9 +1,9 @@
-import { type ClientAuth, ClientSecretBasic, ClientSecretPost, None } from "oauth4webapi";
+import type { ClientAuth } from "oauth4webapi";
 import type { SealedCredential } from "../../../shared/broker/calls.ts";
-import { brokerPolicyHash } from "../../../shared/broker/policy.ts";
 import type { Provider } from "../../../shared/broker/providers.ts";
 import type { KeyProvider } from "../../../shared/envelope/key-provider.ts";
-import { openCredential } from "../../open-credential.ts";
+import { openSealed } from "../sealed-credential.ts";
+import { clientAuth } from "../token/oauth.ts";
 import { UseFailure } from "../use-failure.ts";
 
 /**
@@ -17,13 +17,11 @@ export async function openSecret(
   tokenEndpoint: string,
 ): Promise<string | undefined> {
   if (!sealed) return undefined;
-  const { name, version, policy, material } = sealed;
-  if (policy.origin !== new URL(tokenEndpoint).origin) {
+  if (sealed.policy.origin !== new URL(tokenEndpoint).origin) {
     const detail = "The client's secret was stored for another origin than the provider's token endpoint.";
     throw new UseFailure("not_allowed", detail, { part: "secretCredential" });
   }
-  const context = { org, credential: name, version: String(version), purpose: "broker" } as const;
-  const bytes = await openCredential(keys, { ...context, policy: brokerPolicyHash(policy) }, material);
+  const bytes = await openSealed(keys, org, sealed);
   try {
     return Buffer.from(bytes).toString("utf8");
   } finally {
@@ -32,10 +30,7 @@ export async function openSecret(
 }
 
 /** How a client authenticates at a provider. */
-export function clientAuthOf(
-  { clientAuth }: Pick<Provider, "clientAuth">,
+export const clientAuthOf = (
+  provider: Pick<Provider, "clientAuth">,
   secret: string | undefined,
-): ClientAuth {
-  if (secret === undefined) return None();
-  return clientAuth === "basic" ? ClientSecretBasic(secret) : ClientSecretPost(secret);
-}
+): ClientAuth => clientAuth(secret === undefined ? "none" : provider.clientAuth, secret);

@@ -12,9 +12,9 @@ import {
 import { Value } from "typebox/value";
 import type { ConnectionComplete, ConnectionMade } from "../../../shared/broker/connections.ts";
 import { MOST_TOKEN_SECONDS, RefreshValue } from "../../../shared/broker/grant.ts";
-import { BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
+import { BrokerPolicy } from "../../../shared/broker/policy.ts";
 import type { Provider } from "../../../shared/broker/providers.ts";
-import { seal } from "../../../shared/envelope/envelope.ts";
+import { sealValue } from "../sealed-credential.ts";
 import { UseFailure } from "../use-failure.ts";
 import type { ConnectParts } from "./begin.ts";
 import { clientAuthOf, openSecret } from "./client-secret.ts";
@@ -60,8 +60,8 @@ export type CheckedFlow = Awaited<ReturnType<typeof checkedFlow>>;
 
 /**
  * Exchanges the code of a checked flow at the pinned token endpoint, and seals what was granted as a version of the
- * connection's credential. A grant that is wider than asked, that cannot be used, or whose caller is gone by then, is
- * revoked at once. Throws UseFailure, EnvelopeRefused, KeyProviderError.
+ * connection's credential. A grant that is wider than asked, that cannot be used or sealed, or whose caller is gone by
+ * then, is revoked at once. Throws UseFailure, EnvelopeRefused, KeyProviderError.
  */
 export async function completeConnection(
   parts: ConnectParts,
@@ -74,7 +74,10 @@ export async function completeConnection(
   const secret = await openSecret(keys, org, call.secret, provider.token);
   const allowed = [provider.token, ...(provider.jwks === undefined ? [] : [provider.jwks])];
   const options = { [customFetch]: providerFetch(exchange, allowed, within) };
-  let tokens: TokenEndpointResponse;
+  let tokens: TokenEndpointResponse | undefined;
+  const endGranted = async () =>
+    tokens !== undefined &&
+    (await endGrant(parts, provider, flow.clientId, secret, tokens, within).catch(() => false));
   try {
     const response = await authorizationCodeGrantRequest(
       ...([as, client, clientAuthOf(provider, secret), parameters, flow.redirect] as const),
@@ -86,20 +89,24 @@ export async function completeConnection(
     });
     if (tokens.id_token !== undefined) await validateApplicationLevelSignature(as, response, options);
   } catch (error) {
+    await endGranted();
     throw providerFailure(error);
   }
   const made = gone.aborted ? { refused: "The caller is gone." } : grantedBy(provider, flow, tokens, secret);
   if ("refused" in made) {
-    const isEnded = await endGrant(parts, provider, flow.clientId, secret, tokens, within).catch(() => false);
-    const after = isEnded ? "It was revoked." : "It could not be revoked here: revoke it at the provider.";
+    const after = (await endGranted())
+      ? "It was revoked."
+      : "It could not be revoked here: revoke it at the provider.";
     throw new UseFailure("provider_refused", `${made.refused} ${after}`);
   }
   const { policy, value, scopes } = made;
   const bytes = new TextEncoder().encode(value);
   try {
-    const context = { org, credential: connection, version: String(version), purpose: "broker" } as const;
-    const envelope = await seal(keys, { ...context, policy: brokerPolicyHash(policy) }, bytes);
-    return { policy, envelope: Buffer.from(envelope).toString("base64"), scopes };
+    const envelope = await sealValue(keys, { org, credential: connection, version, policy }, bytes);
+    return { policy, envelope, scopes };
+  } catch (error) {
+    await endGranted();
+    throw error;
   } finally {
     bytes.fill(0);
   }

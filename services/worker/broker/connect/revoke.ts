@@ -4,17 +4,17 @@ import {
   revocationRequest,
   type TokenEndpointResponse,
 } from "oauth4webapi";
-import { Value } from "typebox/value";
 import type {
   ConnectionRevoke,
   ConnectionRevoked,
   ProviderChoice,
 } from "../../../shared/broker/connections.ts";
-import { RefreshValue } from "../../../shared/broker/grant.ts";
-import { type BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
+import type { BrokerPolicy } from "../../../shared/broker/policy.ts";
 import { type Provider, providerOf } from "../../../shared/broker/providers.ts";
 import { revocationOf } from "../../../shared/broker/revocation.ts";
-import { openCredential } from "../../open-credential.ts";
+import { openSealed } from "../sealed-credential.ts";
+import { textOf } from "../token/issued.ts";
+import { refreshValueOf } from "../token/refresh-token.ts";
 import { UseFailure } from "../use-failure.ts";
 import type { ConnectParts } from "./begin.ts";
 import { clientAuthOf, openSecret } from "./client-secret.ts";
@@ -109,35 +109,21 @@ export async function revokeConnection(
   { org, credential, provider: choice, clientId, secret: sealedSecret }: ConnectionRevoke,
   signal: AbortSignal,
 ): Promise<ConnectionRevoked> {
-  const { name, version, policy, material } = credential;
-  const provider = providerToRevoke(policy, choice);
-  const context = { org, credential: name, version: String(version), purpose: "broker" } as const;
-  const bytes = await openCredential(parts.keys, { ...context, policy: brokerPolicyHash(policy) }, material);
-  let text: string;
+  const { grant } = credential.policy;
+  const provider = providerToRevoke(credential.policy, choice);
+  const value = await openSealed(parts.keys, org, credential);
+  let isEnded: boolean;
   try {
-    text = Buffer.from(bytes).toString("utf8");
+    if (grant?.type === "refresh_token") {
+      const { refreshToken, clientSecret } = refreshValueOf(value);
+      const tokens = { refresh_token: refreshToken };
+      isEnded = await endGrant(parts, provider, grant.clientId, clientSecret, tokens, signal);
+    } else {
+      const secret = await openSecret(parts.keys, org, sealedSecret, provider.token);
+      isEnded = await endGrant(parts, provider, clientId, secret, { access_token: textOf(value) }, signal);
+    }
   } finally {
-    bytes.fill(0);
+    value.fill(0);
   }
-  if (policy.grant?.type !== "refresh_token") {
-    const secret = await openSecret(parts.keys, org, sealedSecret, provider.token);
-    const isEnded = await endGrant(parts, provider, clientId, secret, { access_token: text }, signal);
-    return { outcome: isEnded ? "revoked" : "unsupported" };
-  }
-  const value = parsed(text);
-  const { clientId: sealedClient } = policy.grant;
-  const tokens = { refresh_token: value.refreshToken };
-  const isEnded = await endGrant(parts, provider, sealedClient, value.clientSecret, tokens, signal);
   return { outcome: isEnded ? "revoked" : "unsupported" };
-}
-
-function parsed(text: string): RefreshValue {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  if (Value.Check(RefreshValue, value)) return value;
-  throw new UseFailure("unusable_value", "The credential is not a refresh token.");
 }

@@ -73,7 +73,7 @@ function keyOf(value: Uint8Array, algorithm: Algorithm): KeyObject {
 }
 
 /** The base64 of a PEM text without its line breaks, and each of its lines. */
-export function pemBody(value: Uint8Array): Uint8Array[] {
+function pemBody(value: Uint8Array): Uint8Array[] {
   const text = Buffer.from(value).toString("latin1");
   const [, body = ""] = /-----BEGIN [^-]+-----([^-]+)-----END /.exec(text) ?? [];
   const lines = body.split(/\s+/).filter((line) => line !== "");

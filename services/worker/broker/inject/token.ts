@@ -1,24 +1,17 @@
 import { UseFailure } from "../use-failure.ts";
-import {
-  checkInjectable,
-  formatted,
-  type Prepared,
-  printable,
-  type Unprepared,
-  withHeaders,
-} from "./prepared.ts";
+import { injectHeader } from "./header.ts";
+import type { Prepared, Unprepared } from "./prepared.ts";
 
 /** Sends an access token that was obtained by the policy's grant; the value itself is not sent. */
 export function injectToken(
-  { header, format }: { header: string; format: string },
+  header: { header: string; format: string },
   value: Uint8Array,
-  { path, headers }: Unprepared,
+  request: Unprepared,
   accessToken: string | undefined,
 ): Prepared {
-  checkInjectable(header);
-  if (accessToken === undefined)
+  if (accessToken === undefined) {
     throw new UseFailure("token_needed", "an access token must be obtained first");
-  const token = Buffer.from(accessToken);
-  const text = formatted(format, printable(token));
-  return { path, headers: withHeaders(headers, [[header, text]]), secrets: [value, token] };
+  }
+  const prepared = injectHeader(header, Buffer.from(accessToken), request);
+  return { ...prepared, secrets: [value, ...prepared.secrets] };
 }

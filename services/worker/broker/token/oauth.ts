@@ -108,7 +108,7 @@ export function issuedBy(
 }
 
 /** Revokes a token by RFC 7009. Throws UseFailure unless the provider says that it did. */
-export async function revokeToken(
+async function revokeToken(
   exchange: Exchange,
   client: OAuthClient,
   token: string,

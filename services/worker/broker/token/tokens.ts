@@ -5,8 +5,8 @@ import { type AskedToken, type Narrowed, narrow } from "../../../shared/broker/n
 import { type BrokerPolicy, brokerPolicyHash } from "../../../shared/broker/policy.ts";
 import { canonicalJson } from "../../../shared/canonical-json.ts";
 import type { KeyProvider } from "../../../shared/envelope/key-provider.ts";
-import { openCredential } from "../../open-credential.ts";
 import type { Exchange } from "../../outbound/exchange.ts";
+import { openSealed } from "../sealed-credential.ts";
 import { UseFailure } from "../use-failure.ts";
 import { clientCredentials } from "./client-credentials.ts";
 import { githubApp } from "./github-app.ts";
@@ -49,7 +49,7 @@ export class Tokens {
   readonly #held = new HeldTokens();
   readonly #replacements: Replacements;
   /** What is being asked of providers; a second call for the same waits. */
-  readonly #running = new Map<string, Promise<Obtained>>();
+  readonly #running = new Map<string, { wishKey: string; run: Promise<Obtained> }>();
   readonly #refusals = new Refusals();
   readonly #timer: NodeJS.Timeout;
 
@@ -96,14 +96,15 @@ export class Tokens {
       if (token) return { token };
       const running = this.#running.get(runKey);
       if (!running) break;
-      await running;
+      // What a provider refuses to one wish, it may allow to another.
+      await (running.wishKey === wishKey ? running.run : running.run.catch(() => {}));
     }
     if (!mayExchange) {
       throw new UseFailure("token_needed", "the broker has no token for this in memory");
     }
     this.#refusals.check(wishKey, this.#now());
     const run = this.#run(owner, wish, grant, narrowed).finally(() => this.#running.delete(runKey));
-    this.#running.set(runKey, run);
+    this.#running.set(runKey, { wishKey, run });
     try {
       return await run;
     } catch (error) {
@@ -135,12 +136,16 @@ export class Tokens {
     grant: Grant,
     narrowed: Narrowed,
   ): Promise<Obtained> {
-    const { org, credential: name, version, policy } = owner;
-    const context = { org, credential: name, version: String(version), purpose: "broker", policy } as const;
-    const value = await openCredential(this.#keys, context, credential.material);
+    const value = await openSealed(this.#keys, owner.org, credential);
     sends?.();
     try {
-      const run = { value, narrowed, credential: name, exchange: this.#exchange, now: this.#now() };
+      const run = {
+        value,
+        narrowed,
+        credential: credential.name,
+        exchange: this.#exchange,
+        now: this.#now(),
+      };
       if (grant.type === "refresh_token") return await this.#refresh(owner, { ...run, grant });
       return { token: await this.#keep(owner, run, await issue(grant, run)) };
     } finally {

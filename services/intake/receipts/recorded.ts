@@ -1,15 +1,14 @@
 import { StrongroomError } from "../../shared/errors.ts";
 import type { Completion, Intent, Receipt } from "../../shared/receipts/receipt.ts";
-import { CallRefused } from "../broker/failures.ts";
-import { failedCompletion } from "../tokens/failures.ts";
-import type { ConnectionParts } from "./parts.ts";
+import { CallRefused, failedCompletion } from "../broker/failures.ts";
+import type { Receipts } from "./receipts.ts";
 
 /**
  * Does something between its receipt's intent and completion. Throws `receipts_unavailable` before anything is done, and
  * what `act` throws.
  */
 export async function recorded<T>(
-  { receipts }: Pick<ConnectionParts, "receipts">,
+  receipts: Receipts,
   org: string,
   intent: Intent,
   act: (receipt: Receipt) => Promise<T>,
