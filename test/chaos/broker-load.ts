@@ -102,6 +102,8 @@ export interface Got {
   from: string | undefined;
   receipt: string | undefined;
   code: string | undefined;
+  /** Why no answer came. */
+  error: string | undefined;
 }
 
 /** Callers who go on calling while parts of the platform die. */
@@ -118,7 +120,8 @@ export class BrokerCallers {
   /** Sends one request. Does not throw. */
   async send(call: Call, signal?: AbortSignal): Promise<Got> {
     const { id, claim, sort, kind } = call;
-    const got: Got = { status: undefined, from: undefined, receipt: undefined, code: undefined };
+    const none = { status: undefined, from: undefined, receipt: undefined, code: undefined };
+    const got: Got = { ...none, error: undefined };
     try {
       const answered = await this.#agent.request({
         ...{ origin: this.#address, path: `/v1/use/provider/v1/${sort}/${kind}`, method: METHOD[sort] },
@@ -134,8 +137,9 @@ export class BrokerCallers {
       const text = await answered.body.text();
       got.status = answered.statusCode;
       if (from === "platform") got.code = JSON.parse(text).code;
-    } catch {
+    } catch (error) {
       // The intake has died, or cut the answer off.
+      got.error = String(error);
     }
     return got;
   }
@@ -190,10 +194,11 @@ export async function callsWithKills(load: BrokerLoad): Promise<BrokerLoadOutcom
     }
   };
   const killing = Promise.all(parts.map(kill));
-  killing.catch(() => {}); // thrown below
+  // A part that does not start again ends the load.
+  killing.catch(() => done.abort());
   let next = 0;
   const drive = async () => {
-    while (next < calls) {
+    while (next < calls && !done.signal.aborted) {
       const index = next++;
       const about = {
         claim: claims[index % claims.length] ?? "",
@@ -203,12 +208,16 @@ export async function callsWithKills(load: BrokerLoad): Promise<BrokerLoadOutcom
           random() < 0.5 ? ("whole" as const) : (ANSWERS[Math.floor(random() * ANSWERS.length)] ?? "whole"),
       };
       const until = Date.now() + END_WITHIN_MS;
+      const tries: string[] = [];
       for (let wait = 25; ; wait = Math.min(2 * wait, MOST_WAIT_MS)) {
         const call: Call = { id: randomUUID(), ...about };
         const got = await callers.send(call);
         outcome.sent.set(call.id, { call, got });
-        if (destination.has(call.id) || got.from === "destination") break;
-        if (Date.now() > until) throw new Error(`no call gets through: ${JSON.stringify(got)}`);
+        tries.push(got.error ?? `${got.status} ${got.code}`);
+        if (destination.has(call.id) || got.from === "destination" || done.signal.aborted) break;
+        if (Date.now() > until) {
+          throw new Error(`${JSON.stringify(call)} does not get through:\n${tries.join("\n")}`);
+        }
         await sleep(wait);
       }
     }
