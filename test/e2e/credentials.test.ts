@@ -56,7 +56,10 @@ describe("a key that acme stores", () => {
   test("is used at its destination, which sees whose it is", async () => {
     const ended = await use("mine", { method: "GET", path: "/v1/me" });
     expect(ended).toMatchObject({ state: "succeeded", status: 200 });
-    expect(JSON.parse(answerOf(ended)?.body ?? "")).toEqual({ account: expect.stringMatching(/^acct_/) });
+    expect(JSON.parse(answerOf(ended)?.body ?? "")).toEqual({
+      account: expect.stringMatching(/^acct_/),
+      key: expect.any(String),
+    });
   });
 
   test("does not come back in an answer that repeats it", async () => {
