@@ -18,7 +18,7 @@ export default defineConfig({
     projects: [
       { test: { name: "architecture", include: ["test/architecture/**/*.test.ts"] } },
       // No Vault, no process: half of their time would go into loading the same modules for each file.
-      { test: { name: "unit", include: unit, isolate: false, testTimeout: 30_000 } },
+      { test: { name: "unit", include: unit, isolate: false, testTimeout: 30_000, hookTimeout: 30_000 } },
       {
         test: {
           name: "component",

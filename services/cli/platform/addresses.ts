@@ -54,12 +54,12 @@ export async function settleAddresses(
     return chosen;
   };
   const survives = await internalVaultLives(state);
+  // A platform with any free ports leaves the usual ones to another platform.
+  const usual = (port: number) => (options.intakePort === 0 ? undefined : port);
   const provider = options.demo
-    ? await choose(kept?.demoProviderPort ?? DEMO_PROVIDER_PORT, isFree)
+    ? await choose(kept?.demoProviderPort ?? usual(DEMO_PROVIDER_PORT), isFree)
     : kept?.demoProviderPort;
-  // A platform with any free ports leaves the usual one to another platform.
-  const usual = options.intakePort === 0 ? undefined : BROKER_PORT;
-  const brokerPort = await choose(kept?.brokerPort ?? usual, isFree);
+  const brokerPort = await choose(kept?.brokerPort ?? usual(BROKER_PORT), isFree);
   const settled: SettledSettings = {
     path: state.path,
     internalVaultPort: await choose(kept?.internalVaultPort, async (port) => survives || isFree(port)),
