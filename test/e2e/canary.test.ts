@@ -21,6 +21,7 @@ const HOLDERS = [
   /^instances\/[^/]+\/[0-9]+\/tls\/key\.pem$/,
   /^recovery-key\.asc$/,
   /^operator-key\.pem$/,
+  /^(worker-broker\/key|intake\/broker-client-key)\.pem$/,
 ];
 const CANARY = "canary-7f3a91c2-in-a-tenant-secret";
 /** Tokens as Vault makes them (service, batch, recovery) and JWTs. */
@@ -152,7 +153,8 @@ test("a file that holds a secret in clear is one of those named for it, with mod
 });
 
 /** What is signed for gateways is a JWS with no secret in it, of the same shape as a token. */
-const isPublished = (path: string) => /^(gateway|intake)\/(directory|revocations)\.jws$/.test(path);
+const isPublished = (path: string) =>
+  /^(gateway|intake|worker-broker\/published)\/(directory|revocations)\.jws$/.test(path);
 
 test("every file of the state folder is closed to others", async () => {
   for (const { path, mode } of await files()) expect(mode & 0o077, path).toBe(0);
