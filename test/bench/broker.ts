@@ -20,8 +20,9 @@ import type { Part } from "../harness/part.ts";
 import { freeListen } from "../harness/vault.ts";
 import { cpuMicros } from "./cpu.ts";
 import type { Load, LoadResult } from "./load.ts";
-import { median, rounded } from "./median.ts";
+import { median } from "./median.ts";
 import { HAPROXY, HAPROXY_DEFAULTS } from "./proxies.ts";
+import { record, rows } from "./rows.ts";
 
 /**
  * One request to a destination over TLS, side by side and in turns: straight to it, through haproxy (named as absent where it
@@ -39,32 +40,6 @@ const CREDENTIAL = "bench";
 const VALUE = "sk_live_bench_1234567890abcdef";
 const LOAD = fileURLToPath(new URL("load.ts", import.meta.url));
 const DESTINATION = fileURLToPath(new URL("broker-destination.ts", import.meta.url));
-
-/** A number against its target; without one it is there to know. */
-interface Row {
-  name: string;
-  unit: string;
-  result: number;
-  target?: number;
-  verdict?: "met" | "missed";
-}
-const rows: Row[] = [];
-
-function record(
-  name: string,
-  unit: string,
-  value: number,
-  target?: { most: number } | { least: number },
-): void {
-  const result = rounded(value);
-  const row: Row = { name, unit, result };
-  if (target) {
-    row.target = "most" in target ? target.most : target.least;
-    row.verdict = ("most" in target ? result <= target.most : result >= target.least) ? "met" : "missed";
-  }
-  rows.push(row);
-  process.stderr.write(`${name}: ${result} ${unit}${row.verdict ? ` (${row.verdict})` : ""}\n`);
-}
 
 /** One way to the destination. */
 interface Way {

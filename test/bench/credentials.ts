@@ -10,7 +10,8 @@ import { type CredentialPlatform, startCredentialPlatform } from "../harness/cre
 import type { Part } from "../harness/part.ts";
 import { cpuMicros } from "./cpu.ts";
 import { costPer1000Uses } from "./credentials-cost.ts";
-import { median, rounded } from "./median.ts";
+import { median } from "./median.ts";
+import { record, rows } from "./rows.ts";
 
 /**
  * What credentials cost, with the embedded defaults and every part on this machine: internal Vault, intake, workers. The
@@ -32,32 +33,6 @@ const USE: CreateUse = {
   credential: "provider",
   request: { method: "POST", path: "/v1/charges", body: { text: "amount=5" } },
 };
-
-/** A number against its target; without one it is there to know. */
-interface Row {
-  name: string;
-  unit: string;
-  result: number;
-  target?: number;
-  verdict?: "met" | "missed";
-}
-const rows: Row[] = [];
-
-function record(
-  name: string,
-  unit: string,
-  value: number,
-  target?: { most: number } | { least: number },
-): void {
-  const result = rounded(value);
-  const row: Row = { name, unit, result };
-  if (target) {
-    row.target = "most" in target ? target.most : target.least;
-    row.verdict = ("most" in target ? result <= target.most : result >= target.least) ? "met" : "missed";
-  }
-  rows.push(row);
-  process.stderr.write(`${name}: ${result} ${unit}${row.verdict ? ` (${row.verdict})` : ""}\n`);
-}
 
 const at = (share: number, values: number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * share)] ?? Number.NaN;
