@@ -3,7 +3,7 @@ import type { Rule } from "../../../../services/shared/broker/rules.ts";
 import { newOrgId } from "../../../../services/shared/org.ts";
 import type { UseOptions } from "../../../harness/broker.ts";
 import type { Loot, TakenOverIntake } from "../../../harness/taken-over-intake.ts";
-import { use, type Way } from "./way.ts";
+import { atOtherPort, use, type Way } from "./way.ts";
 
 const notSealed = (way: string, options: (thief: TakenOverIntake) => UseOptions | Promise<UseOptions>): Way =>
   use(`envelope: ${way}`, "not_openable", options);
@@ -40,7 +40,7 @@ const header = { header: "X-Api-Key", format: "{}" };
 /** A credential under another policy, name, version, organization or purpose than it was sealed for. */
 export const envelopes: Way[] = [
   policy("origin is another host", (_, { elsewhere }) => ({ origin: elsewhere.origin })),
-  policy("origin is another port", ({ origin }) => ({ origin: `${new URL(origin).origin.slice(0, -1)}1` })),
+  policy("origin is another port", ({ origin }) => ({ origin: atOtherPort(origin) })),
   policy("header is another", () => ({ inject: header })),
   policy("header is one that destinations log", () => ({ inject: { header: "User-Agent", format: "{}" } })),
   policy("format is another", () => ({ inject: { header: "Authorization", format: "Basic {}" } })),

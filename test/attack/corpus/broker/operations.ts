@@ -4,7 +4,7 @@ import type { Rule } from "../../../../services/shared/broker/rules.ts";
 import type { Intent } from "../../../../services/shared/receipts/receipt.ts";
 import type { Loot, TakenOverIntake } from "../../../harness/taken-over-intake.ts";
 import { tamper } from "../../../harness/tokens.ts";
-import { ask, type Way } from "./way.ts";
+import { ask, atOtherPort, type Way } from "./way.ts";
 
 const admin = ({ stage }: TakenOverIntake) => stage.token("org_acme", ["admin"]);
 const caller = (thief: TakenOverIntake, token = admin(thief)) => ({
@@ -86,7 +86,7 @@ export const operations: Way[] = [
     (_, { elsewhere }) => ({ origin: elsewhere.origin }),
     ({ stage }) => ({ token: stage.token() }),
   ),
-  change("to another port", "not_allowed", ({ origin }) => ({ origin: `${origin.slice(0, -1)}1` })),
+  change("to another port", "not_allowed", ({ origin }) => ({ origin: atOtherPort(origin) })),
   change("to another spelling of the host", "not_allowed", ({ origin }) => ({ origin: `${origin}/` })),
   change("to another header", "not_allowed", () => ({ inject: { header: "X-Api-Key", format: "{}" } })),
   change("to another format", "not_allowed", () => ({ inject: { header: "Authorization", format: "{}" } })),

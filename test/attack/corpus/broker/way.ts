@@ -35,3 +35,7 @@ export const ask = (
     return json as { failure?: string };
   },
 });
+
+/** The same host at another port: the last digit, which may be any, is another one. */
+export const atOtherPort = (origin: string): string =>
+  `${origin.slice(0, -1)}${origin.endsWith("1") ? "2" : "1"}`;
