@@ -157,6 +157,7 @@ async function* pieces(body: Buffer): AsyncGenerator<Buffer> {
 }
 
 export interface BrokerLoad {
+  /** At least so many; more on a fast machine, until each part was killed. */
   calls: number;
   claims: string[];
   callers: BrokerCallers;
@@ -176,7 +177,7 @@ export interface BrokerLoadOutcome {
   seconds: number;
 }
 
-/** Has so many calls reach their destination, or end, amid kills. Resolves when all parts are up again. */
+/** Has so many calls reach their destination, or end, amid kills of every part. Resolves when all parts are up again. */
 export async function callsWithKills(load: BrokerLoad): Promise<BrokerLoadOutcome> {
   const { calls, claims, callers, destination, parts, liveMs, random } = load;
   const outcome: BrokerLoadOutcome = { sent: new Map(), kills: {}, seconds: 0 };
@@ -197,8 +198,9 @@ export async function callsWithKills(load: BrokerLoad): Promise<BrokerLoadOutcom
   // A part that does not start again ends the load.
   killing.catch(() => done.abort());
   let next = 0;
+  const isEnough = () => next >= calls && parts.every(({ name }) => outcome.kills[name]);
   const drive = async () => {
-    while (next < calls && !done.signal.aborted) {
+    while (!isEnough() && !done.signal.aborted) {
       const index = next++;
       const about = {
         claim: claims[index % claims.length] ?? "",

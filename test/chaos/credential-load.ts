@@ -71,6 +71,7 @@ export interface LoadOutcome {
 }
 
 export interface LoadOptions {
+  /** At least so many; more on a fast machine, until each part was killed. */
   jobs: number;
   /** What `kill -9` meets, each of them again and again. */
   parts: Part[];
@@ -79,7 +80,7 @@ export interface LoadOptions {
   random: () => number;
 }
 
-/** Submits so many jobs of several organizations, a hundred in flight, amid kills. Resolves when all have ended. */
+/** Submits so many jobs of several organizations, a hundred in flight, amid kills of every part. Resolves when all have ended. */
 export async function loadWithKills(
   platform: Pick<CredentialPlatform, "api" | "token" | "orgs">,
   { jobs: total, parts, liveMs, random }: LoadOptions,
@@ -100,10 +101,12 @@ export async function loadWithKills(
     }
   };
   const killing = Promise.all(parts.map(kill));
-  killing.catch(() => {}); // thrown below
+  // A part that does not start again ends the load; its error is thrown below.
+  killing.catch(() => done.abort());
   let next = 0;
+  const isEnough = () => next >= total && parts.every(({ name }) => outcome.kills[name]);
   const drive = async () => {
-    while (next < total) {
+    while (!isEnough() && !done.signal.aborted) {
       const index = next++;
       const member = new PersistentMember(platform, claims[index % claims.length]);
       const id = await member.submit(`load-${index}`);
